@@ -1,0 +1,34 @@
+# Needs Rust, gcc, python3 and, for what is not there yet, apt-get; everything else is installed on the way.
+PYTHON ?= python3
+NODE = $(PYTHON) scripts/rabbitmq.py run
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit test-it test-moto lint bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## see tasks flow: simulator, bridge, RabbitMQ, Python workers (TASKS=1000)
+	@$(PYTHON) scripts/demo.py
+
+test: ## everything that CI runs: lints, unit and integration tests, the moto test
+	@$(PYTHON) scripts/test.py
+
+test-unit: ## unit, property and documentation tests
+	@$(PYTHON) scripts/test.py unit
+
+test-it: ## integration tests against a private RabbitMQ node and the simulator
+	@$(PYTHON) scripts/test.py it
+
+test-moto: ## a boto3 decider on moto, the bridge, RabbitMQ and a pika worker
+	@$(PYTHON) scripts/test.py moto
+
+lint: ## format and lints
+	@$(PYTHON) scripts/test.py lint
+
+bench: ## the bridge beside the bare loops it is measured against
+	@$(NODE) --plain -- cargo bench --bench '*'
+
+clean: ## remove everything built or installed in this folder
+	cargo clean
+	rm -rf .dev

@@ -1,0 +1,203 @@
+"""What the scripts share: installing packages, free ports, processes that are always stopped again."""
+import contextlib
+import fcntl
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DEV = ROOT / ".dev"
+
+
+class Failure(Exception):
+    """Something a person can act upon; shown as it is, without a traceback."""
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(body):
+    """Runs a script's body: signals unwind through its `finally`s, a Failure is one readable message."""
+    for sig in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sig, lambda number, _: sys.exit(128 + number))
+    try:
+        code = body()
+    except Failure as failure:
+        say(f"error: {failure}")
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """Cleaning up goes on to its end: a second Ctrl-C does not leave processes behind."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(sig, signal.SIG_IGN) for sig in signals]
+    try:
+        yield
+    finally:
+        for sig, handler in zip(signals, before):
+            signal.signal(sig, handler)
+
+
+@contextlib.contextmanager
+def lock(name):
+    """One process at a time, for what is kept in .dev/."""
+    DEV.mkdir(exist_ok=True)
+    with open(DEV / f"{name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+# --- Packages -----------------------------------------------------------------------------------
+
+# Debian starts a service as soon as it is installed, unless policy-rc.d says no (101).
+APT_INSTALL = """
+set -e
+export DEBIAN_FRONTEND=noninteractive
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    trap 'rm -f $policy' EXIT
+    trap 'exit 130' INT TERM HUP
+    printf '#!/bin/sh\\nexit 101\\n' > $policy
+    chmod 755 $policy
+fi
+apt-get -qq update
+apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@"
+"""
+
+
+def apt_install(*packages):
+    """Installs Debian packages without starting their services. Says so first."""
+    command = ["sh", "-c", APT_INSTALL, "apt_install", *packages]
+    if os.geteuid() != 0:
+        if not shutil.which("sudo"):
+            raise Failure(f"please install as root: apt-get install {' '.join(packages)}")
+        command = ["sudo", *command]
+    say(f"installing {' '.join(packages)} with apt-get (its services are not started) ...")
+    began = time.monotonic()
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        last = "\n".join(done.stdout.splitlines()[-15:])
+        raise Failure(f"apt-get could not install {' '.join(packages)}:\n{last}")
+    say(f"installed {' '.join(packages)} in {time.monotonic() - began:.0f} s")
+
+
+def has_apt():
+    return shutil.which("apt-get") is not None and os.path.exists("/etc/debian_version")
+
+
+# --- Ports --------------------------------------------------------------------------------------
+
+def free_ports(count):
+    """Ports of 127.0.0.1 that nothing listens on.
+
+    They lie below the range from which the kernel takes the ports of outgoing connections, so a server
+    that is stopped for a while finds its port still free.
+    """
+    ports, sockets = [], []
+    for port in random.sample(range(12000, 32000), 2000):
+        listener = socket.socket()
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            listener.close()
+            continue
+        sockets.append(listener)
+        ports.append(port)
+        if len(ports) == count:
+            break
+    for listener in sockets:
+        listener.close()
+    if len(ports) < count:
+        raise Failure("no free ports on 127.0.0.1 between 12000 and 32000")
+    return ports
+
+
+# --- Processes ----------------------------------------------------------------------------------
+
+def identity(pid):
+    """When the process began, so that another that got the same id is not mistaken for it; None once ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if stat[0] in "ZX" else stat[19]
+    except OSError:
+        pass
+    if os.path.exists("/proc/self/stat"):
+        return None
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+        return "alive"
+    except ProcessLookupError:
+        return None
+
+
+def wait_for(condition, seconds, pause=0.05):
+    """True as soon as the condition holds, False when it does not within the time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True
+
+
+def last_lines(path, count=20):
+    try:
+        lines = Path(path).read_text(errors="replace").splitlines()[-count:]
+    except OSError:
+        return ""
+    return "\n".join(f"    {line}" for line in lines)
+
+
+class Process:
+    """A child with a log file, in a session of its own so that Ctrl-C reaches it only through us."""
+
+    def __init__(self, name, command, log, env=None, stdout=None):
+        self.name, self.log = name, Path(log)
+        with open(self.log, "ab") as out:
+            try:
+                self.child = subprocess.Popen(
+                    [str(word) for word in command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=stdout or out,
+                    stderr=out,
+                    env=env,
+                    cwd=ROOT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise Failure(f"cannot start {name} ({command[0]}): {error}") from error
+
+    def check(self):
+        """Raises when the process has ended though nobody stopped it."""
+        code = self.child.poll()
+        if code is not None:
+            raise self.failure(f"{self.name} ended unexpectedly with code {code}")
+
+    def failure(self, message):
+        return Failure(f"{message}; the last lines of its log:\n{last_lines(self.log)}")
+
+    def stop(self, seconds=5):
+        """SIGTERM, then after `seconds` SIGKILL. True when it ended by itself with code 0."""
+        if self.child.poll() is None:
+            self.child.terminate()
+            try:
+                self.child.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+        if self.child.stdout:
+            self.child.stdout.close()
+        return self.child.returncode == 0

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Runs the tests stage by stage and closes with the totals.
+
+    test.py [lint] [unit] [it] [moto]       all of them, in this order, when none is named
+"""
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import venv
+from rabbitmq import private_node
+from system import ROOT, Failure, main, say, uninterrupted
+
+# The closing line of each libtest binary, which the moto test prints as well.
+RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# CI builds what was committed; at home Cargo.lock may follow Cargo.toml.
+LOCKED = ["--locked"] if os.environ.get("CI") else []
+
+
+class Totals:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def read(self, line):
+        match = RESULT.match(COLOUR.sub("", line))
+        if match:
+            passed, failed, skipped = map(int, match.groups())
+            self.passed += passed
+            self.failed += failed
+            self.skipped += skipped
+
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def run(totals, *command, env=None):
+    """Runs a command with its output passed on and its totals read. Raises when it failed."""
+    words = [str(word) for word in command]
+    say(f"$ {' '.join(words)}")
+    colour = {"CARGO_TERM_COLOR": "always"} if sys.stdout.isatty() else {}
+    child = subprocess.Popen(words, cwd=ROOT, env={**os.environ, **colour, **(env or {})}, text=True,
+                             errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    failed_before = totals.failed
+    try:
+        for line in child.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            totals.read(line)
+        code = child.wait()
+    finally:
+        with uninterrupted():
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
+    if code != 0:
+        if totals.failed == failed_before:
+            totals.failed += 1  # it failed before it could count
+        raise Failure(f"`{' '.join(words)}` failed with code {code}")
+
+
+def cargo_test(totals, *args, env=None):
+    run(totals, "cargo", "test", "--workspace", "--no-fail-fast", *LOCKED, *args, env=env)
+
+
+def lint(totals):
+    run(totals, "cargo", "fmt", "--all", "--check")
+    run(totals, "cargo", "clippy", "--workspace", "--all-targets", *LOCKED, "--", "-D", "warnings")
+    if shutil.which("cargo-deny"):
+        run(totals, "cargo", "deny", "--offline", "check", "bans", "licenses", "sources")
+    else:
+        say("cargo-deny is not installed: deny.toml is not checked here")
+
+
+def unit(totals):
+    cargo_test(totals, "--lib", "--bins")
+    cargo_test(totals, "--doc")
+
+
+def it(totals):
+    with broker() as env:
+        cargo_test(totals, "--test", "*", env=env)
+
+
+def moto(totals):
+    run(totals, "cargo", "build", "--bin", "activity-bridge", *LOCKED)
+    python = venv.ensure(venv.WORKER, venv.TESTS)
+    with broker() as env:
+        run(totals, python, "tests/moto/run.py", env=env)
+
+
+@contextlib.contextmanager
+def broker():
+    """A private node, never one that AMQP_URI happens to name: tests kill it and delete its queues."""
+    say("starting a private RabbitMQ node ...")
+    began = time.monotonic()
+    with private_node() as node:
+        say(f"RabbitMQ is ready after {time.monotonic() - began:.1f} s")
+        yield {"AMQP_URI": node.amqp_uri, "RABBITMQ_API": node.api, "RABBITMQ_NODE_DIR": str(node.dir)}
+
+
+STAGES = {"lint": lint, "unit": unit, "it": it, "moto": moto}
+
+
+def body():
+    names = sys.argv[1:] or list(STAGES)
+    unknown = [name for name in names if name not in STAGES]
+    if unknown:
+        raise Failure(f"no such stage: {', '.join(unknown)}; there are {', '.join(STAGES)}")
+    if not shutil.which("cargo"):
+        raise Failure("cargo is needed: install Rust")
+    totals = Totals()
+    began = time.monotonic()
+    try:
+        for name in names:
+            say(f"== {name}")
+            STAGES[name](totals)
+    except Failure as failure:
+        totals.failed = max(totals.failed, 1)
+        say(f"error: {failure}")
+    say(f"{', '.join(names)}: {time.monotonic() - began:.0f} s")
+    print(totals, flush=True)
+    return 1 if totals.failed else 0
+
+
+if __name__ == "__main__":
+    main(body)

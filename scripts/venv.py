@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""The project's own virtual environment, .dev/venv: what the demo's worker and the tests import.
+
+    venv.py REQUIREMENTS...     installs these files' packages, each once, and prints the environment's python
+"""
+import hashlib
+import importlib.util
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from system import DEV, ROOT, Failure, apt_install, has_apt, lock, main, say
+
+VENV = DEV / "venv"
+WORKER = ROOT / "examples/python/requirements.txt"
+TESTS = ROOT / "tests/requirements.txt"
+
+
+def ensure(*requirements):
+    """The environment's python, with the packages of these files installed."""
+    python = VENV / "bin/python"
+    with lock("venv"):
+        make(python)
+        for file in requirements:
+            install(python, Path(file).resolve())
+    return python
+
+
+def make(python):
+    """A new environment where there is none, or another Python made it."""
+    maker = VENV / "made-by"
+    this = f"{sys.executable} {sys.version}"
+    if python.exists() and maker.exists() and maker.read_text() == this:
+        return
+    if importlib.util.find_spec("ensurepip") is None:
+        if not (has_apt() and sys.executable.startswith("/usr/bin/")):
+            raise Failure(f"{sys.executable} has no `ensurepip`; install your system's package of Python's venv module")
+        apt_install("python3-venv")
+    run("making .dev/venv", [sys.executable, "-I", "-m", "venv", "--clear", str(VENV)])
+    maker.write_text(this)
+
+
+def install(python, file):
+    stamp = VENV / f"installed-{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
+    if stamp.exists():
+        return
+    lines = file.read_text().splitlines()
+    packages = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    some = ", ".join(packages[:4]) + (f" and {len(packages) - 4} more" if len(packages) > 4 else "")
+    run(f"installing {some} into .dev/venv",
+        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(file)])
+    stamp.touch()
+
+
+def run(what, command):
+    began = time.monotonic()
+    say(f"{what} ...")
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise Failure(f"{what} failed:\n{done.stdout.strip()}")
+    say(f"{what}: done in {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main(lambda: print(ensure(*sys.argv[1:])))
