@@ -22,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from system import (Failure, apt_install, free_ports, has_apt, identity, last_lines, lock, main, say,
+from system import (Failure, apt_install, end, free_ports, has_apt, identity, last_lines, lock, main, say,
                     uninterrupted, wait_for)
 
 BOOT_SECONDS = 90
@@ -298,17 +298,7 @@ def run(options):
             return 130
         finally:
             with uninterrupted():
-                end(child)
-
-
-def end(child):
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+                end(child, 10)
 
 
 def exit_code(code):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DEV = ROOT / ".dev"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 
 
 class Failure(Exception):
@@ -161,17 +162,28 @@ def last_lines(path, count=20):
     return "\n".join(f"    {line}" for line in lines)
 
 
+def end(child, seconds):
+    """SIGTERM, then after `seconds` SIGKILL."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
 class Process:
     """A child with a log file, in a session of its own so that Ctrl-C reaches it only through us."""
 
-    def __init__(self, name, command, log, env=None, stdout=None):
+    def __init__(self, name, command, log, env=None):
         self.name, self.log = name, Path(log)
         with open(self.log, "ab") as out:
             try:
                 self.child = subprocess.Popen(
                     [str(word) for word in command],
                     stdin=subprocess.DEVNULL,
-                    stdout=stdout or out,
+                    stdout=out,
                     stderr=out,
                     env=env,
                     cwd=ROOT,
@@ -191,13 +203,6 @@ class Process:
 
     def stop(self, seconds=5):
         """SIGTERM, then after `seconds` SIGKILL. True when it ended by itself with code 0."""
-        if self.child.poll() is None:
-            self.child.terminate()
-            try:
-                self.child.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self.child.kill()
-                self.child.wait()
-        if self.child.stdout:
-            self.child.stdout.close()
+        with uninterrupted():
+            end(self.child, seconds)
         return self.child.returncode == 0

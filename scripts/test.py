@@ -13,7 +13,7 @@ import time
 
 import venv
 from rabbitmq import private_node
-from system import ROOT, Failure, main, say, uninterrupted
+from system import ROOT, Failure, end, main, say, uninterrupted
 
 # The closing line of each libtest binary, which the moto test prints as well.
 RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored")
@@ -43,8 +43,8 @@ def run(totals, *command, env=None):
     words = [str(word) for word in command]
     say(f"$ {' '.join(words)}")
     colour = {"CARGO_TERM_COLOR": "always"} if sys.stdout.isatty() else {}
-    child = subprocess.Popen(words, cwd=ROOT, env={**os.environ, **colour, **(env or {})}, text=True,
-                             errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    child = subprocess.Popen(words, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1", **colour, **(env or {})},
+                             text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     failed_before = totals.failed
     try:
         for line in child.stdout:
@@ -54,9 +54,7 @@ def run(totals, *command, env=None):
         code = child.wait()
     finally:
         with uninterrupted():
-            if child.poll() is None:
-                child.terminate()
-                child.wait()
+            end(child, 20)
     if code != 0:
         if totals.failed == failed_before:
             totals.failed += 1  # it failed before it could count
