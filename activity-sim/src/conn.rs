@@ -1,0 +1,205 @@
+//! Connections that a handler can end without an answer, and that know whether an answer with a task
+//! in it went to someone who was still there.
+//!
+//! Both are decided when the answer is written: the handler leaves a word in the [`ConnHandle`], and
+//! the connection, asked by hyper to write, acts on it.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::AsFd,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    extract::connect_info::Connected,
+    serve::{IncomingStream, Listener},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::hub::Delivery;
+
+/// How to end a connection instead of answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hangup {
+    /// An orderly close.
+    Close,
+    /// A TCP reset.
+    Reset,
+}
+
+/// The handler's hold on its connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnHandle(Arc<Mutex<Word>>);
+
+/// What the next write is to act on.
+#[derive(Debug, Default)]
+struct Word {
+    hangup: Option<Hangup>,
+    delivery: Option<Delivery>,
+}
+
+impl ConnHandle {
+    /// The connection ends instead of writing the answer.
+    pub(crate) fn hang_up(&self, how: Hangup) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).hangup = Some(how);
+    }
+
+    /// The answer carries this task.
+    pub(crate) fn carries(&self, delivery: Delivery) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .delivery = Some(delivery);
+    }
+
+    fn take(&self) -> Word {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn keep(&self, delivery: Option<Delivery>) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .delivery = delivery;
+    }
+}
+
+impl Connected<IncomingStream<'_, SimListener>> for ConnHandle {
+    fn connect_info(stream: IncomingStream<'_, SimListener>) -> Self {
+        stream.io().handle.clone()
+    }
+}
+
+/// Accepts [`Conn`]s.
+#[derive(Debug)]
+pub(crate) struct SimListener(pub(crate) TcpListener);
+
+impl Listener for SimListener {
+    type Io = Conn;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Conn, SocketAddr) {
+        loop {
+            // Answers are small and waited for: nothing is gained by letting the kernel collect.
+            match self
+                .0
+                .accept()
+                .await
+                .and_then(|(s, addr)| s.set_nodelay(true).map(|()| (s, addr)))
+            {
+                Ok((stream, addr)) => {
+                    return (
+                        Conn {
+                            stream,
+                            handle: ConnHandle::default(),
+                        },
+                        addr,
+                    );
+                }
+                // Out of file descriptors, most likely: some may come free.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// A TCP connection and the word left for it.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    stream: TcpStream,
+    handle: ConnHandle,
+}
+
+impl Conn {
+    /// Writes with `write`, unless the word says otherwise.
+    fn write_with(
+        &mut self,
+        write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let Word { hangup, delivery } = self.handle.take();
+        if let Some(how) = hangup {
+            if how == Hangup::Reset {
+                self.stream.set_zero_linger()?;
+            }
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if delivery.is_some() && self.peer_gone() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        match write(Pin::new(&mut self.stream)) {
+            Poll::Pending => {
+                self.handle.keep(delivery);
+                Poll::Pending
+            }
+            Poll::Ready(written) => {
+                if let (Ok(_), Some(delivery)) = (&written, delivery) {
+                    delivery.done();
+                }
+                Poll::Ready(written)
+            }
+        }
+    }
+
+    /// Whether the other side has closed. Asks the kernel: what tokio knows may be a moment old.
+    fn peer_gone(&self) -> bool {
+        let Ok(descriptor) = self.stream.as_fd().try_clone_to_owned() else {
+            return false;
+        };
+        // Non-blocking like the socket it shares.
+        match std::net::TcpStream::from(descriptor).peek(&mut [0]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+impl AsyncRead for Conn {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Conn {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.write_with(|stream| stream.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write_with(|stream| stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

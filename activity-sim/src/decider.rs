@@ -1,0 +1,94 @@
+//! What deciders do on the real service, done by the admin API and by the owner of the simulator:
+//! domains, types, activities scheduled and canceled.
+
+use std::sync::Arc;
+
+use crate::{
+    hub::{Hub, State},
+    model::{ActivityType, Schedule, Timeouts},
+    record::CancelReport,
+    registry::{Domain, NoDomain, RegisteredType},
+    world::{CancelOutcome, NewTask},
+};
+
+/// How many activities are scheduled under one hold of the lock.
+const SCHEDULED_AT_ONCE: u32 = 1_000;
+
+/// Adds a domain, unless there is one of this name.
+pub(crate) fn add_domain(hub: &Arc<Hub>, name: &str) {
+    hub.act(|state, _| state.registry.add(name, Domain::new(None, "7")));
+}
+
+/// Schedules activities; the ids are in order. Forbidding a domain does not concern deciders.
+pub(crate) fn schedule(hub: &Arc<Hub>, schedule: Schedule) -> Result<Vec<String>, NoDomain> {
+    let activity_type = Arc::new(schedule.activity_type);
+    let asked = hub.look(|state| {
+        if !state.registry.knows(&schedule.domain) {
+            return Err(NoDomain::Unknown);
+        }
+        let defaults = state.registry.defaults(&schedule.domain, &activity_type);
+        Ok(NewTask {
+            activity_type: Arc::clone(&activity_type),
+            input: schedule.input.map(Arc::from),
+            spans: schedule.timeouts.or(defaults).into(),
+            request_cancel: schedule.request_cancel,
+        })
+    })?;
+    let mut ids = Vec::with_capacity(schedule.count as usize);
+    let mut left = schedule.count;
+    while left > 0 {
+        let portion = left.min(SCHEDULED_AT_ONCE);
+        left -= portion;
+        hub.act(|state, now| {
+            let queue = state.world.queue(&schedule.domain, &schedule.task_list);
+            for _ in 0..portion {
+                let workflow_id = schedule.workflow_id.as_deref();
+                let execution = state.world.execution(&schedule.domain, workflow_id);
+                let task = state.world.schedule(now, queue, execution, asked.clone());
+                ids.push(state.world.activity_id(task));
+            }
+        });
+    }
+    Ok(ids)
+}
+
+/// Requests that activities be canceled.
+pub(crate) fn cancel(hub: &Arc<Hub>, ids: impl IntoIterator<Item = String>) -> CancelReport {
+    let mut report = CancelReport::default();
+    hub.act(|state: &mut State, now| {
+        for id in ids {
+            let task = state.world.task_of(&id);
+            let outcome = task.map(|task| state.world.request_cancel(now, task));
+            let list = match outcome {
+                Some(CancelOutcome::Requested) => &mut report.requested,
+                Some(CancelOutcome::Canceled) => &mut report.canceled,
+                Some(CancelOutcome::Closed) => &mut report.closed,
+                Some(CancelOutcome::Unknown) | None => &mut report.unknown,
+            };
+            list.push(id);
+        }
+    });
+    report
+}
+
+/// Registers an activity type with these defaults in whole seconds; `None` is not declared.
+pub(crate) fn register_type(
+    hub: &Arc<Hub>,
+    domain: &str,
+    activity_type: ActivityType,
+    defaults: Timeouts,
+) -> Result<bool, NoDomain> {
+    let text = |span: Option<std::time::Duration>| span.map(|span| span.as_secs().to_string());
+    hub.act(|state, now| {
+        let registered = RegisteredType {
+            activity_type,
+            schedule_to_start: text(defaults.schedule_to_start),
+            start_to_close: text(defaults.start_to_close),
+            schedule_to_close: text(defaults.schedule_to_close),
+            heartbeat: text(defaults.heartbeat),
+            created: now / 1_000_000,
+            ..RegisteredType::default()
+        };
+        state.registry.register(domain, registered)
+    })
+}

@@ -1,0 +1,86 @@
+//! The simulator as a program. The first line on the standard output says where it listens.
+
+use std::{
+    io::Write,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use activity_sim::{Options, Sim};
+use anyhow::Context;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A simulator of the activity side of Amazon SWF, for development and tests.
+///
+/// Point a worker at it with AWS_ENDPOINT_URL_SWF=http://HOST:PORT and any credentials and region.
+/// Schedule activities and read what became of them under /_sim/ of the same address; the README
+/// lists the calls.
+#[derive(Debug, Parser)]
+#[command(name = "activity-sim", version)]
+struct Cli {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "ACTIVITY_SIM_LISTEN",
+        default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+    )]
+    listen: SocketAddr,
+
+    /// How many seconds a poll is held before it is answered empty; fractions are allowed.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "ACTIVITY_SIM_HOLD_SECS",
+        default_value = "60",
+        value_parser = seconds
+    )]
+    hold_secs: Duration,
+
+    /// A domain that exists from the start; can be given several times.
+    #[arg(long = "domain", value_name = "NAME")]
+    domains: Vec<String>,
+
+    /// How many open polls a task list may have before LimitExceededFault.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
+    max_open_polls: usize,
+
+    /// How many threads serve.
+    #[arg(long, value_name = "NUMBER", default_value_t = 2)]
+    threads: usize,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    // Before the address is announced: whoever reads it may already want to stop us.
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let listen = cli.listen;
+    let sim = Sim::start(Options {
+        listen,
+        hold: cli.hold_secs,
+        domains: cli.domains,
+        max_open_polls: cli.max_open_polls,
+        threads: cli.threads,
+    })
+    .await
+    .with_context(|| format!("cannot listen on {listen}"))?;
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "activity-sim listening on {}", sim.url())?;
+    stdout.flush()?;
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+    sim.stop().await;
+    Ok(())
+}

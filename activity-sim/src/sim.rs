@@ -1,0 +1,345 @@
+//! The simulator as a value: started, asked, dropped.
+
+use std::{
+    error::Error,
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::oneshot,
+};
+
+use crate::{
+    ActivityType, CancelReport, FaultRule, Schedule, Summary, TaskRecord, Throttle, Timeouts,
+    clock::micros, decider, hub::Hub, server, world::Rules,
+};
+
+/// How a simulator is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How long a poll is held before it is answered empty; 60 s on the real service.
+    pub hold: Duration,
+    /// Domains that exist from the start.
+    pub domains: Vec<String>,
+    /// Open polls per task list before LimitExceededFault; 1,000 on the real service.
+    pub max_open_polls: usize,
+    /// Threads that serve. They are the simulator's own, whatever runtime it is started from.
+    pub threads: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            hold: Duration::from_secs(60),
+            domains: Vec::new(),
+            max_open_polls: 1_000,
+            threads: 2,
+        }
+    }
+}
+
+/// A running simulator. Dropping it stops it: connections are closed, held polls get no answer.
+///
+/// It runs on threads and a clock of its own: a test on paused time or on a single thread neither
+/// stops nor hurries it.
+#[derive(Debug)]
+pub struct Sim {
+    hub: Arc<Hub>,
+    addr: SocketAddr,
+    /// Taken when the simulator is stopped.
+    runtime: Option<Runtime>,
+}
+
+/// Distinguishes the activity ids of the simulators in a process.
+static STARTED: AtomicU64 = AtomicU64::new(1);
+
+impl Sim {
+    /// Binds the address and begins to serve.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be bound or the threads cannot be started.
+    #[expect(clippy::unused_async, reason = "starting may have to wait one day")]
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(options.threads.max(1))
+            .thread_name("activity-sim")
+            .enable_all()
+            .build()?;
+        let hub = Hub::new(Rules {
+            hold: micros(options.hold),
+            max_open_polls: options.max_open_polls,
+            label: STARTED.fetch_add(1, Ordering::Relaxed),
+        });
+        for domain in &options.domains {
+            decider::add_domain(&hub, domain);
+        }
+        let bound = {
+            let _within = runtime.enter();
+            server::bind(options.listen).and_then(|bound| Ok((bound.0.local_addr()?, bound)))
+        };
+        let (addr, listener) = match bound {
+            Ok(bound) => bound,
+            Err(error) => {
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
+        runtime.spawn(server::serve(listener, Arc::clone(&hub)));
+        runtime.spawn(Arc::clone(&hub).keep_time());
+        Ok(Self {
+            hub,
+            addr,
+            runtime: Some(runtime),
+        })
+    }
+
+    /// The address it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The endpoint URL for an SDK, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Stops and waits until all connections are closed and the address is free again.
+    pub async fn stop(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            let stopping = move || runtime.shutdown_timeout(Duration::from_secs(10));
+            // It blocks, which a runtime's own threads must not.
+            let _ = tokio::task::spawn_blocking(stopping).await;
+        }
+    }
+
+    /// Adds a domain, unless it exists.
+    pub fn add_domain(&self, name: impl AsRef<str>) {
+        decider::add_domain(&self.hub, name.as_ref());
+    }
+
+    /// Answers OperationNotPermittedFault to all calls about the domain from now on.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such domain.
+    pub fn forbid(&self, domain: impl AsRef<str>) {
+        self.set_forbidden(domain.as_ref(), true);
+    }
+
+    /// Takes [`Sim::forbid`] back.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such domain.
+    pub fn permit(&self, domain: impl AsRef<str>) {
+        self.set_forbidden(domain.as_ref(), false);
+    }
+
+    fn set_forbidden(&self, domain: &str, forbidden: bool) {
+        let known = self
+            .hub
+            .act(|state, _| state.registry.forbid(domain, forbidden));
+        assert!(
+            known,
+            "the simulator has no domain {domain:?}; add_domain first"
+        );
+    }
+
+    /// Registers an activity type, unless it exists. Time-outs are cut to whole seconds, as the
+    /// service knows no others.
+    ///
+    /// # Panics
+    ///
+    /// When the domain is unknown or forbidden.
+    pub fn register_activity_type(
+        &self,
+        domain: impl AsRef<str>,
+        activity_type: ActivityType,
+        defaults: Timeouts,
+    ) {
+        let domain = domain.as_ref();
+        let registered = decider::register_type(&self.hub, domain, activity_type, defaults);
+        assert!(
+            registered.is_ok(),
+            "the domain {domain:?} is unknown or forbidden"
+        );
+    }
+
+    /// Schedules activities and returns their ids in order.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such domain.
+    pub fn schedule(&self, schedule: Schedule) -> Vec<String> {
+        let domain = schedule.domain.clone();
+        decider::schedule(&self.hub, schedule)
+            .unwrap_or_else(|_| panic!("the simulator has no domain {domain:?}; add_domain first"))
+    }
+
+    /// Requests that activities be canceled.
+    pub fn cancel<I: Into<String>>(&self, ids: impl IntoIterator<Item = I>) -> CancelReport {
+        decider::cancel(&self.hub, ids.into_iter().map(Into::into))
+    }
+
+    /// The records of all tasks, in order of scheduling.
+    pub fn tasks(&self) -> Vec<TaskRecord> {
+        self.hub.records(|_| true)
+    }
+
+    /// The record of one task.
+    pub fn task(&self, activity_id: &str) -> Option<TaskRecord> {
+        self.hub
+            .look(|state| state.world.record(state.world.task_of(activity_id)?))
+    }
+
+    /// The totals.
+    pub fn summary(&self) -> Summary {
+        self.hub.summary(None)
+    }
+
+    /// The totals of the task lists of this name; the calls are those of all.
+    pub fn summary_of(&self, task_list: &str) -> Summary {
+        self.hub.summary(Some(task_list))
+    }
+
+    /// Adds a fault.
+    pub fn fault(&self, rule: FaultRule) {
+        self.hub.faults.add(rule);
+    }
+
+    /// The faults in force; `times` says how many hits are left.
+    pub fn faults(&self) -> Vec<FaultRule> {
+        self.hub.faults.rules()
+    }
+
+    /// Removes all faults.
+    pub fn clear_faults(&self) {
+        self.hub.faults.clear();
+    }
+
+    /// Sets the bucket of an action, full.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is written at the place of the call"
+    )]
+    pub fn throttle(&self, throttle: Throttle) {
+        self.hub.throttles.set(&throttle, self.hub.uptime());
+    }
+
+    /// Removes all throttles.
+    pub fn clear_throttles(&self) {
+        self.hub.throttles.clear();
+    }
+
+    /// Forgets tasks, totals, faults and throttles. Domains, types and held polls stay.
+    pub fn reset(&self) {
+        self.hub.reset();
+    }
+
+    /// Waits until the totals satisfy the condition, looking at each change.
+    ///
+    /// # Errors
+    ///
+    /// When they do not within `limit`, with the totals of that moment.
+    pub async fn wait_until(
+        &self,
+        limit: Duration,
+        mut condition: impl FnMut(&Summary) -> bool,
+    ) -> Result<Summary, WaitError<Summary>> {
+        self.wait(limit, || self.summary(), |summary| condition(summary))
+            .await
+    }
+
+    /// Waits until the record of one task satisfies the condition, looking at each change.
+    ///
+    /// # Errors
+    ///
+    /// When it does not within `limit`, with the record of that moment, if there is the task.
+    pub async fn wait_for_task(
+        &self,
+        activity_id: &str,
+        limit: Duration,
+        mut condition: impl FnMut(&TaskRecord) -> bool,
+    ) -> Result<TaskRecord, WaitError<Option<TaskRecord>>> {
+        let satisfied = |record: &Option<TaskRecord>| record.as_ref().is_some_and(&mut condition);
+        let found = self
+            .wait(limit, || self.task(activity_id), satisfied)
+            .await?;
+        found.ok_or(WaitError { limit, last: None })
+    }
+
+    async fn wait<T>(
+        &self,
+        limit: Duration,
+        look: impl Fn() -> T,
+        mut condition: impl FnMut(&T) -> bool,
+    ) -> Result<T, WaitError<T>> {
+        let mut over = self.after(limit);
+        loop {
+            let mut change = pin!(self.hub.next_change());
+            // From here on no change goes unnoticed.
+            change.as_mut().enable();
+            let seen = look();
+            if condition(&seen) {
+                return Ok(seen);
+            }
+            tokio::select! {
+                () = change => {}
+                _ = &mut over => return Err(WaitError { limit, last: look() }),
+            }
+        }
+    }
+
+    /// Ends after `limit` on the simulator's clock: the caller's may be paused.
+    fn after(&self, limit: Duration) -> oneshot::Receiver<()> {
+        let (end, over) = oneshot::channel();
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn(async move {
+                tokio::time::sleep(limit).await;
+                drop(end);
+            });
+        }
+        over
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What was waited for did not come about.
+#[derive(Clone, Debug)]
+pub struct WaitError<T> {
+    /// How long was waited.
+    pub limit: Duration,
+    /// What was there in the end.
+    pub last: T,
+}
+
+impl<T: fmt::Debug> fmt::Display for WaitError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "not within {:?}; last seen: {:#?}",
+            self.limit, self.last
+        )
+    }
+}
+
+impl<T: fmt::Debug> Error for WaitError<T> {}

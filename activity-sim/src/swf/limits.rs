@@ -1,0 +1,135 @@
+//! The service's rules for members of a request, checked as the service words them. Lengths are
+//! counted in characters (Unicode scalar values).
+
+use crate::swf::fault::Fault;
+
+/// Domains, task lists, identities, workflow and activity ids, names of types.
+pub(crate) const NAME: usize = 256;
+pub(crate) const VERSION: usize = 64;
+pub(crate) const TOKEN: usize = 1_024;
+pub(crate) const HEARTBEAT_DETAILS: usize = 2_048;
+pub(crate) const REASON: usize = 256;
+/// Results and the details of failures and cancellations.
+pub(crate) const DATA: usize = 32_768;
+pub(crate) const DESCRIPTION: usize = 1_024;
+/// Of a duration written as text.
+pub(crate) const DURATION: usize = 8;
+
+/// A member that must be there, 1 to `max` characters.
+pub(crate) fn required<'a>(
+    value: Option<&'a str>,
+    field: &str,
+    max: usize,
+) -> Result<&'a str, Fault> {
+    let value = value.ok_or_else(|| {
+        refuse(
+            &format!("Value null at '{field}'"),
+            "Member must not be null",
+        )
+    })?;
+    if value.is_empty() {
+        return Err(refuse(
+            &format!("Value '' at '{field}'"),
+            "Member must have length greater than or equal to 1",
+        ));
+    }
+    at_most(value, field, max)
+}
+
+/// A member that may be missing, up to `max` characters.
+pub(crate) fn optional(value: Option<&str>, field: &str, max: usize) -> Result<(), Fault> {
+    value.map_or(Ok(()), |value| at_most(value, field, max).map(|_| ()))
+}
+
+/// A member that is a name, by the rules for the names of domains, task lists and types.
+pub(crate) fn name<'a>(value: Option<&'a str>, field: &str, max: usize) -> Result<&'a str, Fault> {
+    let name = required(value, field, max)?;
+    let forbidden =
+        |c: char| matches!(c, ':' | '/' | '|' | '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}');
+    if name == "arn" || name.contains(forbidden) || name.trim() != name {
+        return Err(refuse(
+            &format!("Value '{name}' at '{field}'"),
+            "Member must not start or end with whitespace, contain ':', '/', '|' or control \
+             characters, or be 'arn'",
+        ));
+    }
+    Ok(name)
+}
+
+/// A time-out as the service writes it: seconds, or `NONE`.
+pub(crate) fn duration(value: Option<&str>, field: &str) -> Result<(), Fault> {
+    let Some(text) = value else { return Ok(()) };
+    at_most(text, field, DURATION)?;
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits || text == "NONE" {
+        return Ok(());
+    }
+    Err(refuse(
+        &format!("Value '{text}' at '{field}'"),
+        "Member must be a number of seconds or NONE",
+    ))
+}
+
+fn at_most<'a>(value: &'a str, field: &str, max: usize) -> Result<&'a str, Fault> {
+    // Never more characters than bytes.
+    if value.len() <= max || value.chars().count() <= max {
+        return Ok(value);
+    }
+    let shown: String = value.chars().take(64).collect();
+    Err(refuse(
+        &format!("Value '{shown}...' at '{field}'"),
+        &format!("Member must have length less than or equal to {max}"),
+    ))
+}
+
+fn refuse(what: &str, rule: &str) -> Fault {
+    Fault::validation(format!(
+        "1 validation error detected: {what} failed to satisfy constraint: {rule}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_services_rules() {
+        for good in [
+            "a",
+            "shop",
+            "with space",
+            "arnold",
+            "barn",
+            "ü",
+            &"x".repeat(256),
+        ] {
+            assert!(name(Some(good), "domain", NAME).is_ok(), "{good}");
+        }
+        let long = "x".repeat(257);
+        for bad in [
+            "", "arn", "a:b", "a/b", "a|b", " a", "a ", "a\tb", "a\u{85}b", &long,
+        ] {
+            let fault = name(Some(bad), "domain", NAME).expect_err(bad);
+            assert_eq!(fault.code, "ValidationException");
+        }
+        assert!(name(None, "domain", NAME).is_err());
+    }
+
+    #[test]
+    fn lengths_are_counted_in_characters() {
+        assert!(optional(Some(&"ü".repeat(REASON)), "reason", REASON).is_ok());
+        assert!(optional(Some(&"ü".repeat(REASON + 1)), "reason", REASON).is_err());
+        assert!(optional(None, "reason", REASON).is_ok());
+        assert!(optional(Some(""), "reason", REASON).is_ok());
+    }
+
+    #[test]
+    fn durations_are_seconds_or_none() {
+        for good in ["0", "60", "12345678", "NONE"] {
+            assert!(duration(Some(good), "d").is_ok(), "{good}");
+        }
+        for bad in ["", "-1", "1.5", "none", "123456789", "1m"] {
+            assert!(duration(Some(bad), "d").is_err(), "{bad}");
+        }
+    }
+}

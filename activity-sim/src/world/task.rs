@@ -1,0 +1,247 @@
+//! One activity task: what it is, where it is in its life, and what was seen of it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::{
+    clock::{Micros, micros, millis},
+    model::{ActivityType, Timeouts},
+    record::{HeartbeatRecord, TaskRecord, TaskState, TimeoutType},
+    world::{ExecutionNo, QueueNo},
+};
+
+/// How many heartbeats a record keeps; the count goes on.
+const HEARTBEATS_KEPT: usize = 100;
+
+/// A task's place in the order of scheduling; never used twice, not even after a reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TaskNo(pub(crate) u64);
+
+/// A task's life. What belongs to a stage exists only in that stage.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    Scheduled,
+    Started {
+        at: Micros,
+        /// The start or the latest heartbeat: what the heartbeat time-out counts from.
+        sign_of_life: Micros,
+    },
+    Closed {
+        started: Option<Micros>,
+        at: Micros,
+        outcome: Outcome,
+    },
+}
+
+/// How a task was closed.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Completed {
+        result: Option<String>,
+    },
+    Failed {
+        reason: Option<String>,
+        details: Option<String>,
+    },
+    Canceled {
+        details: Option<String>,
+    },
+    TimedOut(TimeoutType),
+}
+
+impl Outcome {
+    fn state(&self) -> TaskState {
+        match self {
+            Self::Completed { .. } => TaskState::Completed,
+            Self::Failed { .. } => TaskState::Failed,
+            Self::Canceled { .. } => TaskState::Canceled,
+            Self::TimedOut(_) => TaskState::TimedOut,
+        }
+    }
+}
+
+/// The time-outs as spans, `None` for never.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spans {
+    pub(crate) schedule_to_start: Option<Micros>,
+    pub(crate) start_to_close: Option<Micros>,
+    pub(crate) schedule_to_close: Option<Micros>,
+    pub(crate) heartbeat: Option<Micros>,
+}
+
+impl From<Timeouts> for Spans {
+    fn from(timeouts: Timeouts) -> Self {
+        Self {
+            schedule_to_start: timeouts.schedule_to_start.map(micros),
+            start_to_close: timeouts.start_to_close.map(micros),
+            schedule_to_close: timeouts.schedule_to_close.map(micros),
+            heartbeat: timeouts.heartbeat.map(micros),
+        }
+    }
+}
+
+/// What a decider says about a task. Tasks scheduled together share the allocations.
+#[derive(Clone, Debug)]
+pub(crate) struct NewTask {
+    pub(crate) activity_type: Arc<ActivityType>,
+    pub(crate) input: Option<Arc<str>>,
+    pub(crate) spans: Spans,
+    /// A cancel is requested as soon as the task starts.
+    pub(crate) request_cancel: bool,
+}
+
+/// A task and its record.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) queue: QueueNo,
+    pub(crate) execution: ExecutionNo,
+    pub(crate) asked: NewTask,
+    pub(crate) scheduled: Micros,
+    pub(crate) stage: Stage,
+    /// 0 until the task starts.
+    pub(crate) started_event: i64,
+    pub(crate) identity: Option<String>,
+    pub(crate) cancel_requested: bool,
+    pub(crate) abandoned: bool,
+    pub(crate) heartbeats: VecDeque<HeartbeatRecord>,
+    pub(crate) heartbeat_count: u64,
+    pub(crate) late_calls: u64,
+    pub(crate) settle_calls: u64,
+}
+
+impl Task {
+    pub(crate) fn new(queue: QueueNo, execution: ExecutionNo, asked: NewTask, now: Micros) -> Self {
+        Self {
+            queue,
+            execution,
+            asked,
+            scheduled: now,
+            stage: Stage::Scheduled,
+            started_event: 0,
+            identity: None,
+            cancel_requested: false,
+            abandoned: false,
+            heartbeats: VecDeque::new(),
+            heartbeat_count: 0,
+            late_calls: 0,
+            settle_calls: 0,
+        }
+    }
+
+    pub(crate) fn state(&self) -> TaskState {
+        match &self.stage {
+            Stage::Scheduled => TaskState::Scheduled,
+            Stage::Started { .. } => TaskState::Started,
+            Stage::Closed { outcome, .. } => outcome.state(),
+        }
+    }
+
+    /// Notes a heartbeat of a started task and returns whether a cancel is requested; `None` when
+    /// the task is not started.
+    pub(crate) fn heartbeat(&mut self, now: Micros, details: Option<String>) -> Option<bool> {
+        let Stage::Started { sign_of_life, .. } = &mut self.stage else {
+            return None;
+        };
+        *sign_of_life = now;
+        self.heartbeat_count += 1;
+        if self.heartbeats.len() == HEARTBEATS_KEPT {
+            self.heartbeats.pop_front();
+        }
+        self.heartbeats.push_back(HeartbeatRecord {
+            at_ms: millis(now),
+            details,
+        });
+        Some(self.cancel_requested)
+    }
+
+    /// The record, without the names that the task itself does not know.
+    pub(crate) fn record(&self) -> TaskRecord {
+        let mut record = TaskRecord {
+            activity_id: String::new(),
+            domain: String::new(),
+            task_list: String::new(),
+            workflow_id: String::new(),
+            run_id: String::new(),
+            activity_type: ActivityType::clone(&self.asked.activity_type),
+            state: self.state(),
+            timeout_type: None,
+            reason: None,
+            details: None,
+            result: None,
+            scheduled_ms: millis(self.scheduled),
+            started_ms: None,
+            closed_ms: None,
+            identity: self.identity.clone(),
+            heartbeats: self.heartbeats.clone(),
+            heartbeat_count: self.heartbeat_count,
+            cancel_requested: self.cancel_requested,
+            abandoned_poll: self.abandoned,
+            late_calls: self.late_calls,
+            settle_calls: self.settle_calls,
+        };
+        match &self.stage {
+            Stage::Scheduled => {}
+            Stage::Started { at, .. } => record.started_ms = Some(millis(*at)),
+            Stage::Closed {
+                started,
+                at,
+                outcome,
+            } => {
+                record.started_ms = started.map(millis);
+                record.closed_ms = Some(millis(*at));
+                self.describe(outcome, &mut record);
+            }
+        }
+        record
+    }
+
+    fn describe(&self, outcome: &Outcome, record: &mut TaskRecord) {
+        match outcome {
+            Outcome::Completed { result } => record.result.clone_from(result),
+            Outcome::Failed { reason, details } => {
+                record.reason.clone_from(reason);
+                record.details.clone_from(details);
+            }
+            Outcome::Canceled { details } => record.details.clone_from(details),
+            Outcome::TimedOut(timeout) => {
+                record.timeout_type = Some(*timeout);
+                record.details = self.heartbeats.back().and_then(|last| last.details.clone());
+            }
+        }
+    }
+
+    /// Whether this time-out is due at `now`, or when it should be looked at again.
+    pub(crate) fn due(&self, timeout: TimeoutType, now: Micros) -> Due {
+        let (since, span) = match (timeout, &self.stage) {
+            (_, Stage::Closed { .. }) => return Due::Never,
+            (TimeoutType::ScheduleToStart, Stage::Scheduled) => {
+                (self.scheduled, self.asked.spans.schedule_to_start)
+            }
+            (TimeoutType::ScheduleToClose, _) => {
+                (self.scheduled, self.asked.spans.schedule_to_close)
+            }
+            (TimeoutType::StartToClose, Stage::Started { at, .. }) => {
+                (*at, self.asked.spans.start_to_close)
+            }
+            (TimeoutType::Heartbeat, Stage::Started { sign_of_life, .. }) => {
+                (*sign_of_life, self.asked.spans.heartbeat)
+            }
+            (TimeoutType::ScheduleToStart, Stage::Started { .. })
+            | (TimeoutType::StartToClose | TimeoutType::Heartbeat, Stage::Scheduled) => {
+                return Due::Never;
+            }
+        };
+        match span {
+            None => Due::Never,
+            Some(span) if since.saturating_add(span) <= now => Due::Now,
+            Some(span) => Due::At(since.saturating_add(span)),
+        }
+    }
+}
+
+/// When a time-out strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    Now,
+    At(Micros),
+    Never,
+}

@@ -1,0 +1,346 @@
+use super::*;
+use crate::record::TaskState;
+
+const SECOND: Micros = 1_000_000;
+
+fn world() -> World {
+    World::new(Rules {
+        hold: 60 * SECOND,
+        max_open_polls: 3,
+        label: 7,
+    })
+}
+
+fn asked(spans: task::Spans) -> NewTask {
+    NewTask {
+        activity_type: Arc::new(ActivityType::default()),
+        input: None,
+        spans,
+        request_cancel: false,
+    }
+}
+
+fn scheduled(world: &mut World, now: Micros, spans: task::Spans) -> TaskNo {
+    let queue = world.queue("shop", "list");
+    let execution = world.execution("shop", None);
+    world.advance(now);
+    world.schedule(now, queue, execution, asked(spans))
+}
+
+fn poll(world: &mut World, now: Micros) -> Polled {
+    let queue = world.queue("shop", "list");
+    world.advance(now);
+    world.poll(now, queue, None)
+}
+
+fn started(world: &mut World, now: Micros, spans: task::Spans) -> TaskNo {
+    let task = scheduled(world, now, spans);
+    assert!(matches!(poll(world, now), Polled::Task(handout) if handout.task == task));
+    task
+}
+
+fn state(world: &World, task: TaskNo) -> TaskState {
+    world.record(task).expect("the task is known").state
+}
+
+fn timed_out(world: &World, task: TaskNo) -> Option<TimeoutType> {
+    world.record(task).expect("the task is known").timeout_type
+}
+
+fn completed() -> Outcome {
+    Outcome::Completed {
+        result: Some("done".into()),
+    }
+}
+
+#[test]
+fn tasks_are_handed_out_in_order() {
+    let mut world = world();
+    let tasks: Vec<_> = (0..3)
+        .map(|_| scheduled(&mut world, 0, task::Spans::default()))
+        .collect();
+    for expected in tasks {
+        assert!(matches!(poll(&mut world, 1), Polled::Task(handout) if handout.task == expected));
+    }
+    assert!(matches!(poll(&mut world, 1), Polled::Held(_)));
+}
+
+#[test]
+fn held_polls_are_served_in_order() {
+    let mut world = world();
+    let (Polled::Held(first), Polled::Held(second)) = (poll(&mut world, 0), poll(&mut world, 1))
+    else {
+        panic!("both polls are held")
+    };
+    let one = scheduled(&mut world, 2, task::Spans::default());
+    let two = scheduled(&mut world, 2, task::Spans::default());
+    let answers: Vec<_> = world
+        .take_answers()
+        .into_iter()
+        .map(|(poll, handout)| (poll, handout.expect("a task").task))
+        .collect();
+    assert_eq!(answers, [(first, one), (second, two)]);
+    assert_eq!(world.summary(None).open_polls, 0);
+    assert_eq!(world.summary(None).max_open_polls, 2);
+}
+
+#[test]
+fn a_poll_ends_empty_when_its_hold_is_over() {
+    let mut world = world();
+    let Polled::Held(held) = poll(&mut world, 0) else {
+        panic!("held")
+    };
+    world.advance(60 * SECOND - 1);
+    assert!(world.take_answers().is_empty());
+    assert_eq!(world.next_deadline(), Some(60 * SECOND));
+    world.advance(60 * SECOND);
+    assert!(matches!(world.take_answers()[..], [(poll, None)] if poll == held));
+    assert_eq!(
+        (
+            world.summary(None).open_polls,
+            world.summary(None).empty_polls
+        ),
+        (0, 1)
+    );
+    let task = scheduled(&mut world, 61 * SECOND, task::Spans::default());
+    assert_eq!(state(&world, task), TaskState::Scheduled);
+}
+
+#[test]
+fn too_many_open_polls_are_refused_until_one_ends() {
+    let mut world = world();
+    for _ in 0..3 {
+        assert!(matches!(poll(&mut world, 0), Polled::Held(_)));
+    }
+    assert!(matches!(poll(&mut world, 0), Polled::TooMany));
+    assert!(matches!(poll(&mut world, 60 * SECOND), Polled::Held(_)));
+}
+
+#[test]
+fn each_timeout_strikes_at_its_time() {
+    let span = Some(10 * SECOND);
+    let none = task::Spans::default();
+    let cases = [
+        (
+            task::Spans {
+                schedule_to_start: span,
+                ..none
+            },
+            false,
+            TimeoutType::ScheduleToStart,
+        ),
+        (
+            task::Spans {
+                schedule_to_close: span,
+                ..none
+            },
+            false,
+            TimeoutType::ScheduleToClose,
+        ),
+        (
+            task::Spans {
+                schedule_to_close: span,
+                ..none
+            },
+            true,
+            TimeoutType::ScheduleToClose,
+        ),
+        (
+            task::Spans {
+                start_to_close: span,
+                ..none
+            },
+            true,
+            TimeoutType::StartToClose,
+        ),
+        (
+            task::Spans {
+                heartbeat: span,
+                ..none
+            },
+            true,
+            TimeoutType::Heartbeat,
+        ),
+    ];
+    for (spans, start, expected) in cases {
+        let mut world = world();
+        let task = if start {
+            started(&mut world, SECOND, spans)
+        } else {
+            scheduled(&mut world, SECOND, spans)
+        };
+        world.advance(11 * SECOND - 1);
+        assert!(state(&world, task).is_open(), "{expected:?} is early");
+        world.advance(20 * SECOND);
+        assert_eq!(timed_out(&world, task), Some(expected));
+        assert_eq!(world.record(task).expect("known").closed_ms, Some(11_000));
+        assert_eq!(
+            world.settle(20 * SECOND, task, completed()),
+            Err(Refused::Gone)
+        );
+        assert_eq!(world.waiting("shop", "list"), 0);
+        assert!(matches!(poll(&mut world, 20 * SECOND), Polled::Held(_)));
+    }
+}
+
+#[test]
+fn a_started_task_is_safe_from_schedule_to_start() {
+    let mut world = world();
+    let spans = task::Spans {
+        schedule_to_start: Some(SECOND),
+        ..task::Spans::default()
+    };
+    let task = started(&mut world, 0, spans);
+    world.advance(10 * SECOND);
+    assert_eq!(state(&world, task), TaskState::Started);
+}
+
+#[test]
+fn heartbeats_keep_a_task_alive_with_one_deadline() {
+    let mut world = world();
+    let spans = task::Spans {
+        heartbeat: Some(10 * SECOND),
+        ..task::Spans::default()
+    };
+    let task = started(&mut world, 0, spans);
+    for second in 1..200 {
+        world.advance(second * SECOND);
+        assert_eq!(
+            world.heartbeat(second * SECOND, task, Some("on".into())),
+            Ok(false)
+        );
+    }
+    world.advance(209 * SECOND - 1);
+    assert_eq!(state(&world, task), TaskState::Started);
+    world.advance(209 * SECOND);
+    assert_eq!(timed_out(&world, task), Some(TimeoutType::Heartbeat));
+    let record = world.record(task).expect("known");
+    assert_eq!(
+        (record.heartbeat_count, record.heartbeats.len()),
+        (199, 100)
+    );
+    assert_eq!(record.details.as_deref(), Some("on"));
+    assert_eq!(world.next_deadline(), None);
+}
+
+#[test]
+fn a_settled_task_refuses_all_further_calls() {
+    let mut world = world();
+    let task = started(&mut world, 0, task::Spans::default());
+    assert_eq!(world.settle(1, task, completed()), Ok(()));
+    assert_eq!(world.settle(2, task, completed()), Err(Refused::Gone));
+    assert_eq!(world.heartbeat(2, task, None), Err(Refused::Gone));
+    let record = world.record(task).expect("known");
+    assert_eq!((record.settle_calls, record.late_calls), (2, 2));
+    assert_eq!(record.result.as_deref(), Some("done"));
+    assert_eq!(world.summary(None).late_calls, 2);
+}
+
+#[test]
+fn canceled_only_when_asked_to() {
+    let mut world = world();
+    let task = started(&mut world, 0, task::Spans::default());
+    let canceled = || Outcome::Canceled { details: None };
+    assert_eq!(
+        world.settle(1, task, canceled()),
+        Err(Refused::CancelNotRequested)
+    );
+    assert_eq!(state(&world, task), TaskState::Started);
+    assert_eq!(world.request_cancel(2, task), CancelOutcome::Requested);
+    assert_eq!(world.heartbeat(3, task, None), Ok(true));
+    assert_eq!(world.settle(4, task, canceled()), Ok(()));
+    assert_eq!(state(&world, task), TaskState::Canceled);
+    assert_eq!(world.request_cancel(5, task), CancelOutcome::Closed);
+}
+
+#[test]
+fn a_task_that_nobody_has_is_canceled_at_once() {
+    let mut world = world();
+    let task = scheduled(&mut world, 0, task::Spans::default());
+    assert_eq!(world.request_cancel(1, task), CancelOutcome::Canceled);
+    assert_eq!(state(&world, task), TaskState::Canceled);
+    assert_eq!(world.waiting("shop", "list"), 0);
+    assert!(matches!(poll(&mut world, 2), Polled::Held(_)));
+    assert_eq!(world.request_cancel(2, TaskNo(99)), CancelOutcome::Unknown);
+}
+
+#[test]
+fn tasks_of_one_workflow_id_share_the_run() {
+    let mut world = world();
+    let queue = world.queue("shop", "list");
+    let runs: Vec<_> = [Some("order"), Some("order"), None, None]
+        .map(|id| {
+            let execution = world.execution("shop", id);
+            let task = world.schedule(0, queue, execution, asked(task::Spans::default()));
+            world.record(task).expect("known").run_id
+        })
+        .into();
+    assert_eq!(runs[0], runs[1]);
+    assert_ne!(runs[1], runs[2]);
+    assert_ne!(runs[2], runs[3]);
+    assert!(runs.iter().all(|run| run.len() <= 64));
+}
+
+#[test]
+fn started_event_ids_grow_within_an_execution() {
+    let mut world = world();
+    let queue = world.queue("shop", "list");
+    let execution = world.execution("shop", Some("order"));
+    let mut last = 0;
+    for _ in 0..3 {
+        world.schedule(0, queue, execution, asked(task::Spans::default()));
+        let Polled::Task(handout) = poll(&mut world, 0) else {
+            panic!("a task")
+        };
+        assert!(handout.started_event > last);
+        last = handout.started_event;
+    }
+}
+
+#[test]
+fn a_reset_forgets_tasks_and_keeps_polls() {
+    let mut world = world();
+    let spans = task::Spans {
+        start_to_close: Some(SECOND),
+        ..task::Spans::default()
+    };
+    let old = started(&mut world, 0, spans);
+    assert!(matches!(poll(&mut world, 0), Polled::Held(_)));
+    world.reset();
+    assert_eq!(world.settle(1, old, completed()), Err(Refused::Gone));
+    assert_eq!(world.summary(None).scheduled, 0);
+    assert_eq!(world.summary(None).open_polls, 1);
+    let new = scheduled(&mut world, 2, task::Spans::default());
+    assert_ne!(new, old);
+    assert_eq!(world.take_answers().len(), 1);
+    assert_eq!(world.task_of(&world.activity_id(new)), Some(new));
+}
+
+#[test]
+fn an_abandoned_task_is_counted_once() {
+    let mut world = world();
+    let task = started(&mut world, 0, task::Spans::default());
+    world.abandon(task);
+    world.abandon(task);
+    assert_eq!(world.summary(Some("list")).abandoned, 1);
+    assert_eq!(world.summary(Some("other")).abandoned, 0);
+    assert!(world.record(task).expect("known").abandoned_poll);
+}
+
+#[test]
+fn a_hundred_thousand_tasks_cost_little() {
+    let mut world = world();
+    let spans = task::Spans {
+        heartbeat: Some(30 * SECOND),
+        start_to_close: Some(300 * SECOND),
+        ..task::Spans::default()
+    };
+    for no in 0..100_000 {
+        scheduled(&mut world, no, spans);
+    }
+    for no in 100_000..200_000 {
+        assert!(matches!(poll(&mut world, no), Polled::Task(_)));
+    }
+    world.advance(1_000 * SECOND);
+    assert_eq!(world.summary(None).timed_out, 100_000);
+}
