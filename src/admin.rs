@@ -1,0 +1,130 @@
+//! The admin endpoint: `/livez`, `/readyz` and `/metrics`, over plain HTTP on an address of the operator's choice.
+
+use crate::{bridge::Bridge, broker::Link, gate::Gate, route::Route, shutdown::Phase};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
+
+/// For asking the store how it is.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the endpoint can tell of.
+#[derive(Clone)]
+pub struct Admin {
+    /// What all parts share.
+    pub bridge: Arc<Bridge>,
+    /// Each route with its gate.
+    pub routes: Vec<(Arc<Route>, watch::Receiver<Gate>)>,
+    /// What the process is about.
+    pub phase: watch::Receiver<Phase>,
+}
+
+/// Binds the address; the server runs until the process ends.
+///
+/// # Errors
+///
+/// Where the address can't be bound.
+pub async fn start(admin: Admin, listen: SocketAddr) -> std::io::Result<()> {
+    let listener = TcpListener::bind(listen).await?;
+    tracing::info!(addr = %listener.local_addr()?, "admin listening");
+    let router = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(admin);
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the admin endpoint ended");
+        }
+    });
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    phase: &'static str,
+    broker: String,
+    store: String,
+    tasks_in_flight: usize,
+    routes: Vec<RouteReadiness>,
+}
+
+#[derive(Serialize)]
+struct RouteReadiness {
+    name: String,
+    source: &'static str,
+    ready: bool,
+    state: String,
+    slots_taken: usize,
+    slots: usize,
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let readiness = admin.readiness().await;
+    let status = match readiness.ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(readiness)).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let metrics = &admin.bridge.metrics;
+    let in_flight = i64::try_from(admin.bridge.flights.len()).unwrap_or(i64::MAX);
+    metrics.in_flight.set(in_flight);
+    let connected = admin.bridge.broker.link().borrow().is_connected();
+    metrics.broker_connected.set(connected.into());
+    match metrics.render() {
+        Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+impl Admin {
+    async fn readiness(&self) -> Readiness {
+        let (broker_ready, broker) = match &*self.bridge.broker.link().borrow() {
+            Link::Up => (true, "connected".to_owned()),
+            Link::Blocked(why) => (true, format!("connected, but it takes no messages: {why}")),
+            Link::Away(why) => (false, format!("away: {why}")),
+        };
+        let (store_ready, store) = match timeout(STORE_TIMEOUT, self.bridge.store.count()).await {
+            Ok(Ok(_)) => (true, "ok".to_owned()),
+            Ok(Err(error)) => (false, error.to_string()),
+            Err(_) => (false, "the token store does not answer".to_owned()),
+        };
+        let routes: Vec<_> = self.routes.iter().map(route_readiness).collect();
+        let phase = *self.phase.borrow();
+        Readiness {
+            ready: phase == Phase::Running
+                && broker_ready
+                && store_ready
+                && routes.iter().all(|route| route.ready),
+            phase: phase.name(),
+            broker,
+            store,
+            tasks_in_flight: self.bridge.flights.len(),
+            routes,
+        }
+    }
+}
+
+fn route_readiness((route, gate): &(Arc<Route>, watch::Receiver<Gate>)) -> RouteReadiness {
+    let gate = gate.borrow();
+    let refused = route.refused();
+    RouteReadiness {
+        name: route.name().to_owned(),
+        source: route.source.kind(),
+        ready: refused.is_none() && gate.is_healthy(),
+        state: refused.unwrap_or_else(|| gate.to_string()),
+        slots_taken: route.slots.taken(),
+        slots: route.config.max_in_flight,
+    }
+}

@@ -1,0 +1,96 @@
+//! The only wiring: from a checked configuration to a running bridge, and from a signal to its end.
+
+use crate::{
+    admin::{self, Admin},
+    bridge::Bridge,
+    broker::rabbitmq::{Options, RabbitMq},
+    config::{Config, StoreConfig},
+    flights::Flights,
+    gate::{self, Gate},
+    metrics::Metrics,
+    poller, reply,
+    route::Route,
+    shutdown::{self, POLL_HOLD, Phase, Shutdown},
+    source::Sources,
+    store::{MemoryStore, Store},
+    task::TaskId,
+};
+use anyhow::Context;
+use std::sync::Arc;
+use tokio::{sync::watch, task::JoinSet};
+use tracing::{info, warn};
+
+/// Beyond the tasks in flight, so many deliveries may wait for their acknowledgement: heartbeats, and replies to park.
+const PREFETCH_MARGIN: usize = 100;
+/// Ended tasks that are remembered beyond twice the slots, so that a late reply is known as late.
+const REMEMBER_MARGIN: usize = 10_000;
+
+/// Runs until asked to stop. True where nothing was left in flight.
+///
+/// # Errors
+///
+/// What makes a start impossible: an address that can't be bound, no TLS roots.
+pub async fn run(config: Config) -> anyhow::Result<bool> {
+    info!(version = env!("CARGO_PKG_VERSION"), store = %config.store, "activity-bridge starts");
+    if config.shutdown_grace <= POLL_HOLD {
+        let secs = config.shutdown_grace.as_secs();
+        warn!(
+            "shutdown.grace_secs = {secs} is shorter than a poll is held (60 s): a shutdown may lose a task"
+        );
+    }
+    let slots: usize = config.routes.iter().map(|route| route.max_in_flight).sum();
+    let (broker, replies) = RabbitMq::start(Options {
+        uris: config.amqp_uris,
+        reply_queue: format!("activity-bridge.replies.{}", TaskId::random()),
+        prefetch: u16::try_from(slots + PREFETCH_MARGIN).unwrap_or(u16::MAX),
+    });
+    let bridge = Arc::new(Bridge {
+        broker: Arc::new(broker),
+        store: store(config.store),
+        flights: Flights::new(2 * slots + REMEMBER_MARGIN),
+        metrics: Metrics::new()?,
+    });
+    let sources = Sources::load(config.region.as_deref()).await;
+    let (phase, phase_seen) = watch::channel(Phase::Running);
+    let mut pollers = JoinSet::new();
+    let mut routes = Vec::new();
+    for config in config.routes {
+        let source = sources.for_route(&config);
+        let metrics = bridge.metrics.for_route(&config.name, source.kind());
+        let route = Arc::new(Route::new(config, source, metrics));
+        let (gate, gate_seen) = watch::channel(Gate::Starting);
+        tokio::spawn(gate::keep(Arc::clone(&bridge), Arc::clone(&route), gate));
+        pollers.spawn(poller::run(
+            Arc::clone(&bridge),
+            Arc::clone(&route),
+            gate_seen.clone(),
+            phase_seen.clone(),
+        ));
+        routes.push((route, gate_seen));
+    }
+    tokio::spawn(reply::run(Arc::clone(&bridge), replies));
+    let admin = Admin {
+        bridge: Arc::clone(&bridge),
+        routes: routes.clone(),
+        phase: phase_seen,
+    };
+    let listen = config.admin_listen;
+    let started = admin::start(admin, listen).await;
+    started.with_context(|| format!("admin.listen = \"{listen}\" can't be bound"))?;
+
+    shutdown::asked_to_stop().await?;
+    let shutdown = Shutdown {
+        bridge,
+        routes: routes.into_iter().map(|(route, _)| route).collect(),
+        pollers,
+        phase,
+        grace: config.shutdown_grace,
+    };
+    Ok(shutdown.run().await)
+}
+
+fn store(config: StoreConfig) -> Arc<dyn Store> {
+    match config {
+        StoreConfig::Memory => Arc::new(MemoryStore::default()),
+    }
+}

@@ -1,0 +1,124 @@
+//! What of a broker works, without changing anything there: login, permissions, each queue and its arguments.
+
+use super::{
+    super::{QueueError, QueueSpec},
+    Uri,
+    convert::short,
+    topology,
+};
+use crate::{
+    report::{Mark, Row},
+    task::TaskId,
+};
+use lapin::{
+    BasicProperties, Connection, ConnectionProperties, Error,
+    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
+    types::FieldTable,
+};
+use std::time::Duration;
+use tokio::time::timeout;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Looks at one broker.
+pub async fn check(uri: &Uri, queues: &[QueueSpec]) -> Vec<Row> {
+    let what = format!("broker {uri}");
+    let properties =
+        ConnectionProperties::default().with_connection_name("activity-bridge check".into());
+    let connected = timeout(
+        CONNECT_TIMEOUT,
+        Connection::connect_uri(uri.inner(), properties),
+    )
+    .await;
+    let connection = match connected {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return vec![Row::new(what, Mark::Fail, error.to_string())],
+        Err(_) => {
+            let words = format!("no connection within {} s", CONNECT_TIMEOUT.as_secs());
+            return vec![Row::new(what, Mark::Fail, words)];
+        }
+    };
+    let mut rows = vec![Row::new(what, Mark::Ok, "logged in")];
+    rows.push(asked("permission to publish", may_publish(&connection)).await);
+    rows.push(asked("permission to have a reply queue", may_declare(&connection)).await);
+    for queue in queues {
+        rows.push(asked(&format!("queue {}", queue.name), look(&connection, queue)).await);
+    }
+    drop(timeout(ASK_TIMEOUT, connection.close(200, short("checked"))).await);
+    rows
+}
+
+async fn asked(what: &str, answer: impl Future<Output = Result<(Mark, String), Error>>) -> Row {
+    match timeout(ASK_TIMEOUT, answer).await {
+        Ok(Ok((mark, words))) => Row::new(what, mark, words),
+        Ok(Err(error)) => Row::new(what, Mark::Fail, error.to_string()),
+        Err(_) => Row::new(what, Mark::Fail, "the broker does not answer"),
+    }
+}
+
+/// Publishes to where nobody is: the broker returns it, unless it refuses first.
+async fn may_publish(connection: &Connection) -> Result<(Mark, String), Error> {
+    let channel = connection.create_channel().await?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await?;
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..Default::default()
+    };
+    let nowhere = format!("activity-bridge.nowhere.{}", TaskId::random());
+    let confirm = channel
+        .basic_publish(
+            short(""),
+            short(&nowhere),
+            options,
+            b"",
+            BasicProperties::default(),
+        )
+        .await?;
+    confirm.await?;
+    Ok((Mark::Ok, "granted".to_owned()))
+}
+
+/// Declares a queue with a name like the reply queue's, which goes with this connection.
+async fn may_declare(connection: &Connection) -> Result<(Mark, String), Error> {
+    let channel = connection.create_channel().await?;
+    let name = format!("activity-bridge.replies.check-{}", TaskId::random());
+    let options = QueueDeclareOptions::exclusive().auto_delete();
+    channel
+        .queue_declare(short(&name), options, FieldTable::default())
+        .await?;
+    Ok((Mark::Ok, "granted".to_owned()))
+}
+
+/// Looks at a queue; only one that is there already is declared, which compares its arguments.
+async fn look(connection: &Connection, queue: &QueueSpec) -> Result<(Mark, String), Error> {
+    let as_it_is = QueueSpec {
+        declare: false,
+        ..queue.clone()
+    };
+    let there = topology::inspect(&connection.create_channel().await?, &as_it_is).await;
+    let looked = match there {
+        Ok(_) => topology::inspect(&connection.create_channel().await?, queue).await,
+        Err(QueueError::Missing(_)) if queue.declare => {
+            let words = "not there yet; the bridge will declare it".to_owned();
+            return Ok((Mark::Note, words));
+        }
+        Err(error) => Err(error),
+    };
+    Ok(match looked {
+        Ok(facts) => {
+            let mark = match facts.consumers {
+                0 => Mark::Note,
+                _ => Mark::Ok,
+            };
+            let words = format!(
+                "there, consumers: {}, ready: {}",
+                facts.consumers, facts.ready
+            );
+            (mark, words)
+        }
+        Err(error) => (Mark::Fail, error.to_string()),
+    })
+}

@@ -1,0 +1,296 @@
+//! One generation: two connections and all that hangs on them, good until the first thing breaks.
+
+use super::{
+    super::{Delivery, Link, Message, PublishError, Published, QueueError, QueueFacts, QueueSpec},
+    Options, Uri, convert, topology,
+};
+use futures_util::StreamExt;
+use lapin::{
+    Channel, Confirmation, Connection, ConnectionProperties, Consumer, Error, Event,
+    options::{
+        BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+        QueueDeleteOptions,
+    },
+    types::FieldTable,
+};
+use std::time::Duration;
+use tokio::{
+    sync::{Mutex, mpsc, watch},
+    time::timeout,
+};
+
+/// How late a confirm may be while the broker is not blocked. Past it the connection is given up.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a question about a queue.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// See the module.
+///
+/// Publishing and consuming have a connection each: when the broker blocks publishers, lapin writes nothing at all on
+/// that connection, acknowledgements included.
+pub(super) struct Generation {
+    publishing: Connection,
+    consuming: Connection,
+    /// Task messages, many in flight.
+    tasks: Channel,
+    /// Everything else, one at a time, so that a return can only be of the message that was just sent.
+    posts: Mutex<Channel>,
+    /// For questions about queues; the broker closes it with every unwelcome answer.
+    probe: Mutex<Option<Channel>>,
+    /// Why a publisher gave this generation up.
+    given_up: watch::Sender<Option<String>>,
+    blocked: watch::Sender<bool>,
+}
+
+impl Generation {
+    pub(super) async fn open(uri: &Uri, options: &Options) -> Result<(Self, Consumer), Error> {
+        let publishing = connect(uri, "activity-bridge publishing").await?;
+        let consuming = connect(uri, "activity-bridge consuming").await?;
+        topology::declare_shared(&consuming, &options.reply_queue).await?;
+
+        let tasks = confirming_channel(&publishing).await?;
+        let posts = confirming_channel(&publishing).await?;
+
+        let replies = consuming.create_channel().await?;
+        replies
+            .basic_qos(options.prefetch, BasicQosOptions::default())
+            .await?;
+        let consumer = replies
+            .basic_consume(
+                convert::short(&options.reply_queue),
+                convert::short("activity-bridge"),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+        let generation = Self {
+            publishing,
+            consuming,
+            tasks,
+            posts: Mutex::new(posts),
+            probe: Mutex::new(None),
+            given_up: watch::channel(None).0,
+            blocked: watch::channel(false).0,
+        };
+        Ok((generation, consumer))
+    }
+
+    /// Hands replies on and reports on the link, until something breaks; says what.
+    pub(super) async fn watch(
+        &self,
+        mut consumer: Consumer,
+        replies: &mpsc::Sender<Delivery>,
+        link: &watch::Sender<Link>,
+    ) -> String {
+        let mut publishing = self.publishing.events_listener();
+        let mut consuming = self.consuming.events_listener();
+        let mut given_up = self.given_up.subscribe();
+        loop {
+            tokio::select! {
+                event = publishing.next() => {
+                    if let Some(why) = self.note(event, link) {
+                        return why;
+                    }
+                }
+                event = consuming.next() => match event {
+                    Some(Event::Error(error)) => return error.to_string(),
+                    None => return "the consuming connection ended".to_owned(),
+                    Some(_) => {}
+                },
+                delivery = consumer.next() => match delivery {
+                    // As many as the prefetch fit, so this waits for nothing.
+                    Some(Ok(delivery)) => {
+                        if replies.send(convert::delivery(delivery)).await.is_err() {
+                            return "the bridge stopped reading replies".to_owned();
+                        }
+                    }
+                    Some(Err(error)) => return error.to_string(),
+                    None => return "the broker ended the consumer of replies".to_owned(),
+                },
+                _ = given_up.changed() => {
+                    let why = given_up.borrow().clone();
+                    return why.unwrap_or_default();
+                }
+            }
+        }
+    }
+
+    /// Takes note of an event on the publishing connection; an ending is returned.
+    fn note(&self, event: Option<Event>, link: &watch::Sender<Link>) -> Option<String> {
+        match event {
+            Some(Event::ConnectionBlocked(why)) => {
+                tracing::warn!(why, "the broker blocks publishers");
+                self.blocked.send_replace(true);
+                link.send_replace(Link::Blocked(why));
+            }
+            Some(Event::ConnectionUnblocked) => {
+                tracing::info!("the broker takes messages again");
+                self.blocked.send_replace(false);
+                link.send_replace(Link::Up);
+            }
+            Some(Event::Error(error)) => return Some(error.to_string()),
+            None => return Some("the publishing connection ended".to_owned()),
+            Some(_) => {}
+        }
+        None
+    }
+
+    pub(super) async fn publish(&self, message: &Message<'_>) -> Published {
+        let confirmation = match self.send(&self.tasks, message, true).await {
+            Ok(confirmation) => confirmation,
+            Err(error) => return Err(error).into(),
+        };
+        let result = match confirmation.is_ack() {
+            true => Ok(()),
+            false => Err(PublishError::Nacked),
+        };
+        let Some(returned) = confirmation.take_message() else {
+            return result.into();
+        };
+        // lapin attaches a return to the next confirm of the channel, which under coalesced acknowledgements need
+        // not be the confirm of the message returned.
+        let id = returned.delivery.properties.message_id().as_ref();
+        let id = id.map(ToString::to_string).unwrap_or_default();
+        if message.message_id == Some(id.as_str()) {
+            return Err(PublishError::Unroutable(returned.reply_text.to_string())).into();
+        }
+        Published {
+            result,
+            other_returned: Some(id),
+        }
+    }
+
+    pub(super) async fn post(
+        &self,
+        message: &Message<'_>,
+        mandatory: bool,
+    ) -> Result<(), PublishError> {
+        let channel = self.posts.lock().await;
+        let confirmation = self.send(&channel, message, mandatory).await?;
+        let acked = confirmation.is_ack();
+        match confirmation.take_message() {
+            Some(returned) => Err(PublishError::Unroutable(returned.reply_text.to_string())),
+            None if acked => Ok(()),
+            None => Err(PublishError::Nacked),
+        }
+    }
+
+    /// Sends a message and awaits its confirm, however long the broker stays blocked.
+    async fn send(
+        &self,
+        channel: &Channel,
+        message: &Message<'_>,
+        mandatory: bool,
+    ) -> Result<Confirmation, PublishError> {
+        let options = BasicPublishOptions {
+            mandatory,
+            ..Default::default()
+        };
+        let confirmed = async {
+            let confirm = channel
+                .basic_publish(
+                    convert::short(message.exchange),
+                    convert::short(message.routing_key),
+                    options,
+                    message.body,
+                    convert::properties(message),
+                )
+                .await?;
+            confirm.await
+        };
+        tokio::pin!(confirmed);
+        let mut blocked = self.blocked.subscribe();
+        loop {
+            let unblocked = blocked.wait_for(|blocked| !blocked);
+            let confirm = tokio::select! {
+                biased;
+                confirm = &mut confirmed => Some(confirm),
+                _ = async { drop(unblocked.await); tokio::time::sleep(CONFIRM_TIMEOUT).await } => None,
+            };
+            match confirm {
+                Some(Ok(confirmation)) => return Ok(confirmation),
+                Some(Err(error)) => {
+                    let why = error.to_string();
+                    self.give_up(&why);
+                    return Err(PublishError::Unconfirmed(why));
+                }
+                None if *blocked.borrow() => {}
+                None => {
+                    let secs = CONFIRM_TIMEOUT.as_secs();
+                    let why = format!("the broker confirmed nothing for {secs} s");
+                    self.give_up(&why);
+                    return Err(PublishError::Unconfirmed(why));
+                }
+            }
+        }
+    }
+
+    fn give_up(&self, why: &str) {
+        self.given_up.send_if_modified(|given_up| {
+            let first = given_up.is_none();
+            if first {
+                *given_up = Some(why.to_owned());
+            }
+            first
+        });
+    }
+
+    pub(super) async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError> {
+        let asked = timeout(INSPECT_TIMEOUT, async {
+            let mut probe = self.probe.lock().await;
+            let channel = match probe.take() {
+                Some(channel) => channel,
+                None => {
+                    let opened = self.consuming.create_channel().await;
+                    opened.map_err(|error| QueueError::Away(error.to_string()))?
+                }
+            };
+            let facts = topology::inspect(&channel, queue).await;
+            // An error has closed the channel; the next question opens another.
+            if facts.is_ok() {
+                *probe = Some(channel);
+            }
+            facts
+        });
+        asked.await.unwrap_or_else(|_| {
+            let secs = INSPECT_TIMEOUT.as_secs();
+            Err(QueueError::Away(format!("no answer within {secs} s")))
+        })
+    }
+
+    /// Ends both connections, and with `forget` deletes that queue first, if nothing is in it.
+    pub(super) async fn close(&self, forget: Option<&str>) {
+        if let Some(queue) = forget
+            && let Ok(channel) = self.consuming.create_channel().await
+        {
+            // A quorum queue does not know `if-empty` before RabbitMQ 4, so the count decides.
+            let spec = QueueSpec {
+                name: queue.to_owned(),
+                declare: false,
+            };
+            if let Ok(QueueFacts { ready: 0, .. }) = topology::inspect(&channel, &spec).await {
+                let options = QueueDeleteOptions::default();
+                if let Err(error) = channel.queue_delete(convert::short(queue), options).await {
+                    tracing::info!(%error, "the reply queue stays until it expires");
+                }
+            }
+        }
+        for connection in [&self.publishing, &self.consuming] {
+            // What is closed already says so, and that is fine.
+            drop(connection.close(200, convert::short("closing")).await);
+        }
+    }
+}
+
+async fn connect(uri: &Uri, name: &str) -> Result<Connection, Error> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    Connection::connect_uri(uri.inner(), properties).await
+}
+
+async fn confirming_channel(connection: &Connection) -> Result<Channel, Error> {
+    let channel = connection.create_channel().await?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await?;
+    Ok(channel)
+}

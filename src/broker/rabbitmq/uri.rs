@@ -1,0 +1,76 @@
+//! An AMQP URI, which usually holds a password.
+
+use lapin::uri::{AMQPScheme, AMQPUri};
+use std::{fmt, str::FromStr};
+
+/// Where a broker is, and who we are to it. Shown without the password.
+#[derive(Clone)]
+pub struct Uri(AMQPUri);
+
+/// In seconds; a frozen broker is noticed after twice this time.
+const HEARTBEAT_SECS: u16 = 10;
+
+impl Uri {
+    /// For lapin.
+    pub(super) fn inner(&self) -> AMQPUri {
+        self.0.clone()
+    }
+
+    /// The virtual host.
+    #[must_use]
+    pub fn vhost(&self) -> &str {
+        &self.0.vhost
+    }
+}
+
+impl FromStr for Uri {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if !text.starts_with("amqp://") && !text.starts_with("amqps://") {
+            return Err("must begin with amqp:// or amqps://".to_owned());
+        }
+        let mut uri: AMQPUri = text.parse().map_err(|why| {
+            format!("is not an AMQP URI ({why}); write amqp://user:password@host:5672/%2f")
+        })?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECS);
+        Ok(Self(uri))
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.0.scheme {
+            AMQPScheme::AMQP => "amqp",
+            AMQPScheme::AMQPS => "amqps",
+        };
+        let authority = &self.0.authority;
+        let (user, host, port) = (
+            &authority.userinfo.username,
+            &authority.host,
+            authority.port,
+        );
+        write!(f, "{scheme}://{user}@{host}:{port} vhost {}", self.0.vhost)
+    }
+}
+
+impl fmt::Debug for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let uri: Uri = "amqp://me:hunter2@host:1/%2f".parse().expect("valid");
+        assert_eq!(format!("{uri:?}"), "amqp://me@host:1 vhost /");
+        let wrong = "amqp://me:hunter2@host:port/"
+            .parse::<Uri>()
+            .expect_err("no port");
+        assert!(!wrong.contains("hunter2"), "{wrong}");
+    }
+}

@@ -1,0 +1,103 @@
+//! `activity-bridge check`: what of a configuration works, as a table.
+
+use crate::{
+    broker::rabbitmq::{Uri, check as broker_check},
+    config::Config,
+    report::{Mark, Row},
+    source::{SourceError, Sources, aws},
+};
+use std::{io::Write, time::Duration};
+use tokio::time::timeout;
+
+/// For one question to AWS, retries of the SDK included.
+const ASK_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Prints the table, a row as soon as it is known. True where nothing failed.
+///
+/// # Errors
+///
+/// Where standard output is gone.
+pub async fn check(config: &Config, online: bool) -> anyhow::Result<bool> {
+    let mut table = Table::default();
+    let routes = config.routes.len();
+    table.add(Row::new(
+        "configuration",
+        Mark::Ok,
+        format!("valid, routes: {routes}"),
+    ))?;
+    if online {
+        check_aws(config, &mut table).await?;
+        for uri in &config.amqp_uris {
+            check_broker(config, uri, &mut table).await?;
+        }
+    }
+    Ok(table.failed == 0)
+}
+
+#[derive(Default)]
+struct Table {
+    failed: usize,
+}
+
+impl Table {
+    fn add(&mut self, row: Row) -> std::io::Result<()> {
+        self.failed += usize::from(row.mark == Mark::Fail);
+        writeln!(std::io::stdout(), "{row}")
+    }
+}
+
+async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {
+    let sdk = aws::load(config.region.as_deref()).await;
+    table.add(match sdk.region() {
+        Some(region) => Row::new("AWS region", Mark::Ok, region.to_string()),
+        None => Row::new(
+            "AWS region",
+            Mark::Fail,
+            "none; set aws.region or AWS_REGION",
+        ),
+    })?;
+    let credentials = aws::check_credentials(&sdk).await;
+    let found = credentials.is_ok();
+    table.add(match credentials {
+        Ok(()) => Row::new("AWS credentials", Mark::Ok, "found"),
+        Err(why) => Row::new("AWS credentials", Mark::Fail, why),
+    })?;
+    if !found || sdk.region().is_none() {
+        return Ok(());
+    }
+    let sources = Sources::load(config.region.as_deref()).await;
+    for route in &config.routes {
+        let what = format!("route {}: task list", route.name);
+        let source = sources.for_route(route);
+        let answer = timeout(ASK_TIMEOUT, source.count_pending()).await;
+        table.add(match answer {
+            Ok(Ok(count)) => Row::new(what, Mark::Ok, format!("reached, tasks waiting: {count}")),
+            Ok(Err(error)) => aws_row(what, &error),
+            Err(_) => Row::new(what, Mark::Fail, "no answer from AWS"),
+        })?;
+    }
+    Ok(())
+}
+
+fn aws_row(what: String, error: &SourceError) -> Row {
+    let words = error.to_string();
+    // Counting is a permission of its own, which the bridge itself does not need.
+    let only_counting = words.contains("CountPendingActivityTasks");
+    if only_counting {
+        let words = format!("may not be counted, so this could not be checked: {words}");
+        return Row::new(what, Mark::Note, words);
+    }
+    Row::new(what, Mark::Fail, words)
+}
+
+async fn check_broker(config: &Config, uri: &Uri, table: &mut Table) -> std::io::Result<()> {
+    let queues: Vec<_> = config
+        .routes
+        .iter()
+        .map(|route| route.queue_spec())
+        .collect();
+    for row in broker_check::check(uri, &queues).await {
+        table.add(row)?;
+    }
+    Ok(())
+}

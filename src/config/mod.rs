@@ -1,0 +1,266 @@
+//! The configuration: a TOML file, then the environment, checked as a whole before anything starts.
+//!
+//! What is here has been validated; nothing behind it checks again.
+
+mod reader;
+mod route;
+
+pub use reader::Problem;
+pub use route::{OversizeResult, Pollers, RouteConfig, SourceConfig};
+
+use crate::broker::rabbitmq::Uri;
+use figment::{
+    Figment, Profile, Provider,
+    providers::{Env, Format, Toml},
+};
+use reader::{Problems, Reader};
+use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, str::FromStr, time::Duration};
+
+const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
+
+/// Everything that can be configured.
+#[derive(Debug)]
+pub struct Config {
+    /// The AWS region; without one the usual AWS chain decides.
+    pub region: Option<String>,
+    /// The broker's addresses, tried in turn; at least one.
+    pub amqp_uris: Vec<Uri>,
+    /// Which token store.
+    pub store: StoreConfig,
+    /// Where the admin endpoint listens.
+    pub admin_listen: SocketAddr,
+    /// How long a shutdown may take from the first signal to the end of the process.
+    pub shutdown_grace: Duration,
+    /// How to log.
+    pub log: LogConfig,
+    /// The routes; at least one, each with a name of its own.
+    pub routes: Vec<RouteConfig>,
+}
+
+/// Which token store, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// Forgets with the process.
+    Memory,
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// One JSON object a line, or text for people.
+    pub json: bool,
+    /// The least severe level that is written.
+    pub level: tracing::Level,
+}
+
+/// Why a configuration can't be used. Exit code 78 (`EX_CONFIG`).
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read, or is not TOML.
+    #[error("{path}: {why}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system or the parser said.
+        why: String,
+    },
+    /// It was read, and these things are wrong with it.
+    #[error("{}", listed(.0))]
+    Invalid(Vec<Problem>),
+}
+
+fn listed(problems: &[Problem]) -> String {
+    let mut text = match problems.len() {
+        1 => "1 problem in the configuration:".to_owned(),
+        n => format!("{n} problems in the configuration:"),
+    };
+    for problem in problems {
+        text.push_str("\n  ");
+        text.push_str(&problem.to_string());
+    }
+    text
+}
+
+impl Config {
+    /// Reads the file, lays the environment over it, and checks the whole.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |why: String| ConfigError::Unreadable {
+            path: path.display().to_string(),
+            why,
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+        // Only names with a double underscore are settings: Kubernetes puts ACTIVITY_BRIDGE_PORT and the
+        // like into every pod beside a service that is called activity-bridge.
+        let env = Env::prefixed(ENV_PREFIX)
+            .filter(|key| key.as_str().contains("__"))
+            .split("__");
+        let figment = Figment::from(Toml::string(&text)).merge(env);
+        let dict = figment
+            .data()
+            .map_err(|e| unreadable(e.to_string()))?
+            .remove(&Profile::Default)
+            .unwrap_or_default();
+        Self::read(dict)
+    }
+
+    fn read(dict: figment::value::Dict) -> Result<Self, ConfigError> {
+        let problems = Problems::default();
+        let config = read_all(Reader::root(dict, &problems));
+        let problems = problems.into_inner();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError::Invalid(problems)),
+        }
+    }
+}
+
+impl FromStr for Config {
+    type Err = ConfigError;
+
+    /// Reads a TOML text alone, without the environment.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let data = Figment::from(Toml::string(text)).data();
+        let mut profiles = data.map_err(|e| ConfigError::Unreadable {
+            path: "configuration".to_owned(),
+            why: e.to_string(),
+        })?;
+        Self::read(profiles.remove(&Profile::Default).unwrap_or_default())
+    }
+}
+
+fn read_all(mut root: Reader<'_>) -> Option<Config> {
+    let mut aws = root.table("aws");
+    let region = aws.text("region", region_rule);
+    aws.finish();
+
+    let amqp_uris = read_amqp(root.table("amqp"));
+    let store = read_store(root.table("store"));
+
+    let mut admin = root.table("admin");
+    let admin_listen = admin
+        .text("listen", |text| {
+            text.parse()
+                .map_err(|_| "must be an address and a port, like \"127.0.0.1:9464\"".to_owned())
+        })
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9464)));
+    admin.finish();
+
+    let mut shutdown = root.table("shutdown");
+    let grace = shutdown.integer("grace_secs", 1..=86_400).unwrap_or(90);
+    shutdown.finish();
+
+    let log = read_log(root.table("log"));
+
+    let tables = root.tables("routes");
+    if tables.is_empty() && !root.has("routes") {
+        root.problem(
+            "routes",
+            None,
+            "there is none; add a [[routes]] table for each task list",
+        );
+    }
+    let routes: Vec<_> = tables.into_iter().filter_map(route::read).collect();
+    refuse_twins(&root, &routes);
+    root.finish();
+
+    Some(Config {
+        region,
+        amqp_uris: amqp_uris?,
+        store: store?,
+        admin_listen,
+        shutdown_grace: Duration::from_secs(grace),
+        log,
+        routes,
+    })
+}
+
+fn region_rule(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if text.is_empty() || !text.bytes().all(plain) {
+        return Err("must be an AWS region, like \"eu-west-1\"".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn read_amqp(mut amqp: Reader<'_>) -> Option<Vec<Uri>> {
+    let given = ["uri", "uris", "uri_file"].map(|key| amqp.has(key));
+    let mut uris = amqp.secrets("uris", |text| text.parse::<Uri>());
+    uris.extend(amqp.secret("uri", |text| text.parse::<Uri>()));
+    uris.extend(amqp.text("uri_file", |path| {
+        let text = std::fs::read_to_string(path).map_err(|e| format!("can't be read: {e}"))?;
+        text.trim()
+            .parse::<Uri>()
+            .map_err(|why| format!("the URI in this file {why}"))
+    }));
+    match given.iter().filter(|given| **given).count() {
+        1 => {}
+        0 => amqp.problem(
+            "uri",
+            None,
+            "is missing; say where the broker is: uri, uris or uri_file",
+        ),
+        _ => amqp.problem(
+            "uri",
+            None,
+            "give one of uri, uris and uri_file, not several",
+        ),
+    }
+    amqp.finish();
+    (!uris.is_empty()).then_some(uris)
+}
+
+fn read_store(mut store: Reader<'_>) -> Option<StoreConfig> {
+    let kind = match store.has("kind") {
+        false => Some(StoreConfig::Memory),
+        true => store.text("kind", |text| match text {
+            "memory" => Ok(StoreConfig::Memory),
+            _ => Err("must be \"memory\", the only store of this version".to_owned()),
+        }),
+    };
+    store.finish();
+    kind
+}
+
+fn read_log(mut log: Reader<'_>) -> LogConfig {
+    let json = log.text("format", |text| match text {
+        "text" => Ok(false),
+        "json" => Ok(true),
+        _ => Err("must be \"text\" or \"json\"".to_owned()),
+    });
+    let level = log.text("level", |text| {
+        text.parse()
+            .map_err(|_| "must be \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".to_owned())
+    });
+    log.finish();
+    LogConfig {
+        json: json.unwrap_or(false),
+        level: level.unwrap_or(tracing::Level::INFO),
+    }
+}
+
+/// Two routes of one name would share their metrics; two of one queue, their consumers' replies' limits.
+fn refuse_twins(root: &Reader<'_>, routes: &[RouteConfig]) {
+    let mut names = HashMap::new();
+    for (index, route) in routes.iter().enumerate() {
+        if let Some(first) = names.insert(&route.name, index) {
+            let rule = format!("routes[{first}] has this name too; give each its own");
+            let path = format!("routes[{index}].name");
+            root.problem(&path, Some(format!("{:?}", route.name)), rule);
+        }
+    }
+}
+
+impl fmt::Display for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+use super::*;
+
+const SMALLEST: &str = r#"
+[amqp]
+uri = "amqp://127.0.0.1"
+[[routes]]
+name = "payments"
+queue = "payments"
+[routes.swf]
+domain = "shop"
+task_list = "payments"
+"#;
+
+fn problems(text: &str) -> Vec<String> {
+    match text.parse::<Config>() {
+        Err(ConfigError::Invalid(problems)) => problems.iter().map(Problem::to_string).collect(),
+        Err(other) => panic!("unreadable: {other}"),
+        Ok(_) => Vec::new(),
+    }
+}
+
+#[test]
+fn the_smallest_configuration_has_sensible_defaults() {
+    let config: Config = SMALLEST.parse().expect("valid");
+    let route = &config.routes[0];
+    assert_eq!(config.store, StoreConfig::Memory);
+    assert_eq!(config.shutdown_grace, Duration::from_secs(90));
+    assert_eq!(route.pollers, Pollers { min: 2, max: 20 });
+    assert_eq!((route.max_in_flight, route.max_ready), (100, 100));
+    assert!(route.declare && !route.poll_without_consumers);
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_path_value_and_rule() {
+    let found = problems(
+        r#"
+        [amqp]
+        uri = "http://user:secret@host"
+        [store]
+        kind = "files"
+        [admin]
+        listen = "here"
+        port = 1
+        [[routes]]
+        name = "a b"
+        queue = "amq.q"
+        max_in_flight = 0
+        pollers = { min = 9, max = 3, maximum = 4 }
+        declare = "no"
+        [routes.swf]
+        domain = "a:b"
+        task_list = " x"
+        [[routes]]
+        "#,
+    );
+    for expected in [
+        "amqp.uri: must begin with amqp:// or amqps://",
+        "store.kind = \"files\": must be \"memory\"",
+        "admin.listen = \"here\": must be an address",
+        "admin.port = 1: there is no such setting; the keys here are listen",
+        "routes[0].name = \"a b\": must be 1 to 64",
+        "routes[0].queue = \"amq.q\": must not begin",
+        "routes[0].max_in_flight = 0: must be a whole number from 1 to 60000",
+        "routes[0].pollers.min = 9: must not exceed",
+        "routes[0].pollers.maximum = 4: there is no such setting; did you mean \"max\"?",
+        "routes[0].declare = \"no\": must be true or false",
+        "routes[0].swf.domain = \"a:b\": must not contain ':'",
+        "routes[0].swf.task_list = \" x\": must not begin or end with white space",
+        "routes[1].name: is missing",
+        "routes[1].queue: is missing",
+        "routes[1].swf: is missing",
+    ] {
+        assert!(
+            found.iter().any(|p| p.starts_with(expected)),
+            "no {expected:?} in {found:#?}"
+        );
+    }
+    assert!(!found.join("\n").contains("secret"), "a password was shown");
+    assert_eq!(found.len(), 15, "{found:#?}");
+}
+
+#[test]
+fn an_empty_file_says_what_is_missing() {
+    let found = problems("");
+    assert!(
+        found.iter().any(|p| p.starts_with("amqp.uri: is missing")),
+        "{found:?}"
+    );
+    assert!(
+        found.iter().any(|p| p.starts_with("routes: there is none")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn swf_names_follow_the_rules_of_swf() {
+    let long = "x".repeat(257);
+    for bad in [
+        "", " a", "a ", "a:b", "a/b", "a|b", "a\u{1f}b", "a\u{7f}b", "arn", &long,
+    ] {
+        assert!(route::swf_name_rule(bad).is_err(), "{bad:?}");
+    }
+    for good in ["a", "arns", "my arn list", &"x".repeat(256), "größe"] {
+        assert!(route::swf_name_rule(good).is_ok(), "{good:?}");
+    }
+}
+
+#[test]
+fn two_routes_may_not_share_a_name() {
+    let twice = format!(
+        "{SMALLEST}{}",
+        &SMALLEST[SMALLEST.find("[[").expect("a route")..]
+    );
+    assert!(problems(&twice)[0].starts_with("routes[1].name = \"payments\": routes[0] has"));
+}
+
+#[test]
+fn the_environment_overrides_and_kubernetes_service_variables_do_not() {
+    figment::Jail::expect_with(|jail| {
+        jail.create_file("bridge.toml", SMALLEST)?;
+        jail.set_env("ACTIVITY_BRIDGE_ADMIN__LISTEN", "127.0.0.1:1");
+        jail.set_env("ACTIVITY_BRIDGE_SHUTDOWN__GRACE_SECS", "7");
+        jail.set_env("ACTIVITY_BRIDGE_PORT", "tcp://10.0.0.1:9464");
+        jail.set_env("ACTIVITY_BRIDGE_PORT_9464_TCP_ADDR", "10.0.0.1");
+        let config = Config::load(Path::new("bridge.toml")).expect("valid");
+        assert_eq!(config.admin_listen.port(), 1);
+        assert_eq!(config.shutdown_grace, Duration::from_secs(7));
+        jail.set_env("ACTIVITY_BRIDGE_ADMIN__LISTENS", "x");
+        let error = Config::load(Path::new("bridge.toml")).expect_err("an unknown key");
+        assert!(
+            error.to_string().contains("did you mean \"listen\"?"),
+            "{error}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn the_uri_may_come_from_a_file() {
+    figment::Jail::expect_with(|jail| {
+        jail.create_file("uri", "amqp://u:p@127.0.0.1:1/%2f\n")?;
+        let text = SMALLEST.replace("uri = \"amqp://127.0.0.1\"", "uri_file = \"uri\"");
+        assert_eq!(problems(&text), Vec::<String>::new());
+        let text = SMALLEST.replace("uri = \"amqp://127.0.0.1\"", "uri_file = \"none\"");
+        assert!(problems(&text)[0].starts_with("amqp.uri_file = \"none\": can't be read"));
+        Ok(())
+    });
+}

@@ -1,0 +1,136 @@
+//! From the poll to the broker's confirm: record the task, then publish it until the broker has it.
+
+use crate::{
+    backoff::Backoff,
+    bridge::Bridge,
+    broker::{Link, Message, PublishError},
+    lifecycle::{Command, Event},
+    route::Route,
+    settle,
+    slots::Slot,
+    store::StoreError,
+    task::{Outcome, Task, TaskId, unix_millis},
+};
+use serde::de::IgnoredAny;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{debug, warn};
+
+/// Carries a task to the broker, or fails it back to AWS. The slot goes with the task.
+pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, task: Task, slot: Slot) {
+    let id = task.id;
+    debug!(route = route.name(), task = %id, activity = task.activity, "polled");
+    bridge.flights.enter(&task, Arc::clone(&route), slot);
+    let patience = route.config.publish_within;
+    let until = Instant::now() + patience;
+    let mut trouble = String::new();
+    let carried = timeout_at(until, async {
+        record(&bridge, &route, &task, &mut trouble).await;
+        publish(&bridge, &route, &task, &mut trouble).await;
+    });
+    if carried.await.is_err()
+        && let Some(ticket) = bridge.flights.give_up(id)
+    {
+        let (secs, queue) = (patience.as_secs(), &route.queue.name);
+        let reason = format!("activity-bridge could not hand it to queue {queue} within {secs} s");
+        warn!(route = route.name(), task = %id, trouble, "{reason}; failing it back to AWS");
+        let details = trouble;
+        settle::settle(bridge, ticket, Outcome::Failed { reason, details }).await;
+    }
+}
+
+/// The record is in the store before the message is published: a reply may beat the confirm.
+async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &mut String) {
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+    while let Err(error) = bridge.store.insert(route.name(), task).await {
+        let StoreError::Unavailable(_) = &error;
+        warn!(route = route.name(), task = %task.id, %error, "could not record the task; trying again");
+        *trouble = error.to_string();
+        sleep(backoff.next_wait()).await;
+    }
+}
+
+/// Publishes until the broker has the message, or a reply made that needless.
+async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble: &mut String) {
+    let id = task.id.to_string();
+    let message = message(&id, bridge.broker.reply_to(), route, task);
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    let mut undelivered = None;
+    let mut link = bridge.broker.link();
+    let confirmed = loop {
+        let published = bridge.broker.publish(&message).await;
+        if let Some(other) = &published.other_returned {
+            returned(bridge, other);
+        }
+        let event = match &published.result {
+            Ok(()) => Event::Confirmed,
+            Err(_) => Event::PublishFailed,
+        };
+        let command = bridge.flights.on_publish(task.id, event);
+        match &published.result {
+            Ok(()) => route.metrics.published("confirmed"),
+            Err(error) => route.metrics.published(error.kind()),
+        }
+        if command != Command::PublishAgain {
+            break published.result.is_ok();
+        }
+        undelivered.get_or_insert_with(|| route.mark_undelivered());
+        if let Err(error) = published.result {
+            debug!(route = route.name(), task = id, %error, "not published; trying again");
+            *trouble = error.to_string();
+            if let PublishError::Unroutable(_) = error {
+                // The queue is gone. Where it is ours to declare, this declares it.
+                drop(bridge.broker.inspect(&route.queue).await);
+            }
+        }
+        sleep(backoff.next_wait()).await;
+        // The sender lives as long as the broker, which `bridge` holds.
+        drop(link.wait_for(Link::is_connected).await);
+    };
+    drop(undelivered);
+    if confirmed && let Err(error) = bridge.store.confirmed(task.id).await {
+        // At worst the message is published once more after a restart, with the same id.
+        debug!(task = id, %error, "could not note the confirm");
+    }
+}
+
+/// The broker returned another task's message; where its confirm came first, nobody publishes it again.
+fn returned(bridge: &Arc<Bridge>, message_id: &str) {
+    let Ok(id) = message_id.parse::<TaskId>() else {
+        return;
+    };
+    if let Some(ticket) = bridge.flights.on_returned(id) {
+        let reason = "activity-bridge could not route it to its queue";
+        warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
+        tokio::spawn(settle::settle(
+            Arc::clone(bridge),
+            ticket,
+            Outcome::failed(reason),
+        ));
+    }
+}
+
+/// The message of a task, as the worker protocol says. It borrows everything.
+fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task) -> Message<'a> {
+    let json = serde_json::from_str::<IgnoredAny>(&task.input).is_ok();
+    let mut headers = Vec::with_capacity(task.headers.len());
+    headers.extend(task.headers.iter().map(|(name, value)| (*name, value)));
+    headers.extend(route.headers().iter().map(|(name, value)| (*name, value)));
+    let timestamp = unix_millis(task.polled_at) / 1000;
+    Message {
+        exchange: "",
+        routing_key: &route.queue.name,
+        body: task.input.as_bytes(),
+        content_type: Some(if json {
+            "application/json"
+        } else {
+            "text/plain"
+        }),
+        message_id: Some(id),
+        correlation_id: Some(id),
+        kind: Some(&task.activity),
+        reply_to: Some(reply_to),
+        timestamp_secs: u64::try_from(timestamp).ok(),
+        headers,
+    }
+}

@@ -1,0 +1,137 @@
+//! The gate: whether a route may poll just now.
+//!
+//! Nothing is taken from AWS that can't be handed on. So before any poll the broker must be there, take
+//! messages, have the queue, room in it, and (by default) a consumer on it.
+
+use crate::{
+    backoff::jittered,
+    bridge::Bridge,
+    broker::{Link, QueueError, QueueFacts},
+    route::Route,
+};
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+/// How often a route's queue is looked at. A poll that is open when the last consumer leaves may still bring a task.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a queue is looked at that can't be used until a person does something.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Whether to poll, and if not, why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Poll.
+    Open,
+    /// The queue has not been looked at yet.
+    Starting,
+    /// The broker is away.
+    BrokerAway(String),
+    /// The broker takes no messages.
+    BrokerBlocked(String),
+    /// The queue can't be used.
+    QueueUnusable(QueueError),
+    /// Nobody consumes from the queue.
+    NoConsumers,
+    /// So many messages wait in the queue that it holds enough.
+    QueueFull(u64),
+    /// So many tasks wait to be published again.
+    Undelivered(usize),
+}
+
+impl Gate {
+    /// Whether this state of things is one that needs a person. Waiting for consumers, or for room, is not.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        match self {
+            Self::Open
+            | Self::NoConsumers
+            | Self::QueueFull(_)
+            | Self::Undelivered(_)
+            | Self::BrokerBlocked(_) => true,
+            Self::Starting | Self::BrokerAway(_) | Self::QueueUnusable(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("polling"),
+            Self::Starting => f.write_str("starting"),
+            Self::BrokerAway(why) => write!(f, "the broker is away: {why}"),
+            Self::BrokerBlocked(why) => write!(f, "the broker takes no messages: {why}"),
+            Self::QueueUnusable(error) => fmt::Display::fmt(error, f),
+            Self::NoConsumers => f.write_str("waiting for a consumer on the queue"),
+            Self::QueueFull(ready) => write!(f, "{ready} messages wait in the queue"),
+            Self::Undelivered(count) => write!(f, "{count} tasks wait to be published again"),
+        }
+    }
+}
+
+/// Decides from what is known, in the order in which the reasons matter.
+fn decide(route: &Route, link: &Link, undelivered: usize, facts: &QueueFacts) -> Gate {
+    match link {
+        Link::Away(why) => Gate::BrokerAway(why.clone()),
+        Link::Blocked(why) => Gate::BrokerBlocked(why.clone()),
+        Link::Up if undelivered > 0 => Gate::Undelivered(undelivered),
+        Link::Up if facts.ready > route.config.max_ready => Gate::QueueFull(facts.ready),
+        Link::Up if facts.consumers == 0 && !route.config.poll_without_consumers => {
+            Gate::NoConsumers
+        }
+        Link::Up => Gate::Open,
+    }
+}
+
+/// Keeps a route's gate, for as long as anybody looks at it.
+pub async fn keep(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gate>) {
+    let mut link = bridge.broker.link();
+    let mut undelivered = route.undelivered();
+    while !gate.is_closed() {
+        let (now, look_again) = look(&bridge, &route, &mut link, &mut undelivered).await;
+        let changed = gate.send_if_modified(|was| {
+            let changed = *was != now;
+            *was = now.clone();
+            changed
+        });
+        if changed {
+            announce(&route, &now);
+        }
+        // Whichever comes first; the next round looks at everything again.
+        tokio::select! {
+            () = tokio::time::sleep(jittered(look_again)) => {}
+            _ = link.changed() => {}
+            _ = undelivered.changed() => {}
+        }
+    }
+}
+
+async fn look(
+    bridge: &Bridge,
+    route: &Route,
+    link: &mut watch::Receiver<Link>,
+    undelivered: &mut watch::Receiver<usize>,
+) -> (Gate, Duration) {
+    let link = link.borrow_and_update().clone();
+    let undelivered = *undelivered.borrow_and_update();
+    if let Link::Away(why) = link {
+        return (Gate::BrokerAway(why), LOOK_EVERY);
+    }
+    match bridge.broker.inspect(&route.queue).await {
+        Ok(facts) => {
+            route.metrics.queue_seen(&facts);
+            (decide(route, &link, undelivered, &facts), LOOK_EVERY)
+        }
+        Err(QueueError::Away(why)) => (Gate::BrokerAway(why), LOOK_EVERY),
+        Err(error) => (Gate::QueueUnusable(error), LOOK_AGAIN),
+    }
+}
+
+fn announce(route: &Route, gate: &Gate) {
+    let (route, queue) = (route.name(), route.queue.name.as_str());
+    match gate {
+        Gate::Open => info!(route, queue, "polling"),
+        Gate::QueueUnusable(error) => warn!(route, queue, %error, "not polling"),
+        gate => info!(route, queue, why = %gate, "not polling"),
+    }
+}

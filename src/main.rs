@@ -1,0 +1,81 @@
+//! The command line.
+
+use activity_bridge::{app, check, config::Config, telemetry};
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Hands Amazon SWF activity tasks to workers in any language over AMQP (RabbitMQ), and brings their replies back.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the bridge until SIGTERM or SIGINT, then drain and end
+    ///
+    /// AWS credentials, region and endpoints come from the usual AWS chain and variables. Any setting can be overridden
+    /// by the environment: ACTIVITY_BRIDGE_AMQP__URI sets amqp.uri.
+    ///
+    /// Exit codes: 0 everything in flight was settled; 1 it could not start, or the grace period ended with tasks in
+    /// flight; 78 the configuration is wrong; 130 ended at once by a second signal.
+    Run(Configured),
+    /// Check a configuration, and with --online everything that it names
+    ///
+    /// Exit codes: 0 all is well; 1 something named in the configuration does not work; 78 the configuration is wrong.
+    Check {
+        #[command(flatten)]
+        configured: Configured,
+        /// Also reach AWS and the broker, and print what works and what does not
+        #[arg(long)]
+        online: bool,
+    },
+}
+
+#[derive(Args)]
+struct Configured {
+    /// The configuration, a TOML file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// `EX_CONFIG` of sysexits.h.
+const EXIT_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let (Command::Run(configured) | Command::Check { configured, .. }) = &command;
+    let config = match Config::load(&configured.config) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("activity-bridge: {error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    // The work is waiting, not computing: more threads would only cost memory.
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build();
+    let ended = match (runtime, command) {
+        (Err(error), _) => Err(error.into()),
+        (Ok(runtime), Command::Run(_)) => {
+            telemetry::start(config.log);
+            runtime.block_on(app::run(config))
+        }
+        (Ok(runtime), Command::Check { online, .. }) => {
+            runtime.block_on(check::check(&config, online))
+        }
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("activity-bridge: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

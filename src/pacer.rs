@@ -1,0 +1,158 @@
+//! How many polls a route holds open, and how long it waits after a bad one. Pure: no clock, no network.
+
+use crate::{backoff::Backoff, config::Pollers};
+use std::time::Duration;
+
+/// An answer that came within this time came "at once": the task was waiting for the poll, or the poll was not held.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// How a poll ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// With a task.
+    Task,
+    /// With nothing.
+    Empty,
+    /// Throttled, or too many polls open.
+    Throttled,
+    /// The service could not be reached, or failed.
+    Failed,
+    /// The service will not have us until a person does something.
+    Refused,
+}
+
+/// Sets the number of open polls between the route's bounds.
+#[derive(Debug)]
+pub struct Pacer {
+    bounds: Pollers,
+    target: usize,
+    after_fault: Backoff,
+    after_refusal: Backoff,
+    after_quick_empty: Backoff,
+}
+
+impl Pacer {
+    /// Begins at the lower bound.
+    #[must_use]
+    pub fn new(bounds: Pollers) -> Self {
+        let (ms, s) = (Duration::from_millis, Duration::from_secs);
+        Self {
+            bounds,
+            target: bounds.min,
+            after_fault: Backoff::new(ms(200), s(20)),
+            after_refusal: Backoff::new(s(5), s(60)),
+            after_quick_empty: Backoff::new(ms(100), s(1)),
+        }
+    }
+
+    /// How many polls should be open.
+    #[must_use]
+    pub fn target(&self) -> usize {
+        self.target
+    }
+
+    /// Learns from a poll that took `took`; says how long to wait before the next is begun.
+    pub fn learn(&mut self, polled: Polled, took: Duration) -> Option<Duration> {
+        if matches!(polled, Polled::Task | Polled::Empty) {
+            self.after_fault.reset();
+            self.after_refusal.reset();
+            // After a refusal the target is 1, whatever the bounds say.
+            self.target = self.target.max(self.bounds.min);
+        }
+        match polled {
+            Polled::Task => {
+                self.after_quick_empty.reset();
+                if took < AT_ONCE {
+                    self.target = (self.target + 1).min(self.bounds.max);
+                }
+                None
+            }
+            Polled::Empty => {
+                self.target = (self.target - 1).max(self.bounds.min);
+                // A service that does not hold polls would otherwise be asked as fast as it answers.
+                (took < AT_ONCE).then(|| self.after_quick_empty.next_wait())
+            }
+            Polled::Throttled => {
+                self.target = (self.target / 2).max(self.bounds.min);
+                Some(self.after_fault.next_wait())
+            }
+            Polled::Failed => Some(self.after_fault.next_wait()),
+            Polled::Refused => {
+                self.target = 1;
+                Some(self.after_refusal.next_wait())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const QUICK: Duration = Duration::from_millis(5);
+    const HELD: Duration = Duration::from_secs(60);
+
+    fn pacer() -> Pacer {
+        Pacer::new(Pollers { min: 2, max: 5 })
+    }
+
+    #[test]
+    fn pollers_grow_while_polls_come_back_full_at_once_and_shrink_when_empty() {
+        let mut pacer = pacer();
+        for target in [3, 4, 5, 5] {
+            assert_eq!(pacer.learn(Polled::Task, QUICK), None);
+            assert_eq!(pacer.target(), target);
+        }
+        pacer.learn(Polled::Task, HELD);
+        assert_eq!(
+            pacer.target(),
+            5,
+            "a task that was waited for asks for no more pollers"
+        );
+        for target in [4, 3, 2, 2] {
+            assert_eq!(pacer.learn(Polled::Empty, HELD), None);
+            assert_eq!(pacer.target(), target);
+        }
+    }
+
+    #[test]
+    fn a_refused_route_is_asked_once_at_a_time_and_slowly_until_it_is_let_in() {
+        let mut pacer = pacer();
+        let wait = pacer.learn(Polled::Refused, QUICK).expect("a wait");
+        assert!(wait >= Duration::from_millis(2_500));
+        assert_eq!(pacer.target(), 1);
+        pacer.learn(Polled::Empty, HELD);
+        assert_eq!(pacer.target(), 2);
+    }
+
+    #[test]
+    fn throttling_halves_the_pollers_and_waits_longer_each_time() {
+        let mut pacer = Pacer::new(Pollers { min: 1, max: 16 });
+        for _ in 0..15 {
+            pacer.learn(Polled::Task, QUICK);
+        }
+        let waits: Vec<_> = (0..8)
+            .filter_map(|_| pacer.learn(Polled::Throttled, QUICK))
+            .collect();
+        assert_eq!((waits.len(), pacer.target()), (8, 1));
+        assert!(waits[7] > waits[0]);
+    }
+
+    #[test]
+    fn a_service_that_answers_empty_at_once_is_not_asked_in_a_tight_loop() {
+        assert!(pacer().learn(Polled::Empty, QUICK).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn the_target_stays_within_its_bounds(polls in prop::collection::vec((0..5_u8, 0..70_u64), 0..100)) {
+            let mut pacer = pacer();
+            for (kind, secs) in polls {
+                let polled = [Polled::Task, Polled::Empty, Polled::Throttled, Polled::Failed, Polled::Refused];
+                pacer.learn(polled[usize::from(kind)], Duration::from_secs(secs));
+                prop_assert!((1..=5).contains(&pacer.target()));
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The poll loop of one route: a slot, then a poll, then (in a task of its own) the dispatch.
+
+use crate::{
+    bridge::Bridge,
+    dispatch,
+    gate::Gate,
+    pacer::{Pacer, Polled},
+    route::Route,
+    shutdown::Phase,
+    slots::Slot,
+    source::{SourceError, Verdict},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
+use tracing::{info, warn};
+
+/// How a poll ended, and how long it took.
+type Answer = (Polled, Duration);
+
+/// Polls until the phase is no longer [`Phase::Running`]; returns when the last open poll has been answered.
+///
+/// An open poll is never cancelled: AWS would hand it a task that nobody receives.
+pub async fn run(
+    bridge: Arc<Bridge>,
+    route: Arc<Route>,
+    mut gate: watch::Receiver<Gate>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let mut polls = JoinSet::new();
+    let mut pacer = Pacer::new(route.config.pollers);
+    let mut not_before = Instant::now();
+    while *phase.borrow_and_update() == Phase::Running {
+        let open = *gate.borrow_and_update() == Gate::Open;
+        let wanted = open && polls.len() < pacer.target();
+        let waiting = Instant::now() < not_before;
+        tokio::select! {
+            Some(answer) = polls.join_next() => {
+                if let Some(wait) = learn(&route, &mut pacer, answer) {
+                    not_before = Instant::now() + wait;
+                }
+            }
+            slot = route.slots.take(), if wanted && !waiting => {
+                polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), slot));
+            }
+            () = sleep_until(not_before), if wanted && waiting => {}
+            // Both senders live as long as the process; the loop's condition is looked at again.
+            _ = gate.changed() => {}
+            _ = phase.changed() => {}
+        }
+        route
+            .metrics
+            .pollers
+            .set(i64::try_from(polls.len()).unwrap_or(i64::MAX));
+    }
+    info!(
+        route = route.name(),
+        open_polls = polls.len(),
+        "no new polls; waiting for the open ones"
+    );
+    while polls.join_next().await.is_some() {
+        route
+            .metrics
+            .pollers
+            .set(i64::try_from(polls.len()).unwrap_or(i64::MAX));
+    }
+}
+
+fn learn(route: &Route, pacer: &mut Pacer, answer: Result<Answer, JoinError>) -> Option<Duration> {
+    match answer {
+        Ok((polled, took)) => pacer.learn(polled, took),
+        Err(panic) => {
+            warn!(route = route.name(), %panic, "a poll broke; this is a bug of activity-bridge");
+            pacer.learn(Polled::Failed, Duration::ZERO)
+        }
+    }
+}
+
+/// One poll, and the beginning of the dispatch of what it brings.
+async fn poll(bridge: Arc<Bridge>, route: Arc<Route>, slot: Slot) -> Answer {
+    let begun = Instant::now();
+    let answer = route.source.poll().await;
+    let took = begun.elapsed();
+    let polled = match answer {
+        Ok(Some(task)) => {
+            route.metrics.polled("task");
+            route.set_refused(None);
+            tokio::spawn(dispatch::dispatch(bridge, route, task, slot));
+            Polled::Task
+        }
+        Ok(None) => {
+            route.metrics.polled("empty");
+            route.set_refused(None);
+            Polled::Empty
+        }
+        Err(error) => failed(&route, &error),
+    };
+    (polled, took)
+}
+
+fn failed(route: &Route, error: &SourceError) -> Polled {
+    route.metrics.polled(error.kind());
+    let name = route.name();
+    match (error.verdict(), error) {
+        (Verdict::Retry, SourceError::Throttled(_)) => {
+            info!(route = name, %error, "a poll was throttled");
+            Polled::Throttled
+        }
+        (Verdict::Retry, _) => {
+            warn!(route = name, %error, "a poll failed; it is tried again");
+            Polled::Failed
+        }
+        (Verdict::RetrySlowly | Verdict::Reject | Verdict::Gone, _) => {
+            if route.set_refused(Some(error.to_string())) {
+                warn!(
+                    route = name,
+                    %error,
+                    "AWS refuses to be polled for this route; check its names, the region and the IAM permissions"
+                );
+            }
+            Polled::Refused
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Replies: from what a worker sent to the one thing that it means.
+//!
+//! A reply is acknowledged when AWS has what it says, or when it can never matter; one that can't be used is parked
+//! first. None is dropped.
+
+use crate::{
+    bridge::Bridge,
+    broker::{Delivery, Receipt, Replies},
+    config::OversizeResult,
+    flights::{FinalReply, Standing},
+    heartbeat, parking,
+    route::Route,
+    settle,
+    task::{HeaderValue, Outcome, TaskId},
+};
+use std::sync::Arc;
+use tracing::{debug, info, warn};
+
+/// Reads replies until the broker is closed.
+pub async fn run(bridge: Arc<Bridge>, mut replies: Replies) {
+    while let Some(delivery) = replies.recv().await {
+        take(&bridge, delivery);
+    }
+}
+
+/// What a usable reply says.
+#[derive(Debug, PartialEq, Eq)]
+enum Meaning {
+    End(Outcome),
+    Alive { details: String },
+}
+
+/// Why a reply can't be used.
+#[derive(Debug, PartialEq, Eq)]
+struct Unusable {
+    because: String,
+    /// Whether the task must be failed, because the reply was meant to end it.
+    fails_task: bool,
+}
+
+/// Decides what a reply means, without waiting for anything; what takes time is spawned.
+///
+/// How much is spawned is bounded by the prefetch: each spawned thing holds an unacknowledged delivery.
+fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
+    let id = match task_id(&delivery) {
+        Ok(id) => id,
+        Err(because) => return park(bridge, delivery, because),
+    };
+    let route = match bridge.flights.standing(id) {
+        Standing::Open(route) => route,
+        Standing::Ended => return late(bridge, id, delivery.receipt),
+        Standing::Unknown => {
+            return park(
+                bridge,
+                delivery,
+                "no task of this bridge has this correlation_id",
+            );
+        }
+    };
+    match read(&route, &mut delivery) {
+        Ok(Meaning::Alive { details }) => {
+            route.metrics.replied("alive");
+            if let Some(ticket) = bridge.flights.on_beat(id, details) {
+                tokio::spawn(heartbeat::relay(Arc::clone(bridge), ticket));
+            }
+            // A heartbeat that is lost is made good by the next one.
+            acknowledge(delivery.receipt);
+        }
+        Ok(Meaning::End(outcome)) => {
+            route.metrics.replied(outcome.kind());
+            end(bridge, id, outcome, delivery.receipt);
+        }
+        Err(unusable) => {
+            route.metrics.replied("unusable");
+            tokio::spawn(refuse(Arc::clone(bridge), id, delivery, unusable));
+        }
+    }
+}
+
+/// Ends the task with an outcome, or finds that something else already did.
+fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
+    match bridge.flights.on_final_reply(id, receipt) {
+        FinalReply::Settle(ticket) => {
+            tokio::spawn(settle::settle(Arc::clone(bridge), ticket, outcome));
+        }
+        // One copy stays unacknowledged until AWS has the outcome; the older may go.
+        FinalReply::Superseded(older) => {
+            bridge.metrics.late_replies.inc();
+            if let Some(older) = older {
+                acknowledge(older);
+            }
+        }
+        FinalReply::Late(receipt) => late(bridge, id, receipt),
+    }
+}
+
+/// A reply to a task that has ended: the same reply again, or one that lost a race.
+fn late(bridge: &Arc<Bridge>, id: TaskId, receipt: Receipt) {
+    debug!(task = %id, "a reply to a task that has ended");
+    bridge.metrics.late_replies.inc();
+    acknowledge(receipt);
+}
+
+fn acknowledge(receipt: Receipt) {
+    // One whose connection has gone is delivered again, and met as late.
+    tokio::spawn(receipt.ack());
+}
+
+fn park(bridge: &Arc<Bridge>, delivery: Delivery, because: &'static str) {
+    let bridge = Arc::clone(bridge);
+    tokio::spawn(async move {
+        warn!(because, "a reply can't be used; parking it");
+        if parking::park_reply(&bridge, &delivery, because).await {
+            delivery.receipt.ack().await;
+        }
+    });
+}
+
+/// Parks a reply to an open task, then fails the task with the same reason, so that the workflow learns at once.
+async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery, unusable: Unusable) {
+    let because = &unusable.because;
+    warn!(task = %id, because, fails_task = unusable.fails_task, "a reply can't be used; parking it");
+    if !parking::park_reply(&bridge, &delivery, because).await {
+        // The connection has gone, and the broker will deliver the reply again.
+        return;
+    }
+    if unusable.fails_task {
+        let outcome = Outcome::failed(format!("unusable reply: {because}"));
+        end(&bridge, id, outcome, delivery.receipt);
+    } else if !delivery.receipt.ack().await {
+        info!(task = %id, "a parked reply will be delivered, and parked, once more");
+    }
+}
+
+fn task_id(delivery: &Delivery) -> Result<TaskId, &'static str> {
+    match &delivery.correlation_id {
+        None => Err("it has no correlation_id"),
+        Some(id) => id
+            .parse()
+            .map_err(|_| "its correlation_id is not a task id"),
+    }
+}
+
+/// Reads a reply by the worker protocol and the limits of the route's source. Takes the body out of it where that is
+/// usable; an unusable one stays whole.
+fn read(route: &Route, delivery: &mut Delivery) -> Result<Meaning, Unusable> {
+    let kind = delivery.kind.as_deref().unwrap_or("completed");
+    let ends = matches!(kind, "completed" | "failed" | "canceled");
+    if !ends && !matches!(kind, "started" | "heartbeat") {
+        let shown: String = kind.chars().take(40).collect();
+        return Err(Unusable {
+            because: format!(
+                "its type {shown:?} is none of completed, failed, canceled, started, heartbeat"
+            ),
+            fails_task: true,
+        });
+    }
+    let body = match std::str::from_utf8(&delivery.body) {
+        Ok(body) => body,
+        Err(error) => {
+            return Err(Unusable {
+                because: format!("its body is not UTF-8 from byte {} on", error.valid_up_to()),
+                fails_task: ends,
+            });
+        }
+    };
+    if !ends {
+        return Ok(Meaning::Alive {
+            details: body.to_owned(),
+        });
+    }
+    let reason = || text_header(delivery, &["reason", "error"]).unwrap_or("failed");
+    let outcome = match kind {
+        "failed" => Outcome::Failed {
+            reason: reason().to_owned(),
+            details: body.to_owned(),
+        },
+        "canceled" => Outcome::Canceled {
+            details: body.to_owned(),
+        },
+        _ => match route.source.too_long(body) {
+            Some(because) => {
+                return Err(Unusable {
+                    because,
+                    fails_task: route.config.oversize_result == OversizeResult::Fail,
+                });
+            }
+            None => Outcome::Completed {
+                result: take_body(delivery),
+            },
+        },
+    };
+    Ok(Meaning::End(outcome))
+}
+
+/// The body, without copying it. It has been seen to be UTF-8.
+fn take_body(delivery: &mut Delivery) -> String {
+    String::from_utf8(std::mem::take(&mut delivery.body)).expect("checked by the caller")
+}
+
+fn text_header<'d>(delivery: &'d Delivery, names: &[&str]) -> Option<&'d str> {
+    names.iter().find_map(|name| {
+        let (_, value) = delivery.headers.iter().find(|(header, _)| header == name)?;
+        match value {
+            HeaderValue::Text(text) => Some(text.as_str()),
+            HeaderValue::Integer(_) => None,
+        }
+    })
+}

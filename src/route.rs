@@ -1,0 +1,111 @@
+//! A route at run time: its settings, its source, its slots, and how it fares.
+
+use crate::{
+    broker::QueueSpec, config::RouteConfig, metrics::RouteMetrics, slots::Slots, source::Source,
+    task::HeaderValue,
+};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::watch;
+
+/// One route. Shared by its pollers and by every task in flight.
+pub struct Route {
+    /// What was configured.
+    pub config: RouteConfig,
+    /// Where tasks come from and results go to.
+    pub source: Arc<dyn Source>,
+    /// The bound on what is in flight.
+    pub slots: Slots,
+    /// Where tasks go.
+    pub queue: QueueSpec,
+    /// The counters, already bound to this route's labels.
+    pub metrics: RouteMetrics,
+    /// The headers that all its tasks share.
+    headers: Vec<(&'static str, HeaderValue)>,
+    /// Why AWS will not have us, while it will not.
+    refused: Mutex<Option<String>>,
+    /// How many tasks are being published for the second time or more.
+    undelivered: watch::Sender<usize>,
+}
+
+impl Route {
+    /// A route with all slots free.
+    #[must_use]
+    pub fn new(config: RouteConfig, source: Arc<dyn Source>, metrics: RouteMetrics) -> Self {
+        let text = |text: &str| HeaderValue::Text(text.to_owned());
+        let mut headers = source.headers();
+        headers.push(("route", text(&config.name)));
+        headers.push(("source", text(source.kind())));
+        if let Some(timeout) = config.heartbeat_timeout {
+            let secs = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX);
+            headers.push(("heartbeat-timeout-secs", HeaderValue::Integer(secs)));
+        }
+        Self {
+            slots: Slots::new(config.max_in_flight),
+            queue: config.queue_spec(),
+            source,
+            metrics,
+            headers,
+            refused: Mutex::default(),
+            undelivered: watch::channel(0).0,
+            config,
+        }
+    }
+
+    /// The name in logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The headers that all its tasks share.
+    #[must_use]
+    pub fn headers(&self) -> &[(&'static str, HeaderValue)] {
+        &self.headers
+    }
+
+    /// Notes that AWS refuses this route, or (`None`) that it no longer does. True where that is news.
+    pub fn set_refused(&self, why: Option<String>) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = *refused != why;
+        *refused = why;
+        news
+    }
+
+    /// Why AWS refuses this route, if it does.
+    #[must_use]
+    pub fn refused(&self) -> Option<String> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.clone()
+    }
+
+    /// Marks a task as one that the broker would not take, until the mark is dropped.
+    pub fn mark_undelivered(self: &Arc<Self>) -> Undelivered {
+        self.undelivered.send_modify(|count| *count += 1);
+        Undelivered(Arc::clone(self))
+    }
+
+    /// How many tasks are so marked, as it changes.
+    #[must_use]
+    pub fn undelivered(&self) -> watch::Receiver<usize> {
+        self.undelivered.subscribe()
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Route({})", self.name())
+    }
+}
+
+/// While it lives, a task waits to be published again, and the route takes no more.
+#[derive(Debug)]
+pub struct Undelivered(Arc<Route>);
+
+impl Drop for Undelivered {
+    fn drop(&mut self) {
+        self.0.undelivered.send_modify(|count| *count -= 1);
+    }
+}

@@ -1,0 +1,137 @@
+//! Settling: bringing an outcome to AWS until AWS has it, says that the token is dead, or has given up on the task.
+//!
+//! Then, and only then, the reply is acknowledged, the record removed and the slot freed, in that order.
+
+use crate::{
+    backoff::{Backoff, jittered},
+    bridge::Bridge,
+    flights::{Flight, Ticket},
+    parking,
+    source::{CancelRequested, SourceError, Verdict},
+    task::{Outcome, TaskId},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::time::sleep;
+use tracing::{debug, error, warn};
+
+/// Between attempts while AWS refuses us, until somebody mends it.
+const SLOWLY: Duration = Duration::from_secs(30);
+
+/// How a settlement ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// AWS took it.
+    Accepted,
+    /// The token was dead: settled before (perhaps by an attempt of ours whose answer was lost), timed out or closed.
+    Gone,
+    /// The task's deadline passed first.
+    Expired,
+    /// AWS finds every outcome that we can offer invalid.
+    Rejected,
+}
+
+impl End {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Gone => "gone",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Settles a task and clears up behind it.
+pub async fn settle(bridge: Arc<Bridge>, ticket: Ticket, outcome: Outcome) {
+    let id = ticket.id;
+    let outcome = ticket.route.source.fit(outcome);
+    let kind = outcome.kind();
+    let end = bring(&bridge, &ticket, outcome).await;
+    ticket.route.metrics.settled(kind, end.label());
+    debug!(route = ticket.route.name(), task = %id, kind, end = end.label(), "settled");
+    if let Some(flight) = bridge.flights.on_settled(id) {
+        forget(&bridge, id, flight, end.label()).await;
+    }
+}
+
+/// Acknowledges the reply that was held, removes the record, and frees the slot with the flight.
+pub async fn forget(bridge: &Bridge, id: TaskId, mut flight: Flight, end: &str) {
+    if let Some(receipt) = flight.held.take()
+        && !receipt.ack().await
+    {
+        // The broker delivers it again, and it is met as the late reply of a task that has ended.
+        debug!(task = %id, "the reply could not be acknowledged: its connection has gone");
+    }
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+    while let Err(error) = bridge.store.remove(id).await {
+        warn!(task = %id, %error, "could not remove the record; trying again");
+        sleep(backoff.next_wait()).await;
+    }
+    flight.route.metrics.ended(end, flight.since.elapsed());
+}
+
+/// Tries until there is an end.
+async fn bring(bridge: &Bridge, ticket: &Ticket, mut outcome: Outcome) -> End {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
+    loop {
+        let result = attempt(ticket, &mut outcome).await;
+        let Err(error) = result else {
+            return End::Accepted;
+        };
+        let (route, id) = (&ticket.route, ticket.id);
+        let wait = match error.verdict() {
+            Verdict::Gone => return End::Gone,
+            Verdict::Retry => backoff.next_wait(),
+            Verdict::RetrySlowly => {
+                if backoff.attempts() == 0 {
+                    warn!(route = route.name(), task = %id, %error, "AWS refuses the outcome; it is kept and tried again");
+                }
+                backoff.next_wait().max(jittered(SLOWLY))
+            }
+            Verdict::Reject => match &outcome {
+                Outcome::Failed { .. } => {
+                    error!(route = route.name(), task = %id, %error, "AWS takes no outcome of this task; parking it");
+                    parking::park_outcome(bridge, id, &outcome, &error.to_string()).await;
+                    return End::Rejected;
+                }
+                Outcome::Completed { .. } | Outcome::Canceled { .. } => {
+                    parking::park_outcome(bridge, id, &outcome, &error.to_string()).await;
+                    let kind = outcome.kind();
+                    let failure = Outcome::failed(format!("AWS refused it as {kind}: {error}"));
+                    outcome = route.source.fit(failure);
+                    continue;
+                }
+            },
+        };
+        route.metrics.settle_retried(error.kind());
+        if ticket
+            .deadline
+            .is_some_and(|at| SystemTime::now() + wait > at)
+        {
+            warn!(route = route.name(), task = %id, %error, "the deadline passed before AWS took the outcome; parking it");
+            parking::park_outcome(bridge, id, &outcome, "the task's deadline passed").await;
+            return End::Expired;
+        }
+        debug!(route = route.name(), task = %id, %error, ?wait, "not settled; trying again");
+        sleep(wait).await;
+    }
+}
+
+/// One attempt. A cancel that AWS did not ask for becomes a failure, because AWS would refuse it.
+async fn attempt(ticket: &Ticket, outcome: &mut Outcome) -> Result<(), SourceError> {
+    let source = &ticket.route.source;
+    if let Outcome::Canceled { details } = outcome
+        && !ticket.cancel_requested
+        && source.heartbeat(&ticket.token, "").await? == CancelRequested(false)
+    {
+        *outcome = Outcome::Failed {
+            reason: "the worker canceled the task, though its cancellation was not requested"
+                .to_owned(),
+            details: std::mem::take(details),
+        };
+    }
+    source.settle(&ticket.token, outcome).await
+}

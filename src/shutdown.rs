@@ -1,0 +1,159 @@
+//! Shutting down in named phases, so that a deploy loses no task.
+
+use crate::{bridge::Bridge, route::Route, settle, task::Outcome};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+use tracing::{error, info, warn};
+
+/// AWS holds a poll for 60 s, and an open poll is never cancelled.
+pub const POLL_HOLD: Duration = Duration::from_secs(60);
+
+/// What the process is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Everything.
+    Running,
+    /// No new polls; the open ones are awaited.
+    Quiescing,
+    /// No polls; the tasks in flight are awaited, replies and heartbeats go on.
+    Draining,
+    /// What is still in flight, and would be forgotten with the process, is failed back to AWS.
+    Flushing,
+    /// Nothing.
+    Closed,
+}
+
+impl Phase {
+    /// The name in logs and on the admin endpoint.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Quiescing => "quiescing",
+            Self::Draining => "draining",
+            Self::Flushing => "flushing",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// Waits for SIGTERM or SIGINT. A second one, at any later time, ends the process at once with code 130.
+///
+/// # Errors
+///
+/// Where the system refuses a signal handler.
+pub async fn asked_to_stop() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: shutting down; a second signal ends the process at once"),
+        _ = interrupt.recv() => info!("SIGINT: shutting down; a second signal ends the process at once"),
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        error!("a second signal: ending at once; AWS will time out what was in flight");
+        std::process::exit(130);
+    });
+    Ok(())
+}
+
+/// What is shut down.
+pub struct Shutdown {
+    /// What all parts share.
+    pub bridge: Arc<Bridge>,
+    /// All routes.
+    pub routes: Vec<Arc<Route>>,
+    /// The poll loops, which end by themselves when the phase is no longer running.
+    pub pollers: JoinSet<()>,
+    /// Where the phase is told.
+    pub phase: watch::Sender<Phase>,
+    /// From the beginning to the end.
+    pub grace: Duration,
+}
+
+impl Shutdown {
+    /// Goes through the phases. True where nothing was left in flight.
+    pub async fn run(mut self) -> bool {
+        let end = Instant::now() + self.grace;
+        // What is left of the grace for failing tasks back; a call to AWS takes milliseconds.
+        let flush_from = end - (self.grace / 5).min(Duration::from_secs(10));
+
+        self.enter(Phase::Quiescing);
+        let quiet = timeout_at(flush_from, async {
+            while self.pollers.join_next().await.is_some() {}
+        });
+        if quiet.await.is_err() {
+            warn!(
+                "polls are still open, and a task handed to one is lost until AWS times it out; shutdown.grace_secs should exceed 60 s"
+            );
+        }
+        self.enter(Phase::Draining);
+        let mut drained = timeout_at(flush_from, self.all_slots_free()).await.is_ok();
+        if !drained {
+            self.enter(Phase::Flushing);
+            self.give_back();
+            drained = timeout_at(end, self.all_slots_free()).await.is_ok();
+        }
+        let left = self.bridge.flights.len();
+        if !drained {
+            error!(
+                left,
+                "the grace period is over, and tasks are still in flight"
+            );
+        }
+        let forget_replies = drained && !self.bridge.store.outlives_process();
+        self.bridge.broker.close(forget_replies).await;
+        self.enter(Phase::Closed);
+        drained
+    }
+
+    fn enter(&self, phase: Phase) {
+        let in_flight = self.bridge.flights.len();
+        info!(phase = phase.name(), in_flight, "shutting down");
+        self.phase.send_replace(phase);
+    }
+
+    /// Waits until every open poll has ended and every task is settled; tells every few seconds how many are left.
+    async fn all_slots_free(&self) {
+        let free = async {
+            for route in &self.routes {
+                route.slots.all_free().await;
+            }
+        };
+        tokio::pin!(free);
+        let mut tell = tokio::time::interval(Duration::from_secs(5));
+        tell.tick().await;
+        loop {
+            tokio::select! {
+                () = &mut free => return,
+                _ = tell.tick() => {
+                    let in_flight = self.bridge.flights.len();
+                    info!(in_flight, phase = self.phase.borrow().name(), "waiting for the tasks in flight");
+                }
+            }
+        }
+    }
+
+    /// Fails back to AWS what nobody could settle after this process.
+    fn give_back(&self) {
+        if self.bridge.store.outlives_process() {
+            return;
+        }
+        for id in self.bridge.flights.ids() {
+            if let Some(ticket) = self.bridge.flights.give_up(id) {
+                let reason = "activity-bridge was shut down before the worker replied";
+                warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
+                let bridge = Arc::clone(&self.bridge);
+                tokio::spawn(settle::settle(bridge, ticket, Outcome::failed(reason)));
+            }
+        }
+    }
+}

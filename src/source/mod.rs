@@ -1,0 +1,194 @@
+//! Where tasks come from: the seam between the bridge and an AWS service.
+//!
+//! Nothing outside this folder knows which service a task came from. What differs between services (limits,
+//! whether a cancel exists, which faults mean what) is answered by a method of [`Source`].
+
+pub mod aws;
+pub mod swf;
+
+use crate::{
+    config::{RouteConfig, SourceConfig},
+    task::{HeaderValue, Outcome, Task, TaskToken},
+};
+use async_trait::async_trait;
+use std::sync::Arc;
+use swf::{Swf, SwfClients, SwfOptions};
+
+/// A service that hands out activity tasks.
+#[async_trait]
+pub trait Source: Send + Sync + 'static {
+    /// The label for metrics and headers: `swf`.
+    fn kind(&self) -> &'static str;
+
+    /// The headers that all its tasks share.
+    fn headers(&self) -> Vec<(&'static str, HeaderValue)>;
+
+    /// Asks for a task, and waits up to 60 s for one.
+    ///
+    /// # Cancel safety
+    ///
+    /// **Not cancel safe**: AWS hands the next task to a poll that it believes open, and a dropped future
+    /// loses it. Await it to its end.
+    async fn poll(&self) -> Result<Option<Task>, SourceError>;
+
+    /// Says that the task is alive, and hears whether its cancellation is wanted.
+    async fn heartbeat(
+        &self,
+        token: &TaskToken,
+        details: &str,
+    ) -> Result<CancelRequested, SourceError>;
+
+    /// Ends the task. One attempt; `settle` tries again.
+    async fn settle(&self, token: &TaskToken, outcome: &Outcome) -> Result<(), SourceError>;
+
+    /// Why a result is too long for the service, if it is: a result must not be cut.
+    fn too_long(&self, result: &str) -> Option<String>;
+
+    /// Cuts what is too long for the service and may be cut: the words of a failure or a cancel.
+    fn fit(&self, outcome: Outcome) -> Outcome;
+
+    /// Asks how many tasks wait, without taking one: the way to see that service, credentials and names work.
+    async fn count_pending(&self) -> Result<u64, SourceError>;
+}
+
+/// Whether AWS wants the task canceled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CancelRequested(pub bool);
+
+/// Why a call to the service came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// Too many calls, or too many open polls.
+    #[error("throttled: {0}")]
+    Throttled(String),
+    /// The service could not be reached, did not answer in time, or failed.
+    #[error("not available: {0}")]
+    Unavailable(String),
+    /// The service will not have us: no such domain, not permitted, bad credentials. A person must mend it.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The service found the request itself wrong. The same request will never be right.
+    #[error("not valid: {0}")]
+    Invalid(String),
+    /// The token is dead: the task is settled, timed out, or its workflow is closed.
+    #[error("gone: {0}")]
+    Gone(String),
+}
+
+/// What to do about a [`SourceError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try again, with back-off.
+    Retry,
+    /// Try again, slowly: it takes a person to mend it.
+    RetrySlowly,
+    /// Never send this again as it is.
+    Reject,
+    /// There is nothing left to send.
+    Gone,
+}
+
+impl SourceError {
+    /// What to do about it.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Throttled(_) | Self::Unavailable(_) => Verdict::Retry,
+            Self::Refused(_) => Verdict::RetrySlowly,
+            Self::Invalid(_) => Verdict::Reject,
+            Self::Gone(_) => Verdict::Gone,
+        }
+    }
+
+    /// The label for metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Throttled(_) => "throttled",
+            Self::Unavailable(_) => "unavailable",
+            Self::Refused(_) => "refused",
+            Self::Invalid(_) => "invalid",
+            Self::Gone(_) => "gone",
+        }
+    }
+}
+
+/// Cuts a text to `limit` characters, the last of which say that it was cut and how long it was.
+#[must_use]
+pub fn cut(text: String, limit: usize) -> String {
+    // As many bytes as the limit has characters can't be more characters than that.
+    if text.len() <= limit {
+        return text;
+    }
+    let length = text.chars().count();
+    if length <= limit {
+        return text;
+    }
+    let mark = format!("… [cut, was {length} characters]");
+    let kept = limit.saturating_sub(mark.chars().count());
+    let mut short: String = text.chars().take(kept).collect();
+    short.extend(mark.chars().take(limit - kept));
+    short
+}
+
+/// What the sources of all routes share.
+pub struct Sources {
+    swf: SwfClients,
+    host: String,
+}
+
+impl Sources {
+    /// Loads the AWS configuration. Credentials are first asked for with the first call.
+    pub async fn load(region: Option<&str>) -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self {
+            swf: SwfClients::new(&aws::load(region).await),
+            host: host.trim().to_owned(),
+        }
+    }
+
+    /// The source of one route.
+    #[must_use]
+    pub fn for_route(&self, route: &RouteConfig) -> Arc<dyn Source> {
+        let identity = format!(
+            "activity-bridge {}@{}:{}",
+            route.name,
+            self.host,
+            std::process::id()
+        );
+        match &route.source {
+            SourceConfig::Swf { domain, task_list } => {
+                let options = SwfOptions {
+                    domain,
+                    task_list,
+                    identity,
+                    start_to_close: route.start_to_close,
+                };
+                Arc::new(Swf::new(&self.swf, options))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_cut_text_fits_and_an_uncut_one_is_untouched(text in ".{0,200}", limit in 1_usize..120) {
+            let short = cut(text.clone(), limit);
+            prop_assert!(short.chars().count() <= limit);
+            let fits = text.chars().count() <= limit;
+            prop_assert_eq!(short == text, fits);
+        }
+    }
+
+    #[test]
+    fn a_cut_text_says_how_long_it_was() {
+        let short = cut("é".repeat(300), 256);
+        assert_eq!(short.chars().count(), 256);
+        assert!(short.ends_with("… [cut, was 300 characters]"), "{short}");
+    }
+}

@@ -1,0 +1,251 @@
+//! Amazon SWF as a source of tasks.
+
+use super::{
+    CancelRequested, Source, SourceError,
+    aws::{self, CallPolicy},
+    cut,
+};
+use crate::task::{HeaderValue, Outcome, Task, TaskId, TaskToken, unix_millis};
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_swf::{
+    Client, config, operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
+};
+use std::time::{Duration, SystemTime};
+
+/// The API's limits, in characters.
+const MAX_RESULT: usize = 32_768;
+const MAX_DETAILS: usize = 32_768;
+const MAX_REASON: usize = 256;
+const MAX_HEARTBEAT_DETAILS: usize = 2_048;
+const MAX_IDENTITY: usize = 256;
+
+/// SWF's way of saying that a task is settled, timed out, or its workflow closed.
+const GONE: &[&str] = &["UnknownResourceFault"];
+
+/// One domain and task list.
+#[derive(Debug)]
+pub struct Swf {
+    poll: Client,
+    respond: Client,
+    domain: String,
+    task_list: TaskList,
+    identity: String,
+    start_to_close: Option<Duration>,
+}
+
+/// What makes one [`Swf`].
+#[derive(Debug)]
+pub struct SwfOptions<'a> {
+    /// The domain, by SWF's rules for names.
+    pub domain: &'a str,
+    /// The task list, likewise.
+    pub task_list: &'a str,
+    /// Who polls, as it shows in the workflow's history; cut to 256 characters.
+    pub identity: String,
+    /// The activities' start-to-close timeout, if it is known.
+    pub start_to_close: Option<Duration>,
+}
+
+/// The two clients that all SWF routes of a process share.
+#[derive(Clone, Debug)]
+pub struct SwfClients {
+    poll: Client,
+    respond: Client,
+}
+
+impl SwfClients {
+    /// Builds both from one configuration. Nothing is called yet.
+    #[must_use]
+    pub fn new(config: &SdkConfig) -> Self {
+        let client = |policy: CallPolicy| {
+            let config = config::Builder::from(config)
+                .timeout_config(policy.timeouts)
+                .retry_config(policy.retries)
+                .retry_partition(policy.partition)
+                .build();
+            Client::from_conf(config)
+        };
+        Self {
+            poll: client(aws::poll_policy()),
+            respond: client(aws::respond_policy()),
+        }
+    }
+}
+
+impl Swf {
+    /// One route's view of SWF.
+    #[must_use]
+    pub fn new(clients: &SwfClients, options: SwfOptions<'_>) -> Self {
+        for name in [options.domain, options.task_list] {
+            if name.contains("arn") {
+                tracing::warn!(
+                    name,
+                    "contains \"arn\", which SWF's documentation advises against"
+                );
+            }
+        }
+        Self {
+            poll: clients.poll.clone(),
+            respond: clients.respond.clone(),
+            domain: options.domain.to_owned(),
+            task_list: task_list(options.task_list),
+            identity: cut(options.identity, MAX_IDENTITY),
+            start_to_close: options.start_to_close,
+        }
+    }
+
+    /// The answer to a poll as a task; `None` where it is empty.
+    fn task(&self, answer: PollForActivityTaskOutput) -> Option<Task> {
+        let token = TaskToken::new(&answer.task_token)?;
+        let polled_at = SystemTime::now();
+        let deadline = self.start_to_close.map(|limit| polled_at + limit);
+        let (activity, version) = answer
+            .activity_type
+            .map_or_else(Default::default, |kind| (kind.name, kind.version));
+        let (workflow_id, run_id) = answer
+            .workflow_execution
+            .map_or_else(Default::default, |run| (run.workflow_id, run.run_id));
+        let text = HeaderValue::Text;
+        let mut headers = vec![
+            ("workflow-id", text(workflow_id)),
+            ("run-id", text(run_id)),
+            ("activity-id", text(answer.activity_id)),
+            ("activity-type", text(activity.clone())),
+            ("activity-version", text(version)),
+            (
+                "started-event-id",
+                HeaderValue::Integer(answer.started_event_id),
+            ),
+        ];
+        if let Some(deadline) = deadline {
+            headers.push(("deadline-ms", HeaderValue::Integer(unix_millis(deadline))));
+        }
+        Some(Task {
+            id: TaskId::random(),
+            token,
+            input: answer.input.unwrap_or_default(),
+            headers,
+            activity,
+            polled_at,
+            deadline,
+        })
+    }
+}
+
+fn task_list(name: &str) -> TaskList {
+    TaskList::builder()
+        .name(name)
+        .build()
+        .expect("the one required field is set")
+}
+
+/// SWF tells "no details" from empty ones; the bridge does not.
+fn unless_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[async_trait]
+impl Source for Swf {
+    fn kind(&self) -> &'static str {
+        "swf"
+    }
+
+    fn headers(&self) -> Vec<(&'static str, HeaderValue)> {
+        let text = |text: &String| HeaderValue::Text(text.clone());
+        vec![
+            ("domain", text(&self.domain)),
+            ("task-list", text(&self.task_list.name)),
+        ]
+    }
+
+    async fn poll(&self) -> Result<Option<Task>, SourceError> {
+        let answer = self
+            .poll
+            .poll_for_activity_task()
+            .domain(&self.domain)
+            .task_list(self.task_list.clone())
+            .identity(&self.identity)
+            .send()
+            .await
+            .map_err(|error| aws::sort_error(error, &[]))?;
+        Ok(self.task(answer))
+    }
+
+    async fn heartbeat(
+        &self,
+        token: &TaskToken,
+        details: &str,
+    ) -> Result<CancelRequested, SourceError> {
+        self.respond
+            .record_activity_task_heartbeat()
+            .task_token(token.reveal())
+            .set_details(unless_empty(details).map(|text| cut(text, MAX_HEARTBEAT_DETAILS)))
+            .send()
+            .await
+            .map(|answer| CancelRequested(answer.cancel_requested))
+            .map_err(|error| aws::sort_error(error, GONE))
+    }
+
+    async fn settle(&self, token: &TaskToken, outcome: &Outcome) -> Result<(), SourceError> {
+        let token = token.reveal();
+        match outcome {
+            Outcome::Completed { result } => {
+                let call = self.respond.respond_activity_task_completed();
+                let call = call.task_token(token).set_result(unless_empty(result));
+                let answer = call.send().await;
+                answer
+                    .map(drop)
+                    .map_err(|error| aws::sort_error(error, GONE))
+            }
+            Outcome::Failed { reason, details } => {
+                let call = self.respond.respond_activity_task_failed();
+                let call = call.task_token(token).set_reason(unless_empty(reason));
+                let answer = call.set_details(unless_empty(details)).send().await;
+                answer
+                    .map(drop)
+                    .map_err(|error| aws::sort_error(error, GONE))
+            }
+            Outcome::Canceled { details } => {
+                let call = self.respond.respond_activity_task_canceled();
+                let call = call.task_token(token).set_details(unless_empty(details));
+                let answer = call.send().await;
+                answer
+                    .map(drop)
+                    .map_err(|error| aws::sort_error(error, GONE))
+            }
+        }
+    }
+
+    fn too_long(&self, result: &str) -> Option<String> {
+        // Bytes bound characters from above, so most results need no counting.
+        let length = match result.len() {
+            bytes if bytes <= MAX_RESULT => bytes,
+            _ => result.chars().count(),
+        };
+        (length > MAX_RESULT)
+            .then(|| format!("the result has {length} characters, and SWF takes {MAX_RESULT}"))
+    }
+
+    fn fit(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Completed { .. } => outcome,
+            Outcome::Failed { reason, details } => Outcome::Failed {
+                reason: cut(reason, MAX_REASON),
+                details: cut(details, MAX_DETAILS),
+            },
+            Outcome::Canceled { details } => Outcome::Canceled {
+                details: cut(details, MAX_DETAILS),
+            },
+        }
+    }
+
+    async fn count_pending(&self) -> Result<u64, SourceError> {
+        let call = self.respond.count_pending_activity_tasks();
+        let call = call.domain(&self.domain).task_list(self.task_list.clone());
+        let answer = call.send().await;
+        answer
+            .map(|answer| u64::try_from(answer.count).unwrap_or(0))
+            .map_err(|error| aws::sort_error(error, &[]))
+    }
+}

@@ -1,0 +1,26 @@
+//! Logging: text for people or JSON for machines, to standard error.
+//!
+//! A log line never holds a token, an input, a result or a credential. The filter is not open to the environment:
+//! at `debug`, lapin and the AWS SDK write message bodies.
+
+use crate::config::LogConfig;
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Starts logging.
+pub fn start(config: LogConfig) {
+    // `lapin::returned_messages` warns of each returned message with its body.
+    let filter = format!(
+        "warn,activity_bridge={},lapin::returned_messages=off",
+        config.level
+    );
+    let builder = fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    if config.json {
+        builder.json().flatten_event(true).init();
+    } else {
+        use std::io::IsTerminal;
+        builder.with_ansi(std::io::stderr().is_terminal()).init();
+    }
+}
