@@ -200,7 +200,7 @@ def await_200(process, url):
 def drain(bridge):
     """SIGTERM: the bridge takes no more tasks, ends its open polls, settles what is in flight."""
     if bridge.child.poll() is not None:
-        return
+        return  # drained already, or ended by itself, which has been said
     print("bridge: SIGTERM, draining ...", flush=True)
     began = time.monotonic()
     if not bridge.stop(25):
@@ -226,6 +226,8 @@ class Progress:
         bar = "#" * (30 * closed // self.total)
         line = (f"[{bar:<30}] {closed} of {self.total} settled, {scheduled - summary['polled']} waiting at SWF, "
                 f"{summary['polled'] - closed} in flight, {now - self.began:.1f} s")
+        if self.terminal:
+            line = line[:shutil.get_terminal_size().columns - 1]
         start, end = ("\r\x1b[K", "\n" if last else "") if self.terminal else ("", "\n")
         print(f"{start}{line}", end=end, flush=True)
 
@@ -280,41 +282,39 @@ def report(sim_url, ends, confirmed):
         problem = amiss(records[activity_id], end)
         if problem:
             lost[activity_id] = problem
-    rows = []
+    columns = []
     for route in (PLAIN, MORE, None):
         summary = json.loads(http(f"{sim_url}/_sim/summary" + (f"?task_list={route}" if route else "")))
-        rows.append({
+        columns.append({
             "route": route or "together",
             **{key: summary[key] for key in ("scheduled", "polled")},
             "published": confirmed.get(route, 0) if route else sum(confirmed.values()),
             **{key: summary[key] for key in ("completed", "failed", "canceled")},
             "lost": sum(1 for one in lost if route in (None, records[one]["task_list"])),
             "duplicates": summary["late_calls"],
-            "p50": duration(summary["p50_ms"]),
-            "p99": duration(summary["p99_ms"]),
+            "end-to-end p50": duration(summary["p50_ms"]) if settled(summary) else "-",
+            "end-to-end p99": duration(summary["p99_ms"]) if settled(summary) else "-",
         })
-    print_table(rows)
+    print_table(columns)
     for activity_id, problem in list(lost.items())[:10]:
         print(f"lost: {activity_id} ({records[activity_id]['task_list']}): {problem}")
     beats = sum(1 for record in records.values() if record["heartbeat_count"])
-    print(f"{len(ends) - len(lost)} of {len(ends)} tasks ended as their input asked; {beats} of them with heartbeats "
-          f"({MORE} has tasks that take {WAIT_SECS} s). p50 and p99: from scheduled to settled.")
+    print(f"{len(ends) - len(lost)} of {len(ends)} tasks ended as their input asked, {beats} of them with heartbeats\n"
+          f"p50 and p99 are from scheduled to settled; some tasks of {MORE} take {WAIT_SECS} s")
     return len(lost)
 
 
 def duration(ms):
-    if ms is None:
-        return "-"
     return f"{ms / 1000:.1f} s" if ms >= 1000 else f"{ms:.0f} ms"
 
 
-def print_table(rows):
-    names = list(rows[0])
-    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in names}
+def print_table(columns):
+    """A column for each route: that fits a narrow terminal."""
+    cells = [[name, *(str(column[name]) for column in columns)] for name in columns[0]]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
     print()
-    for row in [dict(zip(names, names)), *rows]:
-        print("  ".join(f"{row[name]:<{widths[name]}}" if name == "route" else f"{row[name]:>{widths[name]}}"
-                        for name in names))
+    for name, *values in cells:
+        print(f"{name:<{widths[0]}}", *(f"{value:>{width}}" for value, width in zip(values, widths[1:])), sep="   ")
     print()
 
 
@@ -346,11 +346,17 @@ def demo():
             start_workers(workers, folder, python, amqp_uri)
             ends = flow(total, sim_url, [sim, bridge, *workers])
             confirmed = published(http(f"{admin}/metrics"))
-            drain(bridge)
-            lost = report(sim_url, ends, confirmed)
+            try:
+                drain(bridge)
+            finally:
+                lost = report(sim_url, ends, confirmed)
         print("stopped: the bridge, the workers, the simulator" + ("" if os.environ.get("AMQP_URI") else ", RabbitMQ"))
+    except (KeyboardInterrupt, SystemExit):
+        print("\ninterrupted; everything that was started has been stopped", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     except BaseException:
-        print(f"\nthe logs are in {folder}; everything that was started has been stopped", flush=True)
+        print(f"\neverything that was started has been stopped; the logs are in {folder}", flush=True)
         raise
     if lost:
         print(f"the logs are in {folder}")
