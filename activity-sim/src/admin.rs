@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Query, State, rejection::JsonRejection},
+    body::Bytes,
+    extract::{DefaultBodyLimit, Query, State},
     http::StatusCode,
-    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,29 +17,12 @@ use crate::{
     faults::FaultRule,
     hub::Hub,
     model::{ActivityType, Schedule, Throttle, Timeouts},
-    record::{Summary, TaskRecord, TaskState},
+    record::{CancelReport, Summary, TaskRecord, TaskState},
     registry::NoDomain,
 };
 
 /// Schedules of many large inputs come in one body.
 const MAX_BODY: usize = 256 << 20;
-
-/// One object or an array of them.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany<T> {
-    Many(Vec<T>),
-    One(T),
-}
-
-impl<T> OneOrMany<T> {
-    fn into_vec(self) -> Vec<T> {
-        match self {
-            Self::Many(items) => items,
-            Self::One(item) => vec![item],
-        }
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,14 +60,20 @@ struct Cancel {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Filter {
+struct TaskFilter {
     state: Option<TaskState>,
+    task_list: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SummaryFilter {
     task_list: Option<String>,
 }
 
 /// A refusal: the status and a text that says what to do.
 type Refusal = (StatusCode, Json<Value>);
-type Body<T> = Result<Json<T>, JsonRejection>;
+type Answer<T> = Result<Json<T>, Refusal>;
 
 pub(crate) fn router() -> Router<Arc<Hub>> {
     Router::new()
@@ -102,55 +91,53 @@ pub(crate) fn router() -> Router<Arc<Hub>> {
         .route("/_sim/throttle", post(throttle).delete(clear_throttles))
         .route("/_sim/reset", post(reset))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .fallback(nothing_here)
 }
 
-async fn add_domain(State(hub): State<Arc<Hub>>, body: Body<NewDomain>) -> Response {
-    answer(read(body).map(|NewDomain { name }| {
-        decider::add_domain(&hub, &name);
-        Json(json!({ "name": name }))
-    }))
+async fn add_domain(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Value> {
+    let NewDomain { name } = read(&body)?;
+    decider::add_domain(&hub, &name);
+    Ok(Json(json!({ "name": name })))
 }
 
-async fn register_type(State(hub): State<Arc<Hub>>, body: Body<NewType>) -> Response {
-    answer(read(body).and_then(
-        |NewType {
-             domain,
-             activity_type,
-             defaults,
-         }| {
-            let registered = decider::register_type(&hub, &domain, activity_type, defaults);
-            let new = registered.map_err(|why| no_domain(&domain, why))?;
-            Ok(Json(json!({ "registered": new })))
-        },
-    ))
+async fn register_type(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Value> {
+    let NewType {
+        domain,
+        activity_type,
+        defaults,
+    } = read(&body)?;
+    let registered = decider::register_type(&hub, &domain, activity_type, defaults);
+    let new = registered.map_err(|why| no_domain(&domain, why))?;
+    Ok(Json(json!({ "registered": new })))
 }
 
-async fn forbid(State(hub): State<Arc<Hub>>, body: Body<Forbid>) -> Response {
-    answer(read(body).and_then(|Forbid { domain, forbidden }| {
-        match hub.act(|state, _| state.registry.forbid(&domain, forbidden)) {
-            true => Ok(Json(json!({ "domain": domain, "forbidden": forbidden }))),
-            false => Err(no_domain(&domain, NoDomain::Unknown)),
-        }
-    }))
+async fn forbid(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Value> {
+    let Forbid { domain, forbidden } = read(&body)?;
+    match hub.act(|state, _| state.registry.forbid(&domain, forbidden)) {
+        true => Ok(Json(json!({ "domain": domain, "forbidden": forbidden }))),
+        false => Err(no_domain(&domain, NoDomain::Unknown)),
+    }
 }
 
-async fn schedule(State(hub): State<Arc<Hub>>, body: Body<OneOrMany<Schedule>>) -> Response {
-    answer(read(body).and_then(|schedules| {
-        let mut ids = Vec::new();
-        for schedule in schedules.into_vec() {
-            let domain = schedule.domain.clone();
-            let scheduled = decider::schedule(&hub, schedule);
-            ids.extend(scheduled.map_err(|why| no_domain(&domain, why))?);
-        }
-        Ok(Json(json!({ "activity_ids": ids })))
-    }))
+async fn schedule(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Value> {
+    let mut ids = Vec::new();
+    for schedule in read_many::<Schedule>(&body)? {
+        let domain = schedule.domain.clone();
+        let scheduled = decider::schedule(&hub, schedule);
+        ids.extend(scheduled.map_err(|why| no_domain(&domain, why))?);
+    }
+    Ok(Json(json!({ "activity_ids": ids })))
 }
 
-async fn cancel(State(hub): State<Arc<Hub>>, body: Body<Cancel>) -> Response {
-    answer(read(body).map(|cancel| Json(decider::cancel(&hub, cancel.activity_ids))))
+async fn cancel(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<CancelReport> {
+    let Cancel { activity_ids } = read(&body)?;
+    Ok(Json(decider::cancel(&hub, activity_ids)))
 }
 
-async fn tasks(State(hub): State<Arc<Hub>>, Query(filter): Query<Filter>) -> Json<Vec<TaskRecord>> {
+async fn tasks(
+    State(hub): State<Arc<Hub>>,
+    Query(filter): Query<TaskFilter>,
+) -> Json<Vec<TaskRecord>> {
     Json(hub.records(|record| {
         filter.state.is_none_or(|state| state == record.state)
             && filter
@@ -160,7 +147,10 @@ async fn tasks(State(hub): State<Arc<Hub>>, Query(filter): Query<Filter>) -> Jso
     }))
 }
 
-async fn summary(State(hub): State<Arc<Hub>>, Query(filter): Query<Filter>) -> Json<Summary> {
+async fn summary(
+    State(hub): State<Arc<Hub>>,
+    Query(filter): Query<SummaryFilter>,
+) -> Json<Summary> {
     Json(hub.summary(filter.task_list.as_deref()))
 }
 
@@ -168,13 +158,9 @@ async fn faults(State(hub): State<Arc<Hub>>) -> Json<Vec<FaultRule>> {
     Json(hub.faults.rules())
 }
 
-async fn add_faults(State(hub): State<Arc<Hub>>, body: Body<OneOrMany<FaultRule>>) -> Response {
-    answer(read(body).map(|rules| {
-        for rule in rules.into_vec() {
-            hub.faults.add(rule);
-        }
-        Json(hub.faults.rules())
-    }))
+async fn add_faults(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Vec<FaultRule>> {
+    decider::add_faults(&hub, read_many(&body)?).map_err(bad_request)?;
+    Ok(Json(hub.faults.rules()))
 }
 
 async fn clear_faults(State(hub): State<Arc<Hub>>) -> StatusCode {
@@ -182,11 +168,10 @@ async fn clear_faults(State(hub): State<Arc<Hub>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn throttle(State(hub): State<Arc<Hub>>, body: Body<Throttle>) -> Response {
-    answer(read(body).map(|throttle| {
-        hub.throttles.set(&throttle, hub.uptime());
-        Json(throttle)
-    }))
+async fn throttle(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Vec<Throttle>> {
+    let throttles = read_many(&body)?;
+    decider::set_throttles(&hub, &throttles).map_err(bad_request)?;
+    Ok(Json(throttles))
 }
 
 async fn clear_throttles(State(hub): State<Arc<Hub>>) -> StatusCode {
@@ -199,9 +184,31 @@ async fn reset(State(hub): State<Arc<Hub>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-fn read<T>(body: Body<T>) -> Result<T, Refusal> {
-    body.map(|Json(value)| value)
-        .map_err(|why| (why.status(), Json(json!({ "error": why.body_text() }))))
+async fn nothing_here() -> Refusal {
+    let error = "no such path; the README of activity-sim lists the calls under /_sim/";
+    (StatusCode::NOT_FOUND, Json(json!({ "error": error })))
+}
+
+/// Whatever the content type says: that one forgets to give it to curl should not matter.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(bad_request)
+}
+
+/// One object or an array of them.
+fn read_many<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, Refusal> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'[') {
+        read(body)
+    } else {
+        read(body).map(|one| vec![one])
+    }
+}
+
+fn bad_request(problem: impl ToString) -> Refusal {
+    (
+        StatusCode::BAD_REQUEST,
+        Json(json!({ "error": problem.to_string() })),
+    )
 }
 
 fn no_domain(domain: &str, why: NoDomain) -> Refusal {
@@ -212,11 +219,4 @@ fn no_domain(domain: &str, why: NoDomain) -> Refusal {
         NoDomain::Forbidden => format!("the domain {domain:?} is forbidden by POST /_sim/forbid"),
     };
     (StatusCode::NOT_FOUND, Json(json!({ "error": error })))
-}
-
-fn answer<T: serde::Serialize>(result: Result<Json<T>, Refusal>) -> Response {
-    match result {
-        Ok(body) => body.into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
 }

@@ -1,13 +1,16 @@
-//! What deciders do on the real service, done by the admin API and by the owner of the simulator:
-//! domains, types, activities scheduled and canceled.
+//! What is done from outside the service's API, by the admin API and by the owner of the simulator:
+//! what deciders do on the real service (domains, types, activities scheduled and canceled), and the
+//! faults and throttles of a test.
 
 use std::sync::Arc;
 
 use crate::{
+    faults::FaultRule,
     hub::{Hub, State},
-    model::{ActivityType, Schedule, Timeouts},
+    model::{ActivityType, Schedule, Throttle, Timeouts},
     record::CancelReport,
     registry::{Domain, NoDomain, RegisteredType},
+    swf::Action,
     world::{CancelOutcome, NewTask},
 };
 
@@ -91,4 +94,51 @@ pub(crate) fn register_type(
         };
         state.registry.register(domain, registered)
     })
+}
+
+/// Adds faults: all of them, or none and what is wrong with one.
+pub(crate) fn add_faults(hub: &Hub, rules: Vec<FaultRule>) -> Result<(), String> {
+    for rule in &rules {
+        check_action(&rule.action)?;
+        if !(0.0..=1.0).contains(&rule.probability) {
+            return Err(format!(
+                "probability is {}, not between 0 and 1",
+                rule.probability
+            ));
+        }
+        if rule
+            .status
+            .is_some_and(|status| !(400..=599).contains(&status))
+        {
+            return Err("status is not between 400 and 599".to_owned());
+        }
+    }
+    for rule in rules {
+        hub.faults.add(rule);
+    }
+    Ok(())
+}
+
+/// Sets buckets: all of them, or none and what is wrong with one.
+pub(crate) fn set_throttles(hub: &Hub, throttles: &[Throttle]) -> Result<(), String> {
+    for throttle in throttles {
+        check_action(&throttle.action)?;
+        if !(throttle.rate_per_sec >= 0.0 && throttle.burst >= 0.0) {
+            return Err("rate_per_sec and burst must not be negative".to_owned());
+        }
+    }
+    for throttle in throttles {
+        hub.throttles.set(throttle, hub.uptime());
+    }
+    Ok(())
+}
+
+/// A rule for an action that does not exist would never hit anything, and nobody would know.
+fn check_action(action: &str) -> Result<(), String> {
+    if action == "*" || Action::is_known(action) {
+        return Ok(());
+    }
+    Err(format!(
+        "no action {action:?}; name one that is simulated, as PollForActivityTask, or \"*\""
+    ))
 }

@@ -37,13 +37,16 @@ pub(crate) struct Hub {
     changed: Notify,
 }
 
+/// Where the answer to a held poll goes.
+type Wait = oneshot::Sender<Option<Delivery>>;
+
 /// What the lock guards.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) world: World,
     pub(crate) registry: Registry,
     /// Whom to answer when a held poll ends.
-    waits: HashMap<PollNo, oneshot::Sender<Option<Delivery>>>,
+    waits: HashMap<PollNo, Wait>,
     /// What the timer waits for.
     armed: Option<Micros>,
 }
@@ -209,7 +212,7 @@ impl Hub {
 }
 
 impl State {
-    fn answers(&mut self) -> Vec<(Option<oneshot::Sender<Option<Delivery>>>, Option<Handout>)> {
+    fn answers(&mut self) -> Vec<(Option<Wait>, Option<Handout>)> {
         let answers = self.world.take_answers();
         answers
             .into_iter()

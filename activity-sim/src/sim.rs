@@ -70,7 +70,6 @@ impl Sim {
     /// # Errors
     ///
     /// When the address cannot be bound or the threads cannot be started.
-    #[expect(clippy::unused_async, reason = "starting may have to wait one day")]
     pub async fn start(options: Options) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))
@@ -118,9 +117,14 @@ impl Sim {
     /// Stops and waits until all connections are closed and the address is free again.
     pub async fn stop(mut self) {
         if let Some(runtime) = self.runtime.take() {
-            let stopping = move || runtime.shutdown_timeout(Duration::from_secs(10));
-            // It blocks, which a runtime's own threads must not.
-            let _ = tokio::task::spawn_blocking(stopping).await;
+            let (stopped, wait) = oneshot::channel::<()>();
+            // It blocks, which the caller's runtime must not.
+            std::thread::spawn(move || {
+                runtime.shutdown_timeout(Duration::from_secs(10));
+                drop(stopped);
+            });
+            // It never sends: that the other end is gone is the news.
+            let _ = wait.await;
         }
     }
 
@@ -215,8 +219,14 @@ impl Sim {
     }
 
     /// Adds a fault.
+    ///
+    /// # Panics
+    ///
+    /// When the rule could never hit: an unknown action, a probability or status out of range.
     pub fn fault(&self, rule: FaultRule) {
-        self.hub.faults.add(rule);
+        if let Err(problem) = decider::add_faults(&self.hub, vec![rule]) {
+            panic!("not a fault: {problem}");
+        }
     }
 
     /// The faults in force; `times` says how many hits are left.
@@ -230,12 +240,14 @@ impl Sim {
     }
 
     /// Sets the bucket of an action, full.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "it is written at the place of the call"
-    )]
+    ///
+    /// # Panics
+    ///
+    /// When the action is unknown or a number is negative.
     pub fn throttle(&self, throttle: Throttle) {
-        self.hub.throttles.set(&throttle, self.hub.uptime());
+        if let Err(problem) = decider::set_throttles(&self.hub, &[throttle]) {
+            panic!("not a throttle: {problem}");
+        }
     }
 
     /// Removes all throttles.

@@ -54,4 +54,9 @@ impl Action {
         let name = target.strip_prefix(PREFIX)?;
         Self::ALL.into_iter().find(|action| action.name() == name)
     }
+
+    /// Whether one of the actions has this name.
+    pub(crate) fn is_known(name: &str) -> bool {
+        Self::ALL.into_iter().any(|action| action.name() == name)
+    }
 }
