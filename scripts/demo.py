@@ -344,6 +344,8 @@ def demo():
             stack.callback(lambda: [worker.stop() for worker in workers])
             bridge, admin = start_bridge(stack, folder, amqp_uri, sim_url)
             start_workers(workers, folder, python, amqp_uri)
+            # The bridge does not poll before it has seen consumers.
+            wait_for(lambda: json.loads(http(f"{sim_url}/_sim/summary"))["open_polls"] > 1, 10)
             ends = flow(total, sim_url, [sim, bridge, *workers])
             confirmed = published(http(f"{admin}/metrics"))
             try:
