@@ -246,6 +246,9 @@ fn read_log(mut log: Reader<'_>) -> LogConfig {
 fn refuse_twins(root: &Reader<'_>, routes: &[RouteConfig]) {
     let mut names = HashMap::new();
     for (index, route) in routes.iter().enumerate() {
+        if route.name.is_empty() {
+            continue;
+        }
         if let Some(first) = names.insert(&route.name, index) {
             let rule = format!("routes[{first}] has this name too; give each its own");
             let path = format!("routes[{index}].name");

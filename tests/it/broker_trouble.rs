@@ -1,0 +1,206 @@
+//! What the broker may do, and what the bridge makes of it.
+
+use crate::harness::{Answer, HOLD, Inbox, Node, Route, World, eventually};
+use activity_sim::TaskState;
+use lapin::{
+    options::{QueueDeclareOptions, QueueDeleteOptions},
+    types::{AMQPValue, FieldTable},
+};
+
+#[tokio::test]
+async fn a_broker_that_is_killed_and_started_again_in_the_middle_of_2000_tasks_loses_none() {
+    let node = Node::start().await;
+    let world = World::at(node.amqp_uri.clone(), HOLD).await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let bridge = world
+        .bridge(&[Route::new("payments").with("max_in_flight = 200")])
+        .await;
+    world.schedule("payments", 2_000);
+    world
+        .until("a quarter completed", |s| s.completed >= 500)
+        .await;
+
+    node.kill().await;
+    bridge.route_is("payments", "the broker is away").await;
+    assert_eq!(bridge.get("/readyz").await.0, 503);
+    node.restart().await;
+
+    world.until("all completed", |s| s.completed == 2_000).await;
+    let summary = world.sim.summary();
+    assert_eq!((summary.open, summary.failed, summary.timed_out), (0, 0, 0));
+    bridge.idle().await;
+    bridge.route_is("payments", "polling").await;
+}
+
+#[tokio::test]
+async fn a_frozen_broker_is_noticed_and_nothing_is_lost() {
+    let node = Node::start().await;
+    let world = World::at(node.amqp_uri.clone(), HOLD).await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let bridge = world.bridge(&[Route::new("payments")]).await;
+    world.schedule("payments", 1_000);
+    world.until("some completed", |s| s.completed >= 100).await;
+    node.pause().await;
+    // Twice the AMQP heartbeat of 10 s.
+    bridge.route_is("payments", "the broker is away").await;
+    node.resume().await;
+    world.until("all completed", |s| s.completed == 1_000).await;
+    bridge.idle().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_blocks_publishers_stops_polling_and_loses_nothing() {
+    let node = Node::start().await;
+    let world = World::at(node.amqp_uri.clone(), HOLD).await;
+    let worker = world.worker("payments", |_| Vec::new()).await;
+    let bridge = world.bridge(&[Route::new("payments")]).await;
+    world.schedule("payments", 2);
+    let tasks = worker.has_seen(2).await;
+
+    // The broker blocks a connection when it next publishes, which is when a task comes.
+    node.ctl(&["set_vm_memory_high_watermark", "0"]).await;
+    world.schedule("payments", 20);
+    bridge
+        .route_is("payments", "the broker takes no messages")
+        .await;
+    world.until("no open polls", |s| s.open_polls == 0).await;
+    assert_eq!(
+        bridge.get("/readyz").await.0,
+        200,
+        "{}",
+        bridge.get("/readyz").await.1
+    );
+
+    node.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
+    bridge.route_is("payments", "polling").await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let mut replied = 0;
+    for task in &tasks {
+        inbox.reply(task, Answer::done("ok").remove(0)).await;
+        replied += 1;
+    }
+    let all = worker.has_seen(22).await;
+    for task in &all[replied..] {
+        inbox.reply(task, Answer::done("ok").remove(0)).await;
+    }
+    world.until("all completed", |s| s.completed == 22).await;
+    assert_eq!(
+        bridge
+            .metric("publishes_total{outcome=\"unconfirmed\"")
+            .await,
+        0.0
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_queue_is_declared_again_and_the_unroutable_tasks_are_published_again() {
+    let world = World::new().await;
+    let route = Route::new("payments").with("poll_without_consumers = true");
+    let bridge = world.bridge(&[route]).await;
+    bridge.route_is("payments", "polling").await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let deleted = inbox
+        .channel()
+        .queue_delete("payments".into(), QueueDeleteOptions::default());
+    deleted.await.expect("deleted");
+    world.schedule("payments", 20);
+    eventually(
+        "an unroutable publish, or the queue declared before it",
+        || async { (world.sim.summary().polled == 20).then_some(()) },
+    )
+    .await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    world.until("all completed", |s| s.completed == 20).await;
+    world.assert_each_completed_once(20);
+}
+
+/// With `declare = false` and the queue gone for good, the task is failed back rather than kept for ever.
+#[tokio::test]
+async fn a_task_that_stays_unroutable_is_failed_back_to_aws_with_a_reason() {
+    let world = World::new().await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let durable = QueueDeclareOptions::durable();
+    let declared = inbox
+        .channel()
+        .queue_declare("payments".into(), durable, FieldTable::default());
+    declared.await.expect("declared");
+    let route = Route::new("payments")
+        .with("declare = false\npoll_without_consumers = true\npublish_within_secs = 3\npollers = { min = 1, max = 1 }");
+    let bridge = world.bridge(&[route]).await;
+    world.until("the open poll", |s| s.open_polls == 1).await;
+    let deleted = inbox
+        .channel()
+        .queue_delete("payments".into(), QueueDeleteOptions::default());
+    deleted.await.expect("deleted");
+    let id = world.schedule("payments", 1).remove(0);
+
+    let task = world.closed(&id).await;
+    assert_eq!(task.state, TaskState::Failed);
+    let reason = task.reason.unwrap_or_default();
+    assert!(
+        reason.contains("could not hand it to queue payments within 3 s"),
+        "{reason}"
+    );
+    assert!(task.details.unwrap_or_default().contains("NO_ROUTE"));
+    assert!(
+        bridge
+            .metric("publishes_total{outcome=\"unroutable\"")
+            .await
+            >= 1.0
+    );
+    bridge
+        .route_is("payments", "does not exist; create it")
+        .await;
+    assert_eq!(bridge.get("/readyz").await.0, 503);
+}
+
+/// A queue that rejects what does not fit nacks it: it is offered again, and no more is polled meanwhile.
+#[tokio::test]
+async fn a_full_queue_refuses_and_its_tasks_are_published_when_there_is_room() {
+    let world = World::new().await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(5));
+    arguments.insert(
+        "x-overflow".into(),
+        AMQPValue::LongString("reject-publish".into()),
+    );
+    let durable = QueueDeclareOptions::durable();
+    let declared = inbox
+        .channel()
+        .queue_declare("payments".into(), durable, arguments);
+    declared.await.expect("declared");
+    let route = Route::new("payments").with("declare = false\npoll_without_consumers = true");
+    let bridge = world.bridge(&[route]).await;
+    world.schedule("payments", 40);
+    bridge
+        .route_is("payments", "wait to be published again")
+        .await;
+    assert!(bridge.metric("publishes_total{outcome=\"nacked\"").await >= 1.0);
+
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    world.until("all completed", |s| s.completed == 40).await;
+    world.assert_each_completed_once(40);
+}
+
+#[tokio::test]
+async fn a_declaration_conflict_says_which_argument_differs_and_leaves_other_routes_alone() {
+    let world = World::new().await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let durable = QueueDeclareOptions::durable();
+    let classic = inbox
+        .channel()
+        .queue_declare("classic".into(), durable, FieldTable::default());
+    classic.await.expect("declared");
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let bridge = world
+        .bridge(&[Route::new("classic"), Route::new("payments")])
+        .await;
+    bridge.route_is("classic", "x-queue-type").await;
+    let (ready, state) = bridge.route("classic").await;
+    assert!(!ready && state.contains("declare = false"), "{state}");
+    world.schedule("payments", 3);
+    world
+        .until("the other route's tasks completed", |s| s.completed == 3)
+        .await;
+}

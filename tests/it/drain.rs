@@ -1,0 +1,107 @@
+//! Shutting down: a deploy loses no task.
+
+use crate::harness::{Answer, Inbox, Route, World, eventually};
+use activity_sim::TaskState;
+
+/// SIGTERM comes while polls are open; then a task is handed out into one of them.
+#[tokio::test]
+async fn drain_loses_no_task_that_is_handed_to_an_open_poll() {
+    let world = World::with_hold(std::time::Duration::from_secs(8)).await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let route = Route::new("payments").with("pollers = { min = 4, max = 4 }");
+    let mut bridge = world.bridge(&[route]).await;
+    world.until("four open polls", |s| s.open_polls == 4).await;
+
+    bridge.signal("TERM");
+    bridge.logged("no new polls").await;
+    let id = world.schedule("payments", 1).remove(0);
+    let task = world.closed(&id).await;
+
+    assert_eq!(task.state, TaskState::Completed);
+    assert!(!task.abandoned_poll, "{task:?}");
+    assert!(bridge.ended().await.success());
+    assert_eq!(
+        world.sim.summary().open_polls,
+        0,
+        "an open poll was cancelled"
+    );
+}
+
+#[tokio::test]
+async fn drain_waits_for_the_replies_of_tasks_in_flight() {
+    let world = World::new().await;
+    let worker = world.worker("payments", |_| Vec::new()).await;
+    let mut bridge = world.bridge(&[Route::new("payments")]).await;
+    world.schedule("payments", 20);
+    let tasks = worker.has_seen(20).await;
+
+    bridge.signal("TERM");
+    bridge.logged("phase=\"draining\"").await;
+    assert_eq!(bridge.get("/readyz").await.0, 503);
+    assert_eq!(bridge.get("/livez").await.0, 200);
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    for task in &tasks {
+        inbox
+            .reply(task, Answer::done("late but in time").remove(0))
+            .await;
+    }
+
+    assert!(bridge.ended().await.success());
+    world.assert_each_completed_once(20);
+}
+
+/// With the memory store nobody could settle them afterwards.
+#[tokio::test]
+async fn what_is_in_flight_when_the_grace_ends_is_failed_back_to_aws() {
+    let world = World::new().await;
+    let worker = world.worker("payments", |_| Vec::new()).await;
+    let settings = "[shutdown]\ngrace_secs = 5";
+    let mut bridge = world.bridge_with(settings, &[Route::new("payments")]).await;
+    let ids = world.schedule("payments", 3);
+    worker.has_seen(3).await;
+
+    assert!(bridge.terminate().await.success());
+    for id in ids {
+        let task = world.sim.task(&id).expect("a record");
+        assert_eq!(task.state, TaskState::Failed);
+        let reason = task.reason.unwrap_or_default();
+        assert!(
+            reason.contains("shut down before the worker replied"),
+            "{reason}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_process_at_once() {
+    let world = World::new().await;
+    let worker = world.worker("payments", |_| Vec::new()).await;
+    let mut bridge = world.bridge(&[Route::new("payments")]).await;
+    world.schedule("payments", 1);
+    worker.has_seen(1).await;
+    bridge.signal("INT");
+    bridge.logged("phase=\"draining\"").await;
+    bridge.signal("INT");
+    assert_eq!(bridge.ended().await.code(), Some(130));
+}
+
+/// The reply queue goes with the process that drained; nothing of it is left behind in the broker.
+#[tokio::test]
+async fn a_drained_bridge_leaves_no_reply_queue_behind() {
+    let world = World::new().await;
+    let worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let mut bridge = world.bridge(&[Route::new("payments")]).await;
+    world.schedule("payments", 1);
+    let reply_to = worker.has_seen(1).await[0].reply_to();
+    assert!(bridge.terminate().await.success());
+    eventually("the reply queue being gone", || async {
+        let inbox = Inbox::connect(&world.amqp_uri).await;
+        let passive = lapin::options::QueueDeclareOptions::durable().passive();
+        let found =
+            inbox
+                .channel()
+                .queue_declare(reply_to.as_str().into(), passive, Default::default());
+        found.await.is_err().then_some(())
+    })
+    .await;
+}

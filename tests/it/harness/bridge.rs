@@ -1,0 +1,152 @@
+//! The bridge as a process.
+
+use super::{PATIENCE, eventually};
+use std::{
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+};
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// A running bridge. Its log is printed where the test fails.
+pub struct BridgeProcess {
+    child: Child,
+    log: PathBuf,
+    admin: String,
+}
+
+/// The binary under test.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_activity-bridge"));
+    command
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_REGION", "eu-west-1")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+impl BridgeProcess {
+    pub(super) async fn start(config: &Path, swf: &str) -> Self {
+        let log = config.with_extension("log");
+        let file = std::fs::File::create(&log).expect("the log can be written");
+        let child = command()
+            .args(["run", "--config"])
+            .arg(config)
+            .env("AWS_ENDPOINT_URL_SWF", swf)
+            .stderr(file)
+            .spawn()
+            .expect("the bridge starts");
+        let mut bridge = Self {
+            child,
+            log,
+            admin: String::new(),
+        };
+        bridge.admin = bridge
+            .logged("admin listening addr=")
+            .await
+            .split_whitespace()
+            .last()
+            .map(|addr| format!("http://{}", addr.trim_start_matches("addr=")))
+            .expect("an address");
+        bridge
+    }
+
+    /// Everything that it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits for a log line with this text, and returns it.
+    pub async fn logged(&self, text: &str) -> String {
+        eventually(&format!("the log line {text:?}"), || async {
+            let log = self.log();
+            log.lines()
+                .find(|line| line.contains(text))
+                .map(str::to_owned)
+        })
+        .await
+    }
+
+    /// GET on the admin address: status and body.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("{}{path}", self.admin)).await;
+        let answer = answer.expect("the admin endpoint answers");
+        let status = answer.status().as_u16();
+        (status, answer.text().await.expect("a text"))
+    }
+
+    /// The readiness of a route, as `/readyz` tells it: ready, and state.
+    pub async fn route(&self, name: &str) -> (bool, String) {
+        let (_, body) = self.get("/readyz").await;
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        let routes = body["routes"].as_array().expect("routes");
+        let route = routes.iter().find(|route| route["name"] == name);
+        let route = route.expect("the route");
+        let state = route["state"].as_str().expect("a state").to_owned();
+        (route["ready"] == true, state)
+    }
+
+    /// Waits until a route's state contains a text.
+    pub async fn route_is(&self, name: &str, state: &str) {
+        eventually(&format!("route {name} being {state:?}"), || async {
+            self.route(name).await.1.contains(state).then_some(())
+        })
+        .await;
+    }
+
+    /// The value of a series of `/metrics`: `polls_total{outcome="task"` is enough of a name where only one begins so.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let (_, text) = self.get("/metrics").await;
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("activity_bridge_{series}")));
+        let line = line.unwrap_or_else(|| panic!("no series {series} in\n{text}"));
+        let value = line.rsplit(' ').next().and_then(|value| value.parse().ok());
+        value.expect("a number")
+    }
+
+    /// Waits until nothing is in flight.
+    pub async fn idle(&self) {
+        eventually("nothing in flight", || async {
+            (self.metric("tasks_in_flight").await == 0.0).then_some(())
+        })
+        .await;
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the bridge runs")
+    }
+
+    /// Sends a signal: `TERM`, `INT`, `KILL`.
+    pub fn signal(&self, name: &str) {
+        let status = std::process::Command::new("kill")
+            .args([format!("-{name}"), self.pid().to_string()])
+            .status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("the bridge ends in time").expect("a status")
+    }
+
+    /// SIGTERM, and its end.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.ended().await
+    }
+}
+
+impl Drop for BridgeProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the bridge's log\n{}", self.log());
+        }
+    }
+}

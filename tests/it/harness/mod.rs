@@ -1,0 +1,233 @@
+//! What the tests share: a world (simulator and virtual host), the bridge as a process, workers, and a deadline for all.
+
+mod bridge;
+mod node;
+mod proxy;
+mod worker;
+
+pub use bridge::BridgeProcess;
+pub use node::Node;
+pub use proxy::Proxy;
+pub use worker::{Answer, Inbox, TaskMessage, Worker};
+
+use activity_sim::{Options, Schedule, Sim, Summary, TaskRecord, TaskState};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// The domain that every world's simulator knows.
+pub const DOMAIN: &str = "shop";
+
+/// The longest that anything may take which is not itself about time.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the simulator holds a poll, unless a test is about that.
+pub const HOLD: Duration = Duration::from_secs(2);
+
+/// A simulator, and a virtual host in a broker.
+pub struct World {
+    /// In this process, over HTTP all the same.
+    pub sim: Sim,
+    /// Of the virtual host.
+    pub amqp_uri: String,
+    dir: TempDir,
+}
+
+impl World {
+    /// In the broker that all tests share.
+    pub async fn new() -> Self {
+        Self::with_hold(HOLD).await
+    }
+
+    /// As [`World::new`], with another time for which polls are held.
+    pub async fn with_hold(hold: Duration) -> Self {
+        let amqp_uri = new_vhost(&env("AMQP_URI"), &env("RABBITMQ_API")).await;
+        Self::at(amqp_uri, hold).await
+    }
+
+    /// At a broker of the test's own.
+    pub async fn at(amqp_uri: String, hold: Duration) -> Self {
+        let options = Options {
+            hold,
+            domains: vec![DOMAIN.to_owned()],
+            ..Options::default()
+        };
+        Self {
+            sim: Sim::start(options).await.expect("the simulator starts"),
+            amqp_uri,
+            dir: TempDir::new().expect("a temporary folder"),
+        }
+    }
+
+    /// A folder of the test's own.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts the bridge with these routes, and waits until it answers on its admin address.
+    pub async fn bridge(&self, routes: &[Route]) -> BridgeProcess {
+        self.bridge_with("", routes).await
+    }
+
+    /// As [`World::bridge`], with more settings on top.
+    pub async fn bridge_with(&self, settings: &str, routes: &[Route]) -> BridgeProcess {
+        BridgeProcess::start(&self.write_config(settings, routes), &self.sim.url()).await
+    }
+
+    /// Writes a configuration for this world.
+    pub fn write_config(&self, settings: &str, routes: &[Route]) -> PathBuf {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir().join(format!("bridge-{number}.toml"));
+        let mut text = format!(
+            "{settings}\n[amqp]\nuri = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"debug\"\n",
+            self.amqp_uri
+        );
+        for route in routes {
+            text.push_str(&route.toml());
+        }
+        std::fs::write(&path, text).expect("the configuration can be written");
+        path
+    }
+
+    /// A worker on a queue, which it declares as the bridge would.
+    pub async fn worker(
+        &self,
+        queue: &str,
+        answer: impl Fn(&TaskMessage) -> Vec<Answer> + Send + Sync + 'static,
+    ) -> Worker {
+        Worker::start(&self.amqp_uri, queue, answer).await
+    }
+
+    /// Schedules tasks on a task list of the domain.
+    pub fn schedule(&self, task_list: &str, count: u32) -> Vec<String> {
+        self.sim.schedule(Schedule {
+            count,
+            input: Some(r#"{"n":1}"#.to_owned()),
+            ..Schedule::new(DOMAIN, task_list)
+        })
+    }
+
+    /// Waits until the simulator's record satisfies a condition.
+    pub async fn until(&self, what: &str, condition: impl Fn(&Summary) -> bool) -> Summary {
+        match self.sim.wait_until(PATIENCE, condition).await {
+            Ok(summary) => summary,
+            Err(error) => panic!("{what}: not within {PATIENCE:?}: {error:?}"),
+        }
+    }
+
+    /// Waits until a task is closed.
+    pub async fn closed(&self, activity_id: &str) -> TaskRecord {
+        let closed = |task: &TaskRecord| !task.state.is_open();
+        match self.sim.wait_for_task(activity_id, PATIENCE, closed).await {
+            Ok(task) => task,
+            Err(error) => panic!("{activity_id} was not closed within {PATIENCE:?}: {error:?}"),
+        }
+    }
+
+    /// Asserts that every task ended as completed, and that AWS was told so once.
+    pub fn assert_each_completed_once(&self, count: usize) {
+        let tasks = self.sim.tasks();
+        assert_eq!(tasks.len(), count);
+        for task in &tasks {
+            assert_eq!(task.state, TaskState::Completed, "{task:?}");
+            assert_eq!((task.settle_calls, task.late_calls), (1, 0), "{task:?}");
+        }
+    }
+}
+
+/// A route of a test's configuration. Queue and task list have the route's name.
+#[derive(Clone, Debug)]
+pub struct Route {
+    name: String,
+    domain: String,
+    settings: String,
+}
+
+impl Route {
+    /// In the known domain.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            domain: DOMAIN.to_owned(),
+            settings: String::new(),
+        }
+    }
+
+    /// In another domain.
+    pub fn domain(mut self, domain: &str) -> Self {
+        self.domain = domain.to_owned();
+        self
+    }
+
+    /// With more settings, as lines of TOML.
+    pub fn with(mut self, settings: &str) -> Self {
+        self.settings.push_str(settings);
+        self.settings.push('\n');
+        self
+    }
+
+    fn toml(&self) -> String {
+        let Self {
+            name,
+            domain,
+            settings,
+        } = self;
+        format!(
+            "[[routes]]\nname = \"{name}\"\nqueue = \"{name}\"\n{settings}\n[routes.swf]\ndomain = \"{domain}\"\n\
+             task_list = \"{name}\"\n"
+        )
+    }
+}
+
+/// Looks again and again until there is something to return. Only for what can't announce itself.
+pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn env(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run `python3 scripts/test.py it`, which starts a broker")
+    })
+}
+
+/// Makes a virtual host, and returns the URI of the broker with it.
+async fn new_vhost(amqp_uri: &str, api: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let vhost = format!(
+        "t{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    let everything = serde_json::json!({"configure": ".*", "write": ".*", "read": ".*"});
+    put(&format!("{api}/api/vhosts/{vhost}"), &serde_json::json!({})).await;
+    put(&format!("{api}/api/permissions/{vhost}/guest"), &everything).await;
+    let (server, _) = amqp_uri
+        .rsplit_once('/')
+        .expect("a URI with a virtual host");
+    format!("{server}/{vhost}")
+}
+
+/// A PUT to RabbitMQ's management API, whose URL holds the credentials.
+pub async fn put(url: &str, body: &serde_json::Value) {
+    let answer = reqwest::Client::new().put(url).json(body).send().await;
+    let answer = answer.expect("the management API answers");
+    assert!(answer.status().is_success(), "{url}: {}", answer.status());
+}

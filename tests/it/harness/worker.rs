@@ -1,0 +1,323 @@
+//! A worker, as a user's program would be one: it consumes, answers to `reply_to`, and acknowledges.
+
+use super::{PATIENCE, eventually};
+use futures_util::StreamExt;
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    message::Delivery,
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions,
+        BasicQosOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
+    },
+    types::{AMQPValue, FieldTable, LongString},
+};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{task::JoinHandle, time::timeout};
+
+/// A task's message as a worker sees it.
+#[derive(Clone, Debug)]
+pub struct TaskMessage {
+    /// The body, as text.
+    pub body: String,
+    /// All properties.
+    pub properties: BasicProperties,
+    /// Whether the broker has delivered it before.
+    pub redelivered: bool,
+}
+
+impl TaskMessage {
+    fn of(delivery: &Delivery) -> Self {
+        Self {
+            body: String::from_utf8_lossy(&delivery.data).into_owned(),
+            properties: delivery.properties.clone(),
+            redelivered: delivery.redelivered,
+        }
+    }
+
+    /// The task's id.
+    pub fn id(&self) -> String {
+        let id = self.properties.correlation_id().as_ref();
+        id.expect("a correlation_id").to_string()
+    }
+
+    /// Where replies go.
+    pub fn reply_to(&self) -> String {
+        let reply_to = self.properties.reply_to().as_ref();
+        reply_to.expect("a reply_to").to_string()
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let headers = self.properties.headers().as_ref()?;
+        match headers.inner().get(name)? {
+            AMQPValue::LongString(text) => Some(text.to_string()),
+            AMQPValue::LongLongInt(number) => Some(number.to_string()),
+            other => panic!("header {name} has a type that not every client reads: {other:?}"),
+        }
+    }
+}
+
+/// A reply to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The property `type`.
+    pub kind: Option<&'static str>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Headers, as long strings.
+    pub headers: Vec<(&'static str, String)>,
+    /// Instead of the task's id; the empty text leaves it out.
+    pub correlation_id: Option<String>,
+    /// Instead of the default exchange.
+    pub exchange: &'static str,
+}
+
+impl Answer {
+    /// The plainest reply: a body without a type.
+    pub fn done(result: &str) -> Vec<Self> {
+        vec![Self {
+            body: result.into(),
+            ..Self::default()
+        }]
+    }
+
+    /// A reply of a type.
+    pub fn of(kind: &'static str, body: &str) -> Self {
+        Self {
+            kind: Some(kind),
+            body: body.into(),
+            ..Self::default()
+        }
+    }
+
+    /// With a header.
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+}
+
+type Answering = Arc<dyn Fn(&TaskMessage) -> Vec<Answer> + Send + Sync>;
+
+/// A worker that runs until it is dropped, and comes back when its connection goes.
+pub struct Worker {
+    seen: Arc<Mutex<Vec<TaskMessage>>>,
+    running: JoinHandle<()>,
+}
+
+impl Worker {
+    pub(super) async fn start(
+        uri: &str,
+        queue: &str,
+        answer: impl Fn(&TaskMessage) -> Vec<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (uri, queue) = (uri.to_owned(), queue.to_owned());
+        let answering: Answering = Arc::new(answer);
+        // The first connection is made here, so that the caller knows that it consumes.
+        let mut consumer = consume(&uri, &queue).await.expect("the worker connects");
+        let all = Arc::clone(&seen);
+        let running = tokio::spawn(async move {
+            loop {
+                drop(work(&mut consumer, &answering, &all).await);
+                consumer = eventually("the worker's return", || async {
+                    consume(&uri, &queue).await.ok()
+                })
+                .await;
+            }
+        });
+        Self { seen, running }
+    }
+
+    /// Every delivery so far, those of one task again included.
+    pub fn seen(&self) -> Vec<TaskMessage> {
+        self.seen.lock().expect("no panic holds it").clone()
+    }
+
+    /// Waits until so many deliveries were seen.
+    pub async fn has_seen(&self, count: usize) -> Vec<TaskMessage> {
+        eventually(&format!("{count} deliveries"), || async {
+            let seen = self.seen();
+            (seen.len() >= count).then_some(seen)
+        })
+        .await
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+struct Consumer {
+    _connection: Connection,
+    channel: Channel,
+    deliveries: lapin::Consumer,
+}
+
+async fn consume(uri: &str, queue: &str) -> lapin::Result<Consumer> {
+    let connecting = Connection::connect(uri, ConnectionProperties::default());
+    let connection = match timeout(Duration::from_secs(5), connecting).await {
+        Ok(connected) => connected?,
+        Err(_) => return Err(lapin::ErrorKind::MissingHeartbeatError.into()),
+    };
+    let channel = connection.create_channel().await?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await?;
+    channel.basic_qos(50, BasicQosOptions::default()).await?;
+    declare_like_the_bridge(&connection, queue).await?;
+    let options = BasicConsumeOptions::default();
+    let deliveries = channel
+        .basic_consume(
+            queue.into(),
+            "worker".into(),
+            options,
+            FieldTable::default(),
+        )
+        .await?;
+    Ok(Consumer {
+        _connection: connection,
+        channel,
+        deliveries,
+    })
+}
+
+/// Declares a quorum queue, unless there is a queue of that name.
+async fn declare_like_the_bridge(connection: &Connection, queue: &str) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    let passive = QueueDeclareOptions::durable().passive();
+    if channel
+        .queue_declare(queue.into(), passive, FieldTable::default())
+        .await
+        .is_ok()
+    {
+        return Ok(());
+    }
+    let channel = connection.create_channel().await?;
+    let mut arguments = FieldTable::default();
+    arguments.insert(
+        "x-queue-type".into(),
+        AMQPValue::LongString("quorum".into()),
+    );
+    let durable = QueueDeclareOptions::durable();
+    channel
+        .queue_declare(queue.into(), durable, arguments)
+        .await
+        .map(drop)
+}
+
+async fn work(
+    consumer: &mut Consumer,
+    answering: &Answering,
+    seen: &Mutex<Vec<TaskMessage>>,
+) -> lapin::Result<()> {
+    while let Some(delivery) = consumer.deliveries.next().await {
+        let delivery = delivery?;
+        let task = TaskMessage::of(&delivery);
+        let answers = answering(&task);
+        seen.lock().expect("no panic holds it").push(task.clone());
+        for answer in answers {
+            reply(&consumer.channel, &task, answer).await?;
+        }
+        delivery.ack(BasicAckOptions::default()).await?;
+    }
+    Ok(())
+}
+
+/// Publishes a reply, and waits for the broker's confirm.
+pub async fn reply(channel: &Channel, task: &TaskMessage, answer: Answer) -> lapin::Result<()> {
+    let mut headers = FieldTable::default();
+    for (name, value) in answer.headers {
+        headers.insert(name.into(), AMQPValue::LongString(LongString::from(value)));
+    }
+    let mut properties = BasicProperties::default().with_headers(headers);
+    match answer.correlation_id.unwrap_or_else(|| task.id()) {
+        id if id.is_empty() => {}
+        id => properties = properties.with_correlation_id(id.into()),
+    }
+    if let Some(kind) = answer.kind {
+        properties = properties.with_type(kind.into());
+    }
+    let confirm = channel
+        .basic_publish(
+            answer.exchange.into(),
+            task.reply_to().into(),
+            BasicPublishOptions::default(),
+            &answer.body,
+            properties,
+        )
+        .await?;
+    confirm.await.map(drop)
+}
+
+/// A connection that sends replies by hand, and reads queues.
+pub struct Inbox {
+    _connection: Connection,
+    channel: Channel,
+}
+
+impl Inbox {
+    /// Connects.
+    pub async fn connect(uri: &str) -> Self {
+        let connection = Connection::connect(uri, ConnectionProperties::default()).await;
+        let connection = connection.expect("a connection");
+        let channel = connection.create_channel().await.expect("a channel");
+        let confirms = channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await;
+        confirms.expect("confirms");
+        Self {
+            _connection: connection,
+            channel,
+        }
+    }
+
+    /// The channel, for what only one test needs.
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Replies to a task.
+    pub async fn reply(&self, task: &TaskMessage, answer: Answer) {
+        let sent = timeout(PATIENCE, reply(&self.channel, task, answer)).await;
+        sent.expect("in time").expect("the reply is taken");
+    }
+
+    /// Waits for the next message of a queue, and takes it.
+    pub async fn next(&self, queue: &str) -> TaskMessage {
+        eventually(&format!("a message in {queue}"), || async {
+            let options = BasicGetOptions { no_ack: true };
+            let got = self.channel.basic_get(queue.into(), options).await;
+            got.expect("the queue can be read")
+                .map(|got| TaskMessage::of(&got.delivery))
+        })
+        .await
+    }
+
+    /// Binds a queue of its own to an exchange, and returns the queue's name.
+    pub async fn bind(&self, exchange: &str, routing_key: &str) -> String {
+        let exclusive = QueueDeclareOptions::exclusive();
+        let queue = self
+            .channel
+            .queue_declare("".into(), exclusive, FieldTable::default())
+            .await;
+        let name = queue.expect("a queue").name().to_string();
+        let bound = self
+            .channel
+            .queue_bind(
+                name.as_str().into(),
+                exchange.into(),
+                routing_key.into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await;
+        bound.expect("a binding");
+        name
+    }
+}

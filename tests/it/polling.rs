@@ -1,0 +1,167 @@
+//! When the bridge polls, how much, and when it does not.
+
+use crate::harness::{Answer, DOMAIN, Inbox, Route, World, eventually};
+use activity_sim::Summary;
+use std::time::Duration;
+
+/// Started and not closed, as AWS sees it, together with the polls that could start more.
+fn held(summary: &Summary) -> u64 {
+    let closed = summary.completed + summary.failed + summary.canceled + summary.timed_out;
+    summary.polled - closed + summary.open_polls
+}
+
+#[tokio::test]
+async fn the_slot_bound_is_never_exceeded() {
+    let world = World::new().await;
+    let worker = world.worker("payments", |_| Vec::new()).await;
+    let route = Route::new("payments").with("max_in_flight = 7\npollers = { min = 2, max = 20 }");
+    let bridge = world.bridge(&[route]).await;
+    world.schedule("payments", 100);
+
+    // Round by round: seven are taken, and no poll is open that could take an eighth.
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let mut replied = 0;
+    for round in 1..=14 {
+        let seen = worker.has_seen(round * 7).await;
+        let summary = world.sim.summary();
+        assert!(held(&summary) <= 7, "{summary:?}");
+        for task in &seen[replied..] {
+            inbox.reply(task, Answer::done("ok").remove(0)).await;
+            assert!(held(&world.sim.summary()) <= 7);
+        }
+        replied = seen.len();
+    }
+    assert_eq!(bridge.metric("open_polls").await, 0.0);
+}
+
+#[tokio::test]
+async fn polling_stops_without_consumers_and_resumes_with_them() {
+    let world = World::new().await;
+    let bridge = world.bridge(&[Route::new("payments")]).await;
+    bridge.route_is("payments", "waiting for a consumer").await;
+    assert_eq!(
+        bridge.get("/readyz").await.0,
+        200,
+        "waiting for consumers is ready"
+    );
+    world.schedule("payments", 5);
+    assert_eq!(world.sim.summary().calls.get("PollForActivityTask"), None);
+
+    let worker = world.worker("payments", |_| Answer::done("ok")).await;
+    world.until("five completed", |s| s.completed == 5).await;
+
+    drop(worker);
+    bridge.route_is("payments", "waiting for a consumer").await;
+    world.until("no open polls", |s| s.open_polls == 0).await;
+    world.schedule("payments", 5);
+    assert_eq!(world.sim.summary().polled, 5);
+
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    world.until("ten completed", |s| s.completed == 10).await;
+}
+
+#[tokio::test]
+async fn a_route_may_poll_without_consumers_to_fill_its_queue() {
+    let world = World::new().await;
+    let route = Route::new("payments").with("poll_without_consumers = true");
+    let bridge = world.bridge(&[route]).await;
+    world.schedule("payments", 5);
+    eventually("five ready messages", || async {
+        (bridge.metric("queue_ready_messages").await == 5.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn polling_stops_while_the_queue_holds_more_than_the_route_allows() {
+    let world = World::new().await;
+    let route = Route::new("payments").with("poll_without_consumers = true\nmax_ready = 3");
+    let bridge = world.bridge(&[route]).await;
+    bridge.route_is("payments", "polling").await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    for _ in 0..10 {
+        let published = inbox.channel().basic_publish(
+            "".into(),
+            "payments".into(),
+            Default::default(),
+            b"from elsewhere",
+            Default::default(),
+        );
+        published
+            .await
+            .expect("published")
+            .await
+            .expect("confirmed");
+    }
+    bridge
+        .route_is("payments", "10 messages wait in the queue")
+        .await;
+    world.until("no open polls", |s| s.open_polls == 0).await;
+    world.schedule("payments", 1);
+    for _ in 0..8 {
+        inbox.next("payments").await;
+    }
+    world.until("the task polled", |s| s.polled == 1).await;
+}
+
+#[tokio::test]
+async fn pollers_grow_with_the_work_and_shrink_without() {
+    let world = World::new().await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let route = Route::new("payments").with("pollers = { min = 1, max = 8 }");
+    let bridge = world.bridge(&[route]).await;
+    world.until("one open poll", |s| s.open_polls == 1).await;
+    world.schedule("payments", 400);
+    let busy = world.until("all completed", |s| s.completed == 400).await;
+    assert!((2..=8).contains(&busy.max_open_polls), "{busy:?}");
+    eventually("one poller again", || async {
+        (bridge.metric("open_polls").await == 1.0).then_some(())
+    })
+    .await;
+}
+
+/// The SDK's time-outs are in force: 75 s for the attempt, against the 60 s for which AWS holds an empty poll.
+#[tokio::test]
+async fn a_silent_poll_of_60_seconds_is_held_and_answered() {
+    let world = World::with_hold(Duration::from_secs(60)).await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let route = Route::new("payments").with("pollers = { min = 1, max = 1 }");
+    let bridge = world.bridge(&[route]).await;
+    world.until("the open poll", |s| s.open_polls == 1).await;
+    let limit = Duration::from_secs(75);
+    let answered = world.sim.wait_until(limit, |s| s.empty_polls == 1).await;
+    let summary = answered.expect("the poll is answered, empty");
+    assert_eq!(
+        summary.calls["PollForActivityTask"].errors.len(),
+        0,
+        "{summary:?}"
+    );
+    eventually("the empty poll being counted", || async {
+        (bridge.metric("polls_total{outcome=\"empty\"").await == 1.0).then_some(())
+    })
+    .await;
+    assert_eq!(
+        bridge.metric("polls_total{outcome=\"unavailable\"").await,
+        0.0
+    );
+    // And the next poll brings a task as ever.
+    world.schedule("payments", 1);
+    world
+        .until("the task completed", |s| s.completed == 1)
+        .await;
+}
+
+#[tokio::test]
+async fn the_identity_of_a_poll_names_route_host_and_process() {
+    let world = World::new().await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let bridge = world.bridge(&[Route::new("payments")]).await;
+    let id = world.schedule("payments", 1).remove(0);
+    let identity = world.closed(&id).await.identity.unwrap_or_default();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
+    assert_eq!(
+        identity,
+        format!("activity-bridge payments@{}:{}", host.trim(), bridge.pid())
+    );
+    assert_eq!(world.sim.summary_of("payments").polled, 1, "in {DOMAIN}");
+}
