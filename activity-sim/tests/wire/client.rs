@@ -1,0 +1,137 @@
+//! A plain HTTP client for the service's API, and a simulator to use it on.
+
+use std::time::Duration;
+
+use activity_sim::{Options, Sim};
+use serde_json::{Value, json};
+
+/// How long a test waits for what must come.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// A simulator with the domain `shop`, whose polls are held longer than a test runs.
+pub(crate) async fn sim() -> Sim {
+    sim_holding(Duration::from_secs(60)).await
+}
+
+/// A simulator with the domain `shop`.
+pub(crate) async fn sim_holding(hold: Duration) -> Sim {
+    let options = Options {
+        hold,
+        domains: vec!["shop".to_owned()],
+        ..Options::default()
+    };
+    Sim::start(options).await.unwrap()
+}
+
+/// Calls actions. Each client has connections of its own.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+}
+
+/// An answer of the service.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// `null` when there is no body.
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The error code as an SDK would see it; empty for a success.
+    pub(crate) fn code(&self) -> &str {
+        let kind = self.body["__type"].as_str().unwrap_or_default();
+        kind.rsplit('#').next().unwrap_or_default()
+    }
+
+    /// The task token of a poll's answer.
+    pub(crate) fn token(&self) -> String {
+        self.body["taskToken"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Client {
+    pub(crate) fn new(sim: &Sim) -> Self {
+        // The simulator is on this machine: no proxy may come between.
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self {
+            http,
+            url: sim.url(),
+        }
+    }
+
+    /// Calls an action with this body, whatever it is.
+    pub(crate) async fn send(
+        &self,
+        action: &str,
+        body: impl Into<String>,
+    ) -> reqwest::Result<Answer> {
+        let request = self
+            .http
+            .post(format!("{}/", self.url))
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", format!("SimpleWorkflowService.{action}"))
+            .body(body.into());
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        let body = response.bytes().await?;
+        Ok(Answer {
+            status,
+            body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        })
+    }
+
+    /// Calls an action and expects an answer.
+    pub(crate) async fn call(&self, action: &str, body: Value) -> Answer {
+        self.send(action, body.to_string()).await.unwrap()
+    }
+
+    /// Polls a task list of the domain `shop`.
+    pub(crate) async fn poll(&self, task_list: &str) -> Answer {
+        self.call("PollForActivityTask", poll(task_list)).await
+    }
+
+    /// Polls and expects a task; returns its token.
+    pub(crate) async fn take(&self, task_list: &str) -> String {
+        let answer = self.poll(task_list).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let token = answer.token();
+        assert!(!token.is_empty(), "the poll came back empty");
+        token
+    }
+
+    pub(crate) async fn complete(&self, token: &str) -> Answer {
+        let body = json!({ "taskToken": token, "result": "done" });
+        self.call("RespondActivityTaskCompleted", body).await
+    }
+
+    pub(crate) async fn heartbeat(&self, token: &str) -> Answer {
+        let body = json!({ "taskToken": token, "details": "half" });
+        self.call("RecordActivityTaskHeartbeat", body).await
+    }
+
+    /// A call of the admin API.
+    pub(crate) async fn admin(&self, method: &str, path: &str, body: &str) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let url = format!("{}{path}", self.url);
+        let response = self
+            .http
+            .request(method, url)
+            .body(body.to_owned())
+            .send()
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        let body = response.bytes().await.unwrap();
+        Answer {
+            status,
+            body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        }
+    }
+}
+
+/// The body of a poll.
+pub(crate) fn poll(task_list: &str) -> Value {
+    json!({ "domain": "shop", "taskList": { "name": task_list }, "identity": "tester" })
+}

@@ -1,0 +1,142 @@
+//! The four time-outs strike by themselves, at their time. How they interact is the world's table.
+
+use std::time::Duration;
+
+use activity_sim::{ActivityType, Schedule, TaskState, TimeoutType, Timeouts};
+
+use crate::client::{Client, SOON, sim};
+
+const SHORT: Option<Duration> = Some(Duration::from_millis(200));
+
+#[tokio::test]
+async fn each_timeout_closes_its_task() {
+    let sim = sim().await;
+    let client = Client::new(&sim);
+    let none = Timeouts::default();
+    let cases = [
+        (
+            Timeouts {
+                schedule_to_start: SHORT,
+                ..none
+            },
+            false,
+            TimeoutType::ScheduleToStart,
+        ),
+        (
+            Timeouts {
+                schedule_to_close: SHORT,
+                ..none
+            },
+            false,
+            TimeoutType::ScheduleToClose,
+        ),
+        (
+            Timeouts {
+                start_to_close: SHORT,
+                ..none
+            },
+            true,
+            TimeoutType::StartToClose,
+        ),
+        (
+            Timeouts {
+                heartbeat: SHORT,
+                ..none
+            },
+            true,
+            TimeoutType::Heartbeat,
+        ),
+    ];
+    for (timeouts, start, expected) in cases {
+        let list = format!("{expected:?}");
+        let ids = sim.schedule(Schedule {
+            timeouts,
+            ..Schedule::new("shop", &list)
+        });
+        let token = if start {
+            Some(client.take(&list).await)
+        } else {
+            None
+        };
+        let closed = sim
+            .wait_for_task(&ids[0], SOON, |task| !task.state.is_open())
+            .await
+            .unwrap();
+        assert_eq!(closed.timeout_type, Some(expected));
+        assert_eq!(closed.state, TaskState::TimedOut);
+        let since = if start {
+            closed.started_ms.unwrap()
+        } else {
+            closed.scheduled_ms
+        };
+        let took = closed.closed_ms.unwrap() - since;
+        assert!((199..=201).contains(&took), "{expected:?} after {took} ms");
+        if let Some(token) = token {
+            assert_eq!(client.complete(&token).await.code(), "UnknownResourceFault");
+            assert_eq!(sim.task(&ids[0]).unwrap().late_calls, 1);
+        }
+    }
+    assert_eq!(sim.summary().timed_out, 4);
+}
+
+#[tokio::test]
+async fn heartbeats_keep_a_task_alive_past_its_heartbeat_timeout() {
+    let sim = sim().await;
+    let client = Client::new(&sim);
+    let timeouts = Timeouts {
+        heartbeat: Some(Duration::from_secs(1)),
+        ..Timeouts::default()
+    };
+    let ids = sim.schedule(Schedule {
+        timeouts,
+        ..Schedule::new("shop", "list")
+    });
+    let token = client.take("list").await;
+    let started = sim.task(&ids[0]).unwrap().started_ms.unwrap();
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        ticks.tick().await;
+        assert_eq!(client.heartbeat(&token).await.status, 200);
+        let newest = sim.task(&ids[0]).unwrap().heartbeats.back().unwrap().at_ms;
+        if newest > started + 1_300 {
+            break;
+        }
+    }
+    let closed = sim
+        .wait_for_task(&ids[0], SOON, |task| !task.state.is_open())
+        .await
+        .unwrap();
+    assert_eq!(closed.timeout_type, Some(TimeoutType::Heartbeat));
+    assert!(closed.closed_ms.unwrap() >= started + 2_300);
+}
+
+#[tokio::test]
+async fn a_registered_type_gives_its_defaults() {
+    let sim = sim().await;
+    let client = Client::new(&sim);
+    let charge = ActivityType::new("charge", "1");
+    let defaults = Timeouts {
+        start_to_close: Some(Duration::from_secs(1)),
+        ..Timeouts::default()
+    };
+    sim.register_activity_type("shop", charge.clone(), defaults);
+    let task = Schedule {
+        activity_type: charge,
+        ..Schedule::new("shop", "list")
+    };
+    let timeouts = Timeouts {
+        start_to_close: Some(Duration::from_secs(500)),
+        ..defaults
+    };
+    let ids = sim.schedule(task.clone());
+    let overridden = sim.schedule(Schedule { timeouts, ..task });
+    for _ in 0..2 {
+        client.take("list").await;
+    }
+    let closed = sim
+        .wait_for_task(&ids[0], SOON, |task| !task.state.is_open())
+        .await
+        .unwrap();
+    assert_eq!(closed.timeout_type, Some(TimeoutType::StartToClose));
+    assert_eq!(sim.task(&overridden[0]).unwrap().state, TaskState::Started);
+}
