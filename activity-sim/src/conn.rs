@@ -203,3 +203,84 @@ impl AsyncWrite for Conn {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::{
+        Schedule,
+        clock::micros,
+        decider,
+        hub::{Hub, PollStart},
+        world::Rules,
+    };
+
+    /// A connection that carries a task, the other end of it, and the hub that tells its fate.
+    async fn carrying() -> (Conn, TcpStream, Arc<Hub>) {
+        let hold = micros(Duration::from_secs(60));
+        let hub = Hub::new(Rules {
+            hold,
+            max_open_polls: 1,
+            label: 0,
+        });
+        decider::add_domain(&hub, "shop");
+        decider::schedule(&hub, Schedule::new("shop", "list")).expect("the domain exists");
+        let polled = hub.poll::<()>(|state| Ok(state.world.queue("shop", "list")), None);
+        let Ok(PollStart::Task(delivery)) = polled else {
+            panic!("a task waits")
+        };
+
+        let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("bound");
+        let mut listener = SimListener(listener);
+        let client = TcpStream::connect(listener.local_addr().expect("bound"));
+        let (client, (conn, _)) = tokio::join!(client, listener.accept());
+        conn.handle.carries(delivery);
+        (conn, client.expect("connected"), hub)
+    }
+
+    fn write(conn: &mut Conn) -> Poll<io::Result<usize>> {
+        Pin::new(conn).poll_write(&mut Context::from_waker(Waker::noop()), b"answer")
+    }
+
+    fn abandoned(hub: &Hub) -> u64 {
+        hub.summary(None).abandoned
+    }
+
+    #[tokio::test]
+    async fn a_written_task_is_delivered() {
+        let (mut conn, _client, hub) = carrying().await;
+        assert!(matches!(write(&mut conn), Poll::Ready(Ok(6))));
+        drop(conn);
+        assert_eq!(abandoned(&hub), 0);
+    }
+
+    /// The runtime has had no chance to learn of the close: only the kernel knows.
+    #[tokio::test]
+    async fn a_task_is_not_delivered_to_a_peer_that_has_closed() {
+        let (mut conn, client, hub) = carrying().await;
+        drop(client);
+        assert!(matches!(write(&mut conn), Poll::Ready(Err(_))));
+        assert_eq!(abandoned(&hub), 1);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_before_the_answer_abandons_its_task() {
+        let (conn, _client, hub) = carrying().await;
+        drop(conn);
+        assert_eq!(abandoned(&hub), 1);
+    }
+
+    #[tokio::test]
+    async fn a_hang_up_abandons_the_task() {
+        for how in [Hangup::Close, Hangup::Reset] {
+            let (mut conn, _client, hub) = carrying().await;
+            conn.handle.hang_up(how);
+            assert!(matches!(write(&mut conn), Poll::Ready(Err(_))));
+            assert_eq!(abandoned(&hub), 1);
+        }
+    }
+}

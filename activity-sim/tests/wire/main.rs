@@ -1,5 +1,7 @@
 //! The simulator over real HTTP: what it promises, a file for each part.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod abandoned;
 mod admin;
 mod client;
