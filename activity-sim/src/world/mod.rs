@@ -7,6 +7,7 @@
 //! Not its business: names and limits of a particular API, and whether an answer arrives.
 
 mod deadlines;
+mod life;
 mod queue;
 mod stats;
 mod task;
@@ -20,7 +21,7 @@ use std::{
 use self::{
     deadlines::{Alarm, Deadlines},
     queue::Queues,
-    task::{Due, Stage, Task},
+    task::{Stage, Task},
 };
 pub(crate) use self::{
     queue::QueueNo,
@@ -255,69 +256,6 @@ impl World {
         Polled::Held(poll)
     }
 
-    /// Notes that a task was handed to someone who never got it. It stays started.
-    pub(crate) fn abandon(&mut self, task: TaskNo) {
-        if let Some(index) = self.index(task)
-            && !std::mem::replace(&mut self.tasks[index].abandoned, true)
-        {
-            self.queues[self.tasks[index].queue].stats.abandoned += 1;
-        }
-    }
-
-    /// A worker's sign of life; answers whether a cancel is requested.
-    pub(crate) fn heartbeat(
-        &mut self,
-        now: Micros,
-        task: TaskNo,
-        details: Option<String>,
-    ) -> Result<bool, Refused> {
-        let index = self.index(task).ok_or(Refused::Gone)?;
-        match self.tasks[index].heartbeat(now, details) {
-            Some(cancel_requested) => Ok(cancel_requested),
-            None => Err(self.late(index)),
-        }
-    }
-
-    /// A worker's last word on a task.
-    pub(crate) fn settle(
-        &mut self,
-        now: Micros,
-        task: TaskNo,
-        outcome: Outcome,
-    ) -> Result<(), Refused> {
-        let index = self.index(task).ok_or(Refused::Gone)?;
-        let known = &mut self.tasks[index];
-        known.settle_calls += 1;
-        if !matches!(known.stage, Stage::Started { .. }) {
-            return Err(self.late(index));
-        }
-        if matches!(outcome, Outcome::Canceled { .. }) && !known.cancel_requested {
-            return Err(Refused::CancelNotRequested);
-        }
-        self.close(now, index, outcome);
-        Ok(())
-    }
-
-    /// A decider's request to cancel: a task that nobody has yet is canceled at once.
-    pub(crate) fn request_cancel(&mut self, now: Micros, task: TaskNo) -> CancelOutcome {
-        let Some(index) = self.index(task) else {
-            return CancelOutcome::Unknown;
-        };
-        let known = &mut self.tasks[index];
-        match known.stage {
-            Stage::Closed { .. } => return CancelOutcome::Closed,
-            Stage::Scheduled => {}
-            Stage::Started { .. } => {
-                known.cancel_requested = true;
-                return CancelOutcome::Requested;
-            }
-        }
-        known.cancel_requested = true;
-        self.queues[self.tasks[index].queue].waiting -= 1;
-        self.close(now, index, Outcome::Canceled { details: None });
-        CancelOutcome::Canceled
-    }
-
     /// Forgets tasks, executions and totals. Held polls stay held; old tokens are unknown.
     pub(crate) fn reset(&mut self) {
         self.first += self.tasks.len().max(self.executions.len()) as u64;
@@ -341,12 +279,6 @@ impl World {
 
     fn task(&self, task: TaskNo) -> Option<&Task> {
         self.index(task).map(|index| &self.tasks[index])
-    }
-
-    fn late(&mut self, index: usize) -> Refused {
-        self.tasks[index].late_calls += 1;
-        self.queues[self.tasks[index].queue].stats.late_calls += 1;
-        Refused::Gone
     }
 
     fn arm(&mut self, since: Micros, span: Option<Micros>, task: TaskNo, timeout: TimeoutType) {
@@ -402,39 +334,6 @@ impl World {
             self.queues[poll.queue].end_poll(no);
             self.answers.push((no, None));
         }
-    }
-
-    fn check_timeout(&mut self, at: Micros, now: Micros, no: TaskNo, timeout: TimeoutType) {
-        let Some(index) = self.index(no) else { return };
-        let task = &self.tasks[index];
-        match task.due(timeout, now) {
-            Due::Never => {}
-            // Heartbeats have come since: the one entry moves on, instead of one for each.
-            Due::At(later) => self.deadlines.set(later, Alarm::Timeout(no, timeout)),
-            Due::Now => {
-                if matches!(task.stage, Stage::Scheduled) {
-                    self.queues[task.queue].waiting -= 1;
-                }
-                self.close(at, index, Outcome::TimedOut(timeout));
-            }
-        }
-    }
-
-    fn close(&mut self, at: Micros, index: usize, outcome: Outcome) {
-        let task = &mut self.tasks[index];
-        let started = match task.stage {
-            Stage::Started { at, .. } => Some(at),
-            Stage::Scheduled | Stage::Closed { .. } => None,
-        };
-        self.queues[task.queue]
-            .stats
-            .closed(&outcome, at.saturating_sub(task.scheduled));
-        self.executions[task.execution.0].events += 1;
-        task.stage = Stage::Closed {
-            started,
-            at,
-            outcome,
-        };
     }
 }
 

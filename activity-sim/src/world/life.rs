@@ -1,0 +1,122 @@
+//! How a task that somebody has ends: heartbeats, settlements, cancels, time-outs.
+
+use crate::{
+    clock::Micros,
+    record::TimeoutType,
+    world::{
+        CancelOutcome, Refused, World,
+        deadlines::Alarm,
+        task::{Due, Outcome, Stage, TaskNo},
+    },
+};
+
+impl World {
+    /// Notes that a task was handed to someone who never got it. It stays started.
+    pub(crate) fn abandon(&mut self, task: TaskNo) {
+        if let Some(index) = self.index(task)
+            && !std::mem::replace(&mut self.tasks[index].abandoned, true)
+        {
+            self.queues[self.tasks[index].queue].stats.abandoned += 1;
+        }
+    }
+
+    /// A worker's sign of life; answers whether a cancel is requested.
+    pub(crate) fn heartbeat(
+        &mut self,
+        now: Micros,
+        task: TaskNo,
+        details: Option<String>,
+    ) -> Result<bool, Refused> {
+        let index = self.index(task).ok_or(Refused::Gone)?;
+        match self.tasks[index].heartbeat(now, details) {
+            Some(cancel_requested) => Ok(cancel_requested),
+            None => Err(self.late(index)),
+        }
+    }
+
+    /// A worker's last word on a task.
+    pub(crate) fn settle(
+        &mut self,
+        now: Micros,
+        task: TaskNo,
+        outcome: Outcome,
+    ) -> Result<(), Refused> {
+        let index = self.index(task).ok_or(Refused::Gone)?;
+        let known = &mut self.tasks[index];
+        known.settle_calls += 1;
+        if !matches!(known.stage, Stage::Started { .. }) {
+            return Err(self.late(index));
+        }
+        if matches!(outcome, Outcome::Canceled { .. }) && !known.cancel_requested {
+            return Err(Refused::CancelNotRequested);
+        }
+        self.close(now, index, outcome);
+        Ok(())
+    }
+
+    /// A decider's request to cancel: a task that nobody has yet is canceled at once.
+    pub(crate) fn request_cancel(&mut self, now: Micros, task: TaskNo) -> CancelOutcome {
+        let Some(index) = self.index(task) else {
+            return CancelOutcome::Unknown;
+        };
+        let known = &mut self.tasks[index];
+        match known.stage {
+            Stage::Closed { .. } => return CancelOutcome::Closed,
+            Stage::Scheduled => {}
+            Stage::Started { .. } => {
+                known.cancel_requested = true;
+                return CancelOutcome::Requested;
+            }
+        }
+        known.cancel_requested = true;
+        self.queues[self.tasks[index].queue].waiting -= 1;
+        self.close(now, index, Outcome::Canceled { details: None });
+        CancelOutcome::Canceled
+    }
+
+    fn late(&mut self, index: usize) -> Refused {
+        self.tasks[index].late_calls += 1;
+        self.queues[self.tasks[index].queue].stats.late_calls += 1;
+        Refused::Gone
+    }
+
+    /// A time-out that was set for `at` strikes, unless it is not due after all.
+    pub(super) fn check_timeout(
+        &mut self,
+        at: Micros,
+        now: Micros,
+        no: TaskNo,
+        timeout: TimeoutType,
+    ) {
+        let Some(index) = self.index(no) else { return };
+        let task = &self.tasks[index];
+        match task.due(timeout, now) {
+            Due::Never => {}
+            // Heartbeats have come since: the one entry moves on, instead of one for each.
+            Due::At(later) => self.deadlines.set(later, Alarm::Timeout(no, timeout)),
+            Due::Now => {
+                if matches!(task.stage, Stage::Scheduled) {
+                    self.queues[task.queue].waiting -= 1;
+                }
+                self.close(at, index, Outcome::TimedOut(timeout));
+            }
+        }
+    }
+
+    fn close(&mut self, at: Micros, index: usize, outcome: Outcome) {
+        let task = &mut self.tasks[index];
+        let started = match task.stage {
+            Stage::Started { at, .. } => Some(at),
+            Stage::Scheduled | Stage::Closed { .. } => None,
+        };
+        self.queues[task.queue]
+            .stats
+            .closed(&outcome, at.saturating_sub(task.scheduled));
+        self.executions[task.execution.0].events += 1;
+        task.stage = Stage::Closed {
+            started,
+            at,
+            outcome,
+        };
+    }
+}
