@@ -1,0 +1,21 @@
+# syntax=docker/dockerfile:1
+
+# Debian 12 in both stages: the binary needs the C library of the final one.
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+# Only the bridge: the simulator in this workspace is for development and never ships.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked -p activity-bridge \
+    && cp target/release/activity-bridge /activity-bridge
+
+# The C library, libgcc_s and the CA certificates, which TLS to AWS and to the broker reads; no shell.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /activity-bridge /usr/local/bin/activity-bridge
+# By number, so that Kubernetes can see that it is not root. Nothing is written to the file system.
+USER 65532:65532
+EXPOSE 9464
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/activity-bridge"]
+CMD ["run", "--config", "/etc/activity-bridge/config.toml"]
