@@ -8,11 +8,8 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 /// Starts logging.
 pub fn start(config: LogConfig) {
-    // `lapin::returned_messages` warns of each returned message with its body.
-    let filter = format!(
-        "warn,activity_bridge={},lapin::returned_messages=off",
-        config.level
-    );
+    // lapin warns of each returned message with its body; what else it has to say is in the errors that it returns.
+    let filter = format!("warn,activity_bridge={},lapin=off", config.level);
     let builder = fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)

@@ -3,7 +3,10 @@
 //! `python3 scripts/test.py it` gives them a broker of their own; each test has a virtual host of its own in it, and
 //! those that break the broker start another. No test sleeps for a time: each waits for a condition, with a deadline.
 
-#![allow(unreachable_pub, reason = "nothing of a test binary can be reached; `pub` marks what the harness offers")]
+#![allow(
+    unreachable_pub,
+    reason = "nothing of a test binary can be reached; `pub` marks what the harness offers"
+)]
 
 mod broker_trouble;
 mod drain;

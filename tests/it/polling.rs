@@ -31,7 +31,7 @@ async fn the_slot_bound_is_never_exceeded() {
         }
         replied = seen.len();
     }
-    assert_eq!(bridge.metric("open_polls").await, 0.0);
+    assert!(bridge.metric("tasks_in_flight").await <= 7.0);
 }
 
 #[tokio::test]

@@ -88,15 +88,16 @@ impl Generation {
         loop {
             tokio::select! {
                 event = publishing.next() => {
-                    if let Some(why) = self.note(event, link) {
+                    if let Some(why) = ending(event.as_ref()) {
+                        return why;
+                    }
+                    self.note(event, link);
+                }
+                event = consuming.next() => {
+                    if let Some(why) = ending(event.as_ref()) {
                         return why;
                     }
                 }
-                event = consuming.next() => match event {
-                    Some(Event::Error(error)) => return error.to_string(),
-                    None => return "the consuming connection ended".to_owned(),
-                    Some(_) => {}
-                },
                 delivery = consumer.next() => match delivery {
                     // As many as the prefetch fit, so this waits for nothing.
                     Some(Ok(delivery)) => {
@@ -115,8 +116,8 @@ impl Generation {
         }
     }
 
-    /// Takes note of an event on the publishing connection; an ending is returned.
-    fn note(&self, event: Option<Event>, link: &watch::Sender<Link>) -> Option<String> {
+    /// Takes note of an event on the publishing connection.
+    fn note(&self, event: Option<Event>, link: &watch::Sender<Link>) {
         match event {
             Some(Event::ConnectionBlocked(why)) => {
                 tracing::warn!(why, "the broker blocks publishers");
@@ -128,11 +129,8 @@ impl Generation {
                 self.blocked.send_replace(false);
                 link.send_replace(Link::Up);
             }
-            Some(Event::Error(error)) => return Some(error.to_string()),
-            None => return Some("the publishing connection ended".to_owned()),
-            Some(_) => {}
+            Some(_) | None => {}
         }
-        None
     }
 
     pub(super) async fn publish(&self, message: &Message<'_>) -> Published {
@@ -279,6 +277,17 @@ impl Generation {
             // What is closed already says so, and that is fine.
             drop(connection.close(200, convert::short("closing")).await);
         }
+    }
+}
+
+/// Why the connection has ended, if this event says that it has. Soft errors close a channel alone, and whoever uses
+/// that channel hears of it.
+fn ending(event: Option<&Event>) -> Option<String> {
+    match event {
+        Some(Event::Error(error)) if error.is_amqp_soft_error() => None,
+        Some(Event::Error(error)) => Some(error.to_string()),
+        None => Some("the connection ended".to_owned()),
+        Some(_) => None,
     }
 }
 
