@@ -9,6 +9,9 @@ pub struct Uri(AMQPUri);
 
 /// In seconds; a frozen broker is noticed after twice this time.
 const HEARTBEAT_SECS: u16 = 10;
+/// RabbitMQ's own default. Said beforehand, it lets lapin reserve its buffers (32 frames, twice for each connection)
+/// without touching them; learnt from the broker, it makes lapin fill them, which is 16 MB of resident memory.
+const FRAME_MAX: u32 = 131_072;
 
 impl Uri {
     /// For lapin.
@@ -34,6 +37,7 @@ impl FromStr for Uri {
             format!("is not an AMQP URI ({why}); write amqp://user:password@host:5672/%2f")
         })?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECS);
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
         Ok(Self(uri))
     }
 }
