@@ -29,7 +29,7 @@ const REMEMBER_MARGIN: usize = 10_000;
 ///
 /// # Errors
 ///
-/// What makes a start impossible: an address that can't be bound, no TLS roots.
+/// What makes a start impossible: no AWS region, an admin address that can't be bound.
 pub async fn run(config: Config) -> anyhow::Result<bool> {
     info!(version = env!("CARGO_PKG_VERSION"), store = %config.store, "activity-bridge starts");
     if config.shutdown_grace <= POLL_HOLD {
@@ -50,7 +50,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
         flights: Flights::new(2 * slots + REMEMBER_MARGIN),
         metrics: Metrics::new()?,
     });
-    let sources = Sources::load(config.region.as_deref()).await;
+    let sources = Sources::load(config.region.as_deref()).await?;
     let (phase, phase_seen) = watch::channel(Phase::Running);
     let mut pollers = JoinSet::new();
     let mut routes = Vec::new();

@@ -48,24 +48,19 @@ impl Table {
 
 async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {
     let sdk = aws::load(config.region.as_deref()).await;
-    table.add(match sdk.region() {
-        Some(region) => Row::new("AWS region", Mark::Ok, region.to_string()),
-        None => Row::new(
-            "AWS region",
-            Mark::Fail,
-            "none; set aws.region or AWS_REGION",
-        ),
-    })?;
     let credentials = aws::check_credentials(&sdk).await;
     let found = credentials.is_ok();
     table.add(match credentials {
         Ok(()) => Row::new("AWS credentials", Mark::Ok, "found"),
         Err(why) => Row::new("AWS credentials", Mark::Fail, why),
     })?;
-    if !found || sdk.region().is_none() {
+    let sources = match Sources::load(config.region.as_deref()).await {
+        Ok(sources) => sources,
+        Err(error) => return table.add(Row::new("AWS region", Mark::Fail, error.to_string())),
+    };
+    if !found {
         return Ok(());
     }
-    let sources = Sources::load(config.region.as_deref()).await;
     for route in &config.routes {
         let what = format!("route {}: task list", route.name);
         let source = sources.for_route(route);

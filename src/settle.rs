@@ -3,7 +3,7 @@
 //! Then, and only then, the reply is acknowledged, the record removed and the slot freed, in that order.
 
 use crate::{
-    backoff::{Backoff, jittered},
+    backoff::Backoff,
     bridge::Bridge,
     flights::{Flight, Ticket},
     parking,
@@ -16,9 +16,6 @@ use std::{
 };
 use tokio::time::sleep;
 use tracing::{debug, error, warn};
-
-/// Between attempts while AWS refuses us, until somebody mends it.
-const SLOWLY: Duration = Duration::from_secs(30);
 
 /// How a settlement ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +73,8 @@ pub async fn forget(bridge: &Bridge, id: TaskId, mut flight: Flight, end: &str) 
 /// Tries until there is an end.
 async fn bring(bridge: &Bridge, ticket: &Ticket, mut outcome: Outcome) -> End {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
+    // While AWS refuses us, until somebody mends it.
+    let mut slowly = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
     loop {
         let result = attempt(ticket, &mut outcome).await;
         let Err(error) = result else {
@@ -86,10 +85,10 @@ async fn bring(bridge: &Bridge, ticket: &Ticket, mut outcome: Outcome) -> End {
             Verdict::Gone => return End::Gone,
             Verdict::Retry => backoff.next_wait(),
             Verdict::RetrySlowly => {
-                if backoff.attempts() == 0 {
+                if slowly.attempts() == 0 {
                     warn!(route = route.name(), task = %id, %error, "AWS refuses the outcome; it is kept and tried again");
                 }
-                backoff.next_wait().max(jittered(SLOWLY))
+                slowly.next_wait()
             }
             Verdict::Reject => match &outcome {
                 Outcome::Failed { .. } => {

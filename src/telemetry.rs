@@ -9,7 +9,11 @@ use tracing_subscriber::{EnvFilter, fmt};
 /// Starts logging.
 pub fn start(config: LogConfig) {
     // lapin warns of each returned message with its body; what else it has to say is in the errors that it returns.
-    let filter = format!("warn,activity_bridge={},lapin=off", config.level);
+    // The AWS crates repeat at length what their errors say.
+    let filter = format!(
+        "warn,activity_bridge={},lapin=off,aws_config=off",
+        config.level
+    );
     let builder = fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)

@@ -1,9 +1,10 @@
 //! What every AWS client of the bridge shares: credentials, region, one HTTP stack, and two sets of time-outs.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_swf::{
     config::{ProvideCredentials, SharedHttpClient, retry::RetryPartition},
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
 };
 use aws_smithy_http_client::{
     Builder,
@@ -83,7 +84,7 @@ pub async fn check_credentials(config: &SdkConfig) -> Result<(), String> {
         .ok_or("no credentials provider is configured")?;
     match tokio::time::timeout(Duration::from_secs(15), provider.provide_credentials()).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(DisplayErrorContext(error).to_string()),
+        Ok(Err(error)) => Err(words_of(&error)),
         Err(_) => Err("no answer within 15 s from the credentials chain".to_owned()),
     }
 }
@@ -95,7 +96,11 @@ where
     R: std::fmt::Debug + Send + Sync + 'static,
 {
     let SdkError::ServiceError(service) = &error else {
-        return SourceError::Unavailable(transport_words(&error));
+        let words = words_of(&error);
+        return match chain(&error).any(|cause| cause.is::<CredentialsError>()) {
+            true => SourceError::Refused(format!("no AWS credentials: {words}")),
+            false => SourceError::Unavailable(words),
+        };
     };
     let fault = service.err();
     let code = fault.code().unwrap_or("an unnamed error");
@@ -138,18 +143,26 @@ where
     }
 }
 
-/// The whole chain of causes of what is not the service's answer: "dispatch failure: … connection refused".
-fn transport_words<E, R>(error: &SdkError<E, R>) -> String
-where
-    E: Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        words.push_str(": ");
-        words.push_str(&inner.to_string());
-        cause = inner.source();
+/// An error and all its causes.
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+/// The whole chain of causes on one line: "dispatch failure: io error: connection refused".
+fn words_of(error: &(dyn Error + 'static)) -> String {
+    let mut words = String::new();
+    for cause in chain(error) {
+        let cause = cause.to_string().replace('\n', "; ");
+        // Some errors repeat their cause in their own words.
+        if !words.contains(&cause) {
+            words.push_str(if words.is_empty() { "" } else { ": " });
+            words.push_str(&cause);
+        }
     }
     words
 }

@@ -131,6 +131,11 @@ pub fn cut(text: String, limit: usize) -> String {
     short
 }
 
+/// Neither the configuration nor the AWS chain names a region.
+#[derive(Debug, thiserror::Error)]
+#[error("no AWS region is known: set aws.region, or AWS_REGION")]
+pub struct NoRegion;
+
 /// What the sources of all routes share.
 pub struct Sources {
     swf: SwfClients,
@@ -139,12 +144,20 @@ pub struct Sources {
 
 impl Sources {
     /// Loads the AWS configuration. Credentials are first asked for with the first call.
-    pub async fn load(region: Option<&str>) -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self {
-            swf: SwfClients::new(&aws::load(region).await),
-            host: host.trim().to_owned(),
+    ///
+    /// # Errors
+    ///
+    /// Where no region is known, without which there is no endpoint.
+    pub async fn load(region: Option<&str>) -> Result<Self, NoRegion> {
+        let sdk = aws::load(region).await;
+        if sdk.region().is_none() {
+            return Err(NoRegion);
         }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Ok(Self {
+            swf: SwfClients::new(&sdk),
+            host: host.trim().to_owned(),
+        })
     }
 
     /// The source of one route.
