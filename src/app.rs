@@ -52,14 +52,14 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
     });
     let sources = Sources::load(config.region.as_deref()).await?;
     let (phase, phase_seen) = watch::channel(Phase::Running);
-    let mut pollers = JoinSet::new();
+    let (mut pollers, mut gates) = (JoinSet::new(), JoinSet::new());
     let mut routes = Vec::new();
     for config in config.routes {
         let source = sources.for_route(&config);
         let metrics = bridge.metrics.for_route(&config.name, source.kind());
         let route = Arc::new(Route::new(config, source, metrics));
         let (gate, gate_seen) = watch::channel(Gate::Starting);
-        tokio::spawn(gate::keep(Arc::clone(&bridge), Arc::clone(&route), gate));
+        gates.spawn(gate::keep(Arc::clone(&bridge), Arc::clone(&route), gate));
         pollers.spawn(poller::run(
             Arc::clone(&bridge),
             Arc::clone(&route),
@@ -83,6 +83,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
         bridge,
         routes: routes.into_iter().map(|(route, _)| route).collect(),
         pollers,
+        gates,
         phase,
         grace: config.shutdown_grace,
     };

@@ -73,6 +73,8 @@ pub struct Shutdown {
     pub routes: Vec<Arc<Route>>,
     /// The poll loops, which end by themselves when the phase is no longer running.
     pub pollers: JoinSet<()>,
+    /// What keeps the routes' gates, which matter no more when polling has ended.
+    pub gates: JoinSet<()>,
     /// Where the phase is told.
     pub phase: watch::Sender<Phase>,
     /// From the beginning to the end.
@@ -95,6 +97,7 @@ impl Shutdown {
                 "polls are still open, and a task handed to one is lost until AWS times it out; shutdown.grace_secs should exceed 60 s"
             );
         }
+        self.gates.abort_all();
         self.enter(Phase::Draining);
         let mut drained = timeout_at(flush_from, self.all_slots_free()).await.is_ok();
         if !drained {

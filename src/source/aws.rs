@@ -97,9 +97,13 @@ where
 {
     let SdkError::ServiceError(service) = &error else {
         let words = words_of(&error);
-        return match chain(&error).any(|cause| cause.is::<CredentialsError>()) {
-            true => SourceError::Refused(format!("no AWS credentials: {words}")),
-            false => SourceError::Unavailable(words),
+        if chain(&error).any(|cause| cause.is::<CredentialsError>()) {
+            return SourceError::Refused(format!("no AWS credentials: {words}"));
+        }
+        return match &error {
+            // The request could not even be built: the region or the endpoint is malformed.
+            SdkError::ConstructionFailure(_) => SourceError::Refused(words),
+            _ => SourceError::Unavailable(words),
         };
     };
     let fault = service.err();

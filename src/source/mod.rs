@@ -150,7 +150,7 @@ impl Sources {
     /// Where no region is known, without which there is no endpoint.
     pub async fn load(region: Option<&str>) -> Result<Self, NoRegion> {
         let sdk = aws::load(region).await;
-        if sdk.region().is_none() {
+        if sdk.region().is_none_or(|region| region.as_ref().is_empty()) {
             return Err(NoRegion);
         }
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
