@@ -357,6 +357,8 @@ def demo():
         print("\ninterrupted; everything that was started has been stopped", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    except OSError as error:
+        raise Failure(f"a part of the demo no longer answers: {error}; the logs are in {folder}") from error
     except BaseException:
         print(f"\neverything that was started has been stopped; the logs are in {folder}", flush=True)
         raise
