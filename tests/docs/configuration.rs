@@ -1,0 +1,155 @@
+//! Example configurations parse, and the reference lists the keys that there are.
+
+use crate::{blocks, files, markdown, plain, rows, text_of};
+use activity_bridge::config::{Config, ConfigError};
+use std::{collections::BTreeSet, fs};
+
+/// Parses a configuration whose `uri_file` need not exist here.
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), "amqp://guest:guest@127.0.0.1:5672/%2f\n").expect("writable");
+    let with_file = |line: &str| match line.trim_start().starts_with("uri_file = ") {
+        true => format!("uri_file = {:?}", file.path()),
+        false => line.to_owned(),
+    };
+    let lines: Vec<_> = text.lines().map(with_file).collect();
+    lines.join("\n").parse()
+}
+
+#[track_caller]
+fn assert_parses(what: &str, text: &str) {
+    if let Err(error) = parse(text) {
+        panic!("{what}: {error}");
+    }
+}
+
+#[test]
+fn every_example_configuration_parses() {
+    let examples = files("config", "toml");
+    assert!(examples.len() >= 4, "{examples:?}");
+    for path in examples {
+        assert_parses(&path.display().to_string(), &text_of(&path));
+    }
+}
+
+#[test]
+fn every_whole_configuration_in_the_documents_parses() {
+    let mut seen = 0;
+    for path in markdown() {
+        for block in blocks(&text_of(&path), "toml") {
+            if block.contains("[[routes]]") && block.contains("[amqp]") {
+                assert_parses(&path.display().to_string(), &block);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 0, "the README has one");
+}
+
+#[test]
+fn the_configuration_in_the_kubernetes_manifest_parses() {
+    let manifest = text_of("deploy/kubernetes.yaml");
+    let (_, rest) = manifest
+        .split_once("config.toml: |\n")
+        .expect("a ConfigMap");
+    let inside = |line: &&str| line.is_empty() || line.starts_with("    ");
+    let lines: Vec<_> = rest.lines().take_while(inside).collect();
+    assert_parses("deploy/kubernetes.yaml", &lines.join("\n"));
+}
+
+#[test]
+fn the_pod_of_the_kubernetes_manifest_outlives_the_grace_period() {
+    let manifest = text_of("deploy/kubernetes.yaml");
+    let number = |key: &str| -> u64 {
+        let (_, rest) = manifest.split_once(key).expect(key);
+        let digits = rest.trim_start().split(|c: char| !c.is_ascii_digit());
+        digits.into_iter().next().expect(key).parse().expect(key)
+    };
+    let grace = number("grace_secs =");
+    assert!(grace > 60, "AWS holds a poll for 60 s");
+    assert!(number("terminationGracePeriodSeconds:") > grace);
+}
+
+/// A configuration in which a documented key has its documented example. JSON is TOML here.
+fn with_key(key: &str, example: &str) -> String {
+    let required = [
+        ("amqp.uri", r#""amqp://127.0.0.1""#),
+        ("routes[].name", r#""a""#),
+        ("routes[].queue", r#""a""#),
+        ("routes[].swf.domain", r#""a""#),
+        ("routes[].swf.task_list", r#""a""#),
+    ];
+    let other_uri = key != "amqp.uri" && key.starts_with("amqp.uri");
+    let kept = |name: &&(&str, &str)| name.0 != key && !(other_uri && name.0 == "amqp.uri");
+    let mut lines: Vec<_> = required.iter().filter(kept).copied().collect();
+    lines.push((key, example));
+    let (in_route, at_root): (Vec<_>, Vec<_>) = lines
+        .iter()
+        .partition(|(key, _)| key.starts_with("routes[]."));
+    let mut text = String::new();
+    for (key, value) in at_root {
+        let (table, key) = key.split_once('.').expect("a table");
+        text += &format!("[{table}]\n{key} = {value}\n");
+    }
+    text += "[[routes]]\n";
+    for (key, value) in in_route {
+        text += &format!("{} = {value}\n", &key["routes[].".len()..]);
+    }
+    text
+}
+
+#[test]
+fn every_documented_key_is_accepted() {
+    for row in rows(&text_of("docs/configuration.md"), "Key") {
+        let (key, example) = (plain(&row[0]), plain(&row[3]));
+        assert_parses(key, &with_key(key, example));
+    }
+}
+
+/// The keys of one table, as the complaint about an unknown one lists them.
+fn known_keys(table: &str) -> Vec<String> {
+    let text = match table {
+        "" => "zzz = 1".to_owned(),
+        "routes[]" => "[[routes]]\nzzz = 1".to_owned(),
+        // Its one key is read only where it is given.
+        "store" => "store = { kind = \"memory\", zzz = 1 }".to_owned(),
+        _ => match table.strip_prefix("routes[].") {
+            Some(inner) => format!("[[routes]]\n{inner}.zzz = 1"),
+            None => format!("{table}.zzz = 1"),
+        },
+    };
+    let error = parse(&text).expect_err("an unknown key").to_string();
+    let (_, list) = error
+        .split_once("there is no such setting; the keys here are ")
+        .unwrap_or_else(|| panic!("{table}: {error}"));
+    let list = list.lines().next().unwrap_or_default();
+    list.split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn every_key_is_documented() {
+    let rows = rows(&text_of("docs/configuration.md"), "Key");
+    let documented: BTreeSet<_> = rows.iter().map(|row| plain(&row[0]).to_owned()).collect();
+    let mut known = BTreeSet::new();
+    let mut tables = vec![String::new()];
+    while let Some(table) = tables.pop() {
+        for key in known_keys(&table) {
+            let path = match table.as_str() {
+                "" => key,
+                table => format!("{table}.{key}"),
+            };
+            let is_table = |suffix: &str| {
+                let inside = format!("{path}{suffix}.");
+                documented.iter().any(|key| key.starts_with(&inside))
+            };
+            if is_table("") {
+                tables.push(path);
+            } else if is_table("[]") {
+                tables.push(format!("{path}[]"));
+            } else {
+                known.insert(path);
+            }
+        }
+    }
+    assert_eq!(known, documented);
+}

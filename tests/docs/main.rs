@@ -1,0 +1,118 @@
+//! The documents say what the code does: configurations parse, tables match, links resolve. No broker is needed.
+
+mod code;
+mod configuration;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text_of(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(folder)).expect("a folder of the repository");
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect()
+}
+
+/// Every Markdown file of the project.
+fn markdown() -> Vec<PathBuf> {
+    [".", "docs", "docs/adr", "activity-sim"]
+        .into_iter()
+        .flat_map(|folder| files(folder, "md"))
+        .collect()
+}
+
+/// The fenced blocks of one language.
+fn blocks(markdown: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    let begun = markdown.split(&fence).skip(1);
+    begun
+        .map(|rest| rest.split("```").next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+/// The cells of each row of all tables whose first column has this heading, without the backticks.
+fn rows(markdown: &str, heading: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    let mut inside = false;
+    for line in markdown.lines() {
+        let Some(row) = line.strip_prefix("| ") else {
+            inside = inside && line.starts_with("|---");
+            continue;
+        };
+        // A pipe in a cell is written `\|`.
+        let row = row.replace("\\|", "\u{0}");
+        let cells = row.trim_end_matches('|').split(" |");
+        let cells: Vec<_> = cells
+            .map(|cell| cell.trim().replace('\u{0}', "|"))
+            .collect();
+        if inside {
+            found.push(cells);
+        } else {
+            inside = cells[0] == heading;
+        }
+    }
+    assert!(!found.is_empty(), "no table begins with {heading}");
+    found
+}
+
+fn plain(cell: &str) -> &str {
+    cell.trim_matches('`')
+}
+
+#[test]
+fn the_worker_in_the_readme_is_the_example() {
+    let readme = text_of("README.md");
+    let (_, rest) = readme
+        .split_once("<!-- the same as examples/python/worker.py -->")
+        .expect("the mark");
+    assert_eq!(
+        blocks(rest, "python")[0],
+        text_of("examples/python/worker.py")
+    );
+}
+
+/// The anchor that a heading gets.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = kept
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    for path in markdown() {
+        let text = text_of(&path);
+        for link in text.split("](").skip(1) {
+            let link = link.split(')').next().unwrap_or_default();
+            if link.starts_with("http") || link.contains(char::is_whitespace) {
+                continue;
+            }
+            let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                file => path.parent().expect("a folder").join(file),
+            };
+            assert!(target.exists(), "{}: no {link}", path.display());
+            if !fragment.is_empty() {
+                let target = text_of(&target);
+                let mut headings = target.lines().filter(|line| line.starts_with('#'));
+                let found = headings.any(|heading| anchor(heading) == fragment);
+                assert!(found, "{}: no heading for {link}", path.display());
+            }
+        }
+    }
+}
