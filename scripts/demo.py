@@ -93,7 +93,7 @@ def build():
     if not shutil.which("cargo"):
         raise Failure("cargo is needed: install Rust")
     print("building the bridge and the simulator ...", flush=True)
-    if subprocess.run(["cargo", "build", "--release", "--workspace", "--bins"], cwd=ROOT).returncode != 0:
+    if subprocess.run(["cargo", "build", "--release", "-p", "activity-bridge", "-p", "activity-sim"], cwd=ROOT).returncode != 0:
         raise Failure("cargo build --release failed")
 
 
