@@ -26,8 +26,10 @@ test-moto: ## a boto3 decider on moto, the bridge, RabbitMQ and a pika worker
 lint: ## format and lints
 	@$(PYTHON) scripts/test.py lint
 
-bench: ## the bridge beside the bare loops it is measured against
-	@$(NODE) --plain -- cargo bench --bench '*'
+bench: ## the bridge beside the bare loops it is measured against (TASKS=20000 ROUNDS=5 IDLE_SECS=30)
+	@cargo build --release
+	@cargo build --release --package activity-bridge-bench
+	@$(NODE) --plain -- cargo run --release --quiet --package activity-bridge-bench --bin bench
 
 clean: ## remove everything built or installed in this folder
 	cargo clean

@@ -1,0 +1,203 @@
+//! `make bench`: the bridge beside the floor, in alternating rounds on one RabbitMQ node and one simulator.
+//!
+//! The simulator and the worker are in this process, the bridge and the floor (`floor.rs`) in one each, so that
+//! processor time and memory are theirs alone. Absolute figures depend on the machine and on what else it does; the
+//! ratios much less.
+//!
+//! From the environment: `AMQP_URI` and `RABBITMQ_NODE_DIR` (from `scripts/rabbitmq.py run`); `TASKS` in a round,
+//! `ROUNDS`, `IDLE_SECS`.
+
+mod contender;
+mod report;
+mod worker;
+
+use activity_sim::{Options, Schedule, Sim};
+use anyhow::{Context, bail, ensure};
+use contender::{Contender, DOMAIN, Place, Pollers, Side};
+use report::{Figures, Round};
+use std::{
+    env,
+    io::Write,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+
+const INPUT_BYTES: usize = 600;
+const WARM_UP_TASKS: u32 = 5_000;
+const STARTS: usize = 5;
+/// Of the bridge's configuration where it says nothing.
+const POLLERS: Pollers = Pollers { min: 2, max: 20 };
+/// For the whole of a round.
+const ROUND_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// For what comes behind the last completion: its acknowledgement.
+const TAIL: Duration = Duration::from_millis(100);
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // Ending by an error, not by the signal, is what stops the contenders.
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        done = bench() => done,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = terminated.recv() => bail!("terminated"),
+    }
+}
+
+async fn bench() -> anyhow::Result<()> {
+    let tasks: u32 = setting("TASKS", 20_000)?;
+    let rounds: u32 = setting("ROUNDS", 5)?;
+    let idle = Duration::from_secs(setting("IDLE_SECS", 30)?);
+    let sim = Sim::start(Options {
+        domains: vec![DOMAIN.to_owned()],
+        ..Options::default()
+    })
+    .await?;
+    let place = Place {
+        amqp_uri: env::var("AMQP_URI").context("AMQP_URI; run this by `make bench`")?,
+        swf_url: sim.url(),
+        scratch: env::var_os("RABBITMQ_NODE_DIR").map_or_else(env::temp_dir, Into::into),
+        binaries: env::current_exe()?.with_file_name(""),
+    };
+    let queues = Side::BOTH.map(Side::queue);
+    let worker = worker::start(&place.amqp_uri, queues).await?;
+
+    start_up(&sim, &place).await?;
+    idleness(&sim, &place, idle).await?;
+    load(&sim, &place, tasks, rounds).await?;
+    worker.close(200, "done".into()).await?;
+    Ok(())
+}
+
+fn setting<T: std::str::FromStr>(name: &str, default: T) -> anyhow::Result<T> {
+    match env::var(name) {
+        Ok(text) => match text.parse() {
+            Ok(value) => Ok(value),
+            Err(_) => bail!("{name}={text} is not a number"),
+        },
+        Err(_) => Ok(default),
+    }
+}
+
+/// From the start of each process to its first poll.
+async fn start_up(sim: &Sim, place: &Place) -> anyhow::Result<()> {
+    println!("\n  Start and idle: one route, default settings");
+    let mut times = [Vec::new(), Vec::new()];
+    for attempt in 0..STARTS {
+        for (side, times) in Side::BOTH.into_iter().zip(&mut times) {
+            let task_list = format!("start-{}-{attempt}", side.name());
+            let begun = Instant::now();
+            let _process = polling(sim, place, side, task_list, POLLERS).await?;
+            times.push(begun.elapsed());
+        }
+    }
+    for (side, times) in Side::BOTH.into_iter().zip(times) {
+        report::starts(side.name(), times);
+    }
+    Ok(())
+}
+
+/// Starts a process and waits for its first poll.
+async fn polling(
+    sim: &Sim,
+    place: &Place,
+    side: Side,
+    task_list: String,
+    pollers: Pollers,
+) -> anyhow::Result<Contender> {
+    let mut process = Contender::start(place, side, task_list, pollers)?;
+    let task_list = process.task_list.clone();
+    let polled = |_: &activity_sim::Summary| sim.summary_of(&task_list).open_polls > 0;
+    if sim.wait_until(START_LIMIT, polled).await.is_err() {
+        process.check()?;
+        bail!("the {} does not poll:\n{}", side.name(), process.words());
+    }
+    Ok(process)
+}
+
+/// What each process holds and does while there is nothing to do. The floor is given the bridge's idle polls.
+async fn idleness(sim: &Sim, place: &Place, idle: Duration) -> anyhow::Result<()> {
+    let pollers = Pollers {
+        max: POLLERS.min,
+        ..POLLERS
+    };
+    let mut idlers = Vec::new();
+    for (side, pollers) in Side::BOTH.into_iter().zip([POLLERS, pollers]) {
+        let task_list = format!("idle-{}", side.name());
+        let process = polling(sim, place, side, task_list, pollers).await?;
+        let spent = process.processor_time()?;
+        idlers.push((process, spent));
+    }
+    sleep(idle).await;
+    for (process, spent) in &mut idlers {
+        process.check()?;
+        let spent = process.processor_time()?.saturating_sub(*spent);
+        report::idle(process.side.name(), &process.memory()?, spent, idle);
+    }
+    Ok(())
+}
+
+/// The rounds. Which side comes first changes from one to the next, so that a drift of the machine favours neither.
+async fn load(sim: &Sim, place: &Place, tasks: u32, rounds: u32) -> anyhow::Result<()> {
+    let start = |side: Side| {
+        let task_list = format!("load-{}", side.name());
+        polling(sim, place, side, task_list, POLLERS)
+    };
+    let mut pair = [start(Side::Bridge).await?, start(Side::Floor).await?];
+    for process in &mut pair {
+        run(sim, process, WARM_UP_TASKS).await?;
+    }
+    report::heading();
+    let mut done = Vec::new();
+    for round in 1..=rounds {
+        let [bridge, floor] = &mut pair;
+        let figures: Round = if round % 2 == 1 {
+            let bridge = run(sim, bridge, tasks).await?;
+            [bridge, run(sim, floor, tasks).await?]
+        } else {
+            let floor = run(sim, floor, tasks).await?;
+            [run(sim, bridge, tasks).await?, floor]
+        };
+        report::row(&round.to_string(), &figures);
+        std::io::stdout().flush()?;
+        done.push(figures);
+    }
+    let [bridge, floor] = &pair;
+    report::summary(&done, [bridge.memory()?, floor.memory()?]);
+    Ok(())
+}
+
+/// Schedules so many tasks for a process at once, and waits until the simulator says that all are completed.
+async fn run(sim: &Sim, process: &mut Contender, tasks: u32) -> anyhow::Result<Figures> {
+    sim.reset();
+    let spent = process.processor_time()?;
+    let begun = Instant::now();
+    sim.schedule(Schedule {
+        count: tasks,
+        input: Some(format!(r#"{{"order":"{}"}}"#, "x".repeat(INPUT_BYTES - 12))),
+        ..Schedule::new(DOMAIN, &process.task_list)
+    });
+    loop {
+        let summary = sim.summary_of(&process.task_list);
+        if summary.completed == u64::from(tasks) {
+            ensure!(
+                summary.late_calls == 0 && summary.abandoned == 0,
+                "a task was settled twice or lost: {summary:?}"
+            );
+            break;
+        }
+        process.check()?;
+        if summary.closed() > summary.completed || begun.elapsed() > ROUND_LIMIT {
+            let (name, words) = (process.side.name(), process.words());
+            bail!("the {name} did not complete its tasks: {summary:?}\n{words}");
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    let wall = begun.elapsed();
+    sleep(TAIL).await;
+    Ok(Figures {
+        tasks,
+        wall,
+        processor: process.processor_time()?.saturating_sub(spent),
+    })
+}
