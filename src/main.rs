@@ -16,8 +16,8 @@ struct Cli {
 enum Command {
     /// Run the bridge until SIGTERM or SIGINT, then drain and end
     ///
-    /// AWS credentials, region and endpoints come from the usual AWS chain and variables. Any setting can be overridden
-    /// by the environment: ACTIVITY_BRIDGE_AMQP__URI sets amqp.uri.
+    /// AWS credentials, region and endpoints come from the usual AWS chain and variables. Every setting outside the
+    /// routes can be overridden by the environment: ACTIVITY_BRIDGE_ADMIN__LISTEN sets admin.listen.
     ///
     /// Exit codes: 0 everything in flight was settled; 1 it could not start, or the grace period ended with tasks in
     /// flight; 78 the configuration is wrong; 130 ended at once by a second signal.

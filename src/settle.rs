@@ -44,9 +44,10 @@ impl End {
 /// Settles a task and clears up behind it.
 pub async fn settle(bridge: Arc<Bridge>, ticket: Ticket, outcome: Outcome) {
     let id = ticket.id;
-    let outcome = ticket.route.source.fit(outcome);
+    let mut outcome = ticket.route.source.fit(outcome);
+    let end = bring(&bridge, &ticket, &mut outcome).await;
+    // What it was brought as: an outcome that AWS would not take becomes a failure on the way.
     let kind = outcome.kind();
-    let end = bring(&bridge, &ticket, outcome).await;
     ticket.route.metrics.settled(kind, end.label());
     debug!(route = ticket.route.name(), task = %id, kind, end = end.label(), "settled");
     if let Some(flight) = bridge.flights.on_settled(id) {
@@ -71,12 +72,12 @@ pub async fn forget(bridge: &Bridge, id: TaskId, mut flight: Flight, end: &str) 
 }
 
 /// Tries until there is an end.
-async fn bring(bridge: &Bridge, ticket: &Ticket, mut outcome: Outcome) -> End {
+async fn bring(bridge: &Bridge, ticket: &Ticket, outcome: &mut Outcome) -> End {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
     // While AWS refuses us, until somebody mends it.
     let mut slowly = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
     loop {
-        let result = attempt(ticket, &mut outcome).await;
+        let result = attempt(ticket, outcome).await;
         let Err(error) = result else {
             return End::Accepted;
         };
@@ -90,17 +91,17 @@ async fn bring(bridge: &Bridge, ticket: &Ticket, mut outcome: Outcome) -> End {
                 }
                 slowly.next_wait()
             }
-            Verdict::Reject => match &outcome {
+            Verdict::Reject => match &*outcome {
                 Outcome::Failed { .. } => {
                     error!(route = route.name(), task = %id, %error, "AWS takes no outcome of this task; parking it");
-                    parking::park_outcome(bridge, id, &outcome, &error.to_string()).await;
+                    parking::park_outcome(bridge, id, outcome, &error.to_string()).await;
                     return End::Rejected;
                 }
                 Outcome::Completed { .. } | Outcome::Canceled { .. } => {
-                    parking::park_outcome(bridge, id, &outcome, &error.to_string()).await;
+                    parking::park_outcome(bridge, id, outcome, &error.to_string()).await;
                     let kind = outcome.kind();
                     let failure = Outcome::failed(format!("AWS refused it as {kind}: {error}"));
-                    outcome = route.source.fit(failure);
+                    *outcome = route.source.fit(failure);
                     continue;
                 }
             },
@@ -111,7 +112,7 @@ async fn bring(bridge: &Bridge, ticket: &Ticket, mut outcome: Outcome) -> End {
             .is_some_and(|at| SystemTime::now() + wait > at)
         {
             warn!(route = route.name(), task = %id, %error, "the deadline passed before AWS took the outcome; parking it");
-            parking::park_outcome(bridge, id, &outcome, "the task's deadline passed").await;
+            parking::park_outcome(bridge, id, outcome, "the task's deadline passed").await;
             return End::Expired;
         }
         debug!(route = route.name(), task = %id, %error, ?wait, "not settled; trying again");

@@ -41,11 +41,11 @@ impl Slots {
         }
     }
 
-    /// Waits until none is taken, and keeps it so.
+    /// Waits until none is taken.
     pub async fn all_free(&self) {
         let all = u32::try_from(self.total).expect("the configuration's bound fits");
         let permits = self.free.acquire_many(all).await;
-        permits.expect("the semaphore is never closed").forget();
+        drop(permits.expect("the semaphore is never closed"));
     }
 
     /// How many are taken, by open polls and by tasks.
@@ -72,5 +72,7 @@ mod tests {
         assert_eq!(slots.taken(), 1);
         drop(two);
         slots.all_free().await;
+        slots.all_free().await;
+        assert_eq!(slots.taken(), 0);
     }
 }

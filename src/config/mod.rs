@@ -214,15 +214,17 @@ fn read_amqp(mut amqp: Reader<'_>) -> Option<Vec<Uri>> {
 }
 
 fn read_store(mut store: Reader<'_>) -> Option<StoreConfig> {
-    let kind = match store.has("kind") {
-        false => Some(StoreConfig::Memory),
-        true => store.text("kind", |text| match text {
-            "memory" => Ok(StoreConfig::Memory),
-            _ => Err("must be \"memory\", the only store of this version".to_owned()),
-        }),
-    };
+    let given = store.has("kind");
+    let kind = store.text("kind", |text| match text {
+        "memory" => Ok(StoreConfig::Memory),
+        _ => Err("must be \"memory\", the only store of this version".to_owned()),
+    });
     store.finish();
-    kind
+    if given {
+        kind
+    } else {
+        Some(StoreConfig::Memory)
+    }
 }
 
 fn read_log(mut log: Reader<'_>) -> LogConfig {
@@ -242,7 +244,7 @@ fn read_log(mut log: Reader<'_>) -> LogConfig {
     }
 }
 
-/// Two routes of one name would share their metrics; two of one queue, their consumers' replies' limits.
+/// Two routes of one name would share their metrics and their log lines.
 fn refuse_twins(root: &Reader<'_>, routes: &[RouteConfig]) {
     let mut names = HashMap::new();
     for (index, route) in routes.iter().enumerate() {

@@ -92,11 +92,6 @@ impl<'p> Reader<'p> {
         self.dict.contains_key(key)
     }
 
-    /// Whether nothing is left in it.
-    pub(super) fn is_empty(&self) -> bool {
-        self.dict.is_empty()
-    }
-
     /// Adds a problem about a key of this table.
     pub(super) fn problem(&self, key: &str, value: Option<String>, rule: impl Into<String>) {
         self.problems.add(self.path_of(key), value, rule);

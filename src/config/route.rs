@@ -154,7 +154,8 @@ fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize) -> Pollers {
 }
 
 fn read_source(route: &mut Reader<'_>) -> Option<SourceConfig> {
-    if !route.has("swf") {
+    let given = route.has("swf");
+    if !given {
         route.problem(
             "swf",
             None,
@@ -162,9 +163,9 @@ fn read_source(route: &mut Reader<'_>) -> Option<SourceConfig> {
         );
     }
     let mut swf = route.table("swf");
-    let (domain, task_list) = match swf.is_empty() {
-        true => (None, None),
-        false => (
+    let (domain, task_list) = match given {
+        false => (None, None),
+        true => (
             required(&mut swf, "domain", swf_name_rule),
             required(&mut swf, "task_list", swf_name_rule),
         ),

@@ -1,3 +1,8 @@
+#![allow(
+    clippy::result_large_err,
+    reason = "the error type of the closures that figment::Jail takes is figment's"
+)]
+
 use super::*;
 
 const SMALLEST: &str = r#"
@@ -77,6 +82,31 @@ fn every_problem_is_reported_at_once_with_path_value_and_rule() {
     }
     assert!(!found.join("\n").contains("secret"), "a password was shown");
     assert_eq!(found.len(), 15, "{found:#?}");
+}
+
+#[test]
+fn a_source_without_names_is_refused() {
+    for empty in ["swf = {}", "[routes.swf]"] {
+        let text = SMALLEST
+            .split("[routes.swf]")
+            .next()
+            .expect("the first part");
+        let found = problems(&format!("{text}{empty}"));
+        assert_eq!(
+            found,
+            [
+                "routes[0].swf.domain: is missing",
+                "routes[0].swf.task_list: is missing"
+            ],
+            "{empty}"
+        );
+    }
+}
+
+#[test]
+fn a_misspelt_key_of_a_table_that_has_one_is_recognised() {
+    let found = problems(&format!("{SMALLEST}[store]\nkidn = \"memory\""));
+    assert!(found[0].contains("did you mean \"kind\"?"), "{found:?}");
 }
 
 #[test]
