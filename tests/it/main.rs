@@ -11,5 +11,6 @@
 mod broker_trouble;
 mod drain;
 mod early_reply;
+mod faults;
 mod harness;
 mod polling;

@@ -73,10 +73,15 @@ impl BridgeProcess {
 
     /// GET on the admin address: status and body.
     pub async fn get(&self, path: &str) -> (u16, String) {
-        let answer = reqwest::get(format!("{}{path}", self.admin)).await;
-        let answer = answer.expect("the admin endpoint answers");
+        let answer = self.answer(path).await;
         let status = answer.status().as_u16();
         (status, answer.text().await.expect("a text"))
+    }
+
+    /// GET on the admin address: the whole answer.
+    pub async fn answer(&self, path: &str) -> reqwest::Response {
+        let answer = reqwest::get(format!("{}{path}", self.admin)).await;
+        answer.expect("the admin endpoint answers")
     }
 
     /// The readiness of a route, as `/readyz` tells it: ready, and state.

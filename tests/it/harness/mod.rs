@@ -3,11 +3,13 @@
 mod bridge;
 mod node;
 mod proxy;
+mod scene;
 mod worker;
 
-pub use bridge::BridgeProcess;
+pub use bridge::{BridgeProcess, command};
 pub use node::Node;
 pub use proxy::Proxy;
+pub use scene::{Scene, all_acknowledged, unacknowledged};
 pub use worker::{Answer, Inbox, TaskMessage, Worker};
 
 use activity_sim::{Options, Schedule, Sim, Summary, TaskRecord, TaskState};
@@ -61,6 +63,12 @@ impl World {
             amqp_uri,
             dir: TempDir::new().expect("a temporary folder"),
         }
+    }
+
+    /// The virtual host.
+    pub fn vhost(&self) -> &str {
+        let vhost = self.amqp_uri.rsplit('/').next();
+        vhost.expect("a URI has a last part")
     }
 
     /// A folder of the test's own.
@@ -140,10 +148,11 @@ impl World {
     }
 }
 
-/// A route of a test's configuration. Queue and task list have the route's name.
+/// A route of a test's configuration. Queue and task list have the route's name, unless it is told another queue.
 #[derive(Clone, Debug)]
 pub struct Route {
     name: String,
+    queue: String,
     domain: String,
     settings: String,
 }
@@ -153,6 +162,7 @@ impl Route {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            queue: name.to_owned(),
             domain: DOMAIN.to_owned(),
             settings: String::new(),
         }
@@ -161,6 +171,12 @@ impl Route {
     /// In another domain.
     pub fn domain(mut self, domain: &str) -> Self {
         self.domain = domain.to_owned();
+        self
+    }
+
+    /// With a queue of another name, which routes may share.
+    pub fn queue(mut self, queue: &str) -> Self {
+        self.queue = queue.to_owned();
         self
     }
 
@@ -174,11 +190,12 @@ impl Route {
     fn toml(&self) -> String {
         let Self {
             name,
+            queue,
             domain,
             settings,
         } = self;
         format!(
-            "[[routes]]\nname = \"{name}\"\nqueue = \"{name}\"\n{settings}\n[routes.swf]\ndomain = \"{domain}\"\n\
+            "[[routes]]\nname = \"{name}\"\nqueue = \"{queue}\"\n{settings}\n[routes.swf]\ndomain = \"{domain}\"\n\
              task_list = \"{name}\"\n"
         )
     }

@@ -288,15 +288,17 @@ impl Inbox {
         sent.expect("in time").expect("the reply is taken");
     }
 
+    /// The next message of a queue, if there is one just now.
+    pub async fn get(&self, queue: &str) -> Option<TaskMessage> {
+        let options = BasicGetOptions { no_ack: true };
+        let got = self.channel.basic_get(queue.into(), options).await;
+        let got = got.expect("the queue can be read");
+        got.map(|got| TaskMessage::of(&got.delivery))
+    }
+
     /// Waits for the next message of a queue, and takes it.
     pub async fn next(&self, queue: &str) -> TaskMessage {
-        eventually(&format!("a message in {queue}"), || async {
-            let options = BasicGetOptions { no_ack: true };
-            let got = self.channel.basic_get(queue.into(), options).await;
-            got.expect("the queue can be read")
-                .map(|got| TaskMessage::of(&got.delivery))
-        })
-        .await
+        eventually(&format!("a message in {queue}"), || self.get(queue)).await
     }
 
     /// Binds a queue of its own to an exchange, and returns the queue's name.

@@ -1,0 +1,120 @@
+//! What SWF, or the network before it, may do to any call that the bridge makes, and what becomes of the tasks.
+//!
+//! A table for each kind of call. The rows of a table run side by side in one bridge, each on a task list of its own,
+//! and all through one queue.
+
+mod heartbeat;
+mod persistence;
+mod poll;
+mod respond;
+
+use crate::harness::{Answer, Route, TaskMessage};
+use activity_sim::{FaultKind, FaultRule};
+use std::{fmt, time::Duration};
+
+const QUEUE: &str = "work";
+
+/// What may happen to a call.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// The service answers with this status and code.
+    Answer(u16, &'static str),
+    /// The connection is closed without an answer.
+    Drop,
+    /// The connection is reset.
+    Reset,
+    /// The call takes effect, and its answer is lost.
+    LostAnswer,
+    /// The call takes effect after so many milliseconds.
+    Late(u64),
+}
+
+impl Fault {
+    fn name(self) -> String {
+        match self {
+            Self::Answer(_, code) => code.to_owned(),
+            Self::Late(ms) => format!("late-{ms}ms"),
+            Self::Drop => "drop".to_owned(),
+            Self::Reset => "reset".to_owned(),
+            Self::LostAnswer => "lost-answer".to_owned(),
+        }
+    }
+}
+
+/// A row of a table: this fault on that many calls of this action in a row, and what must come of it.
+#[derive(Clone, Copy, Debug)]
+struct Row<E> {
+    action: &'static str,
+    fault: Fault,
+    times: u64,
+    end: E,
+}
+
+impl<E> Row<E> {
+    /// The name of the row's route and of its task list.
+    fn list(&self) -> String {
+        let short = self.action.trim_start_matches("RespondActivityTask");
+        let short = short.trim_start_matches("RecordActivityTask");
+        format!(
+            "{}.{}",
+            short.trim_end_matches("ForActivityTask"),
+            self.fault.name()
+        )
+    }
+
+    fn rule(&self) -> FaultRule {
+        let rule = match self.fault {
+            Fault::Answer(status, code) => FaultRule::error(self.action, status, code),
+            Fault::Drop => FaultRule::new(self.action, FaultKind::Drop),
+            Fault::Reset => FaultRule::new(self.action, FaultKind::Reset),
+            Fault::LostAnswer => FaultRule::new(self.action, FaultKind::LostAnswer),
+            Fault::Late(ms) => FaultRule::latency(self.action, Duration::from_millis(ms)),
+        };
+        rule.task_list(self.list()).times(self.times)
+    }
+
+    /// One task at a time, so that a slot that is not freed shows.
+    fn route(&self) -> Route {
+        Route::new(&self.list())
+            .queue(QUEUE)
+            .with("max_in_flight = 1\npollers = { min = 1, max = 1 }")
+    }
+}
+
+/// Names the row in a failure message.
+impl<E> fmt::Display for Row<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} × {}", self.fault.name(), self.action)
+    }
+}
+
+/// The task list that a task came from.
+fn list_of(task: &TaskMessage) -> String {
+    task.header("task-list").expect("a task list")
+}
+
+/// The reply that makes the bridge call a Respond action.
+fn reply_for(action: &str, body: &str) -> Answer {
+    match action {
+        "RespondActivityTaskCompleted" => Answer::of("completed", body),
+        "RespondActivityTaskFailed" => Answer::of("failed", body).header("reason", "a reason"),
+        "RespondActivityTaskCanceled" => Answer::of("canceled", body),
+        other => panic!("{other} is not for ending a task"),
+    }
+}
+
+/// The seconds of the day in the time stamp of a line of the text log.
+fn second_of_day(line: &str) -> f64 {
+    let time = line
+        .split_once('T')
+        .and_then(|(_, rest)| rest.split_once('Z'));
+    let (time, _) = time.expect("a line begins with its time");
+    time.split(':').fold(0.0, |sum, part| {
+        sum * 60.0 + part.parse::<f64>().expect("a number")
+    })
+}
+
+/// The seconds from one line of the log to a later one.
+fn seconds_between(earlier: &str, later: &str) -> f64 {
+    (second_of_day(later) - second_of_day(earlier)).rem_euclid(86_400.0)
+}

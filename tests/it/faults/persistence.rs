@@ -1,0 +1,143 @@
+//! An outcome is kept and sent until AWS has it, however long that takes.
+
+use super::{
+    Fault, QUEUE, Row, list_of, reply_for,
+    respond::{ACTIONS, End, run, state_after},
+    seconds_between,
+};
+use crate::harness::{Answer, DOMAIN, Route, World, eventually};
+use activity_sim::{FaultRule, Schedule, Throttle};
+
+/// Refused three times, it is sent again after at least 1, 2 and 4 s.
+#[tokio::test]
+async fn while_an_outcome_is_not_permitted_it_is_kept_and_retried_slowly_until_it_is() {
+    let rows = ACTIONS.map(|action| Row {
+        action,
+        fault: Fault::Answer(400, "OperationNotPermittedFault"),
+        times: 3,
+        end: End::After("refused"),
+    });
+    let (world, bridge, ids) = run(&rows).await;
+    let actions = rows.map(|row| (row.list(), row.action));
+    let _worker = world
+        .worker(QUEUE, move |task| {
+            let list = list_of(task);
+            let found = actions.iter().find(|(known, _)| *known == list);
+            vec![reply_for(found.expect("a row").1, "kept")]
+        })
+        .await;
+    for (row, [first, second]) in rows.iter().zip(&ids) {
+        let first = world.closed(first).await;
+        assert_eq!(
+            (first.state, first.settle_calls),
+            (state_after(row.action), 1),
+            "{row}: {first:?}"
+        );
+        assert_eq!(
+            world.closed(second).await.state,
+            state_after(row.action),
+            "{row}"
+        );
+        let list = row.list();
+        let retried = format!("settle_retries_total{{kind=\"refused\",route=\"{list}\"");
+        assert_eq!(bridge.metric(&retried).await, 3.0, "{row}");
+        let log = bridge.log();
+        let mut lines = log
+            .lines()
+            .filter(|line| line.contains(&format!("route=\"{list}\"")));
+        let said = lines.find(|line| line.contains("AWS refuses the outcome; it is kept"));
+        let settled = lines.find(|line| line.contains("DEBUG settled"));
+        let (said, settled) = (said.expect("a warning"), settled.expect("a settlement"));
+        let waited = seconds_between(said, settled);
+        assert!(waited >= 7.0, "{row}: accepted after {waited} s");
+    }
+    bridge.idle().await;
+}
+
+/// The SDK makes two attempts of each of ours, so this takes seven of ours.
+#[tokio::test]
+async fn a_result_is_sent_again_far_past_three_attempts() {
+    let world = World::new().await;
+    let _worker = world.worker("payments", |_| Answer::done("at last")).await;
+    let bridge = world.bridge(&[Route::new("payments")]).await;
+    let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
+    world.sim.fault(fault.times(14));
+    let id = world.schedule("payments", 1).remove(0);
+    let task = world.closed(&id).await;
+    assert_eq!(
+        (task.result.as_deref(), task.settle_calls),
+        (Some("at last"), 1)
+    );
+    assert_eq!(
+        world
+            .sim
+            .summary()
+            .errors("RespondActivityTaskCompleted", "InternalFailure"),
+        14
+    );
+    assert!(
+        bridge
+            .metric("settle_retries_total{kind=\"unavailable\"")
+            .await
+            >= 7.0
+    );
+    bridge.idle().await;
+}
+
+#[tokio::test]
+async fn throttled_respond_calls_lose_none_of_300_results() {
+    let world = World::new().await;
+    for action in ACTIONS {
+        world.sim.throttle(Throttle {
+            action: action.to_owned(),
+            rate_per_sec: 20.0,
+            burst: 10.0,
+        });
+    }
+    let worker = world
+        .worker("payments", |task| {
+            let action = ACTIONS[task.body.len() % ACTIONS.len()];
+            vec![reply_for(action, "ok")]
+        })
+        .await;
+    let bridge = world
+        .bridge(&[Route::new("payments").with("max_in_flight = 300")])
+        .await;
+    for (index, action) in ACTIONS.into_iter().enumerate() {
+        world.sim.schedule(Schedule {
+            count: 100,
+            input: Some("x".repeat(index)),
+            request_cancel: action == "RespondActivityTaskCanceled",
+            ..Schedule::new(DOMAIN, "payments")
+        });
+    }
+    let summary = world.until("all closed", |s| s.closed() == 300).await;
+    assert_eq!(
+        (summary.completed, summary.failed, summary.canceled),
+        (100, 100, 100)
+    );
+    for action in ACTIONS {
+        assert!(
+            summary.errors(action, "ThrottlingException") > 0,
+            "{action} was never throttled"
+        );
+    }
+    for task in world.sim.tasks() {
+        assert_eq!((task.settle_calls, task.late_calls), (1, 0), "{task:?}");
+    }
+    bridge.idle().await;
+    assert_eq!(worker.seen().len(), 300);
+    eventually("every settlement being counted", || async {
+        let kinds = ["completed", "failed", "canceled"];
+        let mut settled = 0.0;
+        for kind in kinds {
+            settled += bridge
+                .metric(&format!(
+                    "settlements_total{{kind=\"{kind}\",outcome=\"accepted\""
+                ))
+                .await;
+        }
+        (settled == 300.0).then_some(())
+    })
+    .await;
+}

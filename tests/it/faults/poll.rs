@@ -1,0 +1,179 @@
+//! PollForActivityTask.
+
+use super::{Fault, QUEUE, Row, list_of, seconds_between};
+use crate::harness::{Answer, DOMAIN, World, eventually};
+use activity_sim::{Schedule, TaskState, Timeouts};
+use std::time::Duration;
+
+/// What becomes of a route whose poll meets a fault.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    /// It polls again, and each fault is counted under this label.
+    Again(&'static str),
+    /// It notices nothing.
+    Unnoticed,
+    /// One task was handed out in the answer that was lost: AWS times it out. The others are done.
+    OneLost,
+}
+
+const fn poll(fault: Fault, times: u64, end: End) -> Row<End> {
+    Row {
+        action: "PollForActivityTask",
+        fault,
+        times,
+        end,
+    }
+}
+
+const TABLE: [Row<End>; 8] = [
+    poll(
+        Fault::Answer(500, "InternalFailure"),
+        3,
+        End::Again("unavailable"),
+    ),
+    poll(
+        Fault::Answer(503, "ServiceUnavailable"),
+        3,
+        End::Again("unavailable"),
+    ),
+    poll(
+        Fault::Answer(400, "ThrottlingException"),
+        3,
+        End::Again("throttled"),
+    ),
+    poll(
+        Fault::Answer(400, "LimitExceededFault"),
+        3,
+        End::Again("throttled"),
+    ),
+    poll(Fault::Drop, 3, End::Again("unavailable")),
+    poll(Fault::Reset, 3, End::Again("unavailable")),
+    poll(Fault::LostAnswer, 1, End::OneLost),
+    poll(Fault::Late(1_000), 1, End::Unnoticed),
+];
+
+#[tokio::test]
+async fn after_any_fault_on_a_poll_the_route_polls_again_and_no_task_that_was_handed_out_is_lost() {
+    let world = World::new().await;
+    for row in &TABLE {
+        world.sim.fault(row.rule());
+        let start_to_close = (row.end == End::OneLost).then_some(Duration::from_secs(2));
+        world.sim.schedule(Schedule {
+            count: 3,
+            timeouts: Timeouts {
+                start_to_close,
+                ..Timeouts::default()
+            },
+            ..Schedule::new(DOMAIN, row.list())
+        });
+    }
+    let _worker = world.worker(QUEUE, |_| Answer::done("ok")).await;
+    let routes = TABLE.map(|row| row.route());
+    let bridge = world.bridge(&routes).await;
+
+    for row in TABLE {
+        let list = row.list();
+        let closed = |_: &_| world.sim.summary_of(&list).closed() == 3;
+        let summary = world
+            .until(&format!("{row}: three closed tasks"), closed)
+            .await;
+        assert_eq!(summary.late_calls, 0, "{row}");
+        let ended = world.sim.summary_of(&list);
+        let lost = u64::from(row.end == End::OneLost);
+        assert_eq!(
+            (ended.completed, ended.timed_out, ended.abandoned),
+            (3 - lost, lost, lost),
+            "{row}"
+        );
+        let (label, expected) = match row.end {
+            End::Again(label) => (label, row.times),
+            End::Unnoticed => ("unavailable", 0),
+            End::OneLost => ("unavailable", 1),
+        };
+        let series = format!("polls_total{{outcome=\"{label}\",route=\"{list}\"");
+        assert_eq!(
+            bridge.metric(&series).await,
+            expected as f64,
+            "{row}: {series}"
+        );
+        assert_eq!(
+            bridge.route(&list).await,
+            (true, "polling".to_owned()),
+            "{row}"
+        );
+    }
+    assert!(
+        world.sim.faults().iter().all(|rule| rule.times == Some(0)),
+        "{:?}",
+        world.sim.faults()
+    );
+    let lost = |task: &_| {
+        matches!(
+            task,
+            activity_sim::TaskRecord {
+                abandoned_poll: true,
+                ..
+            }
+        )
+    };
+    let lost: Vec<_> = world.sim.tasks().into_iter().filter(lost).collect();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert_eq!(lost[0].state, TaskState::TimedOut);
+    bridge.idle().await;
+}
+
+/// They need a person: said in the log and in `/readyz`, and retried slowly.
+#[tokio::test]
+async fn a_refused_poll_is_said_clearly_retried_slowly_and_recovered_from() {
+    let refused = [
+        "UnknownResourceFault",
+        "OperationNotPermittedFault",
+        "ValidationException",
+    ];
+    let rows = refused.map(|code| poll(Fault::Answer(400, code), 1_000, End::Unnoticed));
+    let world = World::new().await;
+    for row in &rows {
+        world.sim.fault(row.rule());
+        world.sim.schedule(Schedule::new(DOMAIN, row.list()));
+    }
+    let worker = world.worker(QUEUE, |_| Answer::done("ok")).await;
+    let bridge = world.bridge(&rows.map(|row| row.route())).await;
+
+    for row in &rows {
+        bridge.route_is(&row.list(), &row.fault.name()).await;
+        assert!(
+            !bridge.route(&row.list()).await.0,
+            "{row}: ready all the same"
+        );
+    }
+    assert_eq!(bridge.get("/readyz").await.0, 503);
+    world.sim.clear_faults();
+    world
+        .until("all recovered", |s| s.completed == rows.len() as u64)
+        .await;
+
+    eventually("readiness", || async {
+        (bridge.get("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+    for task in worker.seen() {
+        let list = list_of(&task);
+        let row = rows.iter().find(|row| row.list() == list).expect("a row");
+        let log = bridge.log();
+        let line = |text: &str| {
+            let mut lines = log
+                .lines()
+                .filter(|line| line.contains(&format!("route=\"{list}\"")));
+            let line = lines.find(|line| line.contains(text));
+            line.unwrap_or_else(|| panic!("{row}: no line {text:?} of route {list}"))
+                .to_owned()
+        };
+        let said = line("AWS refuses to be polled for this route");
+        assert!(
+            said.contains(" WARN ") && said.contains(&row.fault.name()),
+            "{row}: {said}"
+        );
+        let waited = seconds_between(&said, &line("DEBUG polled "));
+        assert!(waited >= 2.5, "{row}: polled again after {waited} s");
+    }
+}

@@ -1,0 +1,258 @@
+//! RespondActivityTaskCompleted, RespondActivityTaskFailed and RespondActivityTaskCanceled.
+
+use super::{Fault, QUEUE, Row, list_of, reply_for};
+use crate::harness::{BridgeProcess, DOMAIN, Inbox, World, all_acknowledged};
+use activity_sim::{Schedule, TaskRecord, TaskState};
+
+/// What becomes of an outcome whose call meets a fault.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum End {
+    /// AWS has it after as many attempts as it took; each that failed for good is counted under this label.
+    After(&'static str),
+    /// AWS has it, and nothing was counted as failed.
+    Unnoticed,
+    /// AWS has it from the first attempt, and the second met a dead token: settled, not certain by whom.
+    ByWhom,
+    /// The token is dead, so the outcome is given up and never sent again.
+    Gone,
+    /// AWS will never take it, so it is parked, and the task is failed where that is still possible.
+    Parked,
+}
+
+const FAULTS: [(Fault, u64, End); 11] = [
+    (
+        Fault::Answer(500, "InternalFailure"),
+        6,
+        End::After("unavailable"),
+    ),
+    (
+        Fault::Answer(503, "ServiceUnavailable"),
+        6,
+        End::After("unavailable"),
+    ),
+    (
+        Fault::Answer(400, "ThrottlingException"),
+        6,
+        End::After("throttled"),
+    ),
+    (
+        Fault::Answer(400, "LimitExceededFault"),
+        6,
+        End::After("throttled"),
+    ),
+    (Fault::Drop, 6, End::After("unavailable")),
+    (Fault::Reset, 6, End::After("unavailable")),
+    (Fault::LostAnswer, 1, End::ByWhom),
+    (Fault::Late(1_000), 1, End::Unnoticed),
+    // Longer than the 8 s for which the bridge waits for an answer.
+    (Fault::Late(9_000), 1, End::ByWhom),
+    (Fault::Answer(400, "UnknownResourceFault"), 1, End::Gone),
+    (Fault::Answer(400, "ValidationException"), 1, End::Parked),
+];
+
+pub(super) const ACTIONS: [&str; 3] = [
+    "RespondActivityTaskCompleted",
+    "RespondActivityTaskFailed",
+    "RespondActivityTaskCanceled",
+];
+
+fn table() -> Vec<Row<End>> {
+    let row = |action, (fault, times, end)| Row {
+        action,
+        fault,
+        times,
+        end,
+    };
+    let rows = ACTIONS
+        .into_iter()
+        .flat_map(|action| FAULTS.map(|fault| row(action, fault)));
+    rows.collect()
+}
+
+/// The state in which an action leaves a task.
+pub(super) fn state_after(action: &str) -> TaskState {
+    match action {
+        "RespondActivityTaskCompleted" => TaskState::Completed,
+        "RespondActivityTaskFailed" => TaskState::Failed,
+        _ => TaskState::Canceled,
+    }
+}
+
+/// The label of the outcome, and the type of the reply.
+fn kind_of(action: &str) -> &'static str {
+    match action {
+        "RespondActivityTaskCompleted" => "completed",
+        "RespondActivityTaskFailed" => "failed",
+        _ => "canceled",
+    }
+}
+
+/// A world in which each row's first task meets its fault, and a second one shows that the slot was freed.
+pub(super) async fn run(rows: &[Row<End>]) -> (World, BridgeProcess, Vec<[String; 2]>) {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for row in rows {
+        world.sim.fault(row.rule());
+        let scheduled = world.sim.schedule(Schedule {
+            count: 2,
+            request_cancel: row.action == "RespondActivityTaskCanceled",
+            ..Schedule::new(DOMAIN, row.list())
+        });
+        ids.push(<[String; 2]>::try_from(scheduled).expect("two ids"));
+    }
+    let routes: Vec<_> = rows.iter().map(Row::route).collect();
+    let bridge = world.bridge(&routes).await;
+    (world, bridge, ids)
+}
+
+#[tokio::test]
+async fn after_any_fault_on_a_respond_call_the_task_ends_as_it_must_and_the_slot_is_free() {
+    let rows = table();
+    let (world, bridge, ids) = run(&rows).await;
+    let actions: Vec<_> = rows.iter().map(|row| (row.list(), row.action)).collect();
+    let worker = world
+        .worker(QUEUE, move |task| {
+            let list = list_of(task);
+            let found = actions.iter().find(|(known, _)| *known == list);
+            let (_, action) = found.expect("a row");
+            vec![reply_for(action, &format!("from {list}"))]
+        })
+        .await;
+
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    for (row, [first, second]) in rows.iter().zip(&ids) {
+        let what = format!("{row}: the second task closed");
+        world
+            .until(&what, |_| {
+                world
+                    .sim
+                    .task(second)
+                    .is_some_and(|task| !task.state.is_open())
+            })
+            .await;
+        let second = world.sim.task(second).expect("a record");
+        assert_eq!(
+            (second.state, second.settle_calls),
+            (state_after(row.action), 1),
+            "{row}: {second:?}"
+        );
+        check(row, &world, &bridge, first).await;
+    }
+    check_parked(&rows, &inbox).await;
+    assert!(
+        world.sim.faults().iter().all(|rule| rule.times == Some(0)),
+        "{:?}",
+        world.sim.faults()
+    );
+    bridge.idle().await;
+    let reply_to = worker.seen()[0].reply_to();
+    all_acknowledged(&world, &inbox, &reply_to).await;
+    assert_eq!(
+        worker.seen().len(),
+        2 * rows.len(),
+        "no task is published twice"
+    );
+}
+
+/// What became of the task that met the row's fault.
+async fn check(row: &Row<End>, world: &World, bridge: &BridgeProcess, first: &str) {
+    let (list, kind) = (row.list(), kind_of(row.action));
+    let task = world.sim.task(first).expect("a record");
+    let sent_once = (task.settle_calls, task.late_calls) == (1, 0);
+    let ended = |outcome| {
+        format!("settlements_total{{kind=\"{kind}\",outcome=\"{outcome}\",route=\"{list}\"")
+    };
+    let (accepted, gone) = (ended("accepted"), ended("gone"));
+    let (accepted, gone) = (bridge.metric(&accepted).await, bridge.metric(&gone).await);
+    let retried = |label| format!("settle_retries_total{{kind=\"{label}\",route=\"{list}\"");
+    match row.end {
+        End::After(label) => {
+            assert!(
+                task.state == state_after(row.action) && sent_once,
+                "{row}: {task:?}"
+            );
+            let retried = bridge.metric(&retried(label)).await;
+            assert!(
+                retried >= 3.0,
+                "{row}: only {retried} retries of the bridge's own"
+            );
+            assert_eq!(gone, 0.0, "{row}");
+        }
+        End::Unnoticed => {
+            assert!(
+                task.state == state_after(row.action) && sent_once,
+                "{row}: {task:?}"
+            );
+            let retried = bridge.metric(&retried("unavailable")).await;
+            assert_eq!((gone, retried), (0.0, 0.0), "{row}");
+        }
+        End::ByWhom => {
+            let late = |task: &TaskRecord| task.late_calls == 1;
+            let limit = crate::harness::PATIENCE;
+            let task = world.sim.wait_for_task(first, limit, late).await;
+            let task = task.unwrap_or_else(|error| panic!("{row}: no late call: {error}"));
+            assert_eq!(
+                (task.state, task.settle_calls),
+                (state_after(row.action), 2),
+                "{row}: {task:?}"
+            );
+            assert!(gone <= 1.0, "{row}: {gone} gone, {accepted} accepted");
+        }
+        End::Gone => {
+            assert_eq!(
+                (task.state, task.settle_calls),
+                (TaskState::Started, 0),
+                "{row}: {task:?}"
+            );
+            assert_eq!(gone, 1.0, "{row}");
+        }
+        End::Parked if row.action == "RespondActivityTaskFailed" => {
+            assert_eq!(
+                (task.state, task.settle_calls),
+                (TaskState::Started, 0),
+                "{row}: {task:?}"
+            );
+            let rejected = bridge.metric(&ended("rejected")).await;
+            assert_eq!(rejected, 1.0, "{row}");
+        }
+        End::Parked => {
+            assert!(
+                task.state == TaskState::Failed && sent_once,
+                "{row}: {task:?}"
+            );
+            let reason = task.reason.unwrap_or_default();
+            let expected = format!("AWS refused it as {kind}: not valid: ValidationException");
+            assert!(reason.starts_with(&expected), "{row}: {reason}");
+            let failed =
+                format!("settlements_total{{kind=\"failed\",outcome=\"accepted\",route=\"{list}\"");
+            assert_eq!(bridge.metric(&failed).await, 1.0, "{row}");
+        }
+    }
+}
+
+/// Of each row that ends so, one message is in the parking queue, with the worker's words and the reason.
+async fn check_parked(rows: &[Row<End>], inbox: &Inbox) {
+    let mut expected: Vec<_> = rows.iter().filter(|row| row.end == End::Parked).collect();
+    while !expected.is_empty() {
+        let parked = inbox.next("activity-bridge.parked").await;
+        let row = expected
+            .iter()
+            .position(|row| parked.body == format!("from {}", row.list()));
+        let row = expected.remove(row.unwrap_or_else(|| panic!("not of these rows: {parked:?}")));
+        let because = parked.header("parked-because").unwrap_or_default();
+        assert!(because.contains("ValidationException"), "{row}: {because}");
+        let kind = parked.properties.kind().as_ref().map(ToString::to_string);
+        assert_eq!(kind.as_deref(), Some(kind_of(row.action)), "{row}");
+        let reason = parked.header("reason").unwrap_or_default();
+        let words = if row.action == "RespondActivityTaskFailed" {
+            "a reason"
+        } else {
+            ""
+        };
+        assert_eq!(reason, words, "{row}");
+    }
+    assert!(
+        inbox.get("activity-bridge.parked").await.is_none(),
+        "parked, and should not be"
+    );
+}

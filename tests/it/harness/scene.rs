@@ -1,0 +1,124 @@
+//! The usual scene: one route named `payments`, a worker that takes tasks and says nothing, and a hand that replies.
+
+use super::{Answer, BridgeProcess, DOMAIN, Inbox, Route, TaskMessage, Worker, World, eventually};
+use activity_sim::{Schedule, TaskRecord};
+use tokio::process::Command;
+
+/// The name of the route, its queue and its task list.
+const PAYMENTS: &str = "payments";
+
+/// See the module.
+pub struct Scene {
+    /// Simulator and virtual host.
+    pub world: World,
+    /// It replies nothing.
+    pub worker: Worker,
+    /// The bridge.
+    pub bridge: BridgeProcess,
+    /// What replies.
+    pub inbox: Inbox,
+}
+
+impl Scene {
+    /// With the defaults of a route.
+    pub async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With more settings of the route, as lines of TOML.
+    pub async fn with(settings: &str) -> Self {
+        let world = World::new().await;
+        let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
+        let bridge = world.bridge(&[Route::new(PAYMENTS).with(settings)]).await;
+        let inbox = Inbox::connect(&world.amqp_uri).await;
+        Self {
+            world,
+            worker,
+            bridge,
+            inbox,
+        }
+    }
+
+    /// What schedules one task on the route.
+    pub fn plain() -> Schedule {
+        Schedule::new(DOMAIN, PAYMENTS)
+    }
+
+    /// Schedules one task and waits for its message. The activity id comes first.
+    pub async fn task(&self, schedule: Schedule) -> (String, TaskMessage) {
+        let id = self.world.sim.schedule(schedule).remove(0);
+        let message = eventually(&format!("the message of {id}"), || async {
+            let mut seen = self.worker.seen().into_iter();
+            seen.find(|task| task.header("activity-id").as_ref() == Some(&id))
+        })
+        .await;
+        (id, message)
+    }
+
+    /// Schedules a plain task, replies to it, and waits until it is closed.
+    pub async fn ended_by(&self, answer: Answer) -> TaskRecord {
+        let (id, task) = self.task(Self::plain()).await;
+        self.inbox.reply(&task, answer).await;
+        self.world.closed(&id).await
+    }
+
+    /// Waits until every reply to any task of this scene has been acknowledged.
+    pub async fn all_replies_acknowledged(&self) {
+        let seen = self.worker.seen();
+        let reply_to = seen.first().expect("a task").reply_to();
+        all_acknowledged(&self.world, &self.inbox, &reply_to).await;
+    }
+}
+
+/// Waits until nothing is in a queue, and no consumer in the virtual host owes an acknowledgement.
+pub async fn all_acknowledged(world: &World, inbox: &Inbox, queue: &str) {
+    eventually(&format!("{queue} being empty"), || async {
+        let passive = lapin::options::QueueDeclareOptions::durable().passive();
+        let channel = inbox.channel();
+        let found = channel.queue_declare(queue.into(), passive, Default::default());
+        let found = found.await.expect("the queue is there");
+        (found.message_count() == 0).then_some(())
+    })
+    .await;
+    eventually("every delivery being acknowledged", || async {
+        (unacknowledged(world).await == 0).then_some(())
+    })
+    .await;
+}
+
+/// How many deliveries the consumers in the virtual host have not acknowledged.
+pub async fn unacknowledged(world: &World) -> u32 {
+    // The management API tells of the past; this asks the channels themselves.
+    let told = ctl(&[
+        "list_channels",
+        "-q",
+        "--no-table-headers",
+        "vhost",
+        "messages_unacknowledged",
+    ])
+    .await;
+    let channels = told.lines().filter_map(|line| line.split_once('\t'));
+    let ours = channels.filter(|(vhost, _)| *vhost == world.vhost());
+    ours.map(|(_, count)| count.parse::<u32>().expect("a number"))
+        .sum()
+}
+
+/// `rabbitmqctl` against the node that all tests share.
+async fn ctl(args: &[&str]) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/rabbitmq.py");
+    let ran = Command::new("python3")
+        .args([
+            script,
+            "ctl",
+            "--dir",
+            &super::env("RABBITMQ_NODE_DIR"),
+            "--",
+        ])
+        .args(args)
+        .output()
+        .await
+        .expect("python3 runs");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "rabbitmqctl {args:?}: {said}");
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
