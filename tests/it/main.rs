@@ -14,3 +14,5 @@ mod early_reply;
 mod faults;
 mod harness;
 mod polling;
+mod replies;
+mod unusable_replies;

@@ -1,0 +1,260 @@
+//! Replies that end a task: what AWS is told, and how often.
+
+use crate::harness::{Answer, Scene, eventually, unacknowledged};
+use activity_sim::{FaultRule, Schedule, TaskState, Timeouts};
+use std::time::Duration;
+
+const LIMIT: usize = 32_768;
+
+#[tokio::test]
+async fn a_reply_with_or_without_a_type_completes_the_task_with_its_body() {
+    let scene = Scene::new().await;
+    let plain = Answer::done("plain").remove(0);
+    for answer in [
+        plain,
+        Answer::of("completed", "typed"),
+        Answer::of("completed", ""),
+    ] {
+        let body = String::from_utf8(answer.body.clone()).expect("text");
+        let task = scene.ended_by(answer).await;
+        assert_eq!(task.state, TaskState::Completed);
+        assert_eq!(task.result.unwrap_or_default(), body);
+        assert_eq!((task.settle_calls, task.late_calls), (1, 0));
+    }
+    scene.all_replies_acknowledged().await;
+}
+
+#[tokio::test]
+async fn the_longest_result_that_swf_takes_completes_the_task_whole() {
+    let scene = Scene::new().await;
+    // Limits count characters, so this is twice as many bytes.
+    let result = "é".repeat(LIMIT);
+    let task = scene.ended_by(Answer::of("completed", &result)).await;
+    assert_eq!(task.state, TaskState::Completed);
+    assert!(task.result == Some(result), "the result was changed");
+}
+
+#[tokio::test]
+async fn a_failure_takes_its_reason_from_the_header_reason_or_error() {
+    let scene = Scene::new().await;
+    let failed = || Answer::of("failed", "the long story");
+    for (answer, reason) in [
+        (failed().header("reason", "NoStock"), "NoStock"),
+        (failed().header("error", "States.Timeout"), "States.Timeout"),
+        (
+            failed().header("error", "second").header("reason", "first"),
+            "first",
+        ),
+        (failed(), "failed"),
+    ] {
+        let task = scene.ended_by(answer).await;
+        assert_eq!(task.state, TaskState::Failed);
+        assert_eq!(task.reason.as_deref(), Some(reason));
+        assert_eq!(task.details.as_deref(), Some("the long story"));
+    }
+    scene.all_replies_acknowledged().await;
+}
+
+#[tokio::test]
+async fn reason_and_details_that_are_too_long_are_cut_with_a_mark() {
+    let scene = Scene::new().await;
+    let answer = Answer::of("failed", &"d".repeat(LIMIT + 1)).header("reason", &"ü".repeat(300));
+    let task = scene.ended_by(answer).await;
+    let (reason, details) = (
+        task.reason.unwrap_or_default(),
+        task.details.unwrap_or_default(),
+    );
+    assert_eq!(reason.chars().count(), 256);
+    assert!(
+        reason.starts_with("üüü") && reason.ends_with("… [cut, was 300 characters]"),
+        "{reason}"
+    );
+    assert_eq!(details.chars().count(), LIMIT);
+    assert!(details.ends_with("… [cut, was 32769 characters]"));
+
+    let (id, task) = scene
+        .task(Schedule {
+            request_cancel: true,
+            ..Scene::plain()
+        })
+        .await;
+    scene
+        .inbox
+        .reply(&task, Answer::of("canceled", &"c".repeat(40_000)))
+        .await;
+    let task = scene.world.closed(&id).await;
+    assert_eq!(task.state, TaskState::Canceled);
+    let details = task.details.unwrap_or_default();
+    assert_eq!(details.chars().count(), LIMIT);
+    assert!(details.ends_with("… [cut, was 40000 characters]"));
+    assert_eq!(scene.bridge.metric("parked_replies_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_task_that_aws_asked_to_cancel_is_canceled() {
+    let scene = Scene::new().await;
+    let (id, task) = scene
+        .task(Schedule {
+            request_cancel: true,
+            ..Scene::plain()
+        })
+        .await;
+    scene
+        .inbox
+        .reply(&task, Answer::of("canceled", "stopped half way"))
+        .await;
+    let task = scene.world.closed(&id).await;
+    assert_eq!(task.state, TaskState::Canceled);
+    assert_eq!(task.details.as_deref(), Some("stopped half way"));
+    scene.all_replies_acknowledged().await;
+}
+
+#[tokio::test]
+async fn a_task_that_its_worker_canceled_unasked_is_failed_with_a_reason() {
+    let scene = Scene::new().await;
+    let task = scene.ended_by(Answer::of("canceled", "no time")).await;
+    assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
+    let reason = task.reason.unwrap_or_default();
+    assert!(
+        reason.contains("cancellation was not requested"),
+        "{reason}"
+    );
+    assert_eq!(task.details.as_deref(), Some("no time"));
+    assert_eq!(scene.bridge.metric("parked_replies_total").await, 0.0);
+    scene.all_replies_acknowledged().await;
+}
+
+#[tokio::test]
+async fn replies_may_come_through_the_named_exchange() {
+    let scene = Scene::new().await;
+    let answer = Answer {
+        exchange: "activity-bridge.replies",
+        ..Answer::of("completed", "by name")
+    };
+    let task = scene.ended_by(answer).await;
+    assert_eq!(task.result.as_deref(), Some("by name"));
+    scene.all_replies_acknowledged().await;
+}
+
+#[tokio::test]
+async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome() {
+    let scene = Scene::new().await;
+    let fault = FaultRule::error("RespondActivityTaskCompleted", 400, "LimitExceededFault");
+    scene.world.sim.fault(fault);
+    let (id, task) = scene.task(Scene::plain()).await;
+    scene
+        .inbox
+        .reply(&task, Answer::done("kept").remove(0))
+        .await;
+    eventually("an attempt that AWS refused", || async {
+        let retries = "settle_retries_total{kind=\"throttled\"";
+        (scene.bridge.metric(retries).await >= 1.0).then_some(())
+    })
+    .await;
+    assert_eq!(unacknowledged(&scene.world).await, 1);
+    scene.world.sim.clear_faults();
+    assert_eq!(
+        scene.world.closed(&id).await.result.as_deref(),
+        Some("kept")
+    );
+    scene.all_replies_acknowledged().await;
+}
+
+#[tokio::test]
+async fn the_same_reply_twice_ends_the_task_once() {
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    for _ in 0..2 {
+        scene
+            .inbox
+            .reply(&task, Answer::done("once").remove(0))
+            .await;
+    }
+    duplicates_changed_nothing(&scene, &id, 1).await;
+}
+
+#[tokio::test]
+async fn fifty_replies_at_once_end_the_task_once() {
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    let replies = (0..50).map(|_| scene.inbox.reply(&task, Answer::done("once").remove(0)));
+    futures_util::future::join_all(replies).await;
+    duplicates_changed_nothing(&scene, &id, 49).await;
+}
+
+/// Also when they say different things, while the first is on its way to AWS.
+#[tokio::test]
+async fn replies_that_contradict_each_other_end_the_task_with_the_first() {
+    let scene = Scene::new().await;
+    let slow = Duration::from_millis(500);
+    let fault = FaultRule::latency("RespondActivityTaskCompleted", slow);
+    scene.world.sim.fault(fault);
+    let (id, task) = scene.task(Scene::plain()).await;
+    scene
+        .inbox
+        .reply(&task, Answer::of("completed", "once"))
+        .await;
+    scene
+        .inbox
+        .reply(&task, Answer::of("failed", "no, it failed"))
+        .await;
+    scene
+        .inbox
+        .reply(&task, Answer::of("completed", "no, something else"))
+        .await;
+    duplicates_changed_nothing(&scene, &id, 2).await;
+}
+
+async fn duplicates_changed_nothing(scene: &Scene, id: &str, duplicates: u32) {
+    let late = f64::from(duplicates);
+    eventually(&format!("{duplicates} late replies"), || async {
+        let counted = scene.bridge.metric("late_replies_total").await;
+        (counted == late).then_some(())
+    })
+    .await;
+    let task = scene.world.closed(id).await;
+    assert_eq!(
+        (task.state, task.result.as_deref()),
+        (TaskState::Completed, Some("once"))
+    );
+    assert_eq!(
+        (task.settle_calls, task.late_calls),
+        (1, 0),
+        "AWS was told more than once"
+    );
+    assert_eq!(scene.bridge.metric("parked_replies_total").await, 0.0);
+    scene.all_replies_acknowledged().await;
+    scene.bridge.idle().await;
+    assert_eq!(scene.bridge.metric("late_replies_total").await, late);
+}
+
+#[tokio::test]
+async fn a_reply_to_a_task_that_timed_out_is_acknowledged_and_not_sent_again() {
+    let scene = Scene::with("max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
+    let timeouts = Timeouts {
+        start_to_close: Some(Duration::from_millis(300)),
+        ..Timeouts::default()
+    };
+    let (id, task) = scene
+        .task(Schedule {
+            timeouts,
+            ..Scene::plain()
+        })
+        .await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
+
+    scene
+        .inbox
+        .reply(&task, Answer::done("too late").remove(0))
+        .await;
+    scene.bridge.idle().await;
+    let gone = "settlements_total{kind=\"completed\",outcome=\"gone\"";
+    assert_eq!(scene.bridge.metric(gone).await, 1.0);
+    scene.all_replies_acknowledged().await;
+    // Its slot is free, and nothing of it is left to be sent.
+    let task = scene.ended_by(Answer::done("in time").remove(0)).await;
+    assert_eq!(task.result.as_deref(), Some("in time"));
+    let late = scene.world.sim.task(&id).expect("a record");
+    assert_eq!((late.settle_calls, late.late_calls), (1, 1));
+    assert_eq!(scene.bridge.metric("parked_replies_total").await, 0.0);
+}

@@ -1,0 +1,199 @@
+//! Replies that can't be used: none is dropped, and a workflow whose task was meant to end by one learns at once.
+
+use crate::harness::{Answer, Scene, TaskMessage};
+use activity_sim::TaskState;
+use lapin::{
+    BasicProperties,
+    options::{BasicGetOptions, BasicPublishOptions},
+};
+
+const PARKED: &str = "activity-bridge.parked";
+const TOO_LONG: usize = 32_769;
+
+async fn parked(scene: &Scene) -> (TaskMessage, String) {
+    let message = scene.inbox.next(PARKED).await;
+    let because = message.header("parked-because");
+    let because = because.unwrap_or_else(|| panic!("no reason: {message:?}"));
+    (message, because)
+}
+
+fn kind(message: &TaskMessage) -> Option<&str> {
+    let kind = message.properties.kind().as_ref();
+    kind.map(lapin::types::ShortString::as_str)
+}
+
+#[tokio::test]
+async fn a_result_that_is_too_long_fails_the_task_with_that_reason_and_is_parked_whole() {
+    let scene = Scene::new().await;
+    let task = scene
+        .ended_by(Answer::done(&"x".repeat(TOO_LONG)).remove(0))
+        .await;
+    assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
+    let because = "the result has 32769 characters, and SWF takes 32768";
+    assert_eq!(
+        task.reason.as_deref(),
+        Some(format!("unusable reply: {because}").as_str())
+    );
+    let (message, why) = parked(&scene).await;
+    assert_eq!(why, because);
+    assert_eq!(message.body.len(), TOO_LONG);
+    assert_eq!(message.id(), scene.worker.seen()[0].id());
+    scene.all_replies_acknowledged().await;
+}
+
+#[tokio::test]
+async fn where_the_route_says_park_a_result_that_is_too_long_leaves_the_task_open() {
+    let scene = Scene::with("oversize_result = \"park\"").await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    scene
+        .inbox
+        .reply(&task, Answer::done(&"x".repeat(TOO_LONG)).remove(0))
+        .await;
+    let (_, why) = parked(&scene).await;
+    assert!(why.contains("32769 characters"), "{why}");
+    scene.all_replies_acknowledged().await;
+    let record = scene.world.sim.task(&id).expect("a record");
+    assert_eq!((record.state, record.settle_calls), (TaskState::Started, 0));
+
+    scene
+        .inbox
+        .reply(&task, Answer::done("shorter").remove(0))
+        .await;
+    assert_eq!(
+        scene.world.closed(&id).await.result.as_deref(),
+        Some("shorter")
+    );
+}
+
+#[tokio::test]
+async fn a_reply_that_is_not_utf_8_is_parked_as_it_came_and_fails_the_task() {
+    let scene = Scene::new().await;
+    let answer = Answer {
+        body: vec![b'a', 0xff, 0xfe, b'b'],
+        ..Answer::of("completed", "")
+    };
+    let task = scene.ended_by(answer).await;
+    assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
+    let because = "its body is not UTF-8 from byte 1 on";
+    assert_eq!(
+        task.reason.as_deref(),
+        Some(format!("unusable reply: {because}").as_str())
+    );
+    let options = BasicGetOptions { no_ack: true };
+    let got = scene
+        .inbox
+        .channel()
+        .basic_get(PARKED.into(), options)
+        .await;
+    let got = got
+        .expect("readable")
+        .expect("parked before the task was failed");
+    assert_eq!(got.delivery.data, [b'a', 0xff, 0xfe, b'b']);
+    scene.all_replies_acknowledged().await;
+}
+
+/// A heartbeat was not meant to end the task, so it does not.
+#[tokio::test]
+async fn a_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on() {
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    let answer = Answer {
+        body: vec![0xff],
+        ..Answer::of("heartbeat", "")
+    };
+    scene.inbox.reply(&task, answer).await;
+    let (message, why) = parked(&scene).await;
+    assert_eq!(
+        (kind(&message), why.as_str()),
+        (Some("heartbeat"), "its body is not UTF-8 from byte 0 on")
+    );
+    scene.all_replies_acknowledged().await;
+    scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    let record = scene.world.closed(&id).await;
+    assert_eq!(
+        (record.state, record.heartbeat_count),
+        (TaskState::Completed, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_reply_of_an_unknown_type_is_parked_with_its_headers_and_fails_the_task() {
+    let scene = Scene::new().await;
+    let answer = Answer::of("complete", "almost")
+        .header("shop", "A1")
+        .header("parked-because", "mine");
+    let task = scene.ended_by(answer).await;
+    assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
+    let reason = task.reason.unwrap_or_default();
+    assert!(
+        reason.starts_with("unusable reply: its type \"complete\" is none of completed"),
+        "{reason}"
+    );
+    let (message, why) = parked(&scene).await;
+    assert!(why.starts_with("its type \"complete\" is none of"), "{why}");
+    assert_eq!(
+        (message.body.as_str(), kind(&message)),
+        ("almost", Some("complete"))
+    );
+    assert_eq!(message.header("shop").as_deref(), Some("A1"));
+    scene.all_replies_acknowledged().await;
+}
+
+#[tokio::test]
+async fn a_reply_without_a_task_of_ours_is_parked_and_touches_no_task() {
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    let none = "it has no correlation_id";
+    let malformed = "its correlation_id is not a task id";
+    let unknown = "no task of this bridge has this correlation_id";
+    let upper = task.id().to_uppercase();
+    let rows = [
+        ("", none),
+        ("7", malformed),
+        ("not a task id, though it is a good deal longer", malformed),
+        (&upper, malformed),
+        ("0123456789abcdef0123456789abcdef", unknown),
+    ];
+    for (index, (correlation_id, because)) in rows.into_iter().enumerate() {
+        let answer = Answer {
+            correlation_id: Some(correlation_id.to_owned()),
+            ..Answer::of("completed", &format!("reply {index}"))
+        };
+        scene.inbox.reply(&task, answer).await;
+        let (message, why) = parked(&scene).await;
+        assert_eq!(why, because, "{correlation_id:?}");
+        assert_eq!(message.body, format!("reply {index}"), "{correlation_id:?}");
+        assert_eq!(kind(&message), Some("completed"), "{correlation_id:?}");
+    }
+    assert_eq!(
+        scene.bridge.metric("parked_replies_total").await,
+        rows.len() as f64
+    );
+    scene.all_replies_acknowledged().await;
+    let record = scene.world.sim.task(&id).expect("a record");
+    assert_eq!((record.state, record.settle_calls), (TaskState::Started, 0));
+    for (_, because) in rows {
+        scene.bridge.logged(because).await;
+    }
+}
+
+/// From whatever strange client: an empty message without a single property.
+#[tokio::test]
+async fn a_message_without_any_property_is_parked() {
+    let scene = Scene::new().await;
+    let (_, task) = scene.task(Scene::plain()).await;
+    let published = scene.inbox.channel().basic_publish(
+        "".into(),
+        task.reply_to().as_str().into(),
+        BasicPublishOptions::default(),
+        b"",
+        BasicProperties::default(),
+    );
+    published.await.expect("sent").await.expect("confirmed");
+    let (message, why) = parked(&scene).await;
+    assert_eq!(
+        (message.body.as_str(), why.as_str()),
+        ("", "it has no correlation_id")
+    );
+    scene.all_replies_acknowledged().await;
+}
