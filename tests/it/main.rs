@@ -13,6 +13,8 @@ mod drain;
 mod early_reply;
 mod faults;
 mod harness;
+mod heartbeats;
 mod polling;
+mod protocol;
 mod replies;
 mod unusable_replies;
