@@ -17,4 +17,5 @@ mod heartbeats;
 mod polling;
 mod protocol;
 mod replies;
+mod republishing;
 mod unusable_replies;

@@ -198,11 +198,17 @@ impl Generation {
         };
         tokio::pin!(confirmed);
         let mut blocked = self.blocked.subscribe();
+        let mut given_up = self.given_up.subscribe();
         loop {
+            let given_up = given_up.wait_for(Option::is_some);
             let unblocked = blocked.wait_for(|blocked| !blocked);
             let confirm = tokio::select! {
                 biased;
                 confirm = &mut confirmed => Some(confirm),
+                // Its connection may be one that answers nothing any more, not even to being closed.
+                why = async { given_up.await.ok().and_then(|why| why.clone()) } => {
+                    return Err(PublishError::Unconfirmed(why.unwrap_or_default()));
+                }
                 _ = async { drop(unblocked.await); tokio::time::sleep(CONFIRM_TIMEOUT).await } => None,
             };
             match confirm {
@@ -223,7 +229,8 @@ impl Generation {
         }
     }
 
-    fn give_up(&self, why: &str) {
+    /// Lets nobody wait any longer for a confirm.
+    pub(super) fn give_up(&self, why: &str) {
         self.given_up.send_if_modified(|given_up| {
             let first = given_up.is_none();
             if first {

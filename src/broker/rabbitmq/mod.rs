@@ -170,7 +170,7 @@ impl Supervisor {
         let why = generation.watch(consumer, &self.replies, &self.link).await;
         self.current.send_replace(None);
         self.link.send_replace(Link::Away(why.clone()));
-        // Ending the connections is what rejects the confirms that are still awaited.
+        generation.give_up(&why);
         if timeout(CLOSE_TIMEOUT, generation.close(None))
             .await
             .is_err()
