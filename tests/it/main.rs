@@ -8,7 +8,9 @@
     reason = "nothing of a test binary can be reached; `pub` marks what the harness offers"
 )]
 
+mod admin;
 mod broker_trouble;
+mod cli;
 mod drain;
 mod early_reply;
 mod faults;
@@ -18,4 +20,5 @@ mod polling;
 mod protocol;
 mod replies;
 mod republishing;
+mod routes;
 mod unusable_replies;

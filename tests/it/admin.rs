@@ -1,0 +1,166 @@
+//! The admin endpoint and the log: what operators and their machines read.
+
+use crate::harness::{Answer, PATIENCE, Route, Scene, TaskMessage, World, command};
+use activity_sim::{Schedule, TaskState};
+use serde_json::Value;
+use std::collections::HashSet;
+use tokio::time::timeout;
+
+#[tokio::test]
+async fn readiness_is_json_that_tells_of_the_broker_the_store_and_each_route() {
+    let scene = Scene::with("max_in_flight = 3\npollers = { min = 1, max = 1 }").await;
+    scene.bridge.route_is("payments", "polling").await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    scene
+        .world
+        .until("the next poll", |s| s.open_polls == 1)
+        .await;
+    let (status, body) = scene.bridge.get("/readyz").await;
+    assert_eq!(status, 200, "{body}");
+    let body: Value = serde_json::from_str(&body).expect("JSON");
+    let expected = serde_json::json!({
+        "ready": true, "phase": "running", "broker": "connected", "store": "ok", "tasks_in_flight": 1,
+        "routes": [{
+            "name": "payments", "source": "swf", "ready": true, "state": "polling", "slots_taken": 2, "slots": 3
+        }],
+    });
+    assert_eq!(body, expected);
+    assert_eq!(scene.bridge.get("/livez").await, (200, "ok\n".to_owned()));
+    assert_eq!(scene.bridge.get("/nowhere").await.0, 404);
+    scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    scene.world.closed(&id).await;
+}
+
+#[tokio::test]
+async fn metrics_are_in_prometheus_s_format_with_our_prefix_and_no_task_in_a_label() {
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    scene.world.closed(&id).await;
+    scene.bridge.idle().await;
+    let answer = scene.bridge.answer("/metrics").await;
+    assert_eq!(answer.status().as_u16(), 200);
+    let content_type = answer.headers()["content-type"]
+        .to_str()
+        .expect("text")
+        .to_owned();
+    assert!(
+        content_type.starts_with("text/plain; version=0.0.4"),
+        "{content_type}"
+    );
+    let text = answer.text().await.expect("text");
+    assert!(!text.contains(&task.id()), "a task's id in a label");
+    let mut families = HashSet::new();
+    for line in text.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            let words: Vec<_> = comment.splitn(3, ' ').collect();
+            assert!(
+                matches!(words[0], "HELP" | "TYPE") && words.len() == 3,
+                "{line}"
+            );
+            families.insert(words[1].to_owned());
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').expect("a value");
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        let name = series.split('{').next().expect("a name");
+        assert!(name.starts_with("activity_bridge_"), "{line}");
+        let plain = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end));
+        assert!(
+            families.contains(plain.unwrap_or(name)) || families.contains(name),
+            "{line}: no HELP or TYPE"
+        );
+        if let Some((_, labels)) = series.split_once('{') {
+            assert!(labels.ends_with('}'), "{line}");
+        }
+    }
+    assert!(families.len() >= 10, "{families:?}");
+}
+
+/// Every line is an object, and no input, result, reason or detail is in any of them, not even at the level `debug`.
+#[tokio::test]
+async fn the_json_log_is_json_line_by_line_and_holds_nothing_of_a_task_but_its_id() {
+    const INPUT: &str = "marked-input";
+    const WORDS: &str = "marked-words";
+    let world = World::new().await;
+    let worker = world.worker("payments", answer_by_input).await;
+    let log = world.dir().join("bridge.jsonl");
+    let mut bridge = command();
+    bridge
+        .args(["run", "--config"])
+        .arg(world.write_config("", &[Route::new("payments")]));
+    bridge
+        .env("AWS_ENDPOINT_URL_SWF", world.sim.url())
+        .env("ACTIVITY_BRIDGE_LOG__FORMAT", "json");
+    bridge.stderr(std::fs::File::create(&log).expect("writable"));
+    let mut bridge = bridge.spawn().expect("it starts");
+    for case in 0..CASES.len() {
+        world.sim.schedule(Schedule {
+            input: Some(format!("{case} {INPUT}")),
+            ..Scene::plain()
+        });
+    }
+    let summary = world
+        .until("all closed", |s| s.closed() == CASES.len() as u64)
+        .await;
+    assert_eq!((summary.completed, summary.failed), (1, 4), "{summary:?}");
+    let pid = bridge.id().expect("it runs").to_string();
+    let killed = std::process::Command::new("kill")
+        .args(["-TERM", &pid])
+        .status();
+    assert!(killed.expect("kill runs").success());
+    let ended = timeout(PATIENCE, bridge.wait())
+        .await
+        .expect("it ends in time");
+    assert!(ended.expect("a status").success());
+
+    let text = std::fs::read_to_string(&log).expect("a log");
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}")))
+        .collect();
+    for line in &lines {
+        for key in ["timestamp", "level", "message"] {
+            assert!(line[key].is_string(), "no {key} in {line}");
+        }
+    }
+    let id = worker.seen()[0].id();
+    assert!(
+        lines.iter().any(|line| line["task"] == id),
+        "no line about {id}"
+    );
+    for marker in [INPUT, WORDS] {
+        let shown = text.lines().find(|line| line.contains(marker));
+        assert_eq!(shown, None, "{marker}");
+    }
+    let failed = world
+        .sim
+        .tasks()
+        .into_iter()
+        .find(|task| task.state == TaskState::Failed);
+    assert!(
+        failed.is_some_and(|task| format!("{task:?}").contains(WORDS)),
+        "the markers went the whole way"
+    );
+
+    fn answer_by_input(task: &TaskMessage) -> Vec<Answer> {
+        let case: usize = task.body[..1].parse().expect("a digit");
+        CASES[case](WORDS)
+    }
+}
+
+/// What a worker may say, with a marker wherever it can put one.
+const CASES: [fn(&str) -> Vec<Answer>; 5] = [
+    |words| {
+        vec![
+            Answer::of("heartbeat", words),
+            Answer::of("completed", words),
+        ]
+    },
+    |words| vec![Answer::of("failed", words).header("reason", words)],
+    |words| vec![Answer::of("canceled", words)],
+    |words| vec![Answer::of("surprise", words).header("note", words)],
+    |words| vec![Answer::of("completed", &words.repeat(4_000))],
+];

@@ -1,0 +1,234 @@
+//! The command line: what it says, and with which code it ends.
+
+mod online;
+
+use crate::harness::{Answer, PATIENCE, Route, World, command, put};
+use serde_json::json;
+use std::path::Path;
+use tokio::{net::TcpListener, process::Command, time::timeout};
+
+/// How a command ended, and what it said.
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    /// The row of the table of `check --online` that is about this.
+    fn row(&self, what: &str) -> &str {
+        let mut rows = self
+            .out
+            .lines()
+            .filter(|row| row.get(6..).is_some_and(|row| row.starts_with(what)));
+        let (row, more) = (rows.next(), rows.next());
+        assert!(
+            more.is_none(),
+            "several rows about {what:?} in\n{}",
+            self.out
+        );
+        row.unwrap_or_else(|| panic!("no row about {what:?} in\n{}", self.out))
+    }
+
+    /// Asserts that a row has a mark, and words.
+    fn assert_row(&self, what: &str, mark: &str, words: &str) {
+        let row = self.row(what);
+        assert!(
+            row.starts_with(mark) && row.contains(words),
+            "expected {mark} … {words}: {row}"
+        );
+    }
+}
+
+async fn ended(mut command: Command) -> Ended {
+    let output = timeout(PATIENCE, command.output()).await;
+    let output = output.expect("it ends in time").expect("it runs");
+    Ended {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).expect("UTF-8"),
+        err: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+fn check(config: &Path) -> Command {
+    let mut command = command();
+    command.args(["check", "--config"]).arg(config);
+    command
+}
+
+/// A port on which nobody listens.
+async fn dead_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+#[tokio::test]
+async fn a_good_configuration_is_checked_without_reaching_anything() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = dir.path().join("good.toml");
+    let port = dead_port().await;
+    let text = format!(
+        "[amqp]\nuri = \"amqp://guest:guest@127.0.0.1:{port}\"\n[[routes]]\nname = \"payments\"\nqueue = \"payments\"\n\
+         [routes.swf]\ndomain = \"shop\"\ntask_list = \"payments\"\n"
+    );
+    std::fs::write(&config, text).expect("written");
+    let ended = ended(check(&config)).await;
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    ended.assert_row("configuration", "ok", "valid, routes: 1");
+    assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
+}
+
+#[tokio::test]
+async fn a_bad_configuration_ends_with_78_and_all_its_problems() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = dir.path().join("bad.toml");
+    let text = "[amqp]\nuri = \"http://me:hunter2@host\"\n[shutdown]\ngrace_sec = 5\n[[routes]]\nname = \"a b\"\n\
+                queue = \"payments\"\nmax_in_flight = 0\n[routes.swf]\ndomain = \"a/b\"\n";
+    std::fs::write(&config, text).expect("written");
+    for verb in ["check", "run"] {
+        let mut command = command();
+        command.args([verb, "--config"]).arg(&config);
+        let ended = ended(command).await;
+        assert_eq!(ended.code, Some(78), "{verb}: {}", ended.err);
+        for problem in [
+            "6 problems in the configuration",
+            "amqp.uri: must begin with amqp://",
+            "shutdown.grace_sec = 5: there is no such setting; did you mean \"grace_secs\"?",
+            "routes[0].name = \"a b\": must be",
+            "routes[0].max_in_flight = 0: must be",
+            "routes[0].swf.domain = \"a/b\": must not contain '/'",
+            "routes[0].swf.task_list: is missing",
+        ] {
+            assert!(
+                ended.err.contains(problem),
+                "{verb}: no {problem:?} in {}",
+                ended.err
+            );
+        }
+        assert!(
+            !ended.err.contains("hunter2"),
+            "{verb}: a password in {}",
+            ended.err
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_be_read_ends_with_78_and_the_file_s_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let not_toml = dir.path().join("not.toml");
+    std::fs::write(&not_toml, "[amqp\nuri = hunter2").expect("written");
+    let absent = dir.path().join("absent.toml");
+    for (path, why) in [(&absent, "No such file"), (&not_toml, "not.toml")] {
+        let ended = ended(check(path)).await;
+        assert_eq!(ended.code, Some(78), "{}", ended.err);
+        let name = path.file_name().expect("a name").to_string_lossy();
+        assert!(
+            ended.err.contains(&*name) && ended.err.contains(why),
+            "{}",
+            ended.err
+        );
+        assert_eq!(ended.out, "");
+    }
+}
+
+#[tokio::test]
+async fn the_help_names_both_commands_and_the_version_is_told() {
+    let mut help = command();
+    help.arg("--help");
+    let help = ended(help).await;
+    assert_eq!(help.code, Some(0));
+    for name in ["run", "check", "--help", "--version"] {
+        assert!(help.out.contains(name), "no {name} in {}", help.out);
+    }
+    let mut version = command();
+    version.arg("--version");
+    let version = ended(version).await;
+    assert_eq!(
+        version.out.trim(),
+        format!("activity-bridge {}", env!("CARGO_PKG_VERSION"))
+    );
+    let nothing = ended(command()).await;
+    assert!(
+        nothing.code != Some(0) && nothing.err.contains("Usage"),
+        "{}",
+        nothing.err
+    );
+}
+
+/// A broker user of this test's own, with a password that is nothing else.
+async fn user_of(world: &World, password: &str) -> String {
+    let api = std::env::var("RABBITMQ_API").expect("the tests' broker");
+    let vhost = world.vhost();
+    let user = format!("user-{vhost}");
+    put(
+        &format!("{api}/api/users/{user}"),
+        &json!({"password": password, "tags": ""}),
+    )
+    .await;
+    let everything = json!({"configure": ".*", "write": ".*", "read": ".*"});
+    put(
+        &format!("{api}/api/permissions/{vhost}/{user}"),
+        &everything,
+    )
+    .await;
+    user
+}
+
+const PASSWORD: &str = "correct-horse-battery";
+const AWS_SECRET: &str = "staple-of-an-aws-secret";
+
+/// At the level `debug`, while the broker refuses, comes, and carries tasks.
+#[tokio::test]
+async fn no_secret_is_in_the_log_of_a_running_bridge() {
+    let world = World::new().await;
+    let user = user_of(&world, PASSWORD).await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let good = world
+        .amqp_uri
+        .replace("guest:guest", &format!("{user}:{PASSWORD}"));
+    let wrong = good.replace(PASSWORD, "wrong-horse-battery");
+    let config = world.write_config("", &[Route::new("payments")]);
+    let text = std::fs::read_to_string(&config).expect("readable");
+    let one = format!("uri = \"{}\"", world.amqp_uri);
+    let text = text.replace(&one, &format!("uris = [\"{wrong}\", \"{good}\"]"));
+    std::fs::write(&config, format!("{text}\n")).expect("written");
+    let log = world.dir().join("bridge.log");
+    let mut bridge = command();
+    bridge
+        .args(["run", "--config"])
+        .arg(&config)
+        .env("AWS_ENDPOINT_URL_SWF", world.sim.url());
+    bridge.env("AWS_SECRET_ACCESS_KEY", AWS_SECRET);
+    bridge.stderr(std::fs::File::create(&log).expect("writable"));
+    let _bridge = bridge.spawn().expect("it starts");
+    world.schedule("payments", 5);
+    world.until("all completed", |s| s.completed == 5).await;
+    let log = std::fs::read_to_string(&log).expect("a log");
+    assert!(
+        log.contains("no connection to the broker") && log.contains("DEBUG settled"),
+        "{log}"
+    );
+    for secret in ["horse-battery", AWS_SECRET] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_admin_address_is_taken_ends_with_1_and_says_so() {
+    let world = World::new().await;
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = taken.local_addr().expect("an address").to_string();
+    let mut command = command();
+    command
+        .args(["run", "--config"])
+        .arg(world.write_config("", &[Route::new("payments")]));
+    command
+        .env("AWS_ENDPOINT_URL_SWF", world.sim.url())
+        .env("ACTIVITY_BRIDGE_ADMIN__LISTEN", &addr);
+    let ended = ended(command).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    let last = ended.err.lines().last().unwrap_or_default();
+    let expected = format!("activity-bridge: admin.listen = \"{addr}\" can't be bound: Address");
+    assert!(last.starts_with(&expected), "{last}");
+}

@@ -1,0 +1,98 @@
+//! Several routes in one process: the trouble of one is its own.
+
+use crate::harness::{Answer, DOMAIN, Route, World, eventually};
+use activity_sim::{Schedule, TaskState};
+use serde_json::Value;
+
+#[tokio::test]
+async fn a_forbidden_route_is_said_and_unready_while_the_other_works_until_it_is_permitted() {
+    let world = World::new().await;
+    world.sim.add_domain("vault");
+    world.sim.forbid("vault");
+    let fails = "OperationNotPermittedFault";
+    one_route_is_refused(&world, "vault", fails, || world.sim.permit("vault")).await;
+}
+
+#[tokio::test]
+async fn a_route_of_an_unknown_domain_is_said_and_unready_while_the_other_works_until_there_is_one()
+{
+    let world = World::new().await;
+    let fails = "UnknownResourceFault: Unknown domain: vault";
+    one_route_is_refused(&world, "vault", fails, || world.sim.add_domain("vault")).await;
+}
+
+async fn one_route_is_refused(world: &World, domain: &str, fault: &str, mend: impl FnOnce()) {
+    let _payments = world.worker("payments", |_| Answer::done("ok")).await;
+    let _secrets = world.worker("secrets", |_| Answer::done("ok")).await;
+    let routes = [Route::new("payments"), Route::new("secrets").domain(domain)];
+    let bridge = world.bridge(&routes).await;
+    bridge.route_is("secrets", fault).await;
+    world.schedule("payments", 100);
+    world
+        .until("the other route's tasks completed", |s| s.completed == 100)
+        .await;
+
+    let (status, body) = bridge.get("/readyz").await;
+    assert_eq!(status, 503, "{body}");
+    let body: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(body["ready"], false);
+    let (ready, state) = bridge.route("secrets").await;
+    assert!(
+        !ready && state.starts_with("refused: ") && state.contains(fault),
+        "{state}"
+    );
+    assert_eq!(bridge.route("payments").await, (true, "polling".to_owned()));
+    let said = bridge
+        .logged("AWS refuses to be polled for this route")
+        .await;
+    assert!(
+        said.contains("route=\"secrets\"") && said.contains(fault),
+        "{said}"
+    );
+    assert_eq!(bridge.get("/livez").await.0, 200, "alive all the same");
+
+    mend();
+    let id = world
+        .sim
+        .schedule(Schedule::new(domain, "secrets"))
+        .remove(0);
+    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    eventually("readiness", || async {
+        (bridge.get("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+    assert_eq!(bridge.route("secrets").await, (true, "polling".to_owned()));
+}
+
+#[tokio::test]
+async fn ten_routes_in_one_process_each_bring_their_own_tasks_to_their_own_queue() {
+    let world = World::new().await;
+    let names: Vec<_> = (0..10).map(|n| format!("route-{n}")).collect();
+    let mut workers = Vec::new();
+    for name in &names {
+        let result = format!("by {name}");
+        workers.push(world.worker(name, move |_| Answer::done(&result)).await);
+    }
+    let routes: Vec<_> = names.iter().map(|name| Route::new(name)).collect();
+    let bridge = world.bridge(&routes).await;
+    for name in &names {
+        world.sim.schedule(Schedule {
+            count: 30,
+            ..Schedule::new(DOMAIN, name)
+        });
+    }
+    world.until("all completed", |s| s.completed == 300).await;
+    world.assert_each_completed_once(300);
+    for task in world.sim.tasks() {
+        assert_eq!(task.result, Some(format!("by {}", task.task_list)));
+    }
+    bridge.idle().await;
+    for (name, worker) in names.iter().zip(&workers) {
+        assert_eq!(worker.seen().len(), 30, "{name}");
+        assert_eq!(bridge.route(name).await, (true, "polling".to_owned()));
+        let series =
+            format!("settlements_total{{kind=\"completed\",outcome=\"accepted\",route=\"{name}\"");
+        assert_eq!(bridge.metric(&series).await, 30.0, "{name}");
+    }
+    assert_eq!(bridge.get("/readyz").await.0, 200);
+}
