@@ -21,4 +21,5 @@ mod protocol;
 mod replies;
 mod republishing;
 mod routes;
+mod tls;
 mod unusable_replies;

@@ -15,7 +15,15 @@ pub struct Node {
 impl Node {
     /// Boots a node, which takes some seconds.
     pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// As [`Node::start`], with more settings in the syntax of `rabbitmq.conf`.
+    pub async fn start_with(settings: &str) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
+        let more = dir.path().join("config/conf.d");
+        std::fs::create_dir_all(&more).expect("a folder");
+        std::fs::write(more.join("10-test.conf"), settings).expect("the settings can be written");
         let told = run("start", dir.path(), &["--json"]).await;
         let told: Value = serde_json::from_str(told.trim()).expect("one line of JSON");
         let amqp_uri = told["amqp_uri"].as_str().expect("a URI").to_owned();
