@@ -107,7 +107,14 @@ impl Metrics {
             ),
             publishes: counters(
                 &families.publishes,
-                &["confirmed", "away", "unroutable", "nacked", "unconfirmed"],
+                &[
+                    "confirmed",
+                    "away",
+                    "unroutable",
+                    "nacked",
+                    "refused",
+                    "unconfirmed",
+                ],
             ),
             replies: counters(
                 &families.replies,

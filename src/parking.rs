@@ -57,7 +57,11 @@ async fn park(bridge: &Bridge, message: &Message<'_>) -> bool {
         match bridge.broker.post(message, true).await {
             Ok(()) => return true,
             Err(PublishError::Away | PublishError::Unconfirmed(_)) => return false,
-            Err(error @ (PublishError::Unroutable(_) | PublishError::Nacked)) => {
+            Err(
+                error @ (PublishError::Unroutable(_)
+                | PublishError::Nacked
+                | PublishError::Refused(_)),
+            ) => {
                 warn!(%error, queue = PARKING_QUEUE, "could not park a reply; trying again");
                 sleep(backoff.next_wait()).await;
             }

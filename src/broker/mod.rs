@@ -103,6 +103,9 @@ pub enum PublishError {
     /// The broker refused it: the queue is full, or its leader is gone.
     #[error("the broker refused it (basic.nack): the queue is full or can't be written")]
     Nacked,
+    /// The broker will not have it: no permission to write there, or no such exchange.
+    #[error("the broker refuses it: {0}")]
+    Refused(String),
     /// The connection ended, or the confirm did not come in time. The broker may have it all the same.
     #[error("not confirmed: {0}")]
     Unconfirmed(String),
@@ -116,6 +119,7 @@ impl PublishError {
             Self::Away => "away",
             Self::Unroutable(_) => "unroutable",
             Self::Nacked => "nacked",
+            Self::Refused(_) => "refused",
             Self::Unconfirmed(_) => "unconfirmed",
         }
     }

@@ -16,6 +16,7 @@ mod early_reply;
 mod faults;
 mod harness;
 mod heartbeats;
+mod permissions;
 mod polling;
 mod protocol;
 mod replies;

@@ -1,7 +1,7 @@
 //! What of a broker works, without changing anything there: login, permissions, each queue and its arguments.
 
 use super::{
-    super::{QueueError, QueueSpec},
+    super::{CONTROL_EXCHANGE, PARKING_QUEUE, QueueError, QueueFacts, QueueSpec, REPLIES_EXCHANGE},
     Uri,
     convert::short,
     topology,
@@ -11,8 +11,10 @@ use crate::{
     task::TaskId,
 };
 use lapin::{
-    BasicProperties, Connection, ConnectionProperties, Error,
-    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
+    BasicProperties, Connection, ConnectionProperties, Error, ExchangeKind,
+    options::{
+        BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
+    },
     types::FieldTable,
 };
 use std::time::Duration;
@@ -42,6 +44,24 @@ pub async fn check(uri: &Uri, queues: &[QueueSpec]) -> Vec<Row> {
     let mut rows = vec![Row::new(what, Mark::Ok, "logged in")];
     rows.push(asked("permission to publish", may_publish(&connection)).await);
     rows.push(asked("permission to have a reply queue", may_declare(&connection)).await);
+    for (exchange, kind) in [
+        (CONTROL_EXCHANGE, ExchangeKind::Topic),
+        (REPLIES_EXCHANGE, ExchangeKind::Direct),
+    ] {
+        let what = format!("exchange {exchange}");
+        rows.push(asked(&what, find_exchange(&connection, exchange, kind)).await);
+    }
+    let parking = QueueSpec {
+        name: PARKING_QUEUE.to_owned(),
+        declare: false,
+    };
+    rows.push(
+        asked(
+            &format!("queue {PARKING_QUEUE}"),
+            find_parking(&connection, &parking),
+        )
+        .await,
+    );
     for queue in queues {
         rows.push(asked(&format!("queue {}", queue.name), look(&connection, queue)).await);
     }
@@ -92,6 +112,46 @@ async fn may_declare(connection: &Connection) -> Result<(Mark, String), Error> {
     Ok((Mark::Ok, "granted".to_owned()))
 }
 
+/// What the bridge declares for itself when it starts, if it is not there.
+const NOT_YET: &str = "not there yet; the bridge declares it, if it may";
+
+async fn find_exchange(
+    connection: &Connection,
+    name: &str,
+    kind: ExchangeKind,
+) -> Result<(Mark, String), Error> {
+    let channel = connection.create_channel().await?;
+    let passive = ExchangeDeclareOptions {
+        passive: true,
+        durable: true,
+        ..Default::default()
+    };
+    let found = channel
+        .exchange_declare(short(name), kind, passive, FieldTable::default())
+        .await;
+    match found {
+        Ok(()) => Ok((Mark::Ok, "there".to_owned())),
+        Err(error) if topology::is_missing(&error) => Ok((Mark::Note, NOT_YET.to_owned())),
+        Err(error) => Err(error),
+    }
+}
+
+async fn find_parking(
+    connection: &Connection,
+    parking: &QueueSpec,
+) -> Result<(Mark, String), Error> {
+    let channel = connection.create_channel().await?;
+    Ok(match topology::inspect(&channel, parking).await {
+        Ok(QueueFacts { ready: 0, .. }) => (Mark::Ok, "there, and empty".to_owned()),
+        Ok(facts) => (
+            Mark::Note,
+            format!("there, replies parked: {}", facts.ready),
+        ),
+        Err(QueueError::Missing(_)) => (Mark::Note, NOT_YET.to_owned()),
+        Err(error) => (Mark::Fail, error.to_string()),
+    })
+}
+
 /// Looks at a queue; only one that is there already is declared, which compares its arguments.
 async fn look(connection: &Connection, queue: &QueueSpec) -> Result<(Mark, String), Error> {
     let as_it_is = QueueSpec {
@@ -102,8 +162,7 @@ async fn look(connection: &Connection, queue: &QueueSpec) -> Result<(Mark, Strin
     let looked = match there {
         Ok(_) => topology::inspect(&connection.create_channel().await?, queue).await,
         Err(QueueError::Missing(_)) if queue.declare => {
-            let words = "not there yet; the bridge will declare it".to_owned();
-            return Ok((Mark::Note, words));
+            return Ok((Mark::Note, NOT_YET.to_owned()));
         }
         Err(error) => Err(error),
     };

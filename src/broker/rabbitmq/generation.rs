@@ -21,7 +21,7 @@ use tokio::{
 
 /// How late a confirm may be while the broker is not blocked. Past it the connection is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
-/// For a question about a queue.
+/// For a question about a queue, and for opening a channel.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// See the module.
@@ -136,7 +136,13 @@ impl Generation {
     pub(super) async fn publish(&self, message: &Message<'_>) -> Published {
         let confirmation = match self.send(&self.tasks, message, true).await {
             Ok(confirmation) => confirmation,
-            Err(error) => return Err(error).into(),
+            Err(error) => {
+                if let PublishError::Refused(why) = &error {
+                    // The channel went with the refusal, and many others wait for confirms on it.
+                    self.give_up(why);
+                }
+                return Err(error).into();
+            }
         };
         let result = match confirmation.is_ack() {
             true => Ok(()),
@@ -163,8 +169,20 @@ impl Generation {
         message: &Message<'_>,
         mandatory: bool,
     ) -> Result<(), PublishError> {
-        let channel = self.posts.lock().await;
-        let confirmation = self.send(&channel, message, mandatory).await?;
+        let mut channel = self.posts.lock().await;
+        let confirmation = match self.send(&channel, message, mandatory).await {
+            Ok(confirmation) => confirmation,
+            Err(error) => {
+                if let PublishError::Refused(why) = &error {
+                    // The channel went with the refusal; tasks have one of their own, which lives on.
+                    match timeout(INSPECT_TIMEOUT, confirming_channel(&self.publishing)).await {
+                        Ok(Ok(fresh)) => *channel = fresh,
+                        Ok(Err(_)) | Err(_) => self.give_up(why),
+                    }
+                }
+                return Err(error);
+            }
+        };
         let acked = confirmation.is_ack();
         match confirmation.take_message() {
             Some(returned) => Err(PublishError::Unroutable(returned.reply_text.to_string())),
@@ -173,7 +191,8 @@ impl Generation {
         }
     }
 
-    /// Sends a message and awaits its confirm, however long the broker stays blocked.
+    /// Sends a message and awaits its confirm, however long the broker stays blocked. [`PublishError::Refused`] means
+    /// that the broker has closed the channel; every other failure gives the generation up.
     async fn send(
         &self,
         channel: &Channel,
@@ -213,6 +232,9 @@ impl Generation {
             };
             match confirm {
                 Some(Ok(confirmation)) => return Ok(confirmation),
+                Some(Err(error)) if error.is_amqp_soft_error() => {
+                    return Err(PublishError::Refused(error.to_string()));
+                }
                 Some(Err(error)) => {
                     let why = error.to_string();
                     self.give_up(&why);

@@ -144,6 +144,11 @@ fn quorum() -> FieldTable {
     arguments
 }
 
+/// Whether the broker said that there is no such thing.
+pub(super) fn is_missing(error: &Error) -> bool {
+    reply_code(error) == Some(NOT_FOUND)
+}
+
 fn reply_code(error: &Error) -> Option<u16> {
     match error.kind() {
         ErrorKind::ProtocolError(error) => Some(error.get_id()),

@@ -32,7 +32,7 @@ async fn an_online_check_of_what_works_ends_with_0() {
     ended.assert_row("permission to publish", "ok", "granted");
     ended.assert_row("permission to have a reply queue", "ok", "granted");
     ended.assert_row("queue payments", "ok", "consumers: 1, ready: 0");
-    ended.assert_row("queue new", "note", "the bridge will declare it");
+    ended.assert_row("queue new", "note", "the bridge declares it, if it may");
     // It has only looked.
     let inbox = Inbox::connect(&world.amqp_uri).await;
     let passive = QueueDeclareOptions::durable().passive();
