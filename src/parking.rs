@@ -3,7 +3,9 @@
 use crate::{
     backoff::Backoff,
     bridge::Bridge,
-    broker::{CONTROL_EXCHANGE, Delivery, Message, PARKED_BECAUSE, PARKING_QUEUE, PublishError},
+    broker::{
+        CONTROL_EXCHANGE, Delivery, Link, Message, PARKED_BECAUSE, PARKING_QUEUE, PublishError,
+    },
     task::{HeaderValue, Outcome, TaskId},
 };
 use std::time::Duration;
@@ -28,11 +30,13 @@ pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> boo
         headers,
         ..plain("", PARKING_QUEUE, &reply.body)
     };
+    bridge.metrics.parked_replies.inc();
     park(bridge, &message).await
 }
 
-/// Keeps an outcome that AWS will never take, so that the worker's words are not lost.
-pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, because: &str) -> bool {
+/// Keeps an outcome that AWS will never take, so that the worker's words are not lost. It does not come again as a
+/// reply does, so this waits for a broker that is away.
+pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, because: &str) {
     let (body, reason) = match outcome {
         Outcome::Completed { result } => (result, ""),
         Outcome::Failed { reason, details } => (details, reason.as_str()),
@@ -47,11 +51,18 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
         headers: vec![(PARKED_BECAUSE, &because), ("reason", &reason)],
         ..plain("", PARKING_QUEUE, body.as_bytes())
     };
-    park(bridge, &message).await
+    bridge.metrics.parked_replies.inc();
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    let mut link = bridge.broker.link();
+    while !park(bridge, &message).await {
+        sleep(backoff.next_wait()).await;
+        // The sender lives as long as the broker, which `bridge` holds.
+        drop(link.wait_for(Link::is_connected).await);
+    }
 }
 
+/// False where the connection has gone.
 async fn park(bridge: &Bridge, message: &Message<'_>) -> bool {
-    bridge.metrics.parked_replies.inc();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     loop {
         match bridge.broker.post(message, true).await {

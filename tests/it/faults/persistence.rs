@@ -5,8 +5,9 @@ use super::{
     respond::{ACTIONS, End, run, state_after},
     seconds_between,
 };
-use crate::harness::{Answer, DOMAIN, Route, World, eventually};
-use activity_sim::{FaultRule, Schedule, Throttle};
+use crate::harness::{Answer, DOMAIN, Inbox, Node, Route, World, eventually};
+use activity_sim::{FaultRule, Schedule, Summary, TaskState, Throttle};
+use std::time::Duration;
 
 /// Refused three times, it is sent again after at least 1, 2 and 4 s.
 #[tokio::test]
@@ -140,4 +141,46 @@ async fn throttled_respond_calls_lose_none_of_300_results() {
         (settled == 300.0).then_some(())
     })
     .await;
+}
+
+/// The reply comes no second time, so what is not parked now is lost.
+#[tokio::test]
+async fn an_outcome_that_aws_never_takes_is_parked_though_the_broker_was_away_just_then() {
+    let node = Node::start().await;
+    let world = World::at(node.amqp_uri.clone(), Duration::from_secs(8)).await;
+    let _worker = world.worker("payments", |_| Answer::done("precious")).await;
+    let bridge = world.bridge(&[Route::new("payments")]).await;
+    let action = "RespondActivityTaskCompleted";
+    // RabbitMQ 3.10 finds no leader again for a quorum queue that is killed in its first five seconds.
+    world
+        .until("a poll that was held for 8 s", |s| s.empty_polls > 0)
+        .await;
+    // Less than the 8 s for which the bridge waits for an answer.
+    world.sim.fault(FaultRule {
+        latency_ms: 6_000,
+        ..FaultRule::error(action, 400, "ValidationException").times(1)
+    });
+    let id = world.schedule("payments", 1).remove(0);
+    eventually("the call on its way", || async {
+        (world.sim.faults()[0].times == Some(0)).then_some(())
+    })
+    .await;
+    node.kill().await;
+    bridge.route_is("payments", "the broker is away").await;
+    let refused = |s: &Summary| s.errors(action, "ValidationException") == 1;
+    world.until("the refusal", refused).await;
+    node.restart().await;
+
+    let task = world.closed(&id).await;
+    assert_eq!(task.state, TaskState::Failed, "{task:?}");
+    bridge.route_is("payments", "polling").await;
+    let parked = Inbox::connect(&world.amqp_uri)
+        .await
+        .next("activity-bridge.parked")
+        .await;
+    assert_eq!(
+        (parked.body.as_str(), parked.header("reason").as_deref()),
+        ("precious", Some(""))
+    );
+    bridge.idle().await;
 }
