@@ -112,14 +112,20 @@ async fn run() -> anyhow::Result<()> {
     for _ in 0..pollers.parse::<u16>().context("POLLERS")? {
         go(poll(Arc::clone(&floor)));
     }
-    while let Some(reply) = consumer.next().await {
-        go(complete(Arc::clone(&floor), reply?));
-    }
-    anyhow::bail!("the consumer of replies ended")
+    // Not here: what the main thread spawns has to be handed to the others.
+    let replies = tokio::spawn(async move {
+        while let Some(reply) = consumer.next().await {
+            go(complete(Arc::clone(&floor), reply?));
+        }
+        anyhow::bail!("the consumer of replies ended")
+    });
+    replies.await?
 }
 
 /// Runs it beside the others; an error ends the process.
 fn go(what: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    // A call of the SDK is a future of many kilobytes, which is cheaper to allocate than to move about.
+    let what = Box::pin(what);
     tokio::spawn(async {
         if let Err(error) = what.await {
             eprintln!("floor: {error:#}");

@@ -80,7 +80,9 @@ impl Contender {
             Side::Bridge => bridge(place, &task_list, pollers)?,
             Side::Floor => {
                 let mut command = Command::new(place.binaries.join("floor"));
-                command.args([&place.amqp_uri, side.queue(), DOMAIN, &task_list]);
+                // As the bridge sets them.
+                let uri = format!("{}?heartbeat=10&frame_max=131072", place.amqp_uri);
+                command.args([uri.as_str(), side.queue(), DOMAIN, &task_list]);
                 command.args([pollers.max.to_string(), IN_FLIGHT.to_string()]);
                 command
             }

@@ -5,7 +5,7 @@
 //! ratios much less.
 //!
 //! From the environment: `AMQP_URI` and `RABBITMQ_NODE_DIR` (from `scripts/rabbitmq.py run`); `TASKS` in a round,
-//! `ROUNDS`, `IDLE_SECS`.
+//! `WARM_UP` (tasks before the first), `ROUNDS`, `IDLE_SECS`.
 
 mod contender;
 mod report;
@@ -23,7 +23,6 @@ use std::{
 use tokio::time::sleep;
 
 const INPUT_BYTES: usize = 600;
-const WARM_UP_TASKS: u32 = 5_000;
 const STARTS: usize = 5;
 /// Of the bridge's configuration where it says nothing.
 const POLLERS: Pollers = Pollers { min: 2, max: 20 };
@@ -139,13 +138,14 @@ async fn idleness(sim: &Sim, place: &Place, idle: Duration) -> anyhow::Result<()
 
 /// The rounds. Which side comes first changes from one to the next, so that a drift of the machine favours neither.
 async fn load(sim: &Sim, place: &Place, tasks: u32, rounds: u32) -> anyhow::Result<()> {
+    let warm_up = setting("WARM_UP", 5_000)?;
     let start = |side: Side| {
         let task_list = format!("load-{}", side.name());
         polling(sim, place, side, task_list, POLLERS)
     };
     let mut pair = [start(Side::Bridge).await?, start(Side::Floor).await?];
     for process in &mut pair {
-        run(sim, process, WARM_UP_TASKS).await?;
+        run(sim, process, warm_up).await?;
     }
     report::heading();
     let mut done = Vec::new();
