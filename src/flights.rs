@@ -12,10 +12,11 @@ use crate::{
 };
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 /// A task in flight.
 #[derive(Debug)]
@@ -39,8 +40,12 @@ pub struct Flight {
 #[derive(Debug, Default)]
 struct Beat {
     newest: Option<String>,
-    relaying: bool,
+    /// While somebody relays; dropped with the flight, which wakes the relay.
+    relaying: Option<oneshot::Sender<Infallible>>,
 }
+
+/// Resolves when the flight has ended.
+pub type Ended = oneshot::Receiver<Infallible>;
 
 /// What a settlement or a heartbeat needs to know of a flight.
 #[derive(Clone, Debug)]
@@ -176,19 +181,24 @@ impl Flights {
             return None;
         }
         let flight = table.open.get_mut(&id)?;
-        flight.beat.newest = Some(details);
-        (!std::mem::replace(&mut flight.beat.relaying, true)).then(|| flight.ticket(id))
+        let relayed =
+            flight.beat.newest.replace(details).is_some() || flight.beat.relaying.is_some();
+        (!relayed).then(|| flight.ticket(id))
     }
 
-    /// The newest details that AWS has not heard. `None` ends the relaying.
-    pub fn next_beat(&self, id: TaskId) -> Option<String> {
+    /// The newest details that AWS has not heard, and what tells the relay that the flight has ended. `None` ends the
+    /// relaying.
+    pub fn next_beat(&self, id: TaskId) -> Option<(String, Ended)> {
         let mut table = self.table();
         let flight = table.open.get_mut(&id)?;
         if flight.state == State::Settling {
             flight.beat.newest = None;
         }
-        flight.beat.relaying = flight.beat.newest.is_some();
-        flight.beat.newest.take()
+        flight.beat.relaying = None;
+        let newest = flight.beat.newest.take()?;
+        let (alive, ended) = oneshot::channel();
+        flight.beat.relaying = Some(alive);
+        Some((newest, ended))
     }
 
     /// AWS wants the task canceled. True the first time, when the worker is to be told.

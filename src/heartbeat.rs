@@ -23,17 +23,19 @@ const BEATS_PER_TIMEOUT: u32 = 3;
 pub async fn relay(bridge: Arc<Bridge>, ticket: Ticket) {
     let timeout = ticket.route.config.heartbeat_timeout;
     let interval = timeout.map_or(USUAL_INTERVAL, |timeout| timeout / BEATS_PER_TIMEOUT);
-    while let Some(details) = bridge.flights.next_beat(ticket.id) {
+    while let Some((details, ended)) = bridge.flights.next_beat(ticket.id) {
         let next = Instant::now() + jittered(interval);
-        if !beat(&bridge, &ticket, &details).await {
-            return;
+        beat(&bridge, &ticket, &details).await;
+        // The interval may be long, and a task that ends in it must not be remembered by its relay.
+        tokio::select! {
+            () = sleep_until(next) => {}
+            _ = ended => return,
         }
-        sleep_until(next).await;
     }
 }
 
-/// One heartbeat; false where the task is gone.
-async fn beat(bridge: &Arc<Bridge>, ticket: &Ticket, details: &str) -> bool {
+/// One heartbeat, and what follows from its answer.
+async fn beat(bridge: &Arc<Bridge>, ticket: &Ticket, details: &str) {
     let (id, route) = (ticket.id, &ticket.route);
     let answer = route.source.heartbeat(&ticket.token, details).await;
     match answer {
@@ -41,21 +43,18 @@ async fn beat(bridge: &Arc<Bridge>, ticket: &Ticket, details: &str) -> bool {
             route.metrics.heartbeat("accepted");
             if cancel && bridge.flights.on_cancel_requested(id) {
                 debug!(route = route.name(), task = %id, "AWS asks for a cancel");
-                parking::announce_cancel(bridge, id, "cancel-requested").await;
+                let announced =
+                    parking::announce_cancel(Arc::clone(bridge), id, "cancel-requested");
+                tokio::spawn(announced);
             }
-            true
         }
         Err(error) => {
             route.metrics.heartbeat(error.kind());
             match error.verdict() {
-                Verdict::Gone => {
-                    gone(bridge, ticket).await;
-                    false
-                }
+                Verdict::Gone => gone(bridge, ticket).await,
                 // The worker beats again, and the next attempt carries its newest details.
                 Verdict::Retry | Verdict::RetrySlowly | Verdict::Reject => {
                     warn!(route = route.name(), task = %id, %error, "a heartbeat failed");
-                    true
                 }
             }
         }
@@ -67,6 +66,10 @@ async fn gone(bridge: &Arc<Bridge>, ticket: &Ticket) {
         return;
     };
     debug!(route = ticket.route.name(), task = %ticket.id, "the task is gone; telling the worker");
-    parking::announce_cancel(bridge, ticket.id, "gone").await;
+    tokio::spawn(parking::announce_cancel(
+        Arc::clone(bridge),
+        ticket.id,
+        "gone",
+    ));
     settle::forget(bridge, ticket.id, flight, "gone").await;
 }

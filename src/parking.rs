@@ -5,23 +5,28 @@ use crate::{
     bridge::Bridge,
     broker::{
         CONTROL_EXCHANGE, Delivery, Link, Message, PARKED_BECAUSE, PARKING_QUEUE, PublishError,
+        QueueSpec,
     },
     task::{HeaderValue, Outcome, TaskId},
 };
-use std::time::Duration;
-use tokio::time::sleep;
-use tracing::warn;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+/// All headers of a message must fit one frame of 131,072 bytes, or the broker ends the connection. A worker may fill
+/// that by itself; of its headers so many bytes are kept.
+const KEPT_HEADER_BYTES: usize = 65_536;
+/// How long a cancel is tried to be announced.
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(30);
+/// How much is said of a reason, in characters.
+const MAX_BECAUSE: usize = 1_000;
 
 /// Puts a reply into the parking queue, as it came and with the reason. False where the connection that it came on has
 /// gone: then it comes again.
 pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> bool {
-    let because = HeaderValue::Text(because.to_owned());
+    let because = because_header(because);
     let mut headers = vec![(PARKED_BECAUSE, &because)];
-    let own = reply
-        .headers
-        .iter()
-        .filter(|(name, _)| name != PARKED_BECAUSE);
-    headers.extend(own.map(|(name, value)| (name.as_str(), value)));
+    headers.extend(kept(&reply.headers));
     let message = Message {
         content_type: reply.content_type.as_deref(),
         correlation_id: reply.correlation_id.as_deref(),
@@ -30,8 +35,7 @@ pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> boo
         headers,
         ..plain("", PARKING_QUEUE, &reply.body)
     };
-    bridge.metrics.parked_replies.inc();
-    park(bridge, &message).await
+    park(bridge, &message, || reply.receipt.is_usable()).await
 }
 
 /// Keeps an outcome that AWS will never take, so that the worker's words are not lost. It does not come again as a
@@ -42,7 +46,7 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
         Outcome::Failed { reason, details } => (details, reason.as_str()),
         Outcome::Canceled { details } => (details, ""),
     };
-    let because = HeaderValue::Text(because.to_owned());
+    let because = because_header(because);
     let reason = HeaderValue::Text(reason.to_owned());
     let id = id.to_string();
     let message = Message {
@@ -51,38 +55,64 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
         headers: vec![(PARKED_BECAUSE, &because), ("reason", &reason)],
         ..plain("", PARKING_QUEUE, body.as_bytes())
     };
+    park(bridge, &message, || true).await;
+}
+
+fn because_header(because: &str) -> HeaderValue {
+    HeaderValue::Text(because.chars().take(MAX_BECAUSE).collect())
+}
+
+/// As many of a reply's headers as fit, in their order.
+fn kept(headers: &[(String, HeaderValue)]) -> impl Iterator<Item = (&str, &HeaderValue)> {
+    let mut bytes = 0;
+    headers.iter().filter_map(move |(name, value)| {
+        bytes += name.len()
+            + match value {
+                HeaderValue::Text(text) => text.len(),
+                HeaderValue::Integer(_) => size_of::<i64>(),
+            };
+        let keep = bytes <= KEPT_HEADER_BYTES && name != PARKED_BECAUSE;
+        keep.then_some((name.as_str(), value))
+    })
+}
+
+/// Posts to the parking queue until the broker has the message, or it is no longer `wanted`; true where it has.
+async fn park(bridge: &Bridge, message: &Message<'_>, wanted: impl Fn() -> bool) -> bool {
     bridge.metrics.parked_replies.inc();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut link = bridge.broker.link();
-    while !park(bridge, &message).await {
+    while let Err(error) = bridge.broker.post(message, true).await {
+        if !wanted() {
+            return false;
+        }
+        warn!(%error, queue = PARKING_QUEUE, "could not park a reply; trying again");
+        if let PublishError::Unroutable(_) = error {
+            // Somebody deleted the queue; this declares it again.
+            let queue = QueueSpec {
+                name: PARKING_QUEUE.to_owned(),
+                declare: true,
+            };
+            drop(bridge.broker.inspect(&queue).await);
+        }
         sleep(backoff.next_wait()).await;
-        // The sender lives as long as the broker, which `bridge` holds.
+        // An error means that the broker was closed, which the next attempt finds too.
         drop(link.wait_for(Link::is_connected).await);
     }
+    true
 }
 
-/// False where the connection has gone.
-async fn park(bridge: &Bridge, message: &Message<'_>) -> bool {
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-    loop {
-        match bridge.broker.post(message, true).await {
-            Ok(()) => return true,
-            Err(PublishError::Away | PublishError::Unconfirmed(_)) => return false,
-            Err(
-                error @ (PublishError::Unroutable(_)
-                | PublishError::Nacked
-                | PublishError::Refused(_)),
-            ) => {
-                warn!(%error, queue = PARKING_QUEUE, "could not park a reply; trying again");
-                sleep(backoff.next_wait()).await;
-            }
-        }
+/// Tells whoever works on the task that it should stop, and why: `cancel-requested` or `gone`. Gives up after a while:
+/// a worker that was not told finds out when its reply is late.
+pub async fn announce_cancel(bridge: Arc<Bridge>, id: TaskId, reason: &'static str) {
+    if timeout(ANNOUNCE_WITHIN, announce(&bridge, id, reason))
+        .await
+        .is_err()
+    {
+        warn!(task = %id, reason, "could not announce a cancel; the worker will not hear of it");
     }
 }
 
-/// Tells whoever works on the task that it should stop, and why: `cancel-requested` or `gone`.
-pub async fn announce_cancel(bridge: &Bridge, id: TaskId, reason: &str) {
-    const ATTEMPTS: u32 = 5;
+async fn announce(bridge: &Bridge, id: TaskId, reason: &str) {
     let reason = HeaderValue::Text(reason.to_owned());
     let id = id.to_string();
     let message = Message {
@@ -93,10 +123,7 @@ pub async fn announce_cancel(bridge: &Bridge, id: TaskId, reason: &str) {
     };
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     while let Err(error) = bridge.broker.post(&message, false).await {
-        if backoff.attempts() >= ATTEMPTS {
-            warn!(task = id, %error, "could not announce a cancel; the worker will not hear of it");
-            return;
-        }
+        debug!(task = id, %error, "a cancel is not announced yet");
         sleep(backoff.next_wait()).await;
     }
 }

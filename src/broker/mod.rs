@@ -220,6 +220,12 @@ impl Receipt {
         Self(Box::new(acknowledge))
     }
 
+    /// Whether it can still be acknowledged: its connection has not gone.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.0.is_usable()
+    }
+
     /// Acknowledges the delivery.
     ///
     /// Returns false where its connection has gone: then the broker delivers it again.
@@ -237,6 +243,9 @@ impl fmt::Debug for Receipt {
 /// How a broker acknowledges.
 #[async_trait]
 pub trait Acknowledge: Send + Sync + 'static {
+    /// See [`Receipt::is_usable`].
+    fn is_usable(&self) -> bool;
+
     /// See [`Receipt::ack`].
     async fn ack(&self) -> bool;
 }

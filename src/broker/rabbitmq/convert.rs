@@ -106,6 +106,10 @@ fn headers(table: &FieldTable) -> Vec<(String, HeaderValue)> {
 
 #[async_trait]
 impl Acknowledge for Acker {
+    fn is_usable(&self) -> bool {
+        self.usable()
+    }
+
     async fn ack(&self) -> bool {
         let acked = Acker::ack(self, BasicAckOptions::default());
         matches!(timeout(ACK_TIMEOUT, acked).await, Ok(Ok(true)))
