@@ -1,6 +1,7 @@
 //! The admin endpoint: `/livez`, `/readyz` and `/metrics`, over plain HTTP on an address of the operator's choice.
 
 use crate::{bridge::Bridge, broker::Link, gate::Gate, route::Route, shutdown::Phase};
+use anyhow::Context;
 use axum::{
     Json, Router,
     extract::State,
@@ -26,14 +27,21 @@ pub struct Admin {
     pub phase: watch::Receiver<Phase>,
 }
 
-/// Binds the address; the server runs until the process ends.
+/// Binds the address.
 ///
 /// # Errors
 ///
-/// Where the address can't be bound.
-pub async fn start(admin: Admin, listen: SocketAddr) -> std::io::Result<()> {
-    let listener = TcpListener::bind(listen).await?;
-    tracing::info!(addr = %listener.local_addr()?, "admin listening");
+/// Where it can't be bound.
+pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(listen).await;
+    bound.with_context(|| format!("admin.listen = \"{listen}\" can't be bound"))
+}
+
+/// Serves until the process ends.
+pub fn start(admin: Admin, listener: TcpListener) {
+    if let Ok(addr) = listener.local_addr() {
+        tracing::info!(%addr, "admin listening");
+    }
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -44,7 +52,6 @@ pub async fn start(admin: Admin, listen: SocketAddr) -> std::io::Result<()> {
             tracing::error!(%error, "the admin endpoint ended");
         }
     });
-    Ok(())
 }
 
 #[derive(Serialize)]

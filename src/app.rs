@@ -10,12 +10,11 @@ use crate::{
     metrics::Metrics,
     poller, reply,
     route::Route,
-    shutdown::{self, POLL_HOLD, Phase, Shutdown},
+    shutdown::{POLL_HOLD, Phase, Shutdown, Signals, flush_reserve},
     source::Sources,
     store::{MemoryStore, Store},
     task::TaskId,
 };
-use anyhow::Context;
 use std::sync::Arc;
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{info, warn};
@@ -32,10 +31,14 @@ const REMEMBER_MARGIN: usize = 10_000;
 /// What makes a start impossible: no AWS region, an admin address that can't be bound.
 pub async fn run(config: Config) -> anyhow::Result<bool> {
     info!(version = env!("CARGO_PKG_VERSION"), store = %config.store, "activity-bridge starts");
-    if config.shutdown_grace <= POLL_HOLD {
+    // Before anything is asked of AWS or the broker.
+    let signals = Signals::register()?;
+    let admin_listener = admin::bind(config.admin_listen).await?;
+    let quiet_time = config.shutdown_grace - flush_reserve(config.shutdown_grace);
+    if quiet_time <= POLL_HOLD {
         let secs = config.shutdown_grace.as_secs();
         warn!(
-            "shutdown.grace_secs = {secs} is shorter than a poll is held (60 s): a shutdown may lose a task"
+            "shutdown.grace_secs = {secs} leaves no time for the polls that AWS holds for 60 s: a shutdown may fail or lose a task; 75 is enough"
         );
     }
     let slots: usize = config.routes.iter().map(|route| route.max_in_flight).sum();
@@ -74,11 +77,9 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
         routes: routes.clone(),
         phase: phase_seen,
     };
-    let listen = config.admin_listen;
-    let started = admin::start(admin, listen).await;
-    started.with_context(|| format!("admin.listen = \"{listen}\" can't be bound"))?;
+    admin::start(admin, admin_listener);
 
-    shutdown::asked_to_stop().await?;
+    signals.asked_to_stop().await;
     let shutdown = Shutdown {
         bridge,
         routes: routes.into_iter().map(|(route, _)| route).collect(),

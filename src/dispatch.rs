@@ -12,7 +12,10 @@ use crate::{
     task::{Outcome, Task, TaskId, unix_millis},
 };
 use serde::de::IgnoredAny;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
@@ -23,41 +26,64 @@ pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, task: Task, slot: 
     bridge.flights.enter(&task, Arc::clone(&route), slot);
     let patience = route.config.publish_within;
     let until = Instant::now() + patience;
-    let mut trouble = String::new();
-    let carried = timeout_at(until, async {
-        record(&bridge, &route, &task, &mut trouble).await;
-        publish(&bridge, &route, &task, &mut trouble).await;
-    });
-    if carried.await.is_err()
-        && let Some(ticket) = bridge.flights.give_up(id)
-    {
+    let trouble = Trouble::default();
+    let carried = async {
+        record(&bridge, &route, &task, &trouble).await;
+        publish(&bridge, &route, &task, &trouble).await;
+    };
+    tokio::pin!(carried);
+    if timeout_at(until, &mut carried).await.is_ok() {
+        return;
+    }
+    if let Some(ticket) = bridge.flights.give_up(id) {
         let (secs, queue) = (patience.as_secs(), &route.queue.name);
         let reason = format!("activity-bridge could not hand it to queue {queue} within {secs} s");
-        warn!(route = route.name(), task = %id, trouble, "{reason}; failing it back to AWS");
-        let details = trouble;
-        settle::settle(bridge, ticket, Outcome::Failed { reason, details }).await;
+        let details = trouble.newest();
+        warn!(route = route.name(), task = %id, trouble = details, "{reason}; failing it back to AWS");
+        let outcome = Outcome::Failed { reason, details };
+        tokio::spawn(settle::settle(Arc::clone(&bridge), ticket, outcome));
+    }
+    // A publish that is under way is awaited all the same: its confirm may tell of another task's return.
+    carried.await;
+}
+
+/// What went wrong last, for the reason of a task that is failed back.
+#[derive(Debug, Default)]
+struct Trouble(Mutex<String>);
+
+impl Trouble {
+    fn note(&self, error: &impl ToString) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+    }
+
+    fn newest(&self) -> String {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 /// The record is in the store before the message is published: a reply may beat the confirm.
-async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &mut String) {
+async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &Trouble) {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
     while let Err(error) = bridge.store.insert(route.name(), task).await {
         let StoreError::Unavailable(_) = &error;
         warn!(route = route.name(), task = %task.id, %error, "could not record the task; trying again");
-        *trouble = error.to_string();
+        trouble.note(&error);
         sleep(backoff.next_wait()).await;
     }
 }
 
-/// Publishes until the broker has the message, or a reply made that needless.
-async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble: &mut String) {
+/// Publishes until the broker has the message, or a reply or the end of patience made that needless.
+async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble: &Trouble) {
     let id = task.id.to_string();
     let message = message(&id, bridge.broker.reply_to(), route, task);
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     let mut undelivered = None;
     let mut link = bridge.broker.link();
-    let confirmed = loop {
+    let mut confirmed = false;
+    while bridge.flights.awaits_publish(task.id) {
         let published = bridge.broker.publish(&message).await;
         if let Some(other) = &published.other_returned {
             returned(bridge, other);
@@ -72,21 +98,22 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
             Err(error) => route.metrics.published(error.kind()),
         }
         if command != Command::PublishAgain {
-            break published.result.is_ok();
+            confirmed = published.result.is_ok();
+            break;
         }
         undelivered.get_or_insert_with(|| route.mark_undelivered());
         if let Err(error) = published.result {
             debug!(route = route.name(), task = id, %error, "not published; trying again");
-            *trouble = error.to_string();
+            trouble.note(&error);
             if let PublishError::Unroutable(_) = error {
                 // The queue is gone. Where it is ours to declare, this declares it.
                 drop(bridge.broker.inspect(&route.queue).await);
             }
         }
         sleep(backoff.next_wait()).await;
-        // The sender lives as long as the broker, which `bridge` holds.
+        // An error means that the broker was closed, which the next attempt finds too.
         drop(link.wait_for(Link::is_connected).await);
-    };
+    }
     drop(undelivered);
     if confirmed && let Err(error) = bridge.store.confirmed(task.id).await {
         // At worst the message is published once more after a restart, with the same id.

@@ -133,6 +133,13 @@ impl Flights {
         self.table().step(id, event)
     }
 
+    /// Whether the task's message is still to be brought to the broker.
+    pub fn awaits_publish(&self, id: TaskId) -> bool {
+        let table = self.table();
+        let state = table.open.get(&id).map(|flight| flight.state);
+        matches!(state, Some(State::Publishing | State::Returned))
+    }
+
     /// Takes note that the broker returned a message whose own confirm is seen elsewhere. A ticket means that
     /// the confirm came first, so that the task must be failed back to AWS.
     pub fn on_returned(&self, id: TaskId) -> Option<Ticket> {

@@ -9,7 +9,7 @@ use crate::{
     broker::{Link, QueueError, QueueFacts},
     route::Route,
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, mem::discriminant, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -89,12 +89,15 @@ pub async fn keep(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Ga
     let mut undelivered = route.undelivered();
     while !gate.is_closed() {
         let (now, look_again) = look(&bridge, &route, &mut link, &mut undelivered).await;
-        let changed = gate.send_if_modified(|was| {
+        let mut news = false;
+        gate.send_if_modified(|was| {
+            // Not every message more in a full queue is worth a line in the log.
+            news = discriminant(was) != discriminant(&now);
             let changed = *was != now;
-            *was = now.clone();
+            was.clone_from(&now);
             changed
         });
-        if changed {
+        if news {
             announce(&route, &now);
         }
         // Whichever comes first; the next round looks at everything again.

@@ -64,7 +64,10 @@ fn main() -> ExitCode {
         (Err(error), _) => Err(error.into()),
         (Ok(runtime), Command::Run(_)) => {
             telemetry::start(config.log);
-            runtime.block_on(app::run(config))
+            let ended = runtime.block_on(app::run(config));
+            // Not waiting for a name look-up that hangs.
+            runtime.shutdown_background();
+            ended
         }
         (Ok(runtime), Command::Check { online, .. }) => {
             runtime.block_on(check::check(&config, online))

@@ -16,10 +16,14 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-/// How a poll ended, and how long it took.
-type Answer = (Polled, Duration);
+/// How a poll ended, when it began, and how long it took.
+struct Answer {
+    polled: Polled,
+    begun: Instant,
+    took: Duration,
+}
 
 /// Polls until the phase is no longer [`Phase::Running`]; returns when the last open poll has been answered.
 ///
@@ -39,9 +43,7 @@ pub async fn run(
         let waiting = Instant::now() < not_before;
         tokio::select! {
             Some(answer) = polls.join_next() => {
-                if let Some(wait) = learn(&route, &mut pacer, answer) {
-                    not_before = Instant::now() + wait;
-                }
+                learn(&route, &mut pacer, answer, &mut not_before);
             }
             slot = route.slots.take(), if wanted && !waiting => {
                 polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), slot));
@@ -69,13 +71,25 @@ pub async fn run(
     }
 }
 
-fn learn(route: &Route, pacer: &mut Pacer, answer: Result<Answer, JoinError>) -> Option<Duration> {
-    match answer {
-        Ok((polled, took)) => pacer.learn(polled, took),
-        Err(panic) => {
-            warn!(route = route.name(), %panic, "a poll broke; this is a bug of activity-bridge");
-            pacer.learn(Polled::Failed, Duration::ZERO)
+/// Polls that fail together are one failure: what began before the last one was over teaches nothing more.
+fn learn(
+    route: &Route,
+    pacer: &mut Pacer,
+    answer: Result<Answer, JoinError>,
+    not_before: &mut Instant,
+) {
+    let answer = answer.unwrap_or_else(|panic| {
+        error!(route = route.name(), %panic, "a poll broke; this is a bug of activity-bridge");
+        Answer {
+            polled: Polled::Failed,
+            begun: Instant::now(),
+            took: Duration::ZERO,
         }
+    });
+    if answer.begun >= *not_before
+        && let Some(wait) = pacer.learn(answer.polled, answer.took)
+    {
+        *not_before = Instant::now() + wait;
     }
 }
 
@@ -98,7 +112,11 @@ async fn poll(bridge: Arc<Bridge>, route: Arc<Route>, slot: Slot) -> Answer {
         }
         Err(error) => failed(&route, &error),
     };
-    (polled, took)
+    Answer {
+        polled,
+        begun,
+        took,
+    }
 }
 
 fn failed(route: &Route, error: &SourceError) -> Polled {

@@ -83,11 +83,14 @@ impl Route {
 
     /// Marks a task as one that the broker would not take, until the mark is dropped.
     pub fn mark_undelivered(self: &Arc<Self>) -> Undelivered {
-        self.undelivered.send_modify(|count| *count += 1);
+        self.undelivered.send_if_modified(|count| {
+            *count += 1;
+            *count == 1
+        });
         Undelivered(Arc::clone(self))
     }
 
-    /// How many tasks are so marked, as it changes.
+    /// How many tasks are so marked; announced when the first is and when none is any more.
     #[must_use]
     pub fn undelivered(&self) -> watch::Receiver<usize> {
         self.undelivered.subscribe()
@@ -106,6 +109,9 @@ pub struct Undelivered(Arc<Route>);
 
 impl Drop for Undelivered {
     fn drop(&mut self) {
-        self.0.undelivered.send_modify(|count| *count -= 1);
+        self.0.undelivered.send_if_modified(|count| {
+            *count -= 1;
+            *count == 0
+        });
     }
 }

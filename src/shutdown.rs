@@ -3,7 +3,7 @@
 use crate::{bridge::Bridge, route::Route, settle, task::Outcome};
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
     time::{Instant, timeout_at},
@@ -42,27 +42,48 @@ impl Phase {
     }
 }
 
-/// Waits for SIGTERM or SIGINT. A second one, at any later time, ends the process at once with code 130.
-///
-/// # Errors
-///
-/// Where the system refuses a signal handler.
-pub async fn asked_to_stop() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM: shutting down; a second signal ends the process at once"),
-        _ = interrupt.recv() => info!("SIGINT: shutting down; a second signal ends the process at once"),
+/// The signals that ask the process to stop.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Registers for them, so that none is missed from here on.
+    ///
+    /// # Errors
+    ///
+    /// Where the system refuses a signal handler.
+    pub fn register() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    tokio::spawn(async move {
+
+    async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
-        error!("a second signal: ending at once; AWS will time out what was in flight");
-        std::process::exit(130);
-    });
-    Ok(())
+    }
+
+    /// Waits for the first. A second one, at any later time, ends the process at once with code 130.
+    pub async fn asked_to_stop(mut self) {
+        let name = self.next().await;
+        info!("{name}: shutting down; a second signal ends the process at once");
+        tokio::spawn(async move {
+            self.next().await;
+            error!("a second signal: ending at once; AWS will time out what was in flight");
+            std::process::exit(130);
+        });
+    }
+}
+
+/// How much of a grace period is kept for failing back what is left; a call to AWS takes milliseconds.
+#[must_use]
+pub fn flush_reserve(grace: Duration) -> Duration {
+    (grace / 5).min(Duration::from_secs(10))
 }
 
 /// What is shut down.
@@ -85,8 +106,7 @@ impl Shutdown {
     /// Goes through the phases. True where nothing was left in flight.
     pub async fn run(mut self) -> bool {
         let end = Instant::now() + self.grace;
-        // What is left of the grace for failing tasks back; a call to AWS takes milliseconds.
-        let flush_from = end - (self.grace / 5).min(Duration::from_secs(10));
+        let flush_from = end - flush_reserve(self.grace);
 
         self.enter(Phase::Quiescing);
         let quiet = timeout_at(flush_from, async {
@@ -94,7 +114,7 @@ impl Shutdown {
         });
         if quiet.await.is_err() {
             warn!(
-                "polls are still open, and a task handed to one is lost until AWS times it out; shutdown.grace_secs should exceed 60 s"
+                "polls are still open, and a task handed to one is lost until AWS times it out; shutdown.grace_secs is too short"
             );
         }
         self.gates.abort_all();
@@ -102,8 +122,7 @@ impl Shutdown {
         let mut drained = timeout_at(flush_from, self.all_slots_free()).await.is_ok();
         if !drained {
             self.enter(Phase::Flushing);
-            self.give_back();
-            drained = timeout_at(end, self.all_slots_free()).await.is_ok();
+            drained = timeout_at(end, self.flush()).await.is_ok();
         }
         let left = self.bridge.flights.len();
         if !drained {
@@ -141,6 +160,19 @@ impl Shutdown {
                     let in_flight = self.bridge.flights.len();
                     info!(in_flight, phase = self.phase.borrow().name(), "waiting for the tasks in flight");
                 }
+            }
+        }
+    }
+
+    /// Gives back what is in flight, and what polls that are still open bring meanwhile, until nothing is left.
+    async fn flush(&self) {
+        let free = self.all_slots_free();
+        tokio::pin!(free);
+        let mut again = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            tokio::select! {
+                () = &mut free => return,
+                _ = again.tick() => self.give_back(),
             }
         }
     }

@@ -101,7 +101,7 @@ impl Config {
         let figment = Figment::from(Toml::string(&text)).merge(env);
         let dict = figment
             .data()
-            .map_err(|e| unreadable(e.to_string()))?
+            .map_err(|e| unreadable(without_source(&e)))?
             .remove(&Profile::Default)
             .unwrap_or_default();
         Self::read(dict)
@@ -126,10 +126,17 @@ impl FromStr for Config {
         let data = Figment::from(Toml::string(text)).data();
         let mut profiles = data.map_err(|e| ConfigError::Unreadable {
             path: "configuration".to_owned(),
-            why: e.to_string(),
+            why: without_source(&e),
         })?;
         Self::read(profiles.remove(&Profile::Default).unwrap_or_default())
     }
+}
+
+/// What is wrong with a TOML text and where, without the line itself, which may hold a password.
+fn without_source(error: &figment::Error) -> String {
+    let text = error.to_string();
+    let quoted = |line: &&str| !line.contains('|');
+    text.lines().filter(quoted).collect::<Vec<_>>().join(": ")
 }
 
 fn read_all(mut root: Reader<'_>) -> Option<Config> {
@@ -190,11 +197,16 @@ fn read_amqp(mut amqp: Reader<'_>) -> Option<Vec<Uri>> {
     let given = ["uri", "uris", "uri_file"].map(|key| amqp.has(key));
     let mut uris = amqp.secrets("uris", |text| text.parse::<Uri>());
     uris.extend(amqp.secret("uri", |text| text.parse::<Uri>()));
-    uris.extend(amqp.text("uri_file", |path| {
-        let text = std::fs::read_to_string(path).map_err(|e| format!("can't be read: {e}"))?;
+    uris.extend(amqp.secret("uri_file", |path| {
+        // A URI here by mistake must not be shown; a path that can't be read must.
+        if path.contains("://") {
+            return Err("must be the path of a file that holds the URI, not the URI".to_owned());
+        }
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("the file {path:?} can't be read: {error}"))?;
         text.trim()
             .parse::<Uri>()
-            .map_err(|why| format!("the URI in this file {why}"))
+            .map_err(|why| format!("the URI in the file {path:?} {why}"))
     }));
     match given.iter().filter(|given| **given).count() {
         1 => {}

@@ -108,8 +108,13 @@ impl<'p> Reader<'p> {
             None => Dict::new(),
             Some(Value::Dict(_, dict)) => dict,
             Some(other) => {
-                let wanted = format!("a table: write [{}] and its keys below", self.path_of(key));
-                self.wrong_kind::<()>(key, &other, &wanted);
+                // What stands here may be a whole URI with its password.
+                drop(other);
+                let rule = format!(
+                    "must be a table: write [{}] and its keys below",
+                    self.path_of(key)
+                );
+                self.problem(key, None, rule);
                 Dict::new()
             }
         };

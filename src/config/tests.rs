@@ -110,6 +110,28 @@ fn a_misspelt_key_of_a_table_that_has_one_is_recognised() {
 }
 
 #[test]
+fn a_password_is_not_shown_by_any_mistake() {
+    let uri = "amqp://u:hunter2@h:5672/%2f";
+    for text in [
+        format!("[amqp]\nuri = \"{uri}\n"),
+        format!("[amqp]\nuri = {uri}\n"),
+        format!("[amqp]\nuri_file = \"{uri}\"\n"),
+        format!("[amqp]\nuris = [\"x{uri}\"]\n"),
+        format!("[amqp]\nuris = \"{uri}\"\n"),
+        format!("[amqp]\nurl = \"{uri}\"\n"),
+        format!("amqp = \"{uri}\"\n"),
+        format!("amqp = [\"{uri}\"]\n"),
+    ] {
+        let error = text.parse::<Config>().expect_err("a mistake").to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+        assert!(
+            error.contains("amqp") || error.contains("line 2"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn an_empty_file_says_what_is_missing() {
     let found = problems("");
     assert!(
@@ -172,7 +194,7 @@ fn the_uri_may_come_from_a_file() {
         let text = SMALLEST.replace("uri = \"amqp://127.0.0.1\"", "uri_file = \"uri\"");
         assert_eq!(problems(&text), Vec::<String>::new());
         let text = SMALLEST.replace("uri = \"amqp://127.0.0.1\"", "uri_file = \"none\"");
-        assert!(problems(&text)[0].starts_with("amqp.uri_file = \"none\": can't be read"));
+        assert!(problems(&text)[0].starts_with("amqp.uri_file: the file \"none\" can't be read"));
         Ok(())
     });
 }

@@ -3,6 +3,7 @@
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_swf::{
+    config::http::HttpResponse,
     config::{ProvideCredentials, SharedHttpClient, retry::RetryPartition},
     error::{ProvideErrorMetadata, SdkError},
 };
@@ -12,13 +13,15 @@ use aws_smithy_http_client::{
 };
 use std::{error::Error, time::Duration};
 
-use super::SourceError;
+use super::{SourceError, cut};
 
 /// AWS holds an empty poll for 60 s; its documentation asks for a read timeout of at least 70 s.
 const POLL_ATTEMPT: Duration = Duration::from_secs(75);
 /// A respond call is answered in milliseconds, or something is wrong.
 const RESPOND_ATTEMPT: Duration = Duration::from_secs(8);
 const CONNECT: Duration = Duration::from_secs(5);
+/// How much of AWS's words is passed on, in characters.
+const MAX_WORDS: usize = 300;
 
 /// Loads the usual AWS chain: environment, profile, web identity, container and instance credentials.
 pub async fn load(region: Option<&str>) -> SdkConfig {
@@ -90,26 +93,20 @@ pub async fn check_credentials(config: &SdkConfig) -> Result<(), String> {
 }
 
 /// Sorts an SDK error. `gone_codes` are the faults that mean, of this call, that the token is dead.
-pub fn sort_error<E, R>(error: SdkError<E, R>, gone_codes: &[&str]) -> SourceError
+pub fn sort_error<E>(error: SdkError<E, HttpResponse>, gone_codes: &[&str]) -> SourceError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
-    let SdkError::ServiceError(service) = &error else {
-        let words = words_of(&error);
-        if chain(&error).any(|cause| cause.is::<CredentialsError>()) {
-            return SourceError::Refused(format!("no AWS credentials: {words}"));
-        }
-        return match &error {
-            // The request could not even be built: the region or the endpoint is malformed.
-            SdkError::ConstructionFailure(_) => SourceError::Refused(words),
-            _ => SourceError::Unavailable(words),
-        };
+    let status = error.raw_response().map(|answer| answer.status().as_u16());
+    let fault = match &error {
+        SdkError::ServiceError(service) => service.err().code().map(|code| (code, service.err())),
+        _ => None,
     };
-    let fault = service.err();
-    let code = fault.code().unwrap_or("an unnamed error");
+    let Some((code, fault)) = fault else {
+        return sort_unnamed(&error, status);
+    };
     let words = match fault.message() {
-        Some(message) => format!("{code}: {message}"),
+        Some(message) => format!("{code}: {}", without_values(message)),
         None => code.to_owned(),
     };
     match code {
@@ -147,6 +144,36 @@ where
     }
 }
 
+/// What is not an answer of the service, or one without a code: the network's word, or a proxy's.
+fn sort_unnamed<E>(error: &SdkError<E, HttpResponse>, status: Option<u16>) -> SourceError
+where
+    E: Error + Send + Sync + 'static,
+{
+    let words = words_of(error);
+    if chain(error).any(|cause| cause.is::<CredentialsError>()) {
+        return SourceError::Refused(format!("no AWS credentials: {words}"));
+    }
+    match (error, status) {
+        // The request could not even be built: the region or the endpoint is malformed.
+        (SdkError::ConstructionFailure(_), _) => SourceError::Refused(words),
+        (_, Some(status @ (401 | 403 | 407))) => SourceError::Refused(format!(
+            "HTTP {status} without an error code of AWS; is there a proxy in between?"
+        )),
+        (_, Some(status)) => SourceError::Unavailable(format!("HTTP {status}: {words}")),
+        (_, None) => SourceError::Unavailable(words),
+    }
+}
+
+/// AWS's words, without the values that a validation error quotes ("Value 'secret' at 'result' failed to …"), and not
+/// more than a line of them.
+fn without_values(message: &str) -> String {
+    let message = match message.rsplit_once("' at '") {
+        Some((_, rest)) => format!("'{rest}"),
+        None => message.to_owned(),
+    };
+    cut(message, MAX_WORDS)
+}
+
 /// An error and all its causes.
 fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     let mut next = Some(error);
@@ -169,4 +196,18 @@ fn words_of(error: &(dyn Error + 'static)) -> String {
         }
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_validation_error_is_told_without_the_value_that_it_quotes() {
+        let message = "1 validation error detected: Value 'my secret' at 'result' failed to satisfy constraint: \
+                       Member must have length less than or equal to 32768";
+        let told = without_values(message);
+        assert!(told.starts_with("'result' failed to satisfy"), "{told}");
+        assert!(without_values(&"x".repeat(1_000)).chars().count() <= MAX_WORDS);
+    }
 }

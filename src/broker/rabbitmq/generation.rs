@@ -35,6 +35,8 @@ pub(super) struct Generation {
     tasks: Channel,
     /// Everything else, one at a time, so that a return can only be of the message that was just sent.
     posts: Mutex<Channel>,
+    /// Where replies come from.
+    replies: Channel,
     /// For questions about queues; the broker closes it with every unwelcome answer.
     probe: Mutex<Option<Channel>>,
     /// Why a publisher gave this generation up.
@@ -68,6 +70,7 @@ impl Generation {
             consuming,
             tasks,
             posts: Mutex::new(posts),
+            replies,
             probe: Mutex::new(None),
             given_up: watch::channel(None).0,
             blocked: watch::channel(false).0,
@@ -263,31 +266,39 @@ impl Generation {
     }
 
     pub(super) async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError> {
+        // One at a time; each is bounded below.
+        let mut probe = self.probe.lock().await;
+        let kept = probe.take();
         let asked = timeout(INSPECT_TIMEOUT, async {
-            let mut probe = self.probe.lock().await;
-            let channel = match probe.take() {
+            let channel = match kept {
                 Some(channel) => channel,
                 None => {
                     let opened = self.consuming.create_channel().await;
                     opened.map_err(|error| QueueError::Away(error.to_string()))?
                 }
             };
-            let facts = topology::inspect(&channel, queue).await;
-            // An error has closed the channel; the next question opens another.
-            if facts.is_ok() {
-                *probe = Some(channel);
-            }
-            facts
+            let facts = topology::inspect(&channel, queue).await?;
+            Ok((channel, facts))
         });
-        asked.await.unwrap_or_else(|_| {
-            let secs = INSPECT_TIMEOUT.as_secs();
-            Err(QueueError::Away(format!("no answer within {secs} s")))
-        })
+        match asked.await {
+            Ok(Ok((channel, facts))) => {
+                *probe = Some(channel);
+                Ok(facts)
+            }
+            // An error has closed the channel; the next question opens another.
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                let secs = INSPECT_TIMEOUT.as_secs();
+                Err(QueueError::Away(format!("no answer within {secs} s")))
+            }
+        }
     }
 
     /// Ends both connections, and with `forget` deletes that queue first, if nothing is in it.
     pub(super) async fn close(&self, forget: Option<&str>) {
         if let Some(queue) = forget
+            // With its channel closed, a reply that is being parked is back in the queue, and counted.
+            && self.replies.close(200, convert::short("closing")).await.is_ok()
             && let Ok(channel) = self.consuming.create_channel().await
         {
             // A quorum queue does not know `if-empty` before RabbitMQ 4, so the count decides.

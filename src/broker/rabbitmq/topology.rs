@@ -13,6 +13,10 @@ use lapin::{
 /// A reply queue that nobody has consumed from for a day belongs to a process that will not come back.
 const REPLY_QUEUE_EXPIRES_MS: i64 = 24 * 60 * 60 * 1000;
 
+/// RabbitMQ 4 drops a message after 20 deliveries unless told otherwise, and a reply is delivered again with every
+/// connection for as long as AWS won't take it.
+const REPLY_DELIVERY_LIMIT: i64 = 1_000_000_000;
+
 /// AMQP reply codes.
 const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
@@ -34,10 +38,12 @@ pub(super) async fn declare_shared(
     declare_or_find(connection, PARKING_QUEUE, quorum()).await?;
     let channel = connection.create_channel().await?;
     let mut arguments = quorum();
-    arguments.insert(
-        short("x-expires"),
-        AMQPValue::LongLongInt(REPLY_QUEUE_EXPIRES_MS),
-    );
+    for (name, value) in [
+        ("x-expires", REPLY_QUEUE_EXPIRES_MS),
+        ("x-delivery-limit", REPLY_DELIVERY_LIMIT),
+    ] {
+        arguments.insert(short(name), AMQPValue::LongLongInt(value));
+    }
     let durable = QueueDeclareOptions::durable();
     channel
         .queue_declare(short(reply_queue), durable, arguments)

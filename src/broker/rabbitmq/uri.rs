@@ -18,12 +18,6 @@ impl Uri {
     pub(super) fn inner(&self) -> AMQPUri {
         self.0.clone()
     }
-
-    /// The virtual host.
-    #[must_use]
-    pub fn vhost(&self) -> &str {
-        &self.0.vhost
-    }
 }
 
 impl FromStr for Uri {
