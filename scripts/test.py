@@ -80,8 +80,10 @@ def unit(totals):
 
 
 def it(totals):
+    # Most of them wait most of the time, so more run at once than there are cores.
+    threads = os.environ.get("RUST_TEST_THREADS", "4")
     with broker() as env:
-        cargo_test(totals, "--test", "*", env=env)
+        cargo_test(totals, "--test", "*", env={**env, "RUST_TEST_THREADS": threads})
 
 
 def moto(totals):

@@ -107,3 +107,23 @@ async fn a_drained_bridge_leaves_no_reply_queue_behind() {
     })
     .await;
 }
+
+/// A grace period that is shorter than a poll is held: the poll brings a task when what is left is being failed back.
+#[tokio::test]
+async fn a_task_that_an_open_poll_brings_while_flushing_is_failed_back_too() {
+    let world = World::with_hold(std::time::Duration::from_secs(30)).await;
+    let _worker = world.worker("payments", |_| Vec::new()).await;
+    let settings = "[shutdown]\ngrace_secs = 10";
+    let bridge = world.bridge_with(settings, &[Route::new("payments")]).await;
+    world.until("two open polls", |s| s.open_polls == 2).await;
+    bridge.signal("TERM");
+    bridge.logged("phase=\"flushing\"").await;
+    let id = world.schedule("payments", 1).remove(0);
+    let task = world.closed(&id).await;
+    assert_eq!(task.state, TaskState::Failed);
+    let reason = task.reason.unwrap_or_default();
+    assert!(
+        reason.contains("shut down before the worker replied"),
+        "{reason}"
+    );
+}

@@ -197,3 +197,38 @@ async fn a_message_without_any_property_is_parked() {
     );
     scene.all_replies_acknowledged().await;
 }
+
+/// With the reason added they would not fit the one frame that AMQP has for headers, and the broker would end the
+/// connection: with each delivery again.
+#[tokio::test]
+async fn a_reply_whose_headers_are_too_large_to_be_passed_on_is_parked_without_them() {
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    let answer = Answer::of("no such type", "body")
+        .header("small", "kept")
+        .header("zlarge", &"x".repeat(130_000));
+    scene.inbox.reply(&task, answer).await;
+    let (message, because) = parked(&scene).await;
+    assert!(because.contains("no such type"), "{because}");
+    assert_eq!(message.header("small").as_deref(), Some("kept"));
+    assert_eq!(message.header("zlarge"), None);
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Failed);
+    scene.all_replies_acknowledged().await;
+    assert!(!scene.bridge.log().contains("no connection to the broker"));
+}
+
+#[tokio::test]
+async fn a_parking_queue_that_was_deleted_is_declared_again() {
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    let delete = lapin::options::QueueDeleteOptions::default();
+    let deleted = scene.inbox.channel().queue_delete(PARKED.into(), delete);
+    deleted.await.expect("deleted");
+    scene
+        .inbox
+        .reply(&task, Answer::of("no such type", ""))
+        .await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Failed);
+    let (_, because) = parked(&scene).await;
+    assert!(because.contains("no such type"), "{because}");
+}
