@@ -22,5 +22,7 @@ mod protocol;
 mod replies;
 mod republishing;
 mod routes;
+#[cfg(target_os = "linux")]
+mod silent_broker;
 mod tls;
 mod unusable_replies;

@@ -3,6 +3,7 @@
 use super::{
     super::{CONTROL_EXCHANGE, PARKING_QUEUE, QueueError, QueueFacts, QueueSpec, REPLIES_EXCHANGE},
     Uri,
+    connect::connect,
     convert::short,
     topology,
 };
@@ -11,7 +12,7 @@ use crate::{
     task::TaskId,
 };
 use lapin::{
-    BasicProperties, Connection, ConnectionProperties, Error, ExchangeKind,
+    BasicProperties, Connection, Error, ExchangeKind,
     options::{
         BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
     },
@@ -20,26 +21,14 @@ use lapin::{
 use std::time::Duration;
 use tokio::time::timeout;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Looks at one broker.
 pub async fn check(uri: &Uri, queues: &[QueueSpec]) -> Vec<Row> {
     let what = format!("broker {uri}");
-    let properties =
-        ConnectionProperties::default().with_connection_name("activity-bridge check".into());
-    let connected = timeout(
-        CONNECT_TIMEOUT,
-        Connection::connect_uri(uri.inner(), properties),
-    )
-    .await;
-    let connection = match connected {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return vec![Row::new(what, Mark::Fail, error.to_string())],
-        Err(_) => {
-            let words = format!("no connection within {} s", CONNECT_TIMEOUT.as_secs());
-            return vec![Row::new(what, Mark::Fail, words)];
-        }
+    let connection = match connect(uri, "activity-bridge check").await {
+        Ok(connection) => connection,
+        Err(error) => return vec![Row::new(what, Mark::Fail, error.to_string())],
     };
     let mut rows = vec![Row::new(what, Mark::Ok, "logged in")];
     rows.push(asked("permission to publish", may_publish(&connection)).await);

@@ -2,11 +2,13 @@
 
 use super::{
     super::{Delivery, Link, Message, PublishError, Published, QueueError, QueueFacts, QueueSpec},
-    Options, Uri, convert, topology,
+    Options, Uri,
+    connect::{Connection, connect},
+    convert, topology,
 };
 use futures_util::StreamExt;
 use lapin::{
-    Channel, Confirmation, Connection, ConnectionProperties, Consumer, Error, Event,
+    Channel, Confirmation, Consumer, Error, Event,
     options::{
         BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
         QueueDeleteOptions,
@@ -329,11 +331,6 @@ fn ending(event: Option<&Event>) -> Option<String> {
         None => Some("the connection ended".to_owned()),
         Some(_) => None,
     }
-}
-
-async fn connect(uri: &Uri, name: &str) -> Result<Connection, Error> {
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
-    Connection::connect_uri(uri.inner(), properties).await
 }
 
 async fn confirming_channel(connection: &Connection) -> Result<Channel, Error> {

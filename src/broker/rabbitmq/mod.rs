@@ -5,6 +5,7 @@
 //! publish again on the next.
 
 pub mod check;
+mod connect;
 mod convert;
 mod generation;
 mod topology;

@@ -1,0 +1,121 @@
+//! Connecting, so that an attempt or a connection that is given up leaves nothing behind.
+//!
+//! lapin runs each connection on a thread of its own, which keeps all that it needs: neither dropping the future that
+//! connects nor dropping the connection ends that thread while the other side says nothing. Shutting its socket down
+//! does, so we keep a second handle to the socket.
+
+use super::Uri;
+use lapin::{
+    ConnectionProperties, Error,
+    runtime::default_runtime,
+    tcp::{AsyncTcpStream, TLSConfig},
+    uri::AMQPScheme,
+};
+use std::{
+    io,
+    net::{Shutdown, TcpStream},
+    ops::Deref,
+    os::fd::AsFd,
+    time::Duration,
+};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc::{self, UnboundedReceiver},
+    time::{sleep, timeout},
+};
+
+/// For everything from the name's resolution to the login.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the closing handshake that lapin begins when a connection is dropped, and for which it would wait for ever.
+const CLOSING_GRACE: Duration = Duration::from_secs(3);
+
+/// A connection that ends soon after it is dropped, whatever the broker says or does not say.
+pub(super) struct Connection {
+    inner: lapin::Connection,
+    line: Option<Line>,
+}
+
+impl Deref for Connection {
+    type Target = lapin::Connection;
+
+    fn deref(&self) -> &Self::Target {
+        &self.inner
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let line = self.line.take();
+        // Without a runtime the line is cut here and now, and by a runtime that ends, with the task.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                sleep(CLOSING_GRACE).await;
+                drop(line);
+            });
+        }
+    }
+}
+
+/// The socket of a connection, once there is one. Cut when dropped.
+struct Line(UnboundedReceiver<TcpStream>);
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // From here on lapin's thread can't hand in a socket any more: it gives up by itself.
+        self.0.close();
+        while let Ok(socket) = self.0.try_recv() {
+            // An error means that the socket has been shut down already.
+            drop(socket.shutdown(Shutdown::Both));
+        }
+    }
+}
+
+/// Connects and logs in, within a time.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends the attempt, and lapin's thread with it.
+pub(super) async fn connect(uri: &Uri, name: &str) -> Result<Connection, Error> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let (sockets, line) = mpsc::unbounded_channel();
+    let line = Line(line);
+    let connecting = lapin::Connection::connector(
+        uri.inner(),
+        default_runtime()?,
+        // This runs on lapin's thread, which may outlive the runtime. A timer would panic then; a channel doesn't.
+        async move |uri, runtime| {
+            let opening = async {
+                let host = &uri.authority.host;
+                let addrs = runtime.to_socket_addrs((host.clone(), uri.authority.port));
+                let stream = AsyncTcpStream::connect(&runtime, addrs).await?;
+                if let AsyncTcpStream::Plain(tcp) = &stream {
+                    let socket = tcp.get_ref().as_fd().try_clone_to_owned()?;
+                    sockets.send(socket.into()).map_err(|_| given_up())?;
+                }
+                match uri.scheme {
+                    AMQPScheme::AMQP => Ok(stream),
+                    AMQPScheme::AMQPS => stream.into_tls(host, TLSConfig::default()).await,
+                }
+            };
+            let opened = tokio::select! {
+                opened = opening => opened,
+                () = sockets.closed() => Err(given_up()),
+            };
+            Ok(opened?)
+        },
+        properties,
+    );
+    let inner = timeout(HANDSHAKE_TIMEOUT, connecting).await.map_err(|_| {
+        let secs = HANDSHAKE_TIMEOUT.as_secs();
+        let why = format!("no connection within {secs} s");
+        io::Error::new(io::ErrorKind::TimedOut, why)
+    })??;
+    Ok(Connection {
+        inner,
+        line: Some(line),
+    })
+}
+
+fn given_up() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the attempt was given up")
+}
