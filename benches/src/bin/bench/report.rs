@@ -80,9 +80,11 @@ pub(crate) fn summary(rounds: &[Round], [bridge, floor]: [Memory; 2]) {
         processor.median
     );
     println!(
-        "  Peak memory under load: bridge {}, floor {}, ratio {:.2}",
+        "  Memory under load: bridge {} at its peak, {} afterwards; floor {}, {}; ratio of the peaks {:.2}",
         megabytes(bridge.peak),
+        megabytes(bridge.resident),
         megabytes(floor.peak),
+        megabytes(floor.resident),
         bridge.peak as f64 / floor.peak as f64
     );
 }
