@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 /// The interval where the heartbeat timeout is not known.
 const USUAL_INTERVAL: Duration = Duration::from_secs(5);
-/// AWS wants at least this many heartbeats in a timeout, to survive one that is lost.
+/// So many heartbeats fit into a timeout, so that one that is lost costs nothing.
 const BEATS_PER_TIMEOUT: u32 = 3;
 
 /// Relays until the worker has said nothing for an interval, or the task is over.

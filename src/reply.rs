@@ -40,7 +40,8 @@ struct Unusable {
 
 /// Decides what a reply means, without waiting for anything; what takes time is spawned.
 ///
-/// How much is spawned is bounded by the prefetch: each spawned thing holds an unacknowledged delivery.
+/// How much is spawned is bounded: each spawned thing holds an unacknowledged delivery, of which the prefetch allows so
+/// many, or is the one relay of a task in flight.
 fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     let id = match task_id(&delivery) {
         Ok(id) => id,

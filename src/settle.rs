@@ -107,17 +107,23 @@ async fn bring(bridge: &Bridge, ticket: &Ticket, outcome: &mut Outcome) -> End {
             },
         };
         route.metrics.settle_retried(error.kind());
-        if ticket
-            .deadline
-            .is_some_and(|at| SystemTime::now() + wait > at)
-        {
+        let Some(wait) = before(ticket.deadline, wait, SystemTime::now()) else {
             warn!(route = route.name(), task = %id, %error, "the deadline passed before AWS took the outcome; parking it");
             parking::park_outcome(bridge, id, outcome, "the task's deadline passed").await;
             return End::Expired;
-        }
+        };
         debug!(route = route.name(), task = %id, %error, ?wait, "not settled; trying again");
         sleep(wait).await;
     }
+}
+
+/// How long to wait for the next attempt: `None` once the deadline has passed, and never beyond it.
+fn before(deadline: Option<SystemTime>, wait: Duration, now: SystemTime) -> Option<Duration> {
+    let Some(at) = deadline else {
+        return Some(wait);
+    };
+    let left = at.duration_since(now).unwrap_or_default();
+    (!left.is_zero()).then(|| wait.min(left))
 }
 
 /// One attempt. A cancel that AWS did not ask for becomes a failure, because AWS would refuse it.
@@ -134,4 +140,24 @@ async fn attempt(ticket: &Ticket, outcome: &mut Outcome) -> Result<(), SourceErr
         };
     }
     source.settle(&ticket.token, outcome).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_tried_until_its_deadline_and_not_beyond() {
+        let secs = Duration::from_secs;
+        let now = SystemTime::UNIX_EPOCH + secs(1_000);
+        for (deadline, wait, expected) in [
+            (None, secs(15), Some(secs(15))),
+            (Some(now + secs(60)), secs(15), Some(secs(15))),
+            (Some(now + secs(10)), secs(15), Some(secs(10))),
+            (Some(now), secs(15), None),
+            (Some(now - secs(1)), secs(15), None),
+        ] {
+            assert_eq!(before(deadline, wait, now), expected, "{deadline:?}");
+        }
+    }
 }
