@@ -32,7 +32,7 @@ impl TaskState {
 }
 
 /// Which time-out closed a task, spelt as SWF's history spells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TimeoutType {
     /// Nobody polled for it in time.
@@ -129,6 +129,8 @@ pub struct Summary {
     pub canceled: u64,
     /// Tasks closed by a time-out.
     pub timed_out: u64,
+    /// The same by time-out; those that closed no task are not in it.
+    pub timed_out_by: BTreeMap<TimeoutType, u64>,
     /// Tasks not closed yet.
     pub open: u64,
     /// Tasks handed to a connection that had gone, or whose answer was lost.

@@ -1,6 +1,12 @@
 //! Running totals of a task list, so that a summary never walks the tasks.
 
-use crate::{clock::Micros, record::Summary, world::task::Outcome};
+use std::collections::BTreeMap;
+
+use crate::{
+    clock::Micros,
+    record::{Summary, TimeoutType},
+    world::task::Outcome,
+};
 
 /// Totals since the last reset.
 #[derive(Debug, Default)]
@@ -14,7 +20,7 @@ pub(crate) struct Stats {
     completed: u64,
     failed: u64,
     canceled: u64,
-    timed_out: u64,
+    timed_out: BTreeMap<TimeoutType, u64>,
     latency: Histogram,
 }
 
@@ -24,7 +30,7 @@ impl Stats {
             Outcome::Completed { .. } => self.completed += 1,
             Outcome::Failed { .. } => self.failed += 1,
             Outcome::Canceled { .. } => self.canceled += 1,
-            Outcome::TimedOut(_) => self.timed_out += 1,
+            Outcome::TimedOut(timeout) => *self.timed_out.entry(*timeout).or_default() += 1,
         }
         self.latency.record(after);
     }
@@ -39,12 +45,15 @@ impl Stats {
         self.completed += other.completed;
         self.failed += other.failed;
         self.canceled += other.canceled;
-        self.timed_out += other.timed_out;
+        for (timeout, count) in &other.timed_out {
+            *self.timed_out.entry(*timeout).or_default() += count;
+        }
         self.latency.add(&other.latency);
     }
 
     pub(crate) fn summary(&self, open_polls: u64) -> Summary {
-        let closed = self.completed + self.failed + self.canceled + self.timed_out;
+        let timed_out = self.timed_out.values().sum();
+        let closed = self.completed + self.failed + self.canceled + timed_out;
         Summary {
             scheduled: self.scheduled,
             polled: self.polled,
@@ -52,7 +61,8 @@ impl Stats {
             completed: self.completed,
             failed: self.failed,
             canceled: self.canceled,
-            timed_out: self.timed_out,
+            timed_out,
+            timed_out_by: self.timed_out.clone(),
             open: self.scheduled - closed,
             abandoned: self.abandoned,
             late_calls: self.late_calls,

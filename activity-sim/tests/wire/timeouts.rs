@@ -76,7 +76,14 @@ async fn each_timeout_closes_its_task() {
             assert_eq!(sim.task(&ids[0]).unwrap().late_calls, 1);
         }
     }
-    assert_eq!(sim.summary().timed_out, 4);
+    let one_each: Vec<_> = cases.iter().map(|(_, _, timeout)| (*timeout, 1)).collect();
+    let summary = sim.summary();
+    assert_eq!(summary.timed_out, 4);
+    assert_eq!(summary.timed_out_by, one_each.into_iter().collect());
+    assert_eq!(
+        serde_json::to_value(&summary).unwrap()["timed_out_by"]["START_TO_CLOSE"],
+        serde_json::json!(1)
+    );
 }
 
 #[tokio::test]
