@@ -116,7 +116,8 @@ impl Default for Schedule {
     }
 }
 
-/// A token bucket for the calls of one action, or of every action (`*`, each with its own bucket).
+/// A token bucket for the calls of one action, or one that all actions share (`*`). A call needs a
+/// token of both where there are both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Throttle {

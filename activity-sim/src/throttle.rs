@@ -1,4 +1,4 @@
-//! Token buckets by action, as the service's quotas are.
+//! Token buckets by action, as the service's quotas are, and one for all actions together.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ pub(crate) struct Throttles {
     any: AtomicBool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Bucket {
     rate_per_sec: f64,
     burst: f64,
@@ -27,23 +27,19 @@ struct Bucket {
     filled_at: Duration,
 }
 
-/// The name of the bucket from which an action without one gets its own.
+/// The name of the bucket that all actions share.
 const EVERY_ACTION: &str = "*";
 
 impl Throttles {
     /// Sets the action's bucket, full.
     pub(crate) fn set(&self, throttle: &Throttle, now: Duration) {
-        let mut buckets = self.lock();
-        if throttle.action == EVERY_ACTION {
-            buckets.clear();
-        }
         let bucket = Bucket {
             rate_per_sec: throttle.rate_per_sec,
             burst: throttle.burst,
             tokens: throttle.burst,
             filled_at: now,
         };
-        buckets.insert(throttle.action.clone(), bucket);
+        self.lock().insert(throttle.action.clone(), bucket);
         self.any.store(true, Ordering::Release);
     }
 
@@ -52,22 +48,22 @@ impl Throttles {
         self.any.store(false, Ordering::Release);
     }
 
-    /// Takes a token for a call of the action; false when there is none.
+    /// Takes a token for a call of the action from its own bucket and from the shared one; false,
+    /// and none taken, when either has none.
     pub(crate) fn admit(&self, action: &str, now: Duration) -> bool {
         if !self.any.load(Ordering::Acquire) {
             return true;
         }
         let mut buckets = self.lock();
-        if let Some(bucket) = buckets.get_mut(action) {
-            return bucket.take(now);
+        let mut concerned = buckets.get_disjoint_mut([action, EVERY_ACTION]);
+        let mut both = concerned.iter_mut().flatten();
+        if !both.all(|bucket| bucket.has_token(now)) {
+            return false;
         }
-        let Some(every) = buckets.get(EVERY_ACTION) else {
-            return true;
-        };
-        let mut bucket = every.clone();
-        let admitted = bucket.take(now);
-        buckets.insert(action.to_owned(), bucket);
-        admitted
+        for bucket in concerned.into_iter().flatten() {
+            bucket.tokens -= 1.0;
+        }
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Bucket>> {
@@ -76,15 +72,11 @@ impl Throttles {
 }
 
 impl Bucket {
-    fn take(&mut self, now: Duration) -> bool {
+    fn has_token(&mut self, now: Duration) -> bool {
         let passed = now.saturating_sub(self.filled_at).as_secs_f64();
         self.filled_at = now.max(self.filled_at);
         self.tokens = (self.tokens + passed * self.rate_per_sec).min(self.burst);
-        let admitted = self.tokens >= 1.0;
-        if admitted {
-            self.tokens -= 1.0;
-        }
-        admitted
+        self.tokens >= 1.0
     }
 }
 
@@ -94,13 +86,17 @@ mod tests {
 
     fn throttles(action: &str, rate_per_sec: f64, burst: f64) -> Throttles {
         let throttles = Throttles::default();
+        set(&throttles, action, rate_per_sec, burst);
+        throttles
+    }
+
+    fn set(throttles: &Throttles, action: &str, rate_per_sec: f64, burst: f64) {
         let throttle = Throttle {
             action: action.to_owned(),
             rate_per_sec,
             burst,
         };
         throttles.set(&throttle, Duration::ZERO);
-        throttles
     }
 
     fn admitted(throttles: &Throttles, action: &str, at_ms: u64, calls: usize) -> usize {
@@ -119,12 +115,25 @@ mod tests {
     }
 
     #[test]
-    fn every_action_has_a_bucket_of_its_own() {
-        let throttles = throttles("*", 0.0, 3.0);
-        assert_eq!(admitted(&throttles, "A", 0, 20), 3);
-        assert_eq!(admitted(&throttles, "B", 0, 20), 3);
+    fn all_actions_share_one_bucket() {
+        let throttles = throttles("*", 10.0, 5.0);
+        assert_eq!(admitted(&throttles, "A", 0, 3), 3);
+        assert_eq!(admitted(&throttles, "B", 0, 20), 2);
+        assert_eq!(admitted(&throttles, "A", 100, 20), 1);
+        assert_eq!(admitted(&throttles, "B", 100, 20), 0);
         throttles.clear();
-        assert_eq!(admitted(&throttles, "A", 0, 20), 20);
+        assert_eq!(admitted(&throttles, "A", 100, 20), 20);
+    }
+
+    #[test]
+    fn a_call_needs_a_token_of_its_own_bucket_and_of_the_shared_one() {
+        let throttles = throttles("*", 0.0, 5.0);
+        set(&throttles, "A", 0.0, 3.0);
+        assert_eq!(admitted(&throttles, "A", 0, 20), 3);
+        // What A's own bucket refused has cost the shared one nothing.
+        assert_eq!(admitted(&throttles, "B", 0, 20), 2);
+        set(&throttles, "A", 0.0, 3.0);
+        assert_eq!(admitted(&throttles, "A", 0, 20), 0);
     }
 
     #[test]

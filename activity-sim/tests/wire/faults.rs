@@ -153,6 +153,24 @@ async fn a_throttled_action_is_refused_past_its_burst() {
 }
 
 #[tokio::test]
+async fn a_throttle_of_every_action_is_one_bucket() {
+    let sim = sim().await;
+    let client = Client::new(&sim);
+    sim.schedule(Schedule::new("shop", "list"));
+    sim.throttle(Throttle {
+        action: "*".to_owned(),
+        rate_per_sec: 0.0,
+        burst: 3.0,
+    });
+    let token = client.take("list").await;
+    assert_eq!(client.heartbeat(&token).await.status, 200);
+    assert_eq!(client.heartbeat(&token).await.status, 200);
+    let refused = client.complete(&token).await;
+    assert_eq!(refused.code(), "ThrottlingException");
+    assert_eq!(client.poll("list").await.code(), "ThrottlingException");
+}
+
+#[tokio::test]
 #[should_panic(expected = "no action \"Poll\"")]
 async fn a_rule_for_no_action_is_refused() {
     sim().await.fault(FaultRule::new("Poll", FaultKind::Drop));
