@@ -17,7 +17,7 @@ use crate::{
     faults::FaultRule,
     hub::Hub,
     model::{ActivityType, Schedule, Throttle, Timeouts},
-    record::{CancelReport, Summary, TaskRecord, TaskState},
+    record::{CancelReport, Rates, Summary, TaskRecord, TaskState},
     registry::NoDomain,
 };
 
@@ -71,6 +71,12 @@ struct SummaryFilter {
     task_list: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RatesOf {
+    action: String,
+}
+
 /// A refusal: the status and a text that says what to do.
 type Refusal = (StatusCode, Json<Value>);
 type Answer<T> = Result<Json<T>, Refusal>;
@@ -84,6 +90,7 @@ pub(crate) fn router() -> Router<Arc<Hub>> {
         .route("/_sim/cancel", post(cancel))
         .route("/_sim/tasks", get(tasks))
         .route("/_sim/summary", get(summary))
+        .route("/_sim/rates", get(rates))
         .route(
             "/_sim/faults",
             get(faults).post(add_faults).delete(clear_faults),
@@ -152,6 +159,11 @@ async fn summary(
     Query(filter): Query<SummaryFilter>,
 ) -> Json<Summary> {
     Json(hub.summary(filter.task_list.as_deref()))
+}
+
+async fn rates(State(hub): State<Arc<Hub>>, Query(of): Query<RatesOf>) -> Answer<Rates> {
+    let rates = decider::rates(&hub, &of.action);
+    rates.map(Json).map_err(bad_request)
 }
 
 async fn faults(State(hub): State<Arc<Hub>>) -> Json<Vec<FaultRule>> {

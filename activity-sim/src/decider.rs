@@ -1,6 +1,6 @@
 //! What is done from outside the service's API, by the admin API and by the owner of the simulator:
 //! what deciders do on the real service (domains, types, activities scheduled and canceled), and the
-//! faults and throttles of a test.
+//! faults, throttles and rates of a test.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{
     faults::FaultRule,
     hub::{Hub, State},
     model::{ActivityType, Schedule, Throttle, Timeouts},
-    record::CancelReport,
+    record::{CancelReport, Rates},
     registry::{Domain, NoDomain, RegisteredType},
     swf::Action,
     world::{CancelOutcome, NewTask},
@@ -131,6 +131,11 @@ pub(crate) fn set_throttles(hub: &Hub, throttles: &[Throttle]) -> Result<(), Str
         hub.throttles.set(throttle, hub.uptime());
     }
     Ok(())
+}
+
+/// How many calls of the action, or of all (`*`), each second brought.
+pub(crate) fn rates(hub: &Hub, action: &str) -> Result<Rates, String> {
+    check_action(action).map(|()| hub.rates(action))
 }
 
 /// A rule for an action that does not exist would never hit anything, and nobody would know.

@@ -13,7 +13,8 @@ use crate::{
     calls::Calls,
     clock::{Clock, Micros},
     faults::Faults,
-    record::{Summary, TaskRecord},
+    rates::Arrivals,
+    record::{Rates, Summary, TaskRecord},
     registry::Registry,
     throttle::Throttles,
     world::{Handout, PollNo, Polled, QueueNo, Rules, TaskNo, World},
@@ -28,6 +29,7 @@ pub(crate) struct Hub {
     pub(crate) faults: Faults,
     pub(crate) throttles: Throttles,
     pub(crate) calls: Calls,
+    arrivals: Arrivals,
     /// Makes this simulator's task tokens its own.
     pub(crate) nonce: u64,
     clock: Clock,
@@ -66,6 +68,7 @@ impl Hub {
             faults: Faults::default(),
             throttles: Throttles::default(),
             calls: Calls::default(),
+            arrivals: Arrivals::default(),
             nonce: rand::random(),
             clock: Clock::start(),
             state: Mutex::new(State {
@@ -175,6 +178,15 @@ impl Hub {
         }
     }
 
+    /// Notes that a call of the action has arrived.
+    pub(crate) fn arrived(&self, action: &'static str) {
+        self.arrivals.count(action, self.clock.now());
+    }
+
+    pub(crate) fn rates(&self, action: &str) -> Rates {
+        self.arrivals.rates(action, self.clock.now())
+    }
+
     /// The records that pass `keep`, in order of scheduling. Copied in portions, so that asking
     /// for many does not stop the service; each record is consistent in itself.
     pub(crate) fn records(&self, keep: impl Fn(&TaskRecord) -> bool) -> Vec<TaskRecord> {
@@ -192,11 +204,12 @@ impl Hub {
         records
     }
 
-    /// Forgets tasks, totals, faults and throttles. Domains, types and held polls stay.
+    /// Forgets tasks, totals, rates, faults and throttles. Domains, types and held polls stay.
     pub(crate) fn reset(self: &Arc<Self>) {
         self.faults.clear();
         self.throttles.clear();
         self.calls.clear();
+        self.arrivals.clear();
         self.act(|state, _| state.world.reset());
     }
 

@@ -37,6 +37,7 @@ mod decider;
 mod faults;
 mod hub;
 mod model;
+mod rates;
 mod record;
 mod registry;
 mod server;
@@ -49,7 +50,8 @@ pub use self::{
     faults::{FaultKind, FaultRule},
     model::{ActivityType, Schedule, Throttle, Timeouts},
     record::{
-        CallCount, CancelReport, HeartbeatRecord, Summary, TaskRecord, TaskState, TimeoutType,
+        CallCount, CancelReport, HeartbeatRecord, Rates, Summary, TaskRecord, TaskState,
+        TimeoutType,
     },
     sim::{Options, Sim, WaitError},
 };

@@ -112,6 +112,16 @@ pub struct CallCount {
     pub errors: BTreeMap<String, u64>,
 }
 
+/// How many calls of an action arrived in each second, throttled and failed ones included.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rates {
+    /// When the first of the seconds began, in Unix milliseconds.
+    pub from_ms: u64,
+    /// From the second of the first call since the last reset, at most the newest 600; the last is
+    /// the current second, which is not over.
+    pub per_second: Vec<u64>,
+}
+
 /// The totals, of one task list or of all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {

@@ -18,8 +18,8 @@ use tokio::{
 };
 
 use crate::{
-    ActivityType, CancelReport, FaultRule, Schedule, Summary, TaskRecord, Throttle, Timeouts,
-    clock::micros, decider, hub::Hub, server, world::Rules,
+    ActivityType, CancelReport, FaultRule, Rates, Schedule, Summary, TaskRecord, Throttle,
+    Timeouts, clock::micros, decider, hub::Hub, server, world::Rules,
 };
 
 /// How a simulator is started.
@@ -218,6 +218,15 @@ impl Sim {
         self.hub.summary(Some(task_list))
     }
 
+    /// How many calls of the action, or of all (`*`), arrived in each second.
+    ///
+    /// # Panics
+    ///
+    /// When the action is unknown.
+    pub fn rates(&self, action: &str) -> Rates {
+        decider::rates(&self.hub, action).unwrap_or_else(|problem| panic!("no rates: {problem}"))
+    }
+
     /// Adds a fault.
     ///
     /// # Panics
@@ -255,7 +264,7 @@ impl Sim {
         self.hub.throttles.clear();
     }
 
-    /// Forgets tasks, totals, faults and throttles. Domains, types and held polls stay.
+    /// Forgets tasks, totals, rates, faults and throttles. Domains, types and held polls stay.
     pub fn reset(&self) {
         self.hub.reset();
     }

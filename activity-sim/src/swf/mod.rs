@@ -70,6 +70,7 @@ pub(crate) async fn serve(
         hub.calls.error(UNKNOWN_ACTION, "UnknownOperationException");
         return refusal(&Fault::unknown_operation());
     };
+    hub.arrived(action.name());
     let counted = Counted {
         hub: Some(&hub),
         action: action.name(),

@@ -138,6 +138,33 @@ async fn faults_and_throttles_are_set_and_cleared_over_http() {
 }
 
 #[tokio::test]
+async fn every_call_counts_in_its_second_throttled_or_not() {
+    let sim = sim().await;
+    let client = Client::new(&sim);
+    let throttle = r#"{"action": "RecordActivityTaskHeartbeat", "rate_per_sec": 0, "burst": 0}"#;
+    client.admin("POST", "/_sim/throttle", throttle).await;
+    sim.schedule(activity_sim::Schedule::new("shop", "list"));
+    let token = client.take("list").await;
+    let before = sim.task(&sim.tasks()[0].activity_id).unwrap().started_ms;
+    for _ in 0..3 {
+        let refused = client.heartbeat(&token).await;
+        assert_eq!(refused.code(), "ThrottlingException");
+    }
+    let path = "/_sim/rates?action=RecordActivityTaskHeartbeat";
+    let rates = client.admin("GET", path, "").await.body;
+    let from_ms = rates["from_ms"].as_u64().unwrap();
+    assert!(from_ms % 1_000 == 0 && Some(from_ms + 1_000) > before);
+    let per_second = rates["per_second"].as_array().unwrap();
+    assert_eq!(per_second.iter().filter_map(Value::as_u64).sum::<u64>(), 3);
+    assert_eq!(sim.rates("*").per_second.iter().sum::<u64>(), 4);
+
+    let mistake = client.admin("GET", "/_sim/rates?action=Beat", "").await;
+    assert_eq!(mistake.status, 400);
+    sim.reset();
+    assert_eq!(sim.rates("PollForActivityTask").per_second, [0]);
+}
+
+#[tokio::test]
 async fn a_reset_forgets_all_but_domains_and_held_polls() {
     let sim = sim().await;
     let client = Client::new(&sim);
