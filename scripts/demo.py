@@ -12,13 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import venv
 from rabbitmq import ensure_installed, private_node
-from system import ROOT, TARGET, Failure, Process, free_ports, main, wait_for
+from system import ROOT, TARGET, Failure, Process, await_200, free_ports, http, main, wait_for
 
 DOMAIN = "demo"
 # Two routes: one for the plain worker, one for tasks that use more of the protocol.
@@ -30,25 +28,6 @@ WAIT_SECS, HEARTBEAT_TIMEOUT_SECS = 4, 3  # without its heartbeats such a task w
 HOLD_SECS = 3  # an empty poll; 60 on SWF, which would make the demo's shutdown as long
 STALLED_SECS = 30
 RELEASE = TARGET / "release"
-
-HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def http(url, body=None):
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with HTTP.open(request, timeout=60) as answer:
-        return answer.read().decode()
-
-
-def answers(url):
-    """What an HTTP server that may not be there yet says to a GET: (status or None, text)."""
-    try:
-        return 200, http(url)
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode(errors="replace")
-    except OSError as error:
-        return None, str(error)
 
 
 # --- The tasks ----------------------------------------------------------------------------------
@@ -182,19 +161,6 @@ def start_workers(workers, folder, python, amqp_uri):
                                [python, ROOT / "examples/python" / script, QUEUES[route]],
                                folder / f"worker-{number}.log", {**os.environ, "AMQP_URI": amqp_uri}))
     print("workers: 2 x examples/python/worker.py, 1 x examples/python/demo_worker.py", flush=True)
-
-
-def await_200(process, url):
-    said = None
-
-    def ready():
-        nonlocal said
-        process.check()
-        status, said = answers(url)
-        return status == 200
-
-    if not wait_for(ready, 30):
-        raise process.failure(f"{process.name} did not become ready ({url}: {said})")
 
 
 def drain(bridge):

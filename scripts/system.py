@@ -1,6 +1,7 @@
-"""What the scripts share: installing packages, free ports, processes that are always stopped again."""
+"""What the scripts share: installing packages, free ports, processes that are always stopped again, HTTP."""
 import contextlib
 import fcntl
+import json
 import os
 import random
 import shutil
@@ -9,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -206,3 +209,38 @@ class Process:
         with uninterrupted():
             end(self.child, seconds)
         return self.child.returncode == 0
+
+
+# --- HTTP ---------------------------------------------------------------------------------------
+
+HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def http(url, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with HTTP.open(request, timeout=60) as answer:
+        return answer.read().decode()
+
+
+def answers(url):
+    """What an HTTP server that may not be there yet says to a GET: (status or None, text)."""
+    try:
+        return 200, http(url)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(errors="replace")
+    except OSError as error:
+        return None, str(error)
+
+
+def await_200(process, url):
+    said = None
+
+    def ready():
+        nonlocal said
+        process.check()
+        status, said = answers(url)
+        return status == 200
+
+    if not wait_for(ready, 30):
+        raise process.failure(f"{process.name} did not become ready ({url}: {said})")

@@ -53,10 +53,10 @@ def install(python, file):
     stamp.touch()
 
 
-def run(what, command, env=None):
+def run(what, command):
     began = time.monotonic()
     say(f"{what} ...")
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         raise Failure(f"{what} failed:\n{done.stdout.strip()}")
     say(f"{what}: done in {time.monotonic() - began:.0f} s")

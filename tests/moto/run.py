@@ -10,23 +10,21 @@ import os
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from system import TARGET, Failure, Process, free_ports, main, wait_for  # noqa: E402
+from parts import CREDENTIALS, ROOT, Checks, start_bridge  # noqa: E402
+from system import Failure, Process, free_ports, main, wait_for  # noqa: E402
 
 EXECUTIONS, ACTIVITIES, PER_DECISION = 10, 24, 8
 DEADLINE_SECS = 180
 DOMAIN, QUEUE = "shop", "moto-activities"
 WORKFLOW = ACTIVITY = {"name": "price", "version": "1"}
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
 
 
 def order(execution, number):
@@ -110,20 +108,8 @@ def start_moto(folder, processes):
     return swf, url
 
 
-def start_bridge(folder, processes, moto_url):
-    admin = f"127.0.0.1:{free_ports(1)[0]}"
-    config = folder / "bridge.toml"
-    # One poller: moto does not lock between choosing a task and handing it out, so two polls at once might
-    # get the same one.
-    config.write_text(f"""
-[amqp]
-uri = {json.dumps(os.environ["AMQP_URI"])}
-[store]
-kind = "memory"
-[admin]
-listen = "{admin}"
-[shutdown]
-grace_secs = 30
+# One poller: moto does not lock between choosing a task and handing it out, so two polls at once might get the same one.
+ROUTE = f"""
 [[routes]]
 name = "prices"
 queue = "{QUEUE}"
@@ -131,46 +117,10 @@ pollers = {{ min = 1, max = 1 }}
 [routes.swf]
 domain = "{DOMAIN}"
 task_list = "prices"
-""")
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "ACTIVITY_BRIDGE_"))}
-    env.update(CREDENTIALS, AWS_ENDPOINT_URL_SWF=moto_url, AWS_CONFIG_FILE=os.devnull,
-               AWS_SHARED_CREDENTIALS_FILE=os.devnull)
-    bridge = Process("the bridge", [TARGET / "debug/activity-bridge", "run", "--config", config],
-                     folder / "bridge.log", env)
-    processes.append(bridge)
-
-    def ready():
-        bridge.check()
-        try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{admin}/readyz") as answer:
-                return answer.status == 200
-        except OSError:
-            return False
-
-    if not wait_for(ready, 30):
-        raise bridge.failure("the bridge did not become ready")
-    return bridge
+"""
 
 
 # --- The checks ---------------------------------------------------------------------------------
-
-class Checks:
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def check(self, name, problems):
-        """One test: passed when the list of its problems is empty."""
-        print(f"test moto::{name} ... {'FAILED' if problems else 'ok'}")
-        for problem in problems[:5]:
-            print(f"    {problem}")
-        self.failed += bool(problems)
-        self.passed += not problems
-
-    def close(self):
-        verdict = "FAILED" if self.failed else "ok"
-        print(f"\ntest result: {verdict}. {self.passed} passed; {self.failed} failed; 0 ignored", flush=True)
-        return 1 if self.failed else 0
-
 
 def history(swf, workflow_id, run_id):
     pages = swf.get_paginator("get_workflow_execution_history").paginate(
@@ -214,7 +164,7 @@ def run(folder, processes, checks):
         executions[execution] = swf.start_workflow_execution(
             domain=DOMAIN, workflowId=f"order-{execution}", workflowType=WORKFLOW, taskList={"name": "deciders"},
             executionStartToCloseTimeout="3600", taskStartToCloseTimeout="300", childPolicy="TERMINATE")["runId"]
-    bridge = start_bridge(folder, processes, moto_url)
+    bridge = start_bridge(folder, processes, moto_url, ROUTE)
     worker = [sys.executable, ROOT / "examples/python/worker.py", QUEUE]
     processes.append(Process("the worker", worker, folder / "worker.log"))
 
@@ -242,7 +192,7 @@ def run(folder, processes, checks):
 def body():
     if not os.environ.get("AMQP_URI"):
         raise Failure("AMQP_URI is not set; run `make test-moto`")
-    checks, processes = Checks(), []
+    checks, processes = Checks("moto"), []
     with tempfile.TemporaryDirectory(prefix="activity-bridge-moto-") as folder:
         try:
             run(Path(folder), processes, checks)

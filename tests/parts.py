@@ -1,0 +1,69 @@
+"""What the tests in Python share: the bridge and the simulator as processes, and the closing line of a test run."""
+import json
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from system import TARGET, Process, await_200, free_ports  # noqa: E402
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
+
+
+def start_simulator(folder, processes, domain):
+    """Its address."""
+    port = free_ports(1)[0]
+    sim = Process("the simulator", [TARGET / "debug/activity-sim", "--listen", f"127.0.0.1:{port}",
+                                    "--domain", domain, "--hold-secs", 3], folder / "simulator.log")
+    processes.append(sim)
+    url = f"http://127.0.0.1:{port}"
+    await_200(sim, f"{url}/_sim/summary")
+    return url
+
+
+def start_bridge(folder, processes, swf_url, routes):
+    """The bridge with these routes, in TOML, once it is ready."""
+    admin = f"127.0.0.1:{free_ports(1)[0]}"
+    config = folder / "bridge.toml"
+    # A JSON string is a TOML string.
+    config.write_text(f"""
+[amqp]
+uri = {json.dumps(os.environ["AMQP_URI"])}
+[store]
+kind = "memory"
+[admin]
+listen = "{admin}"
+[shutdown]
+grace_secs = 30
+{routes}""")
+    # Nothing of the user's own AWS account or settings gets in.
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "ACTIVITY_BRIDGE_"))}
+    env.update(CREDENTIALS, AWS_ENDPOINT_URL_SWF=swf_url, AWS_CONFIG_FILE=os.devnull,
+               AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+    bridge = Process("the bridge", [TARGET / "debug/activity-bridge", "run", "--config", config],
+                     folder / "bridge.log", env)
+    processes.append(bridge)
+    await_200(bridge, f"http://{admin}/readyz")
+    return bridge
+
+
+class Checks:
+    """Counts tests and closes as cargo's do, which is what scripts/test.py reads."""
+
+    def __init__(self, suite):
+        self.suite, self.passed, self.failed = suite, 0, 0
+
+    def check(self, name, problems):
+        """One test: passed when the list of its problems is empty."""
+        print(f"test {self.suite}::{name} ... {'FAILED' if problems else 'ok'}", flush=True)
+        for problem in problems[:5]:
+            print(f"    {problem}")
+        self.failed += bool(problems)
+        self.passed += not problems
+
+    def close(self):
+        verdict = "FAILED" if self.failed else "ok"
+        print(f"\ntest result: {verdict}. {self.passed} passed; {self.failed} failed; 0 ignored", flush=True)
+        return 1 if self.failed else 0
