@@ -1,7 +1,7 @@
 //! A simulator of the activity side of Amazon SWF over real HTTP, for development and tests.
 //!
-//! Real long polls, tasks lost when a poll is abandoned, the four time-outs, the service's limits and
-//! faults, throttling, and injected faults; and a record of what happened to every task. See the
+//! Real long polls, tasks lost when a poll is abandoned, the four time-outs, histories, the service's
+//! limits and faults, throttling, and injected faults; and a record of what happened to every task. See the
 //! README for what is enforced and what is assumed.
 //!
 //! ```text
@@ -9,7 +9,7 @@
 //!                         └─ admin ── decider (schedule, cancel) ────┤
 //! tests ── Sim ───────────────────────┘                              │
 //!              hub (one lock, the time, answers to held polls) ──────┘
-//!              └─ world (task lists, polls, tasks, time-outs: pure)
+//!              └─ world (task lists, polls, tasks, time-outs, histories: pure)
 //! ```
 //!
 //! Another API is served by a module beside `swf` over the same hub and world.

@@ -9,6 +9,7 @@ pub(crate) enum Action {
     RegisterActivityType,
     DescribeActivityType,
     CountPendingActivityTasks,
+    GetWorkflowExecutionHistory,
     PollForActivityTask,
     RecordActivityTaskHeartbeat,
     RespondActivityTaskCompleted,
@@ -19,13 +20,14 @@ pub(crate) enum Action {
 const PREFIX: &str = "SimpleWorkflowService.";
 
 impl Action {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::PollForActivityTask,
         Self::RespondActivityTaskCompleted,
         Self::RecordActivityTaskHeartbeat,
         Self::RespondActivityTaskFailed,
         Self::RespondActivityTaskCanceled,
         Self::CountPendingActivityTasks,
+        Self::GetWorkflowExecutionHistory,
         Self::DescribeActivityType,
         Self::RegisterActivityType,
         Self::DescribeDomain,
@@ -41,6 +43,7 @@ impl Action {
             Self::RegisterActivityType => "RegisterActivityType",
             Self::DescribeActivityType => "DescribeActivityType",
             Self::CountPendingActivityTasks => "CountPendingActivityTasks",
+            Self::GetWorkflowExecutionHistory => "GetWorkflowExecutionHistory",
             Self::PollForActivityTask => "PollForActivityTask",
             Self::RecordActivityTaskHeartbeat => "RecordActivityTaskHeartbeat",
             Self::RespondActivityTaskCompleted => "RespondActivityTaskCompleted",

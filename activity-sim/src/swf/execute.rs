@@ -12,7 +12,7 @@ use crate::{
     swf::{
         Action, Begun,
         fault::Fault,
-        limits,
+        history, limits,
         request::{
             Count, DescribeActivityType, DescribeDomain, ListDomains, Poll, RegisterActivityType,
             RegisterDomain, Request, TokenCall, check_place,
@@ -28,6 +28,7 @@ pub(super) fn execute(hub: &Arc<Hub>, action: Action, request: Request) -> Resul
         Request::Poll(request) => poll(hub, request),
         Request::Token(request) => token_call(hub, action, request),
         Request::Count(request) => count(hub, &request),
+        Request::History(request) => history::get(hub, &request),
         Request::RegisterDomain(request) => register_domain(hub, &request),
         Request::DescribeDomain(request) => describe_domain(hub, &request),
         Request::ListDomains(request) => list_domains(hub, &request),
@@ -61,7 +62,7 @@ pub(super) fn task_body(nonce: u64, handout: &Handout) -> Vec<u8> {
     struct Body<'a> {
         task_token: String,
         activity_id: &'a str,
-        started_event_id: i64,
+        started_event_id: u32,
         workflow_execution: Execution<'a>,
         activity_type: &'a ActivityType,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -272,7 +273,7 @@ fn describe_type(hub: &Hub, request: &DescribeActivityType) -> Result<Begun, Fau
     ))
 }
 
-fn usable<'a>(state: &'a State, domain: &str) -> Result<&'a Domain, Fault> {
+pub(super) fn usable<'a>(state: &'a State, domain: &str) -> Result<&'a Domain, Fault> {
     state
         .registry
         .domain(domain)
@@ -306,11 +307,12 @@ fn refusal(state: &State, task: TaskNo, refused: Refused) -> Fault {
     }
 }
 
-fn reply(body: &Value) -> Begun {
+pub(super) fn reply(body: &Value) -> Begun {
     Begun::Reply(body.to_string().into_bytes())
 }
 
-fn put(object: &mut Value, key: &str, value: Option<&str>) {
+/// Sets a member, unless there is no value for it.
+pub(super) fn put(object: &mut Value, key: &str, value: Option<&str>) {
     if let Some(value) = value {
         object[key] = Value::from(value);
     }

@@ -12,6 +12,10 @@ pub(crate) const REASON: usize = 256;
 /// Results and the details of failures and cancellations.
 pub(crate) const DATA: usize = 32_768;
 pub(crate) const DESCRIPTION: usize = 1_024;
+pub(crate) const RUN_ID: usize = 64;
+pub(crate) const PAGE_TOKEN: usize = 2_048;
+/// Events on a page of a history.
+const PAGE: u32 = 1_000;
 /// Of a duration written as text.
 pub(crate) const DURATION: usize = 8;
 
@@ -68,6 +72,19 @@ pub(crate) fn duration(value: Option<&str>, field: &str) -> Result<(), Fault> {
         &format!("Value '{text}' at '{field}'"),
         "Member must be a number of seconds or NONE",
     ))
+}
+
+/// How many are asked for on a page: all that fit when nothing, or 0, is said.
+pub(crate) fn page_size(value: Option<i64>) -> Result<u32, Fault> {
+    let asked = value.unwrap_or(0);
+    match u32::try_from(asked) {
+        Ok(0) => Ok(PAGE),
+        Ok(size) if size <= PAGE => Ok(size),
+        Ok(_) | Err(_) => Err(refuse(
+            &format!("Value '{asked}' at 'maximumPageSize'"),
+            &format!("Member must be between 0 and {PAGE}"),
+        )),
+    }
 }
 
 fn at_most<'a>(value: &'a str, field: &str, max: usize) -> Result<&'a str, Fault> {

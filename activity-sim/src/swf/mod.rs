@@ -6,6 +6,7 @@
 mod action;
 mod execute;
 mod fault;
+mod history;
 mod limits;
 mod request;
 mod token;

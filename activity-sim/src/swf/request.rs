@@ -20,6 +20,7 @@ pub(crate) enum Request {
     RegisterActivityType(Box<RegisterActivityType>),
     DescribeActivityType(DescribeActivityType),
     Count(Count),
+    History(GetHistory),
     Poll(Poll),
     Token(TokenCall),
 }
@@ -91,6 +92,25 @@ pub(crate) struct Count {
     pub(crate) task_list: Option<TaskList>,
 }
 
+/// GetWorkflowExecutionHistory.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GetHistory {
+    pub(crate) domain: Option<String>,
+    pub(crate) execution: Option<ExecutionName>,
+    pub(crate) next_page_token: Option<String>,
+    pub(crate) maximum_page_size: Option<i64>,
+    pub(crate) reverse_order: Option<bool>,
+}
+
+/// The ids of an execution, as a caller writes them.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ExecutionName {
+    pub(crate) workflow_id: Option<String>,
+    pub(crate) run_id: Option<String>,
+}
+
 /// PollForActivityTask.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -120,6 +140,7 @@ impl Request {
             Action::RegisterActivityType => Self::RegisterActivityType(json(body)?),
             Action::DescribeActivityType => Self::DescribeActivityType(json(body)?),
             Action::CountPendingActivityTasks => Self::Count(json(body)?),
+            Action::GetWorkflowExecutionHistory => Self::History(json(body)?),
             Action::PollForActivityTask => Self::Poll(json(body)?),
             Action::RecordActivityTaskHeartbeat
             | Action::RespondActivityTaskCompleted
@@ -138,6 +159,7 @@ impl Request {
             Self::DescribeDomain(request) => (&request.name, None),
             Self::RegisterActivityType(request) => (&request.domain, None),
             Self::DescribeActivityType(request) => (&request.domain, None),
+            Self::History(request) => (&request.domain, None),
             Self::Count(request) => (&request.domain, list(&request.task_list)),
             Self::Poll(request) => (&request.domain, list(&request.task_list)),
             Self::ListDomains(_) | Self::Token(_) => (&None, None),
@@ -218,6 +240,24 @@ impl DescribeActivityType {
             domain,
             name(type_name, "activityType.name", limits::NAME)?,
             name(version, "activityType.version", limits::VERSION)?,
+        ))
+    }
+}
+
+impl GetHistory {
+    /// Domain, workflow id, run id and the size of a page.
+    pub(crate) fn check(&self) -> Result<(&str, &str, &str, u32), Fault> {
+        let domain = name(self.domain.as_deref(), "domain", limits::NAME)?;
+        let execution = self.execution.as_ref();
+        let workflow_id = execution.and_then(|execution| execution.workflow_id.as_deref());
+        let run_id = execution.and_then(|execution| execution.run_id.as_deref());
+        let page_token = self.next_page_token.as_deref();
+        optional(page_token, "nextPageToken", limits::PAGE_TOKEN)?;
+        Ok((
+            domain,
+            required(workflow_id, "execution.workflowId", limits::NAME)?,
+            required(run_id, "execution.runId", limits::RUN_ID)?,
+            limits::page_size(self.maximum_page_size)?,
         ))
     }
 }

@@ -105,16 +105,12 @@ impl World {
 
     fn close(&mut self, at: Micros, index: usize, outcome: Outcome) {
         let task = &mut self.tasks[index];
-        let started = match task.stage {
-            Stage::Started { at, .. } => Some(at),
-            Stage::Scheduled | Stage::Closed { .. } => None,
-        };
         self.queues[task.queue]
             .stats
             .closed(&outcome, at.saturating_sub(task.scheduled));
-        self.executions[task.execution.0].events += 1;
+        self.executions[task.execution.0].note(index);
         task.stage = Stage::Closed {
-            started,
+            started: task.started_at(),
             at,
             outcome,
         };

@@ -7,6 +7,7 @@
 //! Not its business: names and limits of a particular API, and whether an answer arrives.
 
 mod deadlines;
+mod history;
 mod life;
 mod queue;
 mod stats;
@@ -20,10 +21,12 @@ use std::{
 
 use self::{
     deadlines::{Alarm, Deadlines},
+    history::Execution,
     queue::Queues,
     task::{Stage, Task},
 };
 pub(crate) use self::{
+    history::{DECISION_COMPLETED, Event, Happened, Page},
     queue::QueueNo,
     task::{NewTask, Outcome, TaskNo},
 };
@@ -44,11 +47,19 @@ pub(crate) struct ExecutionIds {
     pub(crate) run_id: String,
 }
 
-#[derive(Debug)]
-struct Execution {
-    ids: Arc<ExecutionIds>,
-    /// The id of the newest event in a history that nobody keeps.
-    events: i64,
+impl ExecutionIds {
+    /// The run id ends with the execution's place among the executions, so that it can be found.
+    fn new(workflow_id: String, place: usize) -> Self {
+        let run_id = format!("22{:020x}{place:016x}=", rand::random::<u64>());
+        Self {
+            workflow_id,
+            run_id,
+        }
+    }
+
+    fn place_in(run_id: &str) -> Option<usize> {
+        usize::from_str_radix(run_id.get(22..38)?, 16).ok()
+    }
 }
 
 /// What the world holds itself to.
@@ -67,7 +78,7 @@ pub(crate) struct Rules {
 pub(crate) struct Handout {
     pub(crate) task: TaskNo,
     pub(crate) activity_id: String,
-    pub(crate) started_event: i64,
+    pub(crate) started_event: u32,
     pub(crate) execution: Arc<ExecutionIds>,
     pub(crate) activity_type: Arc<ActivityType>,
     pub(crate) input: Option<Arc<str>>,
@@ -177,17 +188,8 @@ impl World {
             || format!("workflow-{}-{}", self.rules.label, self.first + no.0 as u64),
             str::to_owned,
         );
-        let run_id = format!(
-            "22{:020x}{:016x}=",
-            rand::random::<u64>(),
-            rand::random::<u64>()
-        );
-        let ids = Arc::new(ExecutionIds {
-            workflow_id,
-            run_id,
-        });
-        // WorkflowExecutionStarted and the first decision's three events.
-        self.executions.push(Execution { ids, events: 4 });
+        let ids = ExecutionIds::new(workflow_id, no.0);
+        self.executions.push(Execution::new(ids));
         no
     }
 
@@ -199,10 +201,12 @@ impl World {
         execution: ExecutionNo,
         asked: NewTask,
     ) -> TaskNo {
-        let task = TaskNo(self.first + self.tasks.len() as u64);
+        let index = self.tasks.len();
+        let task = self.number(index);
         let spans = asked.spans;
-        self.tasks.push(Task::new(queue, execution, asked, now));
-        self.executions[execution.0].events += 1;
+        let mut new = Task::new(queue, execution, asked, now);
+        new.scheduled_event = self.executions[execution.0].note(index);
+        self.tasks.push(new);
         self.queues[queue].stats.scheduled += 1;
         self.arm(
             now,
@@ -272,6 +276,10 @@ impl World {
         self.queues.find_or_create(domain, name)
     }
 
+    fn number(&self, index: usize) -> TaskNo {
+        TaskNo(self.first + index as u64)
+    }
+
     fn index(&self, task: TaskNo) -> Option<usize> {
         let index = usize::try_from(task.0.checked_sub(self.first)?).ok()?;
         (index < self.tasks.len()).then_some(index)
@@ -309,8 +317,7 @@ impl World {
         task.identity = identity;
         task.cancel_requested = task.asked.request_cancel;
         let execution = &mut self.executions[task.execution.0];
-        execution.events += 1;
-        task.started_event = execution.events;
+        task.started_event = execution.note(index);
         let handout = Handout {
             task: no,
             activity_id: String::new(),

@@ -33,7 +33,7 @@ pub(crate) enum Stage {
 }
 
 /// How a task was closed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Completed {
         result: Option<String>,
@@ -97,8 +97,9 @@ pub(crate) struct Task {
     pub(crate) asked: NewTask,
     pub(crate) scheduled: Micros,
     pub(crate) stage: Stage,
-    /// 0 until the task starts.
-    pub(crate) started_event: i64,
+    /// The ids of the first two events about it in the history of its execution; 0 until then.
+    pub(crate) scheduled_event: u32,
+    pub(crate) started_event: u32,
     pub(crate) identity: Option<String>,
     pub(crate) cancel_requested: bool,
     pub(crate) abandoned: bool,
@@ -116,6 +117,7 @@ impl Task {
             asked,
             scheduled: now,
             stage: Stage::Scheduled,
+            scheduled_event: 0,
             started_event: 0,
             identity: None,
             cancel_requested: false,
@@ -133,6 +135,28 @@ impl Task {
             Stage::Started { .. } => TaskState::Started,
             Stage::Closed { outcome, .. } => outcome.state(),
         }
+    }
+
+    /// When it was handed to a poll.
+    pub(crate) fn started_at(&self) -> Option<Micros> {
+        match self.stage {
+            Stage::Scheduled => None,
+            Stage::Started { at, .. } => Some(at),
+            Stage::Closed { started, .. } => started,
+        }
+    }
+
+    /// When and how it was closed.
+    pub(crate) fn closed(&self) -> Option<(Micros, &Outcome)> {
+        match &self.stage {
+            Stage::Scheduled | Stage::Started { .. } => None,
+            Stage::Closed { at, outcome, .. } => Some((*at, outcome)),
+        }
+    }
+
+    /// The details of the last heartbeat.
+    pub(crate) fn last_details(&self) -> Option<String> {
+        self.heartbeats.back()?.details.clone()
     }
 
     /// Notes a heartbeat of a started task and returns whether a cancel is requested; `None` when
@@ -168,7 +192,7 @@ impl Task {
             details: None,
             result: None,
             scheduled_ms: millis(self.scheduled),
-            started_ms: None,
+            started_ms: self.started_at().map(millis),
             closed_ms: None,
             identity: self.identity.clone(),
             heartbeats: self.heartbeats.clone(),
@@ -178,18 +202,9 @@ impl Task {
             late_calls: self.late_calls,
             settle_calls: self.settle_calls,
         };
-        match &self.stage {
-            Stage::Scheduled => {}
-            Stage::Started { at, .. } => record.started_ms = Some(millis(*at)),
-            Stage::Closed {
-                started,
-                at,
-                outcome,
-            } => {
-                record.started_ms = started.map(millis);
-                record.closed_ms = Some(millis(*at));
-                self.describe(outcome, &mut record);
-            }
+        if let Some((at, outcome)) = self.closed() {
+            record.closed_ms = Some(millis(at));
+            self.describe(outcome, &mut record);
         }
         record
     }
@@ -204,7 +219,7 @@ impl Task {
             Outcome::Canceled { details } => record.details.clone_from(details),
             Outcome::TimedOut(timeout) => {
                 record.timeout_type = Some(*timeout);
-                record.details = self.heartbeats.back().and_then(|last| last.details.clone());
+                record.details = self.last_details();
             }
         }
     }

@@ -6,6 +6,7 @@ mod abandoned;
 mod admin;
 mod client;
 mod faults;
+mod history;
 mod polling;
 mod program;
 mod refusals;

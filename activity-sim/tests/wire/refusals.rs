@@ -1,5 +1,7 @@
 //! What the service refuses, and with which fault.
 
+use std::time::Duration;
+
 use activity_sim::{ActivityType, Schedule, TaskState, Timeouts};
 use serde_json::{Value, json};
 
@@ -258,4 +260,19 @@ async fn types_are_registered_and_described_with_their_defaults() {
         Timeouts::default(),
     );
     assert_eq!(describe("refund").await.body["configuration"], json!({}));
+    let secs = |secs| Some(Duration::from_secs(secs));
+    let all_four = Timeouts {
+        schedule_to_start: secs(1),
+        start_to_close: secs(2),
+        schedule_to_close: secs(3),
+        heartbeat: secs(4),
+    };
+    sim.register_activity_type("shop", ActivityType::new("ship", "1"), all_four);
+    assert_eq!(
+        describe("ship").await.body["configuration"],
+        json!({
+            "defaultTaskScheduleToStartTimeout": "1", "defaultTaskStartToCloseTimeout": "2",
+            "defaultTaskScheduleToCloseTimeout": "3", "defaultTaskHeartbeatTimeout": "4",
+        })
+    );
 }
