@@ -30,7 +30,8 @@ def ensure(*requirements):
 def make(python):
     """A new environment where there is none, or another Python made it."""
     maker = VENV / "made-by"
-    this = f"{sys.executable} {sys.version}"
+    # Resolved, so that the environment's own python, when a test asks from inside, is not another one.
+    this = f"{Path(sys.executable).resolve()} {sys.version}"
     if python.exists() and maker.exists() and maker.read_text() == this:
         return
     if importlib.util.find_spec("ensurepip") is None:
