@@ -3,15 +3,15 @@ PYTHON ?= python3
 NODE = $(PYTHON) scripts/rabbitmq.py run
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-it test-moto lint bench clean
+.PHONY: help demo test test-unit test-it test-moto test-asyncapi lint bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## see tasks flow: simulator, bridge, RabbitMQ, Python workers (TASKS=1000)
 	@$(PYTHON) scripts/demo.py
 
-test: ## everything that CI runs: lints, unit and integration tests, the moto test
+test: ## everything that CI runs: lints, unit and integration tests, the tests in Python
 	@$(PYTHON) scripts/test.py
 
 test-unit: ## unit, property and documentation tests
@@ -22,6 +22,9 @@ test-it: ## integration tests against a private RabbitMQ node and the simulator
 
 test-moto: ## a boto3 decider on moto, the bridge, RabbitMQ and a pika worker
 	@$(PYTHON) scripts/test.py moto
+
+test-asyncapi: ## docs/asyncapi.yaml by the official parser, and real messages against it
+	@$(PYTHON) scripts/test.py asyncapi
 
 lint: ## format and lints
 	@$(PYTHON) scripts/test.py lint

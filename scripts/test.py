@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the tests stage by stage and closes with the totals.
 
-    test.py [lint] [unit] [it] [moto]       all of them, in this order, when none is named
+    test.py [lint] [unit] [it] [moto] [asyncapi]       all of them, in this order, when none is named
 """
 import contextlib
 import os
@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 
+import node
 import venv
 from rabbitmq import private_node
 from system import ROOT, Failure, end, main, say, uninterrupted
 
-# The closing line of each libtest binary, which the moto test prints as well.
+# The closing line of each libtest binary, which the tests in Python print as well.
 RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # CI builds what was committed; at home Cargo.lock may follow Cargo.toml.
@@ -94,6 +95,14 @@ def moto(totals):
         run(totals, python, "tests/moto/run.py", env=env)
 
 
+def asyncapi(totals):
+    # The simulator's own tests build its binary.
+    cargo_test(totals, "--no-run", "--test", "it", "--test", "wire")
+    python, parser = venv.ensure(venv.WORKER, venv.TESTS), node.ensure(ROOT / "tests/asyncapi")
+    with broker() as env:
+        run(totals, python, "tests/asyncapi/run.py", env={**env, **parser})
+
+
 @contextlib.contextmanager
 def broker():
     """A private node, never one that AMQP_URI happens to name: tests kill it and delete its queues."""
@@ -104,7 +113,7 @@ def broker():
         yield {"AMQP_URI": node.amqp_uri, "RABBITMQ_API": node.api, "RABBITMQ_NODE_DIR": str(node.dir)}
 
 
-STAGES = {"lint": lint, "unit": unit, "it": it, "moto": moto}
+STAGES = {"lint": lint, "unit": unit, "it": it, "moto": moto, "asyncapi": asyncapi}
 
 
 def body():
