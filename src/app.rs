@@ -7,6 +7,7 @@ use crate::{
     config::{Config, StoreConfig},
     flights::Flights,
     gate::{self, Gate},
+    heartbeat,
     metrics::Metrics,
     poller, reply,
     route::Route,
@@ -72,6 +73,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
         routes.push((route, gate_seen));
     }
     tokio::spawn(reply::run(Arc::clone(&bridge), replies));
+    tokio::spawn(heartbeat::run(Arc::clone(&bridge)));
     let admin = Admin {
         bridge: Arc::clone(&bridge),
         routes: routes.clone(),

@@ -9,7 +9,7 @@ use crate::{
     settle,
     slots::Slot,
     store::StoreError,
-    task::{Outcome, Task, TaskId, unix_millis},
+    task::{HeaderValue, Outcome, Task, TaskId, unix_millis},
 };
 use serde::de::IgnoredAny;
 use std::{
@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
 /// Carries a task to the broker, or fails it back to AWS. The slot goes with the task.
-pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, task: Task, slot: Slot) {
+pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, slot: Slot) {
     let id = task.id;
     debug!(route = route.name(), task = %id, activity = task.activity, "polled");
     bridge.flights.enter(&task, Arc::clone(&route), slot);
@@ -29,6 +29,7 @@ pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, task: Task, slot: 
     let trouble = Trouble::default();
     let carried = async {
         record(&bridge, &route, &task, &trouble).await;
+        learn(&bridge, &route, &mut task).await;
         publish(&bridge, &route, &task, &trouble).await;
     };
     tokio::pin!(carried);
@@ -72,6 +73,24 @@ async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &Trouble) 
         warn!(route = route.name(), task = %task.id, %error, "could not record the task; trying again");
         trouble.note(&error);
         sleep(backoff.next_wait()).await;
+    }
+}
+
+/// Learns the timeouts that the poll's answer did not tell, and puts what is known into the headers.
+async fn learn(bridge: &Bridge, route: &Route, task: &mut Task) {
+    let timeouts = route.source.timeouts(task).await;
+    if timeouts != task.timeouts {
+        task.timeouts = timeouts;
+        bridge.flights.learn(task);
+    }
+    if let Some(limit) = timeouts.heartbeat.limit() {
+        let secs = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
+        let header = HeaderValue::Integer(secs);
+        task.headers.push(("heartbeat-timeout-secs", header));
+    }
+    if let Some(deadline) = task.deadline() {
+        let header = HeaderValue::Integer(unix_millis(deadline));
+        task.headers.push(("deadline-ms", header));
     }
 }
 
@@ -140,7 +159,7 @@ fn returned(bridge: &Arc<Bridge>, message_id: &str) {
 /// The message of a task, as the worker protocol says. It borrows everything.
 fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task) -> Message<'a> {
     let json = serde_json::from_str::<IgnoredAny>(&task.input).is_ok();
-    let mut headers = Vec::with_capacity(task.headers.len());
+    let mut headers = Vec::with_capacity(task.headers.len() + route.headers().len());
     headers.extend(task.headers.iter().map(|(name, value)| (*name, value)));
     headers.extend(route.headers().iter().map(|(name, value)| (*name, value)));
     let timestamp = unix_millis(task.polled_at) / 1000;

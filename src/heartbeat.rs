@@ -1,60 +1,76 @@
-//! Relaying a worker's signs of life to AWS, and what AWS answers to the worker.
+//! Heartbeats to AWS: the bridge's own for tasks that wait, the workers' from their first sign of life on.
 //!
-//! However often a worker beats, AWS hears the newest details at most once in a third of the heartbeat timeout. The
-//! answer is the only way in which SWF ever asks for a cancel.
+//! [`crate::pulse`] decides when and on whose behalf. The answer is the only way in which SWF ever asks for a cancel.
 
 use crate::{
-    backoff::jittered,
     bridge::Bridge,
-    flights::Ticket,
-    parking, settle,
+    budget::Call,
+    flights::{DueFlight, Ticket},
+    parking,
+    pulse::Due,
+    settle,
     source::{CancelRequested, Verdict},
+    task::Outcome,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep_until};
+use std::sync::Arc;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
-/// The interval where the heartbeat timeout is not known.
-const USUAL_INTERVAL: Duration = Duration::from_secs(5);
-/// So many heartbeats fit into a timeout, so that one that is lost costs nothing.
-const BEATS_PER_TIMEOUT: u32 = 3;
+/// Sees to every flight that is due, for as long as the process lives.
+pub async fn run(bridge: Arc<Bridge>) {
+    loop {
+        bridge.flights.wait_for_due().await;
+        let now = Instant::now();
+        // What is spawned is bounded: one for each task in flight.
+        while let Some(flight) = bridge.flights.next_due(now) {
+            tokio::spawn(see_to(Arc::clone(&bridge), flight));
+        }
+    }
+}
 
-/// Relays until the worker has said nothing for an interval, or the task is over.
-pub async fn relay(bridge: Arc<Bridge>, ticket: Ticket) {
-    let timeout = ticket.route.config.heartbeat_timeout;
-    let interval = timeout.map_or(USUAL_INTERVAL, |timeout| timeout / BEATS_PER_TIMEOUT);
-    while let Some((details, ended)) = bridge.flights.next_beat(ticket.id) {
-        let next = Instant::now() + jittered(interval);
-        beat(&bridge, &ticket, &details).await;
-        // The interval may be long, and a task that ends in it must not be remembered by its relay.
-        tokio::select! {
-            () = sleep_until(next) => {}
-            _ = ended => return,
+async fn see_to(bridge: Arc<Bridge>, flight: DueFlight) {
+    match flight.due {
+        Due::Beat => beat(&bridge, flight).await,
+        Due::Unstarted(wait) => {
+            let (id, route) = (flight.ticket.id, flight.ticket.route.name());
+            if let Some(ticket) = bridge.flights.give_up(id) {
+                let reason = format!("no worker started it within {} s", wait.as_secs());
+                warn!(route, task = %id, "{reason}; failing it back to AWS");
+                settle::settle(bridge, ticket, Outcome::failed(reason)).await;
+            }
         }
     }
 }
 
 /// One heartbeat, and what follows from its answer.
-async fn beat(bridge: &Arc<Bridge>, ticket: &Ticket, details: &str) {
+async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
+    let ticket = flight.ticket;
     let (id, route) = (ticket.id, &ticket.route);
-    let answer = route.source.heartbeat(&ticket.token, details).await;
+    let call = Call::Heartbeat(flight.urgency);
+    let turn = route.source.budget().turn(call).await;
+    let sent = Instant::now();
+    let Some(details) = bridge.flights.begin_beat(id, sent) else {
+        return;
+    };
+    let answer = route.source.heartbeat(&ticket.token, &details).await;
+    turn.done((&answer).into());
     match answer {
         Ok(CancelRequested(cancel)) => {
             route.metrics.heartbeat("accepted");
-            if cancel && bridge.flights.on_cancel_requested(id) {
+            if bridge.flights.beat_accepted(id, sent, cancel) {
                 debug!(route = route.name(), task = %id, "AWS asks for a cancel");
-                let announced =
-                    parking::announce_cancel(Arc::clone(bridge), id, "cancel-requested");
-                tokio::spawn(announced);
+                parking::announce_cancel(bridge, id, "cancel-requested").await;
             }
         }
         Err(error) => {
             route.metrics.heartbeat(error.kind());
-            match error.verdict() {
-                Verdict::Gone => gone(bridge, ticket).await,
-                // The worker beats again, and the next attempt carries its newest details.
+            let verdict = error.verdict();
+            match verdict {
+                Verdict::Gone => gone(bridge, &ticket).await,
                 Verdict::Retry | Verdict::RetrySlowly | Verdict::Reject => {
-                    warn!(route = route.name(), task = %id, %error, "a heartbeat failed");
+                    warn!(route = route.name(), task = %id, %error, "a heartbeat failed; it is tried again");
+                    let rejected = verdict == Verdict::Reject;
+                    bridge.flights.beat_failed(id, rejected);
                 }
             }
         }
@@ -66,10 +82,6 @@ async fn gone(bridge: &Arc<Bridge>, ticket: &Ticket) {
         return;
     };
     debug!(route = ticket.route.name(), task = %ticket.id, "the task is gone; telling the worker");
-    tokio::spawn(parking::announce_cancel(
-        Arc::clone(bridge),
-        ticket.id,
-        "gone",
-    ));
     settle::forget(bridge, ticket.id, flight, "gone").await;
+    parking::announce_cancel(bridge, ticket.id, "gone").await;
 }

@@ -1,4 +1,4 @@
-//! The messages that go beside the tasks: replies that are parked, and cancels that are announced.
+//! The messages that go beside the tasks: replies that are parked, cancels that are announced, heartbeats answered.
 
 use crate::{
     backoff::Backoff,
@@ -7,9 +7,10 @@ use crate::{
         CONTROL_EXCHANGE, Delivery, Link, Message, PARKED_BECAUSE, PARKING_QUEUE, PublishError,
         QueueSpec,
     },
+    flights::Status,
     task::{HeaderValue, Outcome, TaskId},
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
@@ -17,7 +18,9 @@ use tracing::{debug, warn};
 /// that by itself; of its headers so many bytes are kept.
 const KEPT_HEADER_BYTES: usize = 65_536;
 /// How long a cancel is tried to be announced.
-const ANNOUNCE_WITHIN: Duration = Duration::from_secs(30);
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(600);
+/// How long a worker's question is tried to be answered. It asks again with its next heartbeat.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How much is said of a reason, in characters.
 const MAX_BECAUSE: usize = 1_000;
 
@@ -103,8 +106,8 @@ async fn park(bridge: &Bridge, message: &Message<'_>, wanted: impl Fn() -> bool)
 
 /// Tells whoever works on the task that it should stop, and why: `cancel-requested` or `gone`. Gives up after a while:
 /// a worker that was not told finds out when its reply is late.
-pub async fn announce_cancel(bridge: Arc<Bridge>, id: TaskId, reason: &'static str) {
-    if timeout(ANNOUNCE_WITHIN, announce(&bridge, id, reason))
+pub async fn announce_cancel(bridge: &Bridge, id: TaskId, reason: &'static str) {
+    if timeout(ANNOUNCE_WITHIN, announce(bridge, id, reason))
         .await
         .is_err()
     {
@@ -125,6 +128,25 @@ async fn announce(bridge: &Bridge, id: TaskId, reason: &str) {
     while let Err(error) = bridge.broker.post(&message, false).await {
         debug!(task = id, %error, "a cancel is not announced yet");
         sleep(backoff.next_wait()).await;
+    }
+}
+
+/// Tells a worker how its task fares, where its sign of life asks for that.
+pub async fn answer_sign(bridge: &Bridge, sign: &Delivery, status: Status) {
+    let Some(reply_to) = &sign.reply_to else {
+        return;
+    };
+    let label = HeaderValue::Text(status.label().to_owned());
+    let message = Message {
+        correlation_id: sign.correlation_id.as_deref(),
+        kind: Some("status"),
+        headers: vec![("status", &label)],
+        ..plain("", reply_to, b"")
+    };
+    match timeout(ANSWER_WITHIN, bridge.broker.post(&message, false)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "a heartbeat could not be answered"),
+        Err(_) => debug!("a heartbeat could not be answered in time"),
     }
 }
 

@@ -2,11 +2,12 @@
 
 use crate::{
     bridge::Bridge,
+    budget::Call,
     dispatch,
     gate::Gate,
     pacer::{Pacer, Polled},
     route::Route,
-    shutdown::Phase,
+    shutdown::{POLL_HOLD, Phase},
     slots::Slot,
     source::{SourceError, Verdict},
 };
@@ -46,7 +47,8 @@ pub async fn run(
                 learn(&route, &mut pacer, answer, &mut not_before);
             }
             slot = route.slots.take(), if wanted && !waiting => {
-                polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), slot));
+                let phase = phase.clone();
+                polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), slot, phase));
             }
             () = sleep_until(not_before), if wanted && waiting => {}
             // Both senders live as long as the process; the loop's condition is looked at again.
@@ -93,10 +95,22 @@ fn learn(
     }
 }
 
-/// One poll, and the beginning of the dispatch of what it brings.
-async fn poll(bridge: Arc<Bridge>, route: Arc<Route>, slot: Slot) -> Answer {
+/// One poll, when it is its turn, and the beginning of the dispatch of what it brings.
+async fn poll(
+    bridge: Arc<Bridge>,
+    route: Arc<Route>,
+    slot: Slot,
+    mut phase: watch::Receiver<Phase>,
+) -> Answer {
+    let turn = tokio::select! {
+        turn = route.source.budget().turn(Call::Poll) => turn,
+        _ = phase.wait_for(|phase| *phase != Phase::Running) => {
+            return Answer { polled: Polled::Empty, begun: Instant::now(), took: POLL_HOLD };
+        }
+    };
     let begun = Instant::now();
     let answer = route.source.poll().await;
+    turn.done((&answer).into());
     let took = begun.elapsed();
     let polled = match answer {
         Ok(Some(task)) => {

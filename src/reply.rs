@@ -7,8 +7,8 @@ use crate::{
     bridge::Bridge,
     broker::{Delivery, Receipt, Replies},
     config::OversizeResult,
-    flights::{FinalReply, Standing},
-    heartbeat, parking,
+    flights::{FinalReply, Standing, Status},
+    parking,
     route::Route,
     settle,
     task::{HeaderValue, Outcome, TaskId},
@@ -49,7 +49,10 @@ fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     };
     let route = match bridge.flights.standing(id) {
         Standing::Open(route) => route,
-        Standing::Ended => return late(bridge, id, delivery.receipt),
+        Standing::Ended => {
+            count_late(bridge, id);
+            return answer(bridge, delivery, Status::Gone);
+        }
         Standing::Unknown => {
             return park(
                 bridge,
@@ -61,11 +64,9 @@ fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     match read(&route, &mut delivery) {
         Ok(Meaning::Alive { details }) => {
             route.metrics.replied("alive");
-            if let Some(ticket) = bridge.flights.on_beat(id, details) {
-                tokio::spawn(heartbeat::relay(Arc::clone(bridge), ticket));
-            }
+            let status = bridge.flights.on_sign(id, details);
             // A heartbeat that is lost is made good by the next one.
-            acknowledge(delivery.receipt);
+            answer(bridge, delivery, status);
         }
         Ok(Meaning::End(outcome)) => {
             route.metrics.replied(outcome.kind());
@@ -91,15 +92,35 @@ fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
                 acknowledge(older);
             }
         }
-        FinalReply::Late(receipt) => late(bridge, id, receipt),
+        FinalReply::Late(receipt) => {
+            count_late(bridge, id);
+            acknowledge(receipt);
+        }
     }
 }
 
-/// A reply to a task that has ended: the same reply again, or one that lost a race.
-fn late(bridge: &Arc<Bridge>, id: TaskId, receipt: Receipt) {
+/// Counts a reply to a task that has ended: the same reply again, or one that lost a race.
+fn count_late(bridge: &Bridge, id: TaskId) {
     debug!(task = %id, "a reply to a task that has ended");
     bridge.metrics.late_replies.inc();
-    acknowledge(receipt);
+}
+
+/// Acknowledges a reply; a sign of life that asks how the task fares is answered first.
+fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
+    if !is_question(&delivery) {
+        return acknowledge(delivery.receipt);
+    }
+    let bridge = Arc::clone(bridge);
+    tokio::spawn(async move {
+        parking::answer_sign(&bridge, &delivery, status).await;
+        delivery.receipt.ack().await;
+    });
+}
+
+/// Whether it is a sign of life that says where to answer.
+fn is_question(delivery: &Delivery) -> bool {
+    let sign = matches!(delivery.kind.as_deref(), Some("started" | "heartbeat"));
+    sign && delivery.reply_to.is_some()
 }
 
 fn acknowledge(receipt: Receipt) {
@@ -112,7 +133,7 @@ fn park(bridge: &Arc<Bridge>, delivery: Delivery, because: &'static str) {
     tokio::spawn(async move {
         warn!(because, "a reply can't be used; parking it");
         if parking::park_reply(&bridge, &delivery, because).await {
-            delivery.receipt.ack().await;
+            answer(&bridge, delivery, Status::Gone);
         }
     });
 }

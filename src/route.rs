@@ -38,10 +38,6 @@ impl Route {
         let mut headers = source.headers();
         headers.push(("route", text(&config.name)));
         headers.push(("source", text(source.kind())));
-        if let Some(timeout) = config.heartbeat_timeout {
-            let secs = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX);
-            headers.push(("heartbeat-timeout-secs", HeaderValue::Integer(secs)));
-        }
         Self {
             slots: Slots::new(config.max_in_flight),
             queue: config.queue_spec(),

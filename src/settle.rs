@@ -5,6 +5,7 @@
 use crate::{
     backoff::Backoff,
     bridge::Bridge,
+    budget::{Call, Due},
     flights::{Flight, Ticket},
     parking,
     source::{CancelRequested, SourceError, Verdict},
@@ -14,7 +15,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
 /// How a settlement ended.
@@ -42,10 +43,10 @@ impl End {
 }
 
 /// Settles a task and clears up behind it.
-pub async fn settle(bridge: Arc<Bridge>, ticket: Ticket, outcome: Outcome) {
+pub async fn settle(bridge: Arc<Bridge>, mut ticket: Ticket, outcome: Outcome) {
     let id = ticket.id;
     let mut outcome = ticket.route.source.fit(outcome);
-    let end = bring(&bridge, &ticket, &mut outcome).await;
+    let end = bring(&bridge, &mut ticket, &mut outcome).await;
     // What it was brought as: an outcome that AWS would not take becomes a failure on the way.
     let kind = outcome.kind();
     ticket.route.metrics.settled(kind, end.label());
@@ -72,7 +73,7 @@ pub async fn forget(bridge: &Bridge, id: TaskId, mut flight: Flight, end: &str) 
 }
 
 /// Tries until there is an end.
-async fn bring(bridge: &Bridge, ticket: &Ticket, outcome: &mut Outcome) -> End {
+async fn bring(bridge: &Bridge, ticket: &mut Ticket, outcome: &mut Outcome) -> End {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
     // While AWS refuses us, until somebody mends it.
     let mut slowly = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
@@ -127,19 +128,46 @@ fn before(deadline: Option<SystemTime>, wait: Duration, now: SystemTime) -> Opti
 }
 
 /// One attempt. A cancel that AWS did not ask for becomes a failure, because AWS would refuse it.
-async fn attempt(ticket: &Ticket, outcome: &mut Outcome) -> Result<(), SourceError> {
-    let source = &ticket.route.source;
+async fn attempt(ticket: &mut Ticket, outcome: &mut Outcome) -> Result<(), SourceError> {
     if let Outcome::Canceled { details } = outcome
         && !ticket.cancel_requested
-        && source.heartbeat(&ticket.token, "").await? == CancelRequested(false)
     {
-        *outcome = Outcome::Failed {
-            reason: "the worker canceled the task, though its cancellation was not requested"
-                .to_owned(),
-            details: std::mem::take(details),
-        };
+        let CancelRequested(wanted) = is_wanted(ticket).await?;
+        ticket.cancel_requested = wanted;
+        if !wanted {
+            *outcome = Outcome::Failed {
+                reason: "the worker canceled the task, though its cancellation was not requested"
+                    .to_owned(),
+                details: std::mem::take(details),
+            };
+        }
     }
-    source.settle(&ticket.token, outcome).await
+    let source = &ticket.route.source;
+    let turn = source.budget().turn(call(outcome)).await;
+    let answer = source.settle(&ticket.token, outcome).await;
+    turn.done((&answer).into());
+    answer
+}
+
+fn call(outcome: &Outcome) -> Call {
+    match outcome {
+        Outcome::Completed { .. } => Call::Complete,
+        Outcome::Failed { .. } => Call::Fail,
+        Outcome::Canceled { .. } => Call::Cancel,
+    }
+}
+
+/// Asks AWS whether it wants the task canceled, which only a heartbeat can tell.
+async fn is_wanted(ticket: &Ticket) -> Result<CancelRequested, SourceError> {
+    let source = &ticket.route.source;
+    let due = Due {
+        deadline: None,
+        urgent_from: Instant::now(),
+    };
+    let turn = source.budget().turn(Call::Heartbeat(due)).await;
+    let answer = source.heartbeat(&ticket.token, "").await;
+    turn.done((&answer).into());
+    answer
 }
 
 #[cfg(test)]

@@ -106,8 +106,81 @@ pub struct Task {
     pub headers: Vec<(&'static str, HeaderValue)>,
     /// When the poll that brought it was answered.
     pub polled_at: SystemTime,
-    /// When AWS gives up on it, where the route knows.
-    pub deadline: Option<SystemTime>,
+    /// What is known of its timeouts.
+    pub timeouts: Timeouts,
+}
+
+impl Task {
+    /// When AWS gives up on it, where that is known.
+    #[must_use]
+    pub fn deadline(&self) -> Option<SystemTime> {
+        Some(self.polled_at + self.timeouts.start_to_close.limit()?)
+    }
+
+    /// What the source tells of the task under this name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&HeaderValue> {
+        let mut headers = self.headers.iter();
+        headers.find_map(|(header, value)| (*header == name).then_some(value))
+    }
+}
+
+/// The timeouts of a task that matter to the bridge. A poll's answer tells none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// How long AWS waits for a heartbeat.
+    pub heartbeat: Timeout,
+    /// How long AWS waits for the outcome, from the poll's answer on.
+    pub start_to_close: Timeout,
+}
+
+impl Timeouts {
+    /// These, each with the other's where nothing is known of it.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            heartbeat: self.heartbeat.or(other.heartbeat),
+            start_to_close: self.start_to_close.or(other.start_to_close),
+        }
+    }
+}
+
+/// What is known of one timeout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timeout {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// There is none: SWF's `NONE`.
+    Never,
+    /// This long.
+    After(Duration),
+}
+
+impl Timeout {
+    /// Its length, where it is known and has one.
+    #[must_use]
+    pub fn limit(self) -> Option<Duration> {
+        match self {
+            Self::After(limit) => Some(limit),
+            Self::Never | Self::Unknown => None,
+        }
+    }
+
+    /// This, or the other where nothing is known of this.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match self {
+            Self::Unknown => other,
+            Self::Never | Self::After(_) => self,
+        }
+    }
+}
+
+impl From<Option<Duration>> for Timeout {
+    fn from(limit: Option<Duration>) -> Self {
+        limit.map_or(Self::Unknown, Self::After)
+    }
 }
 
 /// How a task ends, in the words of SWF.

@@ -2,9 +2,11 @@
 //!
 //! What is here has been validated; nothing behind it checks again.
 
+mod heartbeat;
 mod reader;
 mod route;
 
+pub use heartbeat::{By, Discover, HeartbeatConfig};
 pub use reader::Problem;
 pub use route::{OversizeResult, Pollers, RouteConfig, SourceConfig};
 

@@ -1,6 +1,9 @@
 //! The settings of one route.
 
-use super::reader::Reader;
+use super::{
+    heartbeat::{self, HeartbeatConfig},
+    reader::Reader,
+};
 use crate::broker::QueueSpec;
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -25,8 +28,8 @@ pub struct RouteConfig {
     pub publish_within: Duration,
     /// The activity type's start-to-close timeout, where it is said.
     pub start_to_close: Option<Duration>,
-    /// The activity type's heartbeat timeout, where it is said.
-    pub heartbeat_timeout: Option<Duration>,
+    /// How its tasks are kept alive.
+    pub heartbeat: HeartbeatConfig,
     /// What becomes of a result that is too long for AWS.
     pub oversize_result: OversizeResult,
     /// Where tasks come from.
@@ -88,9 +91,7 @@ pub(super) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
         "park" => Ok(OversizeResult::Park),
         _ => Err("must be \"fail\" or \"park\"".to_owned()),
     });
-    let mut heartbeat = route.table("heartbeat");
-    let heartbeat_timeout = integer(&mut heartbeat, "timeout_secs", SECONDS);
-    heartbeat.finish();
+    let heartbeat = heartbeat::read(route.table("heartbeat"));
 
     let read = RouteConfig {
         name: name.unwrap_or_default(),
@@ -104,7 +105,7 @@ pub(super) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
             .unwrap_or(max_in_flight as u64),
         publish_within: Duration::from_secs(publish_within as u64),
         start_to_close: start_to_close.map(|secs| Duration::from_secs(secs as u64)),
-        heartbeat_timeout: heartbeat_timeout.map(|secs| Duration::from_secs(secs as u64)),
+        heartbeat,
         oversize_result: oversize_result.unwrap_or(OversizeResult::Fail),
         source: read_source(&mut route)?,
     };

@@ -59,7 +59,7 @@ pub fn poll_policy() -> CallPolicy {
 /// For heartbeats and results.
 #[must_use]
 pub fn respond_policy() -> CallPolicy {
-    policy("activity-bridge-respond", RESPOND_ATTEMPT, 2)
+    policy("activity-bridge-respond", RESPOND_ATTEMPT, 1)
 }
 
 fn policy(name: &'static str, attempt: Duration, attempts: u32) -> CallPolicy {

@@ -7,8 +7,9 @@ pub mod aws;
 pub mod swf;
 
 use crate::{
+    budget::{self, Budget},
     config::{RouteConfig, SourceConfig},
-    task::{HeaderValue, Outcome, Task, TaskToken},
+    task::{HeaderValue, Outcome, Task, TaskToken, Timeouts},
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -22,6 +23,12 @@ pub trait Source: Send + Sync + 'static {
 
     /// The headers that all its tasks share.
     fn headers(&self) -> Vec<(&'static str, HeaderValue)>;
+
+    /// The budget of the calls below, shared by all routes of this kind. The callers take their turns from it.
+    fn budget(&self) -> &Budget;
+
+    /// The task's timeouts, as well as they are known or can be learnt. What can't be learnt soon is unknown.
+    async fn timeouts(&self, task: &Task) -> Timeouts;
 
     /// Asks for a task, and waits up to 60 s for one.
     ///
@@ -73,6 +80,17 @@ pub enum SourceError {
     /// The token is dead: the task is settled, timed out, or its workflow is closed.
     #[error("gone: {0}")]
     Gone(String),
+}
+
+/// What a call's answer says about the rate of calls.
+impl<T> From<&Result<T, SourceError>> for budget::Answer {
+    fn from(answer: &Result<T, SourceError>) -> Self {
+        match answer {
+            Err(SourceError::Throttled(_)) => Self::Throttled,
+            Err(SourceError::Unavailable(_) | SourceError::Refused(_)) => Self::Other,
+            Ok(_) | Err(SourceError::Invalid(_) | SourceError::Gone(_)) => Self::Accepted,
+        }
+    }
 }
 
 /// What to do about a [`SourceError`].
@@ -175,7 +193,11 @@ impl Sources {
                     domain,
                     task_list,
                     identity,
-                    start_to_close: route.start_to_close,
+                    timeouts: Timeouts {
+                        heartbeat: route.heartbeat.timeout.into(),
+                        start_to_close: route.start_to_close.into(),
+                    },
+                    discover: route.heartbeat.discover,
                 };
                 Arc::new(Swf::new(&self.swf, options))
             }

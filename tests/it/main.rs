@@ -11,11 +11,14 @@
 mod admin;
 mod broker_trouble;
 mod cli;
+mod discovery;
 mod drain;
 mod early_reply;
 mod faults;
 mod harness;
+mod heartbeat_answers;
 mod heartbeats;
+mod liveness;
 mod permissions;
 mod polling;
 mod protocol;

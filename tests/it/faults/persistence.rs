@@ -62,7 +62,7 @@ async fn a_result_is_sent_again_far_past_three_attempts() {
     let _worker = world.worker("payments", |_| Answer::done("at last")).await;
     let bridge = world.bridge(&[Route::new("payments")]).await;
     let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
-    world.sim.fault(fault.times(14));
+    world.sim.fault(fault.times(9));
     let id = world.schedule("payments", 1).remove(0);
     let task = world.closed(&id).await;
     assert_eq!(
@@ -74,7 +74,7 @@ async fn a_result_is_sent_again_far_past_three_attempts() {
             .sim
             .summary()
             .errors("RespondActivityTaskCompleted", "InternalFailure"),
-        14
+        9
     );
     assert!(
         bridge

@@ -73,6 +73,8 @@ pub struct Answer {
     pub correlation_id: Option<String>,
     /// Instead of the default exchange.
     pub exchange: &'static str,
+    /// Where the worker wants an answer.
+    pub reply_to: Option<String>,
 }
 
 impl Answer {
@@ -91,6 +93,12 @@ impl Answer {
             body: body.into(),
             ..Self::default()
         }
+    }
+
+    /// With an address for an answer.
+    pub fn asking(mut self, reply_to: &str) -> Self {
+        self.reply_to = Some(reply_to.to_owned());
+        self
     }
 
     /// With a header.
@@ -243,6 +251,9 @@ pub async fn reply(channel: &Channel, task: &TaskMessage, answer: Answer) -> lap
     if let Some(kind) = answer.kind {
         properties = properties.with_type(kind.into());
     }
+    if let Some(reply_to) = answer.reply_to {
+        properties = properties.with_reply_to(reply_to.into());
+    }
     let confirm = channel
         .basic_publish(
             answer.exchange.into(),
@@ -301,14 +312,19 @@ impl Inbox {
         eventually(&format!("a message in {queue}"), || self.get(queue)).await
     }
 
-    /// Binds a queue of its own to an exchange, and returns the queue's name.
-    pub async fn bind(&self, exchange: &str, routing_key: &str) -> String {
+    /// Declares a queue of its own, and returns its name.
+    pub async fn own_queue(&self) -> String {
         let exclusive = QueueDeclareOptions::exclusive();
         let queue = self
             .channel
             .queue_declare("".into(), exclusive, FieldTable::default())
             .await;
-        let name = queue.expect("a queue").name().to_string();
+        queue.expect("a queue").name().to_string()
+    }
+
+    /// Binds a queue of its own to an exchange, and returns the queue's name.
+    pub async fn bind(&self, exchange: &str, routing_key: &str) -> String {
+        let name = self.own_queue().await;
         let bound = self
             .channel
             .queue_bind(

@@ -1,17 +1,24 @@
 //! Amazon SWF as a source of tasks.
 
+mod discovery;
+
 use super::{
     CancelRequested, Source, SourceError,
     aws::{self, CallPolicy},
     cut,
 };
-use crate::task::{HeaderValue, Outcome, Task, TaskId, TaskToken, unix_millis};
+use crate::{
+    budget::Budget,
+    config::Discover,
+    task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeouts},
+};
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_swf::{
     Client, config, operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
 };
-use std::time::{Duration, SystemTime};
+use discovery::Discovery;
+use std::{sync::Arc, time::SystemTime};
 
 /// The API's limits, in characters.
 const MAX_RESULT: usize = 32_768;
@@ -26,12 +33,12 @@ const GONE: &[&str] = &["UnknownResourceFault"];
 /// One domain and task list.
 #[derive(Debug)]
 pub struct Swf {
-    poll: Client,
-    respond: Client,
+    clients: SwfClients,
     domain: String,
     task_list: TaskList,
     identity: String,
-    start_to_close: Option<Duration>,
+    timeouts: Timeouts,
+    discover: Discover,
 }
 
 /// What makes one [`Swf`].
@@ -43,19 +50,23 @@ pub struct SwfOptions<'a> {
     pub task_list: &'a str,
     /// Who polls, as it shows in the workflow's history; cut to 256 characters.
     pub identity: String,
-    /// The activities' start-to-close timeout, if it is known.
-    pub start_to_close: Option<Duration>,
+    /// The timeouts that are configured.
+    pub timeouts: Timeouts,
+    /// What is asked of SWF to learn those that are not.
+    pub discover: Discover,
 }
 
-/// The two clients that all SWF routes of a process share.
+/// What all SWF routes of a process share: two clients, one budget, and what was learnt of activity types.
 #[derive(Clone, Debug)]
 pub struct SwfClients {
     poll: Client,
     respond: Client,
+    budget: Arc<Budget>,
+    discovery: Arc<Discovery>,
 }
 
 impl SwfClients {
-    /// Builds both from one configuration. Nothing is called yet.
+    /// Builds them from one configuration. Nothing is called yet.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
         let client = |policy: CallPolicy| {
@@ -66,9 +77,12 @@ impl SwfClients {
                 .build();
             Client::from_conf(config)
         };
+        let respond = client(aws::respond_policy());
         Self {
             poll: client(aws::poll_policy()),
-            respond: client(aws::respond_policy()),
+            budget: Arc::default(),
+            discovery: Arc::new(Discovery::new(respond.clone())),
+            respond,
         }
     }
 }
@@ -86,20 +100,18 @@ impl Swf {
             }
         }
         Self {
-            poll: clients.poll.clone(),
-            respond: clients.respond.clone(),
+            clients: clients.clone(),
             domain: options.domain.to_owned(),
             task_list: task_list(options.task_list),
             identity: cut(options.identity, MAX_IDENTITY),
-            start_to_close: options.start_to_close,
+            timeouts: options.timeouts,
+            discover: options.discover,
         }
     }
 
     /// The answer to a poll as a task; `None` where it is empty.
     fn task(&self, answer: PollForActivityTaskOutput) -> Option<Task> {
         let token = TaskToken::new(&answer.task_token)?;
-        let polled_at = SystemTime::now();
-        let deadline = self.start_to_close.map(|limit| polled_at + limit);
         let (activity, version) = answer
             .activity_type
             .map_or_else(Default::default, |kind| (kind.name, kind.version));
@@ -107,7 +119,7 @@ impl Swf {
             .workflow_execution
             .map_or_else(Default::default, |run| (run.workflow_id, run.run_id));
         let text = HeaderValue::Text;
-        let mut headers = vec![
+        let headers = vec![
             ("workflow-id", text(workflow_id)),
             ("run-id", text(run_id)),
             ("activity-id", text(answer.activity_id)),
@@ -118,17 +130,14 @@ impl Swf {
                 HeaderValue::Integer(answer.started_event_id),
             ),
         ];
-        if let Some(deadline) = deadline {
-            headers.push(("deadline-ms", HeaderValue::Integer(unix_millis(deadline))));
-        }
         Some(Task {
             id: TaskId::random(),
             token,
             input: answer.input.unwrap_or_default(),
             headers,
             activity,
-            polled_at,
-            deadline,
+            polled_at: SystemTime::now(),
+            timeouts: self.timeouts,
         })
     }
 }
@@ -159,8 +168,22 @@ impl Source for Swf {
         ]
     }
 
+    fn budget(&self) -> &Budget {
+        &self.clients.budget
+    }
+
+    async fn timeouts(&self, task: &Task) -> Timeouts {
+        let learnt = match self.discover {
+            Discover::Off => return self.timeouts,
+            Discover::Types => self.clients.discovery.of_type(&self.domain, task).await,
+            Discover::Overrides => self.clients.discovery.of_task(&self.domain, task).await,
+        };
+        learnt.or(self.timeouts)
+    }
+
     async fn poll(&self) -> Result<Option<Task>, SourceError> {
         let answer = self
+            .clients
             .poll
             .poll_for_activity_task()
             .domain(&self.domain)
@@ -177,7 +200,8 @@ impl Source for Swf {
         token: &TaskToken,
         details: &str,
     ) -> Result<CancelRequested, SourceError> {
-        self.respond
+        self.clients
+            .respond
             .record_activity_task_heartbeat()
             .task_token(token.reveal())
             .set_details(unless_empty(details).map(|text| cut(text, MAX_HEARTBEAT_DETAILS)))
@@ -191,7 +215,7 @@ impl Source for Swf {
         let token = token.reveal();
         match outcome {
             Outcome::Completed { result } => {
-                let call = self.respond.respond_activity_task_completed();
+                let call = self.clients.respond.respond_activity_task_completed();
                 let call = call.task_token(token).set_result(unless_empty(result));
                 let answer = call.send().await;
                 answer
@@ -199,7 +223,7 @@ impl Source for Swf {
                     .map_err(|error| aws::sort_error(error, GONE))
             }
             Outcome::Failed { reason, details } => {
-                let call = self.respond.respond_activity_task_failed();
+                let call = self.clients.respond.respond_activity_task_failed();
                 let call = call.task_token(token).set_reason(unless_empty(reason));
                 let answer = call.set_details(unless_empty(details)).send().await;
                 answer
@@ -207,7 +231,7 @@ impl Source for Swf {
                     .map_err(|error| aws::sort_error(error, GONE))
             }
             Outcome::Canceled { details } => {
-                let call = self.respond.respond_activity_task_canceled();
+                let call = self.clients.respond.respond_activity_task_canceled();
                 let call = call.task_token(token).set_details(unless_empty(details));
                 let answer = call.send().await;
                 answer
@@ -241,7 +265,7 @@ impl Source for Swf {
     }
 
     async fn count_pending(&self) -> Result<u64, SourceError> {
-        let call = self.respond.count_pending_activity_tasks();
+        let call = self.clients.respond.count_pending_activity_tasks();
         let call = call.domain(&self.domain).task_list(self.task_list.clone());
         let answer = call.send().await;
         answer

@@ -1,22 +1,27 @@
 //! The table of flights: every task of ours that AWS has not settled, and the ids of those that ended lately.
 //!
-//! It holds what must not be held twice (the slot, the reply that waits for its acknowledgement) and asks
-//! [`lifecycle::step`] what each event means. It never talks to the network.
+//! It holds what must not be held twice (the slot, the reply that waits for its acknowledgement), asks
+//! [`lifecycle::step`] what each event means, and keeps the pulses in the order in which they are due. It never talks to
+//! the network.
+
+mod pulses;
+
+pub use pulses::DueFlight;
 
 use crate::{
     broker::Receipt,
     lifecycle::{self, Command, Event, State},
+    pulse::{Pulse, Terms},
     route::Route,
     slots::Slot,
     task::{Task, TaskId, TaskToken},
 };
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    convert::Infallible,
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
 /// A task in flight.
 #[derive(Debug)]
@@ -30,22 +35,13 @@ pub struct Flight {
     state: State,
     token: TaskToken,
     deadline: Option<SystemTime>,
-    beat: Beat,
-    cancel_announced: bool,
+    pulse: Pulse,
+    /// Its entry in the table's order of what is due.
+    due: Option<Instant>,
+    cancel_requested: bool,
     /// Dropped with the flight, which frees the slot.
     _slot: Slot,
 }
-
-/// The worker's signs of life that AWS has not heard yet: never more than the newest.
-#[derive(Debug, Default)]
-struct Beat {
-    newest: Option<String>,
-    /// While somebody relays; dropped with the flight, which wakes the relay.
-    relaying: Option<oneshot::Sender<Infallible>>,
-}
-
-/// Resolves when the flight has ended.
-pub type Ended = oneshot::Receiver<Infallible>;
 
 /// What a settlement or a heartbeat needs to know of a flight.
 #[derive(Clone, Debug)]
@@ -84,16 +80,43 @@ pub enum Standing {
     Unknown,
 }
 
+/// How a task fares, as far as the bridge knows: what a worker is told when it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// AWS waits for its outcome.
+    Alive,
+    /// AWS wants it canceled.
+    CancelRequested,
+    /// Nobody waits for it.
+    Gone,
+}
+
+impl Status {
+    /// The value of the header `status`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::CancelRequested => "cancel-requested",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// See the module. Both parts are bounded: the open ones by the slots, the ended ones by `remember`.
 #[derive(Debug)]
 pub struct Flights {
     table: Mutex<Table>,
+    /// Told when something is due sooner than all else.
+    sooner: Notify,
     remember: usize,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     open: HashMap<TaskId, Flight>,
+    /// When each open flight is due, but for those that are being seen to.
+    due: BTreeSet<(Instant, TaskId)>,
     ended: HashSet<TaskId>,
     ended_in_order: VecDeque<TaskId>,
 }
@@ -104,6 +127,7 @@ impl Flights {
     pub fn new(remember: usize) -> Self {
         Self {
             table: Mutex::default(),
+            sooner: Notify::new(),
             remember,
         }
     }
@@ -114,18 +138,23 @@ impl Flights {
 
     /// Enters a task that was just polled.
     pub fn enter(&self, task: &Task, route: Arc<Route>, slot: Slot) {
+        let terms = Terms::new(&route.config.heartbeat, task.timeouts.heartbeat);
+        let now = Instant::now();
         let flight = Flight {
             route,
-            since: Instant::now(),
+            since: now,
             held: None,
             state: State::Publishing,
             token: task.token.clone(),
-            deadline: task.deadline,
-            beat: Beat::default(),
-            cancel_announced: false,
+            deadline: task.deadline(),
+            pulse: Pulse::new(terms, now, rand::random()),
+            due: None,
+            cancel_requested: false,
             _slot: slot,
         };
-        self.table().open.insert(task.id, flight);
+        let mut table = self.table();
+        table.open.insert(task.id, flight);
+        self.reschedule(table, task.id);
     }
 
     /// Takes note of what the broker did with a task's message; says whether to publish it again.
@@ -143,18 +172,22 @@ impl Flights {
     /// Takes note that the broker returned a message whose own confirm is seen elsewhere. A ticket means that
     /// the confirm came first, so that the task must be failed back to AWS.
     pub fn on_returned(&self, id: TaskId) -> Option<Ticket> {
-        let mut table = self.table();
-        (table.step(id, Event::Returned) == Command::Settle)
-            .then(|| table.ticket(id))
-            .flatten()
+        self.settles(id, Event::Returned)
     }
 
     /// The bridge ends the task itself; `None` where that is no longer its to do.
     pub fn give_up(&self, id: TaskId) -> Option<Ticket> {
+        self.settles(id, Event::GiveUp)
+    }
+
+    fn settles(&self, id: TaskId, event: Event) -> Option<Ticket> {
         let mut table = self.table();
-        (table.step(id, Event::GiveUp) == Command::Settle)
-            .then(|| table.ticket(id))
-            .flatten()
+        if table.step(id, event) != Command::Settle {
+            return None;
+        }
+        let ticket = table.ticket(id);
+        self.reschedule(table, id);
+        ticket
     }
 
     /// Whether the task is one of ours.
@@ -174,45 +207,13 @@ impl Flights {
         match (command, table.open.get_mut(&id)) {
             (Command::Settle, Some(flight)) => {
                 flight.held = Some(receipt);
-                FinalReply::Settle(flight.ticket(id))
+                let ticket = flight.ticket(id);
+                self.reschedule(table, id);
+                FinalReply::Settle(ticket)
             }
             (Command::Hold, Some(flight)) => FinalReply::Superseded(flight.held.replace(receipt)),
             _ => FinalReply::Late(receipt),
         }
-    }
-
-    /// A sign of life. A ticket means that somebody must begin to relay; otherwise somebody does already.
-    pub fn on_beat(&self, id: TaskId, details: String) -> Option<Ticket> {
-        let mut table = self.table();
-        if table.step(id, Event::Beat) != Command::Heartbeat {
-            return None;
-        }
-        let flight = table.open.get_mut(&id)?;
-        let relayed =
-            flight.beat.newest.replace(details).is_some() || flight.beat.relaying.is_some();
-        (!relayed).then(|| flight.ticket(id))
-    }
-
-    /// The newest details that AWS has not heard, and what tells the relay that the flight has ended. `None` ends the
-    /// relaying.
-    pub fn next_beat(&self, id: TaskId) -> Option<(String, Ended)> {
-        let mut table = self.table();
-        let flight = table.open.get_mut(&id)?;
-        if flight.state == State::Settling {
-            flight.beat.newest = None;
-        }
-        flight.beat.relaying = None;
-        let newest = flight.beat.newest.take()?;
-        let (alive, ended) = oneshot::channel();
-        flight.beat.relaying = Some(alive);
-        Some((newest, ended))
-    }
-
-    /// AWS wants the task canceled. True the first time, when the worker is to be told.
-    pub fn on_cancel_requested(&self, id: TaskId) -> bool {
-        let mut table = self.table();
-        let flight = table.open.get_mut(&id);
-        flight.is_some_and(|flight| !std::mem::replace(&mut flight.cancel_announced, true))
     }
 
     /// AWS says that the token is dead. The flight is returned where the worker is to be told.
@@ -257,7 +258,7 @@ impl Flight {
             route: Arc::clone(&self.route),
             token: self.token.clone(),
             deadline: self.deadline,
-            cancel_requested: self.cancel_announced,
+            cancel_requested: self.cancel_requested,
         }
     }
 }
@@ -269,6 +270,9 @@ impl Table {
             return lifecycle::step(State::Ended, event).1;
         };
         let (state, command) = lifecycle::step(flight.state, event);
+        if state == State::Settling && flight.state != State::Settling {
+            flight.pulse.over();
+        }
         flight.state = state;
         command
     }
@@ -285,6 +289,10 @@ impl Table {
         }
         self.ended_in_order.push_back(id);
         self.ended.insert(id);
-        self.open.remove(&id)
+        let flight = self.open.remove(&id)?;
+        if let Some(at) = flight.due {
+            self.due.remove(&(at, id));
+        }
+        Some(flight)
     }
 }

@@ -1,0 +1,462 @@
+//! The pulse of one task: when AWS is to hear of it next, and on whose behalf. Pure: no clock, no network.
+//!
+//! While nobody has started the task, the bridge speaks for it. From the worker's first sign of life only the worker's
+//! are passed on, coalesced to the newest and no more often than once in an interval; a worker that goes quiet is left to
+//! time out, and asked after when it must have.
+
+use crate::{
+    config::{By, HeartbeatConfig},
+    task::Timeout,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long AWS is supposed to wait for a heartbeat where that is not known, before a quiet task is asked after.
+const SUPPOSED_TIMEOUT: Duration = Duration::from_secs(300);
+/// A task that AWS must have timed out is asked after this much later.
+const ASK_AFTER: Duration = Duration::from_millis(500);
+/// The longest wait between two questions after a quiet task, in doublings of the timeout.
+const MAX_DOUBLINGS: u32 = 6;
+/// A heartbeat that failed is tried again within this time, however long the interval.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// What a task's pulse goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Whose signs of life count.
+    pub by: By,
+    /// AWS's heartbeat timeout.
+    pub timeout: Timeout,
+    /// The least time between two heartbeats.
+    pub interval: Duration,
+    /// How long the task may wait for a worker.
+    pub max_wait: Option<Duration>,
+}
+
+impl Terms {
+    /// The terms of a route's tasks with this heartbeat timeout.
+    #[must_use]
+    pub fn new(config: &HeartbeatConfig, timeout: Timeout) -> Self {
+        Self {
+            by: config.by,
+            timeout,
+            interval: config.interval(timeout.limit()),
+            max_wait: config.max_wait,
+        }
+    }
+}
+
+/// What a task is due for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A heartbeat to AWS.
+    Beat,
+    /// To be failed: nobody has started it for this long.
+    Unstarted(Duration),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Pulse {
+    terms: Terms,
+    /// When the task was polled.
+    polled: Instant,
+    /// The poll, or the last heartbeat that AWS accepted: its clock runs from here.
+    heard: Instant,
+    /// When the bridge would speak on its own, a random part of an interval after the last heartbeat.
+    own: Instant,
+    /// Before this the worker's next sign of life waits, and so does a question.
+    not_before: Instant,
+    stage: Stage,
+    beat: Beat,
+    /// The newest details of the worker's.
+    details: String,
+    /// Whether AWS has not heard them.
+    news: bool,
+    /// How often AWS said of a quiet task that it lives.
+    asked: u32,
+    /// How many heartbeats failed since the last that did not.
+    faults: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nobody has said that it works on the task.
+    Waiting,
+    /// A worker has.
+    Begun,
+    /// Its outcome is on the way to AWS.
+    Over,
+}
+
+/// What is under way; meanwhile nothing else is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beat {
+    /// Nothing.
+    None,
+    /// A heartbeat that waits for its turn.
+    Wanted,
+    /// A heartbeat on somebody's behalf.
+    Telling,
+    /// A heartbeat that only asks.
+    Asking,
+}
+
+impl Pulse {
+    /// Of a task that was polled now. `chance` is a random number from 0 to 1, here and below.
+    #[must_use]
+    pub fn new(terms: Terms, now: Instant, chance: f64) -> Self {
+        Self {
+            terms,
+            polled: now,
+            heard: now,
+            own: first_own(terms, now, chance),
+            not_before: now,
+            stage: Stage::Waiting,
+            beat: Beat::None,
+            details: String::new(),
+            news: false,
+            asked: 0,
+            faults: 0,
+        }
+    }
+
+    /// The terms are known better than when the task was polled.
+    pub fn learn(&mut self, terms: Terms, chance: f64) {
+        self.terms = terms;
+        self.own = first_own(terms, self.heard, chance);
+    }
+
+    /// When the task is due for something, and for what; `None` while a heartbeat is under way.
+    #[must_use]
+    pub fn due(&self) -> Option<(Instant, Due)> {
+        if self.beat != Beat::None {
+            return None;
+        }
+        let beat = self.beat_at();
+        Some(match self.terms.max_wait {
+            Some(wait) if self.stage == Stage::Waiting && self.polled + wait <= beat => {
+                (self.polled + wait, Due::Unstarted(wait))
+            }
+            _ => (beat, Due::Beat),
+        })
+    }
+
+    fn beat_at(&self) -> Instant {
+        if self.bridge_speaks() {
+            self.own
+        } else if self.news {
+            self.not_before
+        } else {
+            self.asks_at().max(self.not_before)
+        }
+    }
+
+    fn bridge_speaks(&self) -> bool {
+        let may = match self.terms.by {
+            By::Both => self.stage == Stage::Waiting || self.terms.timeout == Timeout::Never,
+            By::Worker => false,
+            By::Bridge => true,
+        };
+        // The worker has done its part, and must not lose it to a timeout.
+        may || self.stage == Stage::Over
+    }
+
+    /// When a task of which nothing is heard must have timed out. To ask AWS is a heartbeat too, so where the task
+    /// lives all the same the next question comes twice as late, lest questions keep a dead worker's task alive.
+    fn asks_at(&self) -> Instant {
+        self.heard + self.supposed_timeout() * (1 << self.asked.min(MAX_DOUBLINGS)) + ASK_AFTER
+    }
+
+    fn supposed_timeout(&self) -> Duration {
+        self.terms.timeout.limit().unwrap_or(SUPPOSED_TIMEOUT)
+    }
+
+    /// When AWS times the task out unless it hears what there is to tell; `None` where that is not known, or where
+    /// there is nothing to tell.
+    #[must_use]
+    pub fn times_out(&self) -> Option<Instant> {
+        let limit = self.terms.timeout.limit()?;
+        (self.bridge_speaks() || self.news).then(|| self.heard + limit)
+    }
+
+    /// From when on a heartbeat can't stand back any more.
+    #[must_use]
+    pub fn urgent(&self) -> Instant {
+        self.heard + self.supposed_timeout() / 2
+    }
+
+    /// The worker says that it is alive.
+    pub fn sign(&mut self, details: String) {
+        if self.stage == Stage::Waiting {
+            self.stage = Stage::Begun;
+        }
+        self.details = details;
+        self.news = true;
+    }
+
+    /// The outcome is on its way to AWS. It overtakes what waits to be passed on.
+    pub fn over(&mut self) {
+        self.stage = Stage::Over;
+        self.news = false;
+        self.own = self.own.max(self.heard + self.terms.interval);
+    }
+
+    /// A heartbeat is due, and waits for its turn.
+    pub fn want(&mut self) {
+        self.beat = Beat::Wanted;
+    }
+
+    /// The details to send now, if a heartbeat is still due.
+    pub fn send(&mut self, now: Instant) -> Option<String> {
+        if self.beat_at() > now {
+            self.beat = Beat::None;
+            return None;
+        }
+        self.beat = match self.bridge_speaks() || self.news {
+            true => Beat::Telling,
+            false => Beat::Asking,
+        };
+        self.news = false;
+        Some(self.details.clone())
+    }
+
+    /// AWS took the heartbeat that was sent at `sent`.
+    pub fn accepted(&mut self, sent: Instant, chance: f64) {
+        self.heard = sent;
+        self.own = sent + self.terms.interval.mul_f64((2.0 + chance) / 3.0);
+        self.not_before = sent + self.terms.interval;
+        self.faults = 0;
+        self.asked = match self.beat {
+            Beat::Asking => self.asked + 1,
+            Beat::None | Beat::Wanted | Beat::Telling => 0,
+        };
+        self.beat = Beat::None;
+    }
+
+    /// The heartbeat came to nothing; it is tried again after a while, with what is newest then.
+    pub fn failed(&mut self, now: Instant, chance: f64) {
+        let step = self.terms.interval / 4 * (1 << self.faults.min(3));
+        let step = step.min(self.terms.interval).min(LONGEST_RETRY);
+        let again = now + step.mul_f64((1.0 + chance) / 2.0);
+        self.faults += 1;
+        self.own = again;
+        self.not_before = again;
+        self.news |= self.beat == Beat::Telling && self.stage == Stage::Begun;
+        self.beat = Beat::None;
+    }
+
+    /// AWS will never take these details.
+    pub fn reject_details(&mut self) {
+        self.details.clear();
+    }
+}
+
+/// From a third of the interval on, so that tasks which were polled together part at once.
+fn first_own(terms: Terms, from: Instant, chance: f64) -> Instant {
+    from + terms.interval.mul_f64((1.0 + 2.0 * chance) / 3.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const T: Duration = Duration::from_secs(30);
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    fn terms(by: By) -> Terms {
+        Terms {
+            by,
+            timeout: Timeout::After(T),
+            interval: INTERVAL,
+            max_wait: None,
+        }
+    }
+
+    fn secs(secs: f64) -> Duration {
+        Duration::from_secs_f64(secs)
+    }
+
+    /// Lets a heartbeat be due, sent and accepted; says when it was sent.
+    fn beats(pulse: &mut Pulse) -> Instant {
+        let (at, due) = pulse.due().expect("nothing is under way");
+        assert_eq!(due, Due::Beat);
+        pulse.want();
+        assert_eq!(pulse.due(), None);
+        pulse.send(at).expect("it is due");
+        pulse.accepted(at, 1.0);
+        at
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bridge_speaks_for_a_task_that_waits() {
+        let now = Instant::now();
+        for by in [By::Both, By::Bridge] {
+            let mut pulse = Pulse::new(terms(by), now, 1.0);
+            assert_eq!(beats(&mut pulse), now + INTERVAL);
+            assert_eq!(beats(&mut pulse), now + 2 * INTERVAL);
+            assert_eq!(pulse.times_out(), Some(now + 2 * INTERVAL + T));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn from_the_first_sign_of_life_only_the_workers_are_passed_on() {
+        let now = Instant::now();
+        let mut pulse = Pulse::new(terms(By::Both), now, 1.0);
+        pulse.sign("1".to_owned());
+        assert_eq!(pulse.due(), Some((now, Due::Beat)), "the first at once");
+        beats(&mut pulse);
+        pulse.sign("2".to_owned());
+        pulse.sign("3".to_owned());
+        assert_eq!(
+            pulse.due(),
+            Some((now + INTERVAL, Due::Beat)),
+            "one for each interval"
+        );
+        pulse.want();
+        assert_eq!(
+            pulse.send(now + INTERVAL).as_deref(),
+            Some("3"),
+            "the newest"
+        );
+        pulse.accepted(now + INTERVAL, 1.0);
+        // The worker is quiet: nothing before AWS has timed it out.
+        let timed_out = now + INTERVAL + T;
+        assert_eq!(pulse.times_out(), None);
+        assert_eq!(pulse.due(), Some((timed_out + ASK_AFTER, Due::Beat)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_after_a_quiet_task_come_ever_later() {
+        let now = Instant::now();
+        let mut pulse = Pulse::new(terms(By::Worker), now, 0.0);
+        let first = beats(&mut pulse);
+        assert_eq!(first, now + T + ASK_AFTER);
+        assert_eq!(beats(&mut pulse), first + 2 * T + ASK_AFTER);
+        pulse.sign(String::new());
+        let told = beats(&mut pulse);
+        assert_eq!(beats(&mut pulse), told + T + ASK_AFTER, "begins anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn by_bridge_and_without_a_timeout_the_worker_may_be_quiet() {
+        let now = Instant::now();
+        let never = Terms {
+            timeout: Timeout::Never,
+            ..terms(By::Both)
+        };
+        for terms in [terms(By::Bridge), never] {
+            let mut pulse = Pulse::new(terms, now, 1.0);
+            pulse.sign("half".to_owned());
+            assert_eq!(pulse.due(), Some((now + INTERVAL, Due::Beat)));
+            pulse.want();
+            assert_eq!(pulse.send(now + INTERVAL).as_deref(), Some("half"));
+            pulse.accepted(now + INTERVAL, 1.0);
+            pulse.want();
+            let details = pulse.send(now + 2 * INTERVAL);
+            assert_eq!(details.as_deref(), Some("half"), "kept, not blanked");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_nobody_starts_is_due_to_be_failed() {
+        let now = Instant::now();
+        let wait = secs(15.0);
+        let terms = Terms {
+            max_wait: Some(wait),
+            ..terms(By::Both)
+        };
+        let mut pulse = Pulse::new(terms, now, 1.0);
+        beats(&mut pulse);
+        assert_eq!(pulse.due(), Some((now + wait, Due::Unstarted(wait))));
+        pulse.sign(String::new());
+        assert_eq!(pulse.due().map(|(_, due)| due), Some(Due::Beat));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outcome_overtakes_a_heartbeat_and_is_kept_alive_itself() {
+        let now = Instant::now();
+        for by in [By::Both, By::Worker, By::Bridge] {
+            let mut pulse = Pulse::new(terms(by), now, 0.0);
+            pulse.sign("news".to_owned());
+            let sent = beats(&mut pulse);
+            pulse.sign("more".to_owned());
+            pulse.want();
+            pulse.over();
+            assert_eq!(pulse.send(sent + secs(1.0)), None, "dropped");
+            assert_eq!(pulse.due(), Some((sent + INTERVAL, Due::Beat)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_that_failed_is_tried_again_with_the_newest_details() {
+        let now = Instant::now();
+        let mut pulse = Pulse::new(terms(By::Both), now, 0.0);
+        pulse.sign("1".to_owned());
+        let mut at = now;
+        for wait in [2.5, 5.0, 10.0, 10.0] {
+            pulse.want();
+            assert!(pulse.send(at).is_some());
+            pulse.sign("2".to_owned());
+            pulse.failed(at, 1.0);
+            assert_eq!(pulse.due(), Some((at + secs(wait), Due::Beat)));
+            at += secs(wait);
+        }
+        pulse.want();
+        assert_eq!(pulse.send(at).as_deref(), Some("2"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_failed_is_not_told_as_a_sign_of_life() {
+        let now = Instant::now();
+        let mut pulse = Pulse::new(terms(By::Worker), now, 0.0);
+        let (at, _) = pulse.due().expect("a question");
+        pulse.want();
+        assert!(pulse.send(at).is_some());
+        pulse.failed(at, 1.0);
+        assert_eq!(pulse.times_out(), None);
+        assert!(pulse.due().is_some_and(|(again, _)| again > at));
+    }
+
+    proptest! {
+        /// Whatever a worker does, AWS hears of a task no more often than once in two thirds of an interval while it
+        /// waits, and once in an interval from its start; and while it waits or beats in time it never times out.
+        #[test]
+        fn neither_too_often_nor_too_late(
+            started in 0.0..200.0_f64,
+            signs in prop::collection::vec(0.1..29.0_f64, 0..40),
+            chances in prop::collection::vec(0.0..=1.0_f64, 400),
+        ) {
+            let begin = Instant::now();
+            let mut chances = chances.into_iter().cycle();
+            let mut chance = || chances.next().unwrap_or(0.5);
+            let mut pulse = Pulse::new(terms(By::Both), begin, chance());
+            let mut sign = begin + secs(started);
+            let end = sign + signs.iter().map(|gap| secs(*gap)).sum::<Duration>();
+            let mut gaps = signs.into_iter();
+            let (mut clock, mut heard) = (begin, begin);
+            loop {
+                let (at, _) = pulse.due().expect("nothing is under way");
+                if sign <= end && sign < at {
+                    pulse.sign(String::new());
+                    clock = sign;
+                    sign += gaps.next().map_or(Duration::from_secs(10_000), secs);
+                    continue;
+                }
+                clock = clock.max(at);
+                if clock > end {
+                    break;
+                }
+                prop_assert!(clock - heard < T, "{:?}", clock - heard);
+                if heard > begin {
+                    prop_assert!(clock - heard >= INTERVAL.mul_f64(0.66));
+                }
+                pulse.want();
+                prop_assert!(pulse.send(clock).is_some());
+                pulse.accepted(clock, chance());
+                heard = clock;
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Learning the timeouts of tasks from SWF, because the answer to a poll tells none of them.
+//!
+//! The defaults of an activity type are asked for once; what a decider gave one task instead of them is in the
+//! ActivityTaskScheduled event of its workflow's history. Neither holds up a task for long: what can't be learnt soon is
+//! unknown.
+
+use super::super::{SourceError, aws};
+use crate::task::{HeaderValue, Task, Timeout, Timeouts};
+use aws_sdk_swf::{
+    Client,
+    types::{ActivityType, HistoryEvent, WorkflowExecution},
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+/// How long a task is held up.
+const WITHIN: Duration = Duration::from_secs(3);
+/// How long an answer is awaited, so that who asks notes that there was none.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// A type that could not be described is asked for again after this long.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// No more calls of DescribeActivityType than this in a minute; SWF lets an account have 6 a second.
+const CALLS_PER_MINUTE: usize = 10;
+/// Far more types than a process meets; beyond it, what was learnt is forgotten.
+const MAX_TYPES: usize = 10_000;
+/// The event is among the newest of its history unless very much runs in one workflow.
+const EVENTS_PER_PAGE: i32 = 100;
+const MAX_PAGES: usize = 5;
+
+/// What was learnt so far, for all routes.
+#[derive(Debug)]
+pub(super) struct Discovery {
+    client: Client,
+    types: Mutex<HashMap<TypeKey, Learnt>>,
+    /// When the calls of the last minute were made. Held while a type is asked for, so that nobody asks twice.
+    calls: tokio::sync::Mutex<VecDeque<Instant>>,
+    /// Whether it was said that types, or histories, can't be read.
+    said: [AtomicBool; 2],
+}
+
+/// Domain, name, version.
+type TypeKey = (String, String, String);
+
+#[derive(Clone, Copy, Debug)]
+enum Learnt {
+    /// SWF says so; a registered type never changes.
+    Known(Timeouts),
+    /// It could not be learnt, and is not asked for before this.
+    NotBefore(Instant),
+}
+
+/// What needs a permission of its own.
+#[derive(Clone, Copy)]
+enum Read {
+    Types,
+    Histories,
+}
+
+impl Read {
+    fn permission(self) -> &'static str {
+        match self {
+            Self::Types => "swf:DescribeActivityType",
+            Self::Histories => "swf:GetWorkflowExecutionHistory",
+        }
+    }
+}
+
+impl Discovery {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            types: Mutex::default(),
+            calls: tokio::sync::Mutex::default(),
+            said: [AtomicBool::new(false), AtomicBool::new(false)],
+        }
+    }
+
+    /// The defaults of the task's activity type.
+    pub(super) async fn of_type(&self, domain: &str, task: &Task) -> Timeouts {
+        let key = (
+            domain.to_owned(),
+            task.activity.clone(),
+            text(task, "activity-version"),
+        );
+        if let Some(known) = self.known(&key) {
+            return known;
+        }
+        let asked = timeout(WITHIN, self.ask(&key));
+        asked.await.unwrap_or_default()
+    }
+
+    /// What the task was scheduled with, or else the defaults of its activity type.
+    pub(super) async fn of_task(&self, domain: &str, task: &Task) -> Timeouts {
+        let found = match timeout(WITHIN, self.scheduled(domain, task)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                self.say(Read::Histories, &error);
+                None
+            }
+            Err(_) => None,
+        };
+        match found {
+            Some(timeouts) => timeouts,
+            None => self.of_type(domain, task).await,
+        }
+    }
+
+    /// What is known of a type; nothing, where it is not yet time to ask again.
+    fn known(&self, key: &TypeKey) -> Option<Timeouts> {
+        let types = self.types.lock().unwrap_or_else(PoisonError::into_inner);
+        match types.get(key)? {
+            Learnt::Known(timeouts) => Some(*timeouts),
+            Learnt::NotBefore(at) if Instant::now() < *at => Some(Timeouts::default()),
+            Learnt::NotBefore(_) => None,
+        }
+    }
+
+    async fn ask(&self, key: &TypeKey) -> Timeouts {
+        let mut calls = self.calls.lock().await;
+        // Somebody may have asked while this waited.
+        if let Some(known) = self.known(key) {
+            return known;
+        }
+        let now = Instant::now();
+        while calls.front().is_some_and(|at| *at + ASK_AGAIN <= now) {
+            calls.pop_front();
+        }
+        if calls.len() >= CALLS_PER_MINUTE {
+            return Timeouts::default();
+        }
+        calls.push_back(now);
+        let answer = timeout(ANSWER_WITHIN, self.describe(key)).await;
+        let late = |_| Err(SourceError::Unavailable("no answer in time".to_owned()));
+        match answer.unwrap_or_else(late) {
+            Ok(timeouts) => {
+                info!(
+                    domain = key.0,
+                    activity_type = key.1,
+                    version = key.2,
+                    ?timeouts,
+                    "learnt the timeouts of an activity type"
+                );
+                self.note(key, Learnt::Known(timeouts));
+                timeouts
+            }
+            Err(error) => {
+                self.say(Read::Types, &error);
+                self.note(key, Learnt::NotBefore(now + ASK_AGAIN));
+                Timeouts::default()
+            }
+        }
+    }
+
+    fn note(&self, key: &TypeKey, learnt: Learnt) {
+        let mut types = self.types.lock().unwrap_or_else(PoisonError::into_inner);
+        if types.len() >= MAX_TYPES {
+            types.clear();
+        }
+        types.insert(key.clone(), learnt);
+    }
+
+    /// Once; it would be said for each task otherwise.
+    fn say(&self, what: Read, error: &SourceError) {
+        if !self.said[what as usize].swap(true, Ordering::Relaxed) {
+            let permission = what.permission();
+            warn!(
+                %error,
+                permission,
+                "can't learn timeouts from AWS, and goes by the route's settings; grant the permission, or set \
+                 heartbeat.timeout_secs and heartbeat.discover = false"
+            );
+        }
+    }
+
+    async fn describe(&self, (domain, name, version): &TypeKey) -> Result<Timeouts, SourceError> {
+        let activity_type = ActivityType::builder().name(name).version(version);
+        let call = self.client.describe_activity_type().domain(domain);
+        let call = call.activity_type(activity_type.build().expect("both fields are set"));
+        let answer = call.send().await;
+        let answer = answer.map_err(|error| aws::sort_error(error, &[]))?;
+        let defaults = answer.configuration;
+        Ok(
+            defaults.map_or_else(Timeouts::default, |defaults| Timeouts {
+                heartbeat: read(defaults.default_task_heartbeat_timeout()),
+                start_to_close: read(defaults.default_task_start_to_close_timeout()),
+            }),
+        )
+    }
+
+    /// The timeouts in the task's own ActivityTaskScheduled event: from its ActivityTaskStarted event, whose id the poll
+    /// told, one step back.
+    async fn scheduled(&self, domain: &str, task: &Task) -> Result<Option<Timeouts>, SourceError> {
+        let Some(HeaderValue::Integer(started_id)) = task.header("started-event-id") else {
+            return Ok(None);
+        };
+        let run = WorkflowExecution::builder()
+            .workflow_id(text(task, "workflow-id"))
+            .run_id(text(task, "run-id"));
+        let call = self.client.get_workflow_execution_history().domain(domain);
+        let call = call.execution(run.build().expect("both fields are set"));
+        let mut pages = call
+            .maximum_page_size(EVENTS_PER_PAGE)
+            .reverse_order(true)
+            .into_paginator()
+            .send();
+        let mut scheduled_id = None;
+        for _ in 0..MAX_PAGES {
+            let Some(page) = pages.next().await else {
+                break;
+            };
+            let page = page.map_err(|error| aws::sort_error(error, &[]))?;
+            for event in &page.events {
+                if event.event_id == *started_id {
+                    let started = event.activity_task_started_event_attributes();
+                    scheduled_id = started.map(|started| started.scheduled_event_id);
+                } else if Some(event.event_id) == scheduled_id {
+                    return Ok(timeouts_of(event));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn timeouts_of(event: &HistoryEvent) -> Option<Timeouts> {
+    let scheduled = event.activity_task_scheduled_event_attributes()?;
+    Some(Timeouts {
+        heartbeat: read(scheduled.heartbeat_timeout()),
+        start_to_close: read(scheduled.start_to_close_timeout()),
+    })
+}
+
+fn text(task: &Task, name: &str) -> String {
+    match task.header(name) {
+        Some(HeaderValue::Text(text)) => text.clone(),
+        Some(HeaderValue::Integer(_)) | None => String::new(),
+    }
+}
+
+/// SWF writes a timeout as a number of seconds, or `NONE`.
+fn read(timeout: Option<&str>) -> Timeout {
+    match timeout {
+        None => Timeout::Unknown,
+        Some("NONE") => Timeout::Never,
+        Some(text) => {
+            let secs = text.parse().ok();
+            let limit = secs.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
+            // SWF's longest is a year; beyond, a point in time might not be representable.
+            limit
+                .filter(|limit| !limit.is_zero() && *limit <= YEAR)
+                .into()
+        }
+    }
+}
+
+const YEAR: Duration = Duration::from_secs(31_622_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_swf_writes_them() {
+        let after = |secs| Timeout::After(Duration::from_secs_f64(secs));
+        for (text, expected) in [
+            (None, Timeout::Unknown),
+            (Some("NONE"), Timeout::Never),
+            (Some("30"), after(30.0)),
+            (Some("0.5"), after(0.5)),
+            (Some("0"), Timeout::Unknown),
+            (Some("-1"), Timeout::Unknown),
+            (Some("soon"), Timeout::Unknown),
+            (Some("99999999999"), Timeout::Unknown),
+        ] {
+            assert_eq!(read(text), expected, "{text:?}");
+        }
+    }
+}

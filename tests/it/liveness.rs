@@ -1,0 +1,273 @@
+//! Who keeps a task alive, and until when: the bridge while it waits, then the worker.
+
+use crate::harness::{Answer, Inbox, PATIENCE, Route, Scene, TaskMessage, World};
+use activity_sim::{FaultRule, Schedule, TaskRecord, TaskState, TimeoutType, Timeouts};
+use std::time::{Duration, Instant};
+
+const CONTROL: &str = "activity-bridge.control";
+/// The heartbeat timeout of these tests.
+const T: Duration = Duration::from_secs(2);
+/// What a busy machine may add to a time that the simulator measures.
+const SLACK_MS: u64 = 500;
+
+fn with_heartbeat_timeout() -> Schedule {
+    let timeouts = Timeouts {
+        heartbeat: Some(T),
+        ..Timeouts::default()
+    };
+    Schedule {
+        timeouts,
+        ..Scene::plain()
+    }
+}
+
+async fn scene(heartbeat: &str) -> Scene {
+    Scene::with(&format!("heartbeat = {{ timeout_secs = 2{heartbeat} }}")).await
+}
+
+async fn until(
+    world: &World,
+    id: &str,
+    what: &str,
+    is: impl Fn(&TaskRecord) -> bool,
+) -> TaskRecord {
+    let found = world.sim.wait_for_task(id, PATIENCE, is).await;
+    found.unwrap_or_else(|error| panic!("{what}: {error}"))
+}
+
+/// Waits until a started task has been kept open for so long, in the simulator's time.
+async fn open_for(world: &World, id: &str, least: Duration) -> TaskRecord {
+    let least = least.as_millis() as u64;
+    until(world, id, "the task stays open", |task| {
+        let started = task.started_ms.expect("it was started");
+        !task.state.is_open()
+            || task
+                .heartbeats
+                .back()
+                .is_some_and(|beat| beat.at_ms - started >= least)
+    })
+    .await
+}
+
+fn last_heartbeat(task: &TaskRecord) -> u64 {
+    task.heartbeats.back().expect("a heartbeat").at_ms
+}
+
+async fn done(inbox: &Inbox, task: &TaskMessage) {
+    inbox.reply(task, Answer::done("ok").remove(0)).await;
+}
+
+#[tokio::test]
+async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes() {
+    let world = World::new().await;
+    let route = Route::new("payments")
+        .with("poll_without_consumers = true\nheartbeat = { timeout_secs = 2 }");
+    let _bridge = world.bridge(&[route]).await;
+    let id = world.sim.schedule(with_heartbeat_timeout()).remove(0);
+    until(&world, &id, "polled", |task| task.started_ms.is_some()).await;
+    let record = open_for(&world, &id, 5 * T).await;
+    assert_eq!(record.state, TaskState::Started, "{record:?}");
+
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let task = inbox.next("payments").await;
+    done(&inbox, &task).await;
+    let record = world.closed(&id).await;
+    assert_eq!(record.state, TaskState::Completed);
+    // No more often than two thirds of a third of the timeout.
+    assert!(record.heartbeat_count <= 30, "{}", record.heartbeat_count);
+}
+
+#[tokio::test]
+async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone() {
+    let scene = scene(", by = 'both'").await;
+    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let own = scene.inbox.bind(CONTROL, &task.id()).await;
+    scene.inbox.reply(&task, Answer::of("started", "")).await;
+    let record = scene.world.closed(&id).await;
+    assert_eq!(record.state, TaskState::TimedOut);
+    assert_eq!(record.timeout_type, Some(TimeoutType::Heartbeat));
+    let closed = record.closed_ms.expect("closed");
+    let quiet = closed - last_heartbeat(&record);
+    assert!(quiet <= T.as_millis() as u64 + SLACK_MS, "{quiet} ms");
+
+    let told = scene.inbox.next(&own).await;
+    assert_eq!(told.header("reason").as_deref(), Some("gone"));
+    scene.bridge.idle().await;
+    // Its late reply is acknowledged, counted, and AWS is not troubled with it.
+    done(&scene.inbox, &task).await;
+    scene.all_replies_acknowledged().await;
+    assert_eq!(scene.bridge.metric("late_replies_total").await, 1.0);
+    assert_eq!(scene.bridge.metric("parked_replies_total").await, 0.0);
+    let record = scene.world.sim.task(&id).expect("a record");
+    assert_eq!(
+        (record.settle_calls, record.late_calls),
+        (0, 1),
+        "only the question was late"
+    );
+    assert!(scene.inbox.get(&own).await.is_none(), "told twice");
+}
+
+/// The worker's connection breaks in the middle of its work, and nobody takes the task again.
+#[tokio::test]
+async fn a_worker_that_dies_in_the_middle_is_noticed_within_one_heartbeat_timeout() {
+    let scene = scene("").await;
+    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let mut beats = 0;
+    while beats < 4 {
+        beats += 1;
+        let details = beats.to_string();
+        scene
+            .inbox
+            .reply(&task, Answer::of("heartbeat", &details))
+            .await;
+        until(&scene.world, &id, "heard", |task| {
+            let newest = task.heartbeats.back();
+            newest.and_then(|beat| beat.details.as_deref()) == Some(&details)
+        })
+        .await;
+    }
+    let Scene {
+        world,
+        worker,
+        inbox,
+        bridge,
+    } = scene;
+    drop((worker, inbox));
+    let died = last_heartbeat(&world.sim.task(&id).expect("a record"));
+    let record = world.closed(&id).await;
+    assert_eq!(record.timeout_type, Some(TimeoutType::Heartbeat));
+    let noticed = record.closed_ms.expect("closed") - died;
+    assert!(noticed <= T.as_millis() as u64 + SLACK_MS, "{noticed} ms");
+    bridge.idle().await;
+}
+
+#[tokio::test]
+async fn by_worker_the_bridge_never_speaks_for_a_task() {
+    let scene = scene(", by = 'worker'").await;
+    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let own = scene.inbox.bind(CONTROL, &task.id()).await;
+    let record = scene.world.closed(&id).await;
+    assert_eq!(record.timeout_type, Some(TimeoutType::Heartbeat));
+    assert_eq!(record.heartbeat_count, 0);
+    let told = scene.inbox.next(&own).await;
+    assert_eq!(told.header("reason").as_deref(), Some("gone"));
+    scene.bridge.idle().await;
+}
+
+#[tokio::test]
+async fn by_bridge_a_worker_that_has_begun_may_be_quiet() {
+    let scene = scene(", by = 'bridge'").await;
+    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    scene.inbox.reply(&task, Answer::of("started", "")).await;
+    scene
+        .inbox
+        .reply(&task, Answer::of("heartbeat", "half"))
+        .await;
+    let record = open_for(&scene.world, &id, 2 * T).await;
+    let newest = record.heartbeats.back().expect("a heartbeat");
+    assert_eq!(
+        (record.state, newest.details.as_deref()),
+        (TaskState::Started, Some("half")),
+        "its details are kept"
+    );
+    done(&scene.inbox, &task).await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
+}
+
+#[tokio::test]
+async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_no_effect() {
+    let scene = scene(", max_wait_secs = 3").await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    let record = scene.world.closed(&id).await;
+    assert_eq!(
+        (record.state, record.reason.as_deref()),
+        (TaskState::Failed, Some("no worker started it within 3 s"))
+    );
+    let waited = record.closed_ms.expect("closed") - record.started_ms.expect("started");
+    assert!((3_000..4_500).contains(&waited), "{waited} ms");
+    scene.bridge.idle().await;
+    let own = scene.inbox.own_queue().await;
+    let started = Answer::of("started", "").asking(&own);
+    scene.inbox.reply(&task, started).await;
+    let answer = scene.inbox.next(&own).await;
+    assert_eq!(answer.header("status").as_deref(), Some("gone"));
+    done(&scene.inbox, &task).await;
+    scene.all_replies_acknowledged().await;
+    let record = scene.world.sim.task(&id).expect("a record");
+    assert_eq!((record.settle_calls, record.late_calls), (1, 0));
+}
+
+#[tokio::test]
+async fn a_task_that_was_started_in_time_may_take_longer_than_max_wait() {
+    let scene = scene(", max_wait_secs = 2").await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    let begun = Instant::now();
+    while begun.elapsed() < 2 * T {
+        scene.inbox.reply(&task, Answer::of("started", "")).await;
+        until(&scene.world, &id, "heard", |task| {
+            task.heartbeat_count > 0 || !task.state.is_open()
+        })
+        .await;
+    }
+    done(&scene.inbox, &task).await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
+}
+
+/// The worker knows nothing of heartbeats; the bridge's own bring the cancel.
+#[tokio::test]
+async fn a_cancel_arrives_within_one_heartbeat_interval() {
+    let scene = Scene::with("heartbeat = { timeout_secs = 6 }").await;
+    let interval = T;
+    for _ in 0..3 {
+        let (id, task) = scene.task(Scene::plain()).await;
+        let own = scene.inbox.bind(CONTROL, &task.id()).await;
+        until(&scene.world, &id, "a heartbeat", |task| {
+            task.heartbeat_count > 0
+        })
+        .await;
+        let asked = Instant::now();
+        assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
+        let told = scene.inbox.next(&own).await;
+        let took = asked.elapsed();
+        assert_eq!(told.header("reason").as_deref(), Some("cancel-requested"));
+        assert!(took <= interval + Duration::from_millis(500), "{took:?}");
+        scene.inbox.reply(&task, Answer::of("canceled", "")).await;
+        assert_eq!(scene.world.closed(&id).await.state, TaskState::Canceled);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_hears_of_a_cancel_and_then_that_the_task_is_gone_once_each() {
+    let scene = scene("").await;
+    let timeouts = Timeouts {
+        start_to_close: Some(3 * T),
+        ..Timeouts::default()
+    };
+    let schedule = Schedule {
+        timeouts,
+        ..Scene::plain()
+    };
+    let (id, task) = scene.task(schedule).await;
+    let own = scene.inbox.bind(CONTROL, &task.id()).await;
+    assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
+    for reason in ["cancel-requested", "gone"] {
+        let told = scene.inbox.next(&own).await;
+        assert_eq!(told.header("reason").as_deref(), Some(reason));
+    }
+    scene.bridge.idle().await;
+    assert!(scene.inbox.get(&own).await.is_none(), "told twice");
+}
+
+/// The worker has done its part when AWS fails for longer than the heartbeat timeout.
+#[tokio::test]
+async fn an_outcome_that_aws_does_not_take_yet_is_kept_alive() {
+    let scene = scene(", by = 'worker'").await;
+    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
+    scene.world.sim.fault(fault);
+    done(&scene.inbox, &task).await;
+    let record = open_for(&scene.world, &id, 2 * T).await;
+    assert_eq!(record.state, TaskState::Started, "{record:?}");
+    scene.world.sim.clear_faults();
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
+}
