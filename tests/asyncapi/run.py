@@ -4,7 +4,6 @@
 `make test-asyncapi` runs it: needs AMQP_URI, NODE and NODE_PATH, the built bridge and simulator, and the packages of
 tests/requirements.txt.
 """
-import json
 import os
 import sys
 import tempfile
@@ -16,8 +15,9 @@ from jsonschema import Draft7Validator
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from document import YAML, Message, parse, problems_in, problems_of, undetected  # noqa: E402
+from hand import WAIT_SECS, Hand  # noqa: E402
 from parts import Checks, start_bridge, start_simulator  # noqa: E402
-from system import Failure, http, main, wait_for  # noqa: E402
+from system import Failure, main, wait_for  # noqa: E402
 
 DOMAIN = "shop"
 # The routes, and the settings in which they differ: nothing that is optional in a task; all of it; heartbeats that are
@@ -28,7 +28,6 @@ SETTINGS = {
     FULL: "start_to_close_secs = 300\nexpire_at_deadline = true\npriority = 5\nheartbeat = { timeout_secs = 60 }",
     BEATING: "heartbeat = { timeout_secs = 3 }",
 }
-WAIT_SECS = 20
 FROM_WORKERS = ("completed", "failed", "canceled", "started", "heartbeat")
 ENDS = {"RespondActivityTaskCompleted": "completed", "RespondActivityTaskFailed": "failed",
         "RespondActivityTaskCanceled": "canceled"}
@@ -86,78 +85,6 @@ def problems_of_examples(name, message):
         found = problems_of(message, Message.of_example(message, example))
         problems += [f"{example['name']}: {problem}" for problem in found]
     return problems
-
-
-# --- The worker ---------------------------------------------------------------------------------
-
-class Hand:
-    """A worker by hand: it takes what it asks for, and sends what it is told to."""
-
-    def __init__(self, sim_url):
-        self.sim_url = sim_url
-        self.channel = pika.BlockingConnection(pika.URLParameters(os.environ["AMQP_URI"])).channel()
-        self.channel.confirm_delivery()
-        self.answers = self.bound_queue()
-        # Bound to all tasks at once: the bridge may know of a cancel before a worker has the task.
-        self.cancels = self.bound_queue("activity-bridge.control", "#")
-
-    def bound_queue(self, exchange=None, key="", arguments=None):
-        queue = self.channel.queue_declare("", exclusive=True).method.queue
-        if exchange:
-            self.channel.queue_bind(queue, exchange, key, arguments)
-        return queue
-
-    def take(self, queue, wanted=lambda message: True, ack=True):
-        """The next message in a queue that is wanted; the others are dropped."""
-        found = None
-
-        def arrived():
-            nonlocal found
-            delivery, properties, body = self.channel.basic_get(queue)
-            if delivery is not None:
-                found = Message.of_pika(properties, body)
-                if not wanted(found):
-                    found = None
-                if found is None or ack:
-                    self.channel.basic_ack(delivery.delivery_tag)
-                else:
-                    self.channel.basic_reject(delivery.delivery_tag, requeue=False)
-            return found is not None
-
-        if not wait_for(arrived, WAIT_SECS, 0.01):
-            raise Failure(f"nothing came to the queue {queue} within {WAIT_SECS} s")
-        return found
-
-    def about(self, queue, task):
-        """The next message in a queue that is about this task."""
-        return self.take(queue, lambda message: message.properties.get("correlation_id") == task.properties["message_id"])
-
-    def task(self, route=BEATING, ack=True, **asked):
-        """Schedules a task on a route and takes it. Its activity id, and its message."""
-        asked = {"domain": DOMAIN, "task_list": route, "activity_type": {"name": "charge", "version": "1"}, **asked}
-        activity = json.loads(http(f"{self.sim_url}/_sim/schedule", asked))["activity_ids"][0]
-        return activity, self.take(route, lambda task: task.headers.get("activity-id") == activity, ack)
-
-    def send(self, exchange, key, message):
-        properties = pika.BasicProperties(**message.properties, headers=message.headers or None)
-        self.channel.basic_publish(exchange, key, message.body, properties, mandatory=True)
-
-    def reply(self, task, kind, body=b"", exchange="", **properties):
-        properties = {"correlation_id": task.properties["correlation_id"], "type": kind, **properties}
-        self.send(exchange, task.properties["reply_to"], Message({}, properties, body))
-
-    def record(self, activity, until):
-        """What the simulator knows of a task, once it is so."""
-        record = None
-
-        def so():
-            nonlocal record
-            records = json.loads(http(f"{self.sim_url}/_sim/tasks"))
-            record = next(one for one in records if one["activity_id"] == activity)
-            return until(record)
-
-        wait_for(so, WAIT_SECS)
-        return record
 
 
 # --- What the bridge sends ----------------------------------------------------------------------
@@ -369,7 +296,7 @@ def run(folder, processes, checks):
     document = check_document(checks, folder)
     sim_url = start_simulator(folder, processes, DOMAIN)
     bridge = start_bridge(folder, processes, sim_url, ROUTES)
-    hand = Hand(sim_url)
+    hand = Hand(sim_url, DOMAIN, BEATING)
     checks.check("the_exchanges_and_queues_are_as_described", problems_of_topology(document))
     check_captured(checks, document, hand, CAPTURES)
     check_examples(checks, document, hand)
