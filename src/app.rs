@@ -60,7 +60,12 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
     for config in config.routes {
         let source = sources.for_route(&config);
         let metrics = bridge.metrics.for_route(&config.name, source.kind());
-        let route = Arc::new(Route::new(config, source, metrics));
+        let route = Arc::new(Route::new(
+            config,
+            source,
+            metrics,
+            bridge.broker.reply_to(),
+        ));
         let (gate, gate_seen) = watch::channel(Gate::Starting);
         gates.spawn(gate::keep(Arc::clone(&bridge), Arc::clone(&route), gate));
         pollers.spawn(poller::run(

@@ -28,6 +28,7 @@ pub mod bridge;
 pub mod broker;
 pub mod check;
 pub mod config;
+pub mod dead_letter;
 pub mod dispatch;
 pub mod flights;
 pub mod gate;

@@ -11,6 +11,7 @@
 mod admin;
 mod broker_trouble;
 mod cli;
+mod dead_letters;
 mod drain;
 mod early_reply;
 mod faults;
