@@ -26,6 +26,7 @@ pub mod app;
 pub mod backoff;
 pub mod bridge;
 pub mod broker;
+pub mod budget;
 pub mod check;
 pub mod config;
 pub mod dead_letter;

@@ -1,0 +1,265 @@
+//! The budget against a service that is a token bucket, on paused time.
+
+mod load;
+
+use super::*;
+use tokio::{
+    task::JoinHandle,
+    time::{Duration, sleep},
+};
+
+const SEC: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A token bucket behind a network: so many calls a second, and as many at once.
+struct Service {
+    rate: f64,
+    state: Mutex<Bucket>,
+}
+
+struct Bucket {
+    tokens: f64,
+    filled_at: Instant,
+    accepted: u32,
+    throttled: u32,
+}
+
+impl Service {
+    fn new(rate: f64) -> Arc<Self> {
+        let state = Mutex::new(Bucket {
+            tokens: rate,
+            filled_at: Instant::now(),
+            accepted: 0,
+            throttled: 0,
+        });
+        Arc::new(Self { rate, state })
+    }
+
+    async fn call(&self) -> Answer {
+        sleep(Duration::from_millis(8)).await;
+        let mut bucket = self.state.lock().unwrap();
+        let now = Instant::now();
+        let fresh = (now - bucket.filled_at).as_secs_f64() * self.rate;
+        bucket.tokens = (bucket.tokens + fresh).min(self.rate);
+        bucket.filled_at = now;
+        if bucket.tokens >= 1.0 {
+            bucket.tokens -= 1.0;
+            bucket.accepted += 1;
+            Answer::Accepted
+        } else {
+            bucket.throttled += 1;
+            Answer::Throttled
+        }
+    }
+
+    /// The calls that were accepted and throttled since it was last asked.
+    fn counts(&self) -> (u32, u32) {
+        let mut bucket = self.state.lock().unwrap();
+        let counts = (bucket.accepted, bucket.throttled);
+        (bucket.accepted, bucket.throttled) = (0, 0);
+        counts
+    }
+}
+
+fn beat_in(left: Duration) -> Call {
+    let now = Instant::now();
+    Call::Heartbeat(Due {
+        deadline: Some(now + left),
+        urgent_from: now + left / 2,
+    })
+}
+
+/// A budget whose `calls` were throttled once, and are limited to one a second.
+async fn limited(calls: &[Call]) -> Arc<Budget> {
+    let budget = Arc::new(Budget::new());
+    for call in calls {
+        budget.turn(*call).await.done(Answer::Throttled);
+    }
+    budget
+}
+
+/// Lets `call` take its place; it says how long it waited.
+async fn waiting(budget: &Arc<Budget>, call: Call) -> JoinHandle<Duration> {
+    let budget = Arc::clone(budget);
+    let since = Instant::now();
+    let caller = tokio::spawn(async move {
+        // Teaches nothing, so that the pace stays as it is.
+        drop(budget.turn(call).await);
+        since.elapsed()
+    });
+    tokio::task::yield_now().await;
+    caller
+}
+
+/// Makes the call until it is accepted.
+async fn insist(budget: &Budget, service: &Service, call: Call) {
+    loop {
+        let turn = budget.turn(call).await;
+        let answer = service.call().await;
+        turn.done(answer);
+        if answer == Answer::Accepted {
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_where_nothing_was_throttled() {
+    let (budget, start) = (Budget::new(), Instant::now());
+    for _ in 0..10_000 {
+        for call in [
+            Call::Complete,
+            Call::Fail,
+            Call::Cancel,
+            beat_in(SEC),
+            Call::Poll,
+        ] {
+            budget.turn(call).await.done(Answer::Accepted);
+        }
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pace_finds_what_the_service_takes() {
+    for rate in [3.0, 50.0, 160.0, 500.0] {
+        let (budget, service) = (Arc::new(Budget::new()), Service::new(rate));
+        for _ in 0..1_000 {
+            let (budget, service) = (Arc::clone(&budget), Arc::clone(&service));
+            tokio::spawn(async move {
+                loop {
+                    insist(&budget, &service, Call::Complete).await;
+                }
+            });
+        }
+        sleep(SEC * 10).await;
+        service.counts();
+        sleep(MINUTE).await;
+        let (accepted, throttled) = service.counts();
+        let used = f64::from(accepted) / (rate * 60.0);
+        let share = f64::from(throttled) / f64::from(accepted + throttled);
+        assert!(
+            used >= 0.85,
+            "at {rate} calls a second only {used} are used"
+        );
+        assert!(
+            share < 0.15,
+            "at {rate} calls a second {share} are throttled"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_overtakes_500_heartbeats() {
+    let (budget, service) = (Arc::new(Budget::new()), Service::new(50.0));
+    for _ in 0..500 {
+        let (budget, service) = (Arc::clone(&budget), Arc::clone(&service));
+        tokio::spawn(async move {
+            loop {
+                insist(&budget, &service, beat_in(MINUTE)).await;
+            }
+        });
+    }
+    sleep(SEC * 10).await;
+    for _ in 0..100 {
+        let asked = Instant::now();
+        insist(&budget, &service, Call::Complete).await;
+        assert!(asked.elapsed() < SEC * 2, "{:?}", asked.elapsed());
+        sleep(SEC).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_stand_back_for_results_until_they_are_urgent() {
+    for (left, goes_after) in [(MINUTE, 6), (SEC * 8, 4)] {
+        let budget = limited(&[Call::Complete, beat_in(MINUTE)]).await;
+        for _ in 0..6 {
+            waiting(&budget, Call::Complete).await;
+        }
+        let waited = waiting(&budget, beat_in(left)).await.await.unwrap();
+        assert_eq!(waited.as_secs(), goes_after, "{left:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_go_by_their_deadlines_and_those_without_one_last() {
+    let budget = limited(&[beat_in(MINUTE)]).await;
+    let none = Call::Heartbeat(Due {
+        deadline: None,
+        urgent_from: Instant::now(),
+    });
+    let mut beats = Vec::new();
+    for (beat, turn) in [
+        (none, 4),
+        (beat_in(SEC * 90), 3),
+        (beat_in(SEC * 30), 1),
+        (beat_in(MINUTE), 2),
+    ] {
+        beats.push((waiting(&budget, beat).await, turn));
+    }
+    for (beat, turn) in beats {
+        assert_eq!(beat.await.unwrap().as_secs(), turn);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn polls_stand_back_for_results_and_for_urgent_heartbeats_and_trickle_otherwise() {
+    let calm = Call::Heartbeat(Due {
+        deadline: None,
+        urgent_from: Instant::now() + MINUTE * 60,
+    });
+    let urgent = beat_in(Duration::ZERO);
+    for (throttled, polls_in_10_secs) in [(Call::Complete, 0), (urgent, 0), (calm, 10)] {
+        let budget = limited(&[throttled]).await;
+        for _ in 0..12 {
+            waiting(&budget, throttled).await;
+        }
+        let mut polls = Vec::new();
+        for _ in 0..20 {
+            polls.push(waiting(&budget, Call::Poll).await);
+        }
+        sleep(SEC * 10 + SEC / 2).await;
+        let begun = polls.iter().filter(|poll| poll.is_finished()).count();
+        assert_eq!(begun, polls_in_10_secs, "{throttled:?}");
+        for poll in polls {
+            poll.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_gives_up_frees_the_place() {
+    let budget = limited(&[Call::Complete]).await;
+    let gives_up = waiting(&budget, Call::Complete).await;
+    let stays = waiting(&budget, Call::Complete).await;
+    let poll = waiting(&budget, Call::Poll).await;
+    gives_up.abort();
+    assert_eq!(
+        stays.await.unwrap().as_secs(),
+        1,
+        "the turn of the one before"
+    );
+    assert_eq!(poll.await.unwrap().as_secs(), 1);
+    let gives_up = waiting(&budget, Call::Complete).await;
+    let poll = waiting(&budget, Call::Poll).await;
+    gives_up.abort();
+    assert!(poll.await.unwrap() < Duration::from_millis(5));
+    assert!(
+        budget
+            .state()
+            .lanes
+            .iter()
+            .all(|lane| lane.waiting.is_empty())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_binds_nobody_is_forgotten() {
+    let budget = limited(&[Call::Fail]).await;
+    sleep(SEC * 31).await;
+    let start = Instant::now();
+    for _ in 0..100 {
+        budget.turn(Call::Fail).await.done(Answer::Accepted);
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
