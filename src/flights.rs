@@ -9,6 +9,7 @@ use crate::{
     route::Route,
     slots::Slot,
     task::{Task, TaskId, TaskToken},
+    trace::Span,
 };
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -27,6 +28,8 @@ pub struct Flight {
     pub since: Instant,
     /// The reply that ended it, to be acknowledged when AWS has it; `None` where the bridge ended it itself.
     pub held: Option<Receipt>,
+    /// Its span, from the poll to here.
+    pub span: Span,
     state: State,
     token: TaskToken,
     deadline: Option<SystemTime>,
@@ -56,6 +59,8 @@ pub struct Ticket {
     pub route: Arc<Route>,
     /// Its token.
     pub token: TaskToken,
+    /// Its span.
+    pub span: Span,
     /// When AWS gives up on it, if that is known.
     pub deadline: Option<SystemTime>,
     /// Whether AWS is known to want it canceled.
@@ -113,11 +118,12 @@ impl Flights {
     }
 
     /// Enters a task that was just polled.
-    pub fn enter(&self, task: &Task, route: Arc<Route>, slot: Slot) {
+    pub fn enter(&self, task: &Task, route: Arc<Route>, slot: Slot, span: Span) {
         let flight = Flight {
             route,
             since: Instant::now(),
             held: None,
+            span,
             state: State::Publishing,
             token: task.token.clone(),
             deadline: task.deadline,
@@ -256,6 +262,7 @@ impl Flight {
             id,
             route: Arc::clone(&self.route),
             token: self.token.clone(),
+            span: self.span.clone(),
             deadline: self.deadline,
             cancel_requested: self.cancel_announced,
         }

@@ -34,6 +34,7 @@ pub mod dispatch;
 pub mod flights;
 pub mod gate;
 pub mod heartbeat;
+pub mod input;
 pub mod lifecycle;
 pub mod metrics;
 pub mod pacer;

@@ -1,7 +1,6 @@
 //! Stands in for the tracer in a binary without the feature `otlp`: it takes no room and does nothing.
 
-use super::Traceparent;
-use crate::{config::OtlpConfig, route::Route, task::Task};
+use crate::{config::OtlpConfig, input::Traceparent, route::Route, task::Task};
 use std::time::Duration;
 
 /// Makes spans: none.
@@ -20,7 +19,7 @@ impl Tracer {
 
     /// The span of a task.
     #[must_use]
-    pub fn task(&self, _route: &Route, _task: &Task, _parent: Option<Traceparent>) -> Span {
+    pub fn task(&self, _route: &Route, _task: &Task) -> Span {
         Span
     }
 

@@ -5,9 +5,10 @@
 //! result, or anything else that a worker wrote. Nothing here waits: a span that finds the exporter's queue full is
 //! dropped.
 
-use super::{Traceparent, transport::Transport};
+use super::transport::Transport;
 use crate::{
     config::OtlpConfig,
+    input::Traceparent,
     route::Route,
     task::{HeaderValue, Task},
 };
@@ -87,11 +88,11 @@ impl Tracer {
 
     /// Begins the span of a task, in the trace that its input names or in one of its own.
     #[must_use]
-    pub fn task(&self, route: &Route, task: &Task, parent: Option<Traceparent>) -> Span {
+    pub fn task(&self, route: &Route, task: &Task) -> Span {
         let Some((_, tracer)) = &self.0 else {
             return Span::default();
         };
-        let around = match parent {
+        let around = match task.input.traceparent() {
             Some(parent) => Context::new().with_remote_span_context(remote(parent)),
             None => Context::new(),
         };

@@ -47,8 +47,11 @@ impl Transport {
 
     async fn attempt(&self, request: Request<Bytes>) -> Result<u16, HttpError> {
         let request = HttpRequest::try_from(request.map(Into::into))?;
-        let call = self.connector.call(request);
-        let answer = self.runtime.spawn(timeout(ATTEMPT, call)).await?;
+        let call = {
+            let _timers = self.runtime.enter();
+            timeout(ATTEMPT, self.connector.call(request))
+        };
+        let answer = self.runtime.spawn(call).await?;
         Ok(answer??.status().as_u16())
     }
 

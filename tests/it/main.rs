@@ -26,4 +26,5 @@ mod routes;
 #[cfg(target_os = "linux")]
 mod silent_broker;
 mod tls;
+mod trace_context;
 mod unusable_replies;

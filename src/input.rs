@@ -1,15 +1,14 @@
-//! What a task's input tells without being understood: whether it is JSON, and whose trace it belongs to.
+//! A task's input, and what it tells without being understood: whether it is JSON, and whose trace it belongs to.
 
 use serde::{Deserialize, de::IgnoredAny};
 use std::{fmt, str::FromStr};
 
-/// What one look at an input finds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// An input, byte for byte, with what one look at it found.
+#[derive(Debug)]
 pub struct Input {
-    /// Whether it is valid JSON.
-    pub json: bool,
-    /// The valid `traceparent` at its top level, where it is a JSON object with exactly one.
-    pub traceparent: Option<Traceparent>,
+    text: String,
+    json: bool,
+    traceparent: Option<Traceparent>,
 }
 
 #[derive(Deserialize)]
@@ -17,25 +16,42 @@ struct Object {
     traceparent: Option<String>,
 }
 
-impl Input {
-    /// Looks at an input. It is parsed once, unless it begins like an object and is an odd one.
-    #[must_use]
-    pub fn look(input: &str) -> Self {
+impl From<String> for Input {
+    /// Looks at it: parses it once, unless it begins like an object and is an odd one.
+    fn from(text: String) -> Self {
         // What serde derives would take an array for an object as well.
-        if input.trim_start().starts_with('{')
-            && let Ok(object) = serde_json::from_str::<Object>(input)
-        {
-            let traceparent = object.traceparent.and_then(|text| text.parse().ok());
-            return Self {
-                json: true,
-                traceparent,
-            };
-        }
-        // An object comes here if it is none, or if its `traceparent` is no text or is there twice.
+        let object = text.trim_start().starts_with('{');
+        let object = object.then(|| serde_json::from_str::<Object>(&text).ok());
+        let (json, traceparent) = match object.flatten() {
+            Some(Object { traceparent }) => (true, traceparent.and_then(|text| text.parse().ok())),
+            // An object comes here if it is none, or if its `traceparent` is no text or is there twice.
+            None => (serde_json::from_str::<IgnoredAny>(&text).is_ok(), None),
+        };
         Self {
-            json: serde_json::from_str::<IgnoredAny>(input).is_ok(),
-            traceparent: None,
+            text,
+            json,
+            traceparent,
         }
+    }
+}
+
+impl Input {
+    /// As it came.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is valid JSON.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// The valid `traceparent` at its top level, where it is a JSON object with exactly one.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<Traceparent> {
+        self.traceparent
     }
 }
 
@@ -103,8 +119,12 @@ mod tests {
     const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn found(input: &str) -> (bool, Option<String>) {
-        let look = Input::look(input);
-        (look.json, look.traceparent.map(|found| found.to_string()))
+        let look = Input::from(input.to_owned());
+        assert_eq!(look.text(), input, "byte for byte");
+        (
+            look.is_json(),
+            look.traceparent().map(|found| found.to_string()),
+        )
     }
 
     #[test]
@@ -199,7 +219,7 @@ mod tests {
         #[test]
         fn json_is_what_serde_json_takes(input in r#"[ \t]{0,2}[\[{]?("[a-t]{0,3}\\?"|traceparent|[0-9e:,. ]|true|[\]}]){0,8}"#) {
             let json = serde_json::from_str::<IgnoredAny>(&input).is_ok();
-            prop_assert_eq!(Input::look(&input).json, json);
+            prop_assert_eq!(Input::from(input).is_json(), json);
         }
 
         #[test]
