@@ -4,10 +4,12 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
+# `otlp` exports the bridge's own spans.
+ARG FEATURES=""
 # Only the bridge: the simulator in this workspace is for development and never ships.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked -p activity-bridge \
+    cargo build --release --locked -p activity-bridge --features "$FEATURES" \
     && cp target/release/activity-bridge /activity-bridge
 
 # The C library, libgcc_s and the CA certificates, which TLS to AWS and to the broker reads; no shell.

@@ -21,6 +21,8 @@ RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignor
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # CI builds what was committed; at home Cargo.lock may follow Cargo.toml.
 LOCKED = ["--locked"] if os.environ.get("CI") else []
+# The one feature of the bridge, off by default.
+OTLP = ["--features", "activity-bridge/otlp"]
 
 
 class Totals:
@@ -68,7 +70,8 @@ def cargo_test(totals, *args, env=None):
 
 def lint(totals):
     run(totals, "cargo", "fmt", "--all", "--check")
-    run(totals, "cargo", "clippy", "--workspace", "--all-targets", *LOCKED, "--", "-D", "warnings")
+    for features in [], OTLP:
+        run(totals, "cargo", "clippy", "--workspace", "--all-targets", *features, *LOCKED, "--", "-D", "warnings")
     if shutil.which("cargo-deny"):
         run(totals, "cargo", "deny", "--offline", "check", "bans", "licenses", "sources")
     else:
@@ -84,7 +87,10 @@ def it(totals):
     # Most of them wait most of the time, so more run at once than there are cores.
     threads = os.environ.get("RUST_TEST_THREADS", "4")
     with broker() as env:
-        cargo_test(totals, "--test", "*", env={**env, "RUST_TEST_THREADS": threads})
+        env = {**env, "RUST_TEST_THREADS": threads}
+        cargo_test(totals, "--test", "*", env=env)
+        # What the feature changes and nothing else: the bridge is compiled once more for it.
+        cargo_test(totals, *OTLP, "--test", "it", "--test", "docs", "--", "trace_context::", "configuration::", env=env)
 
 
 def moto(totals):

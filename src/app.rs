@@ -15,15 +15,19 @@ use crate::{
     source::Sources,
     store::{MemoryStore, Store},
     task::TaskId,
+    trace::Tracer,
 };
-use std::sync::Arc;
-use tokio::{sync::watch, task::JoinSet};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tracing::{info, warn};
 
 /// Beyond the tasks in flight, so many deliveries may wait for their acknowledgement: heartbeats, and replies to park.
 const PREFETCH_MARGIN: usize = 100;
 /// Ended tasks that are remembered beyond twice the slots, so that a late reply is known as late.
 const REMEMBER_MARGIN: usize = 10_000;
+
+/// At most so much of the grace period goes to the export of the last spans.
+const EXPORT_REST: Duration = Duration::from_secs(5);
 
 /// Runs until asked to stop. True where nothing was left in flight.
 ///
@@ -42,6 +46,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
             "shutdown.grace_secs = {secs} leaves no time for the polls that AWS holds for 60 s: a shutdown may fail or lose a task; 75 is enough"
         );
     }
+    let tracer = Tracer::start(config.otlp.as_ref())?;
     let slots: usize = config.routes.iter().map(|route| route.max_in_flight).sum();
     let (broker, replies) = RabbitMq::start(Options {
         uris: config.amqp_uris,
@@ -53,6 +58,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
         store: store(config.store),
         flights: Flights::new(2 * slots + REMEMBER_MARGIN),
         metrics: Metrics::new()?,
+        tracer: tracer.clone(),
     });
     let sources = Sources::load(config.region.as_deref()).await?;
     let (phase, phase_seen) = watch::channel(Phase::Running);
@@ -61,7 +67,12 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
     for config in config.routes {
         let source = sources.for_route(&config);
         let metrics = bridge.metrics.for_route(&config.name, source.kind());
-        let route = Arc::new(Route::new(config, source, metrics));
+        let route = Arc::new(Route::new(
+            config,
+            source,
+            metrics,
+            bridge.broker.reply_to(),
+        ));
         let (gate, gate_seen) = watch::channel(Gate::Starting);
         gates.spawn(gate::keep(Arc::clone(&bridge), Arc::clone(&route), gate));
         pollers.spawn(poller::run(
@@ -82,6 +93,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
     admin::start(admin, admin_listener);
 
     signals.asked_to_stop().await;
+    let end = Instant::now() + config.shutdown_grace;
     let shutdown = Shutdown {
         bridge,
         routes: routes.into_iter().map(|(route, _)| route).collect(),
@@ -90,7 +102,12 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
         phase,
         grace: config.shutdown_grace,
     };
-    Ok(shutdown.run().await)
+    let drained = shutdown.run().await;
+    tracer.shutdown(
+        end.saturating_duration_since(Instant::now())
+            .min(EXPORT_REST),
+    );
+    Ok(drained)
 }
 
 fn store(config: StoreConfig) -> Arc<dyn Store> {

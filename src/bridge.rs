@@ -1,6 +1,6 @@
 //! What all the parts of a running bridge share.
 
-use crate::{broker::Broker, flights::Flights, metrics::Metrics, store::Store};
+use crate::{broker::Broker, flights::Flights, metrics::Metrics, store::Store, trace::Tracer};
 use std::sync::Arc;
 
 /// The seams, and the table of flights between them.
@@ -13,4 +13,6 @@ pub struct Bridge {
     pub flights: Flights,
     /// What is counted for the process as a whole.
     pub metrics: Metrics,
+    /// What makes spans, where they are configured.
+    pub tracer: Tracer,
 }

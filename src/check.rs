@@ -89,7 +89,7 @@ async fn check_broker(config: &Config, uri: &Uri, table: &mut Table) -> std::io:
     let queues: Vec<_> = config
         .routes
         .iter()
-        .map(|route| route.queue_spec())
+        .map(|route| route.queue.clone())
         .collect();
     for row in broker_check::check(uri, &queues).await {
         table.add(row)?;

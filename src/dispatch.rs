@@ -4,6 +4,7 @@ use crate::{
     backoff::Backoff,
     bridge::Bridge,
     broker::{Link, Message, PublishError},
+    input::Traceparent,
     lifecycle::{Command, Event},
     route::Route,
     settle,
@@ -11,7 +12,6 @@ use crate::{
     store::StoreError,
     task::{HeaderValue, Outcome, Task, TaskId, unix_millis},
 };
-use serde::de::IgnoredAny;
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -23,14 +23,23 @@ use tracing::{debug, warn};
 pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, slot: Slot) {
     let id = task.id;
     debug!(route = route.name(), task = %id, activity = task.activity, "polled");
-    bridge.flights.enter(&task, Arc::clone(&route), slot);
+    let span = bridge.tracer.task(&route, &task);
+    let context = span.traceparent().or(task.input.traceparent());
+    let header = |context: Traceparent| ("traceparent", HeaderValue::Text(context.to_string()));
+    task.headers.extend(context.map(header));
+    bridge
+        .flights
+        .enter(&task, Arc::clone(&route), slot, span.clone());
     let patience = route.config.publish_within;
     let until = Instant::now() + patience;
     let trouble = Trouble::default();
     let carried = async {
         record(&bridge, &route, &task, &trouble).await;
         learn(&bridge, &route, &mut task).await;
-        publish(&bridge, &route, &task, &trouble).await;
+        let publishing = span.child("publish");
+        if publish(&bridge, &route, &task, &trouble).await {
+            publishing.ended("confirmed");
+        }
     };
     tokio::pin!(carried);
     if timeout_at(until, &mut carried).await.is_ok() {
@@ -94,8 +103,9 @@ async fn learn(bridge: &Bridge, route: &Route, task: &mut Task) {
     }
 }
 
-/// Publishes until the broker has the message, or a reply or the end of patience made that needless.
-async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble: &Trouble) {
+/// Publishes until the broker has the message, or a reply or the end of patience made that needless. True where the
+/// broker confirmed it.
+async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble: &Trouble) -> bool {
     let id = task.id.to_string();
     let message = message(&id, bridge.broker.reply_to(), route, task);
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -138,6 +148,7 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
         // At worst the message is published once more after a restart, with the same id.
         debug!(task = id, %error, "could not note the confirm");
     }
+    confirmed
 }
 
 /// The broker returned another task's message; where its confirm came first, nobody publishes it again.
@@ -158,7 +169,6 @@ fn returned(bridge: &Arc<Bridge>, message_id: &str) {
 
 /// The message of a task, as the worker protocol says. It borrows everything.
 fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task) -> Message<'a> {
-    let json = serde_json::from_str::<IgnoredAny>(&task.input).is_ok();
     let mut headers = Vec::with_capacity(task.headers.len() + route.headers().len());
     headers.extend(task.headers.iter().map(|(name, value)| (*name, value)));
     headers.extend(route.headers().iter().map(|(name, value)| (*name, value)));
@@ -166,8 +176,8 @@ fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task)
     Message {
         exchange: "",
         routing_key: &route.queue.name,
-        body: task.input.as_bytes(),
-        content_type: Some(if json {
+        body: task.input.text().as_bytes(),
+        content_type: Some(if task.input.is_json() {
             "application/json"
         } else {
             "text/plain"

@@ -1,6 +1,6 @@
 //! What is counted, for Prometheus. Label sets are closed, and every series is there from the start, at zero.
 
-use crate::broker::QueueFacts;
+use crate::{broker::QueueFacts, dead_letter::Death};
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
@@ -37,6 +37,7 @@ struct Families {
     open_polls: IntGaugeVec,
     publishes: IntCounterVec,
     replies: IntCounterVec,
+    dead_letters: IntCounterVec,
     heartbeats: IntCounterVec,
     settlements: IntCounterVec,
     settle_retries: IntCounterVec,
@@ -120,6 +121,7 @@ impl Metrics {
                 &families.replies,
                 &[KINDS.as_slice(), &["alive", "unusable"]].concat(),
             ),
+            dead_letters: counters(&families.dead_letters, &Death::ALL.map(Death::kind)),
             heartbeats: counters(&families.heartbeats, &outcomes("accepted")),
             settlements: KINDS.map(settled),
             settle_retries: counters(&families.settle_retries, &FAULTS),
@@ -167,6 +169,11 @@ impl Families {
             replies: counters(
                 "replies_total",
                 "Replies to tasks in flight, by what they say.",
+                &["kind"],
+            )?,
+            dead_letters: counters(
+                "dead_letters_total",
+                "Tasks in flight that came back from a queue, by why.",
                 &["kind"],
             )?,
             heartbeats: counters("heartbeats_total", "Heartbeats sent to AWS.", &["outcome"])?,
@@ -232,6 +239,7 @@ pub struct RouteMetrics {
     polls: ByLabel,
     publishes: ByLabel,
     replies: ByLabel,
+    dead_letters: ByLabel,
     heartbeats: ByLabel,
     settlements: [(&'static str, ByLabel); 3],
     settle_retries: ByLabel,
@@ -254,6 +262,11 @@ impl RouteMetrics {
     /// A reply came.
     pub fn replied(&self, kind: &str) {
         self.replies.count(kind);
+    }
+
+    /// A task's message came back from a queue.
+    pub fn dead_letter(&self, kind: &str) {
+        self.dead_letters.count(kind);
     }
 
     /// A heartbeat was answered.

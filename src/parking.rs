@@ -5,7 +5,6 @@ use crate::{
     bridge::Bridge,
     broker::{
         CONTROL_EXCHANGE, Delivery, Link, Message, PARKED_BECAUSE, PARKING_QUEUE, PublishError,
-        QueueSpec,
     },
     flights::Status,
     task::{HeaderValue, Outcome, TaskId},
@@ -90,12 +89,8 @@ async fn park(bridge: &Bridge, message: &Message<'_>, wanted: impl Fn() -> bool)
         }
         warn!(%error, queue = PARKING_QUEUE, "could not park a reply; trying again");
         if let PublishError::Unroutable(_) = error {
-            // Somebody deleted the queue; this declares it again.
-            let queue = QueueSpec {
-                name: PARKING_QUEUE.to_owned(),
-                declare: true,
-            };
-            drop(bridge.broker.inspect(&queue).await);
+            // Somebody deleted the queue. Whether this helps, the next attempt tells.
+            drop(bridge.broker.declare_parking().await);
         }
         sleep(backoff.next_wait()).await;
         // An error means that the broker was closed, which the next attempt finds too.

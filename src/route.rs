@@ -1,7 +1,11 @@
 //! A route at run time: its settings, its source, its slots, and how it fares.
 
 use crate::{
-    broker::QueueSpec, config::RouteConfig, metrics::RouteMetrics, slots::Slots, source::Source,
+    broker::{QueueSpec, REPLY_QUEUE},
+    config::RouteConfig,
+    metrics::RouteMetrics,
+    slots::Slots,
+    source::Source,
     task::HeaderValue,
 };
 use std::{
@@ -31,16 +35,22 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route with all slots free.
+    /// A route with all slots free, whose replies go to `reply_to`.
     #[must_use]
-    pub fn new(config: RouteConfig, source: Arc<dyn Source>, metrics: RouteMetrics) -> Self {
+    pub fn new(
+        config: RouteConfig,
+        source: Arc<dyn Source>,
+        metrics: RouteMetrics,
+        reply_to: &str,
+    ) -> Self {
         let text = |text: &str| HeaderValue::Text(text.to_owned());
         let mut headers = source.headers();
         headers.push(("route", text(&config.name)));
         headers.push(("source", text(source.kind())));
+        headers.push((REPLY_QUEUE, text(reply_to)));
         Self {
             slots: Slots::new(config.max_in_flight),
-            queue: config.queue_spec(),
+            queue: config.queue.clone(),
             source,
             metrics,
             headers,

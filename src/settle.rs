@@ -46,10 +46,13 @@ impl End {
 pub async fn settle(bridge: Arc<Bridge>, mut ticket: Ticket, outcome: Outcome) {
     let id = ticket.id;
     let mut outcome = ticket.route.source.fit(outcome);
+    let settling = ticket.span.child("settle");
     let end = bring(&bridge, &mut ticket, &mut outcome).await;
+    settling.ended(end.label());
     // What it was brought as: an outcome that AWS would not take becomes a failure on the way.
     let kind = outcome.kind();
     ticket.route.metrics.settled(kind, end.label());
+    ticket.span.outcome(kind);
     debug!(route = ticket.route.name(), task = %id, kind, end = end.label(), "settled");
     if let Some(flight) = bridge.flights.on_settled(id) {
         forget(&bridge, id, flight, end.label()).await;
@@ -57,7 +60,7 @@ pub async fn settle(bridge: Arc<Bridge>, mut ticket: Ticket, outcome: Outcome) {
 }
 
 /// Acknowledges the reply that was held, removes the record, and frees the slot with the flight.
-pub async fn forget(bridge: &Bridge, id: TaskId, mut flight: Flight, end: &str) {
+pub async fn forget(bridge: &Bridge, id: TaskId, mut flight: Flight, end: &'static str) {
     if let Some(receipt) = flight.held.take()
         && !receipt.ack().await
     {
@@ -70,6 +73,7 @@ pub async fn forget(bridge: &Bridge, id: TaskId, mut flight: Flight, end: &str) 
         sleep(backoff.next_wait()).await;
     }
     flight.route.metrics.ended(end, flight.since.elapsed());
+    flight.span.ended(end);
 }
 
 /// Tries until there is an end.

@@ -2,6 +2,7 @@
 //!
 //! Plain data. Nothing here talks to the network.
 
+use crate::input::Input;
 use std::{
     fmt,
     str::FromStr,
@@ -100,8 +101,8 @@ pub struct Task {
     pub token: TaskToken,
     /// The activity type's name.
     pub activity: String,
-    /// The input, byte for byte; empty where there is none.
-    pub input: String,
+    /// The input; empty where there is none.
+    pub input: Input,
     /// What the source tells of the task, by the header names of the worker protocol.
     pub headers: Vec<(&'static str, HeaderValue)>,
     /// When the poll that brought it was answered.

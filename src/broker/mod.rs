@@ -5,7 +5,7 @@
 
 pub mod rabbitmq;
 
-use crate::task::HeaderValue;
+use crate::{dead_letter::DeadLetter, task::HeaderValue};
 use async_trait::async_trait;
 use std::fmt;
 use tokio::sync::{mpsc, watch};
@@ -14,10 +14,17 @@ use tokio::sync::{mpsc, watch};
 pub const CONTROL_EXCHANGE: &str = "activity-bridge.control";
 /// The exchange through which locked-down workers may reply. Direct, durable.
 pub const REPLIES_EXCHANGE: &str = "activity-bridge.replies";
-/// The queue of replies that could not be used.
+/// The exchange through which messages come back that a queue could not hand to a worker. Headers, durable: the header
+/// [`REPLY_QUEUE`] brings each to the process that has its task.
+pub const DEAD_LETTERS_EXCHANGE: &str = "activity-bridge.dead-letters";
+/// Where dead letters go that no process claims: to the parking queue. Fanout, durable.
+pub const UNCLAIMED_EXCHANGE: &str = "activity-bridge.unclaimed";
+/// The queue of replies that could not be used, and of dead letters of processes that are gone.
 pub const PARKING_QUEUE: &str = "activity-bridge.parked";
 /// The header that says why a reply was parked.
 pub const PARKED_BECAUSE: &str = "parked-because";
+/// The header of a task's message that says whose it is: the same as its `reply_to`.
+pub const REPLY_QUEUE: &str = "reply-queue";
 /// The `app_id` of every message of ours.
 pub const APP_ID: &str = "activity-bridge";
 
@@ -34,6 +41,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Declares or checks a queue, and says how full and how popular it is.
     async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError>;
+
+    /// Declares the parking queue, and where dead letters come to it from, once more.
+    async fn declare_parking(&self) -> Result<(), QueueError>;
 
     /// Whether the broker can be used, as it changes.
     fn link(&self) -> watch::Receiver<Link>;
@@ -125,13 +135,36 @@ impl PublishError {
     }
 }
 
-/// A queue that a route publishes to.
+/// A queue of tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSpec {
     /// Its name.
     pub name: String,
-    /// Declare it as a durable quorum queue, rather than only check that it is there.
-    pub declare: bool,
+    /// Declare it as a durable quorum queue with these arguments, rather than only check that it is there.
+    pub declare: Option<QueueArguments>,
+}
+
+impl QueueSpec {
+    /// A queue that is taken as it is.
+    #[must_use]
+    pub fn as_it_is(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            declare: None,
+        }
+    }
+}
+
+/// As good as none. RabbitMQ 4 takes 20 where nothing is said, and drops the message then.
+pub const NO_DELIVERY_LIMIT: u64 = 1_000_000_000;
+
+/// What a queue is declared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueArguments {
+    /// Whether what it can't hand to a worker comes back, at least once, through [`DEAD_LETTERS_EXCHANGE`].
+    pub dead_letters: bool,
+    /// How often a message may go back into the queue.
+    pub delivery_limit: u64,
 }
 
 /// What the broker tells of a queue.
@@ -190,9 +223,11 @@ impl Link {
     }
 }
 
-/// A reply as it came from the broker.
+/// A reply as it came from the broker, or a dead letter.
 #[derive(Debug)]
 pub struct Delivery {
+    /// What it is where no worker sent it: then all else is the task's own message.
+    pub dead_letter: Option<DeadLetter>,
     /// The id of the task that it is about, if the worker said so.
     pub correlation_id: Option<String>,
     /// The property `type`.

@@ -3,10 +3,12 @@
 //! What is here has been validated; nothing behind it checks again.
 
 mod heartbeat;
+mod otlp;
 mod reader;
 mod route;
 
 pub use heartbeat::{By, Discover, HeartbeatConfig};
+pub use otlp::OtlpConfig;
 pub use reader::Problem;
 pub use route::{OversizeResult, Pollers, RouteConfig, SourceConfig};
 
@@ -35,6 +37,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// How to log.
     pub log: LogConfig,
+    /// Where the bridge's own spans go, if anywhere.
+    pub otlp: Option<OtlpConfig>,
     /// The routes; at least one, each with a name of its own.
     pub routes: Vec<RouteConfig>,
 }
@@ -163,6 +167,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
     shutdown.finish();
 
     let log = read_log(root.table("log"));
+    let otlp = otlp::read(&mut root);
 
     let tables = root.tables("routes");
     if tables.is_empty() && !root.has("routes") {
@@ -183,6 +188,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
         admin_listen,
         shutdown_grace: Duration::from_secs(grace),
         log,
+        otlp,
         routes,
     })
 }

@@ -4,7 +4,7 @@ use super::{
     heartbeat::{self, HeartbeatConfig},
     reader::Reader,
 };
-use crate::broker::QueueSpec;
+use crate::broker::{NO_DELIVERY_LIMIT, QueueArguments, QueueSpec};
 use std::{ops::RangeInclusive, time::Duration};
 
 /// A route: one source of tasks, bound to one queue.
@@ -12,10 +12,10 @@ use std::{ops::RangeInclusive, time::Duration};
 pub struct RouteConfig {
     /// The name in metrics, logs and headers.
     pub name: String,
-    /// The queue that tasks are published to, through the default exchange; at most 255 bytes.
-    pub queue: String,
-    /// Whether the bridge declares the queue, or only checks that it is there.
-    pub declare: bool,
+    /// The queue that tasks are published to, through the default exchange; its name has at most 255 bytes.
+    pub queue: QueueSpec,
+    /// Whether a dead letter ends its task.
+    pub dead_letters: bool,
     /// The bound on open polls and tasks in flight together.
     pub max_in_flight: usize,
     /// How many polls are open at once.
@@ -66,23 +66,13 @@ pub enum SourceConfig {
     },
 }
 
-impl RouteConfig {
-    /// The queue, as the broker is asked for it.
-    #[must_use]
-    pub fn queue_spec(&self) -> QueueSpec {
-        QueueSpec {
-            name: self.queue.clone(),
-            declare: self.declare,
-        }
-    }
-}
-
 const SECONDS: RangeInclusive<u64> = 1..=31_536_000;
 
 /// Reads a route; `None` where it misses what has no default. Problems are noted either way.
 pub(super) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
     let name = required(&mut route, "name", name_rule);
-    let queue = required(&mut route, "queue", queue_rule);
+    let dead_letters = route.flag("dead_letters").unwrap_or(true);
+    let queue = read_queue(&mut route, dead_letters);
     let max_in_flight = integer(&mut route, "max_in_flight", 1..=60_000).unwrap_or(100);
     let publish_within = integer(&mut route, "publish_within_secs", SECONDS).unwrap_or(300);
     let start_to_close = integer(&mut route, "start_to_close_secs", SECONDS);
@@ -95,8 +85,8 @@ pub(super) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
 
     let read = RouteConfig {
         name: name.unwrap_or_default(),
-        queue: queue.unwrap_or_default(),
-        declare: route.flag("declare").unwrap_or(true),
+        queue,
+        dead_letters,
         max_in_flight,
         pollers: read_pollers(&mut route, max_in_flight),
         poll_without_consumers: route.flag("poll_without_consumers").unwrap_or(false),
@@ -131,6 +121,30 @@ fn required<T>(
         reader.problem(key, None, "is missing");
     }
     reader.text(key, rule)
+}
+
+/// The delivery limit of queues whose dead letters come back: RabbitMQ 4's own, and not without one before it.
+const DELIVERY_LIMIT: u64 = 20;
+
+fn read_queue(route: &mut Reader<'_>, dead_letters: bool) -> QueueSpec {
+    let name = required(route, "queue", queue_rule).unwrap_or_default();
+    let declare = route.flag("declare").unwrap_or(true);
+    let limit = route.integer("delivery_limit", 1..=1_000_000);
+    if let (false, Some(limit)) = (declare, limit) {
+        let rule = "is for queues that the bridge declares; remove it, or `declare = false`";
+        route.problem("delivery_limit", Some(limit.to_string()), rule);
+    }
+    let arguments = QueueArguments {
+        dead_letters,
+        delivery_limit: limit.unwrap_or(match dead_letters {
+            true => DELIVERY_LIMIT,
+            false => NO_DELIVERY_LIMIT,
+        }),
+    };
+    QueueSpec {
+        name,
+        declare: declare.then_some(arguments),
+    }
 }
 
 fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize) -> Pollers {

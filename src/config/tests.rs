@@ -4,6 +4,7 @@
 )]
 
 use super::*;
+use crate::broker::{NO_DELIVERY_LIMIT, QueueArguments};
 
 const SMALLEST: &str = r#"
 [amqp]
@@ -32,7 +33,12 @@ fn the_smallest_configuration_has_sensible_defaults() {
     assert_eq!(config.shutdown_grace, Duration::from_secs(90));
     assert_eq!(route.pollers, Pollers { min: 2, max: 20 });
     assert_eq!((route.max_in_flight, route.max_ready), (100, 100));
-    assert!(route.declare && !route.poll_without_consumers);
+    assert!(route.dead_letters && !route.poll_without_consumers);
+    let declared = QueueArguments {
+        dead_letters: true,
+        delivery_limit: 20,
+    };
+    assert_eq!(route.queue.declare, Some(declared));
 }
 
 #[test]
@@ -82,6 +88,29 @@ fn every_problem_is_reported_at_once_with_path_value_and_rule() {
     }
     assert!(!found.join("\n").contains("secret"), "a password was shown");
     assert_eq!(found.len(), 15, "{found:#?}");
+}
+
+#[test]
+fn without_dead_letters_a_queue_has_no_delivery_limit_unless_it_is_given_one() {
+    let with = |lines: &str| -> Config {
+        let text = SMALLEST.replace("[routes.swf]", &format!("{lines}\n[routes.swf]"));
+        text.parse().expect("valid")
+    };
+    for (lines, delivery_limit) in [
+        ("dead_letters = false", NO_DELIVERY_LIMIT),
+        ("dead_letters = false\ndelivery_limit = 3", 3),
+    ] {
+        let declared = QueueArguments {
+            dead_letters: false,
+            delivery_limit,
+        };
+        assert_eq!(
+            with(lines).routes[0].queue.declare,
+            Some(declared),
+            "{lines}"
+        );
+    }
+    assert_eq!(with("declare = false").routes[0].queue.declare, None);
 }
 
 #[test]

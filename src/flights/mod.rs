@@ -15,6 +15,7 @@ use crate::{
     route::Route,
     slots::Slot,
     task::{Task, TaskId, TaskToken},
+    trace::Span,
 };
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
@@ -32,6 +33,8 @@ pub struct Flight {
     pub since: Instant,
     /// The reply that ended it, to be acknowledged when AWS has it; `None` where the bridge ended it itself.
     pub held: Option<Receipt>,
+    /// Its span, from the poll to here.
+    pub span: Span,
     state: State,
     token: TaskToken,
     deadline: Option<SystemTime>,
@@ -52,6 +55,8 @@ pub struct Ticket {
     pub route: Arc<Route>,
     /// Its token.
     pub token: TaskToken,
+    /// Its span.
+    pub span: Span,
     /// When AWS gives up on it, if that is known.
     pub deadline: Option<SystemTime>,
     /// Whether AWS is known to want it canceled.
@@ -137,13 +142,14 @@ impl Flights {
     }
 
     /// Enters a task that was just polled.
-    pub fn enter(&self, task: &Task, route: Arc<Route>, slot: Slot) {
+    pub fn enter(&self, task: &Task, route: Arc<Route>, slot: Slot, span: Span) {
         let terms = Terms::new(&route.config.heartbeat, task.timeouts.heartbeat);
         let now = Instant::now();
         let flight = Flight {
             route,
             since: now,
             held: None,
+            span,
             state: State::Publishing,
             token: task.token.clone(),
             deadline: task.deadline(),
@@ -257,6 +263,7 @@ impl Flight {
             id,
             route: Arc::clone(&self.route),
             token: self.token.clone(),
+            span: self.span.clone(),
             deadline: self.deadline,
             cancel_requested: self.cancel_requested,
         }

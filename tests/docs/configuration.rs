@@ -82,14 +82,21 @@ fn with_key(key: &str, example: &str) -> String {
     let other_uri = key != "amqp.uri" && key.starts_with("amqp.uri");
     let kept = |name: &&(&str, &str)| name.0 != key && !(other_uri && name.0 == "amqp.uri");
     let mut lines: Vec<_> = required.iter().filter(kept).copied().collect();
+    if key.starts_with("otlp.") && key != "otlp.endpoint" {
+        lines.push(("otlp.endpoint", r#""http://127.0.0.1""#));
+    }
     lines.push((key, example));
     let (in_route, at_root): (Vec<_>, Vec<_>) = lines
         .iter()
         .partition(|(key, _)| key.starts_with("routes[]."));
-    let mut text = String::new();
+    let (mut text, mut inside) = (String::new(), "");
     for (key, value) in at_root {
         let (table, key) = key.split_once('.').expect("a table");
-        text += &format!("[{table}]\n{key} = {value}\n");
+        if table != inside {
+            text += &format!("[{table}]\n");
+            inside = table;
+        }
+        text += &format!("{key} = {value}\n");
     }
     text += "[[routes]]\n";
     for (key, value) in in_route {
@@ -102,7 +109,17 @@ fn with_key(key: &str, example: &str) -> String {
 fn every_documented_key_is_accepted() {
     for row in rows(&text_of("docs/configuration.md"), "Key") {
         let (key, example) = (plain(&row[0]), plain(&row[3]));
-        assert_parses(key, &with_key(key, example));
+        let text = with_key(key, example);
+        if key.starts_with("otlp.") && !cfg!(feature = "otlp") {
+            let error = parse(&text).expect_err("this binary has no such feature");
+            let error = error.to_string();
+            assert!(
+                error.starts_with("1 problem") && error.contains("otlp: this binary"),
+                "{error}"
+            );
+        } else {
+            assert_parses(key, &text);
+        }
     }
 }
 

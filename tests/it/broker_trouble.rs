@@ -200,7 +200,7 @@ async fn a_declaration_conflict_says_which_argument_differs_and_leaves_other_rou
     let bridge = world
         .bridge(&[Route::new("classic"), Route::new("payments")])
         .await;
-    bridge.route_is("classic", "x-queue-type").await;
+    bridge.route_is("classic", "x-dead-letter-exchange").await;
     let (ready, state) = bridge.route("classic").await;
     assert!(!ready && state.contains("declare = false"), "{state}");
     world.schedule("payments", 3);

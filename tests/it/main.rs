@@ -11,6 +11,7 @@
 mod admin;
 mod broker_trouble;
 mod cli;
+mod dead_letters;
 mod discovery;
 mod drain;
 mod early_reply;
@@ -28,4 +29,5 @@ mod routes;
 #[cfg(target_os = "linux")]
 mod silent_broker;
 mod tls;
+mod trace_context;
 mod unusable_replies;

@@ -1,7 +1,7 @@
 //! What of a broker works, without changing anything there: login, permissions, each queue and its arguments.
 
 use super::{
-    super::{CONTROL_EXCHANGE, PARKING_QUEUE, QueueError, QueueFacts, QueueSpec, REPLIES_EXCHANGE},
+    super::{PARKING_QUEUE, QueueError, QueueFacts, QueueSpec},
     Uri,
     connect::connect,
     convert::short,
@@ -12,10 +12,8 @@ use crate::{
     task::TaskId,
 };
 use lapin::{
-    BasicProperties, Connection, Error, ExchangeKind,
-    options::{
-        BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
-    },
+    BasicProperties, Connection, Error,
+    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
     types::FieldTable,
 };
 use std::time::Duration;
@@ -33,17 +31,11 @@ pub async fn check(uri: &Uri, queues: &[QueueSpec]) -> Vec<Row> {
     let mut rows = vec![Row::new(what, Mark::Ok, "logged in")];
     rows.push(asked("permission to publish", may_publish(&connection)).await);
     rows.push(asked("permission to have a reply queue", may_declare(&connection)).await);
-    for (exchange, kind) in [
-        (CONTROL_EXCHANGE, ExchangeKind::Topic),
-        (REPLIES_EXCHANGE, ExchangeKind::Direct),
-    ] {
-        let what = format!("exchange {exchange}");
-        rows.push(asked(&what, find_exchange(&connection, exchange, kind)).await);
+    for exchange in &topology::EXCHANGES {
+        let what = format!("exchange {}", exchange.name);
+        rows.push(asked(&what, find_ours(&connection, exchange.name)).await);
     }
-    let parking = QueueSpec {
-        name: PARKING_QUEUE.to_owned(),
-        declare: false,
-    };
+    let parking = QueueSpec::as_it_is(PARKING_QUEUE);
     rows.push(
         asked(
             &format!("queue {PARKING_QUEUE}"),
@@ -104,21 +96,9 @@ async fn may_declare(connection: &Connection) -> Result<(Mark, String), Error> {
 /// What the bridge declares for itself when it starts, if it is not there.
 const NOT_YET: &str = "not there yet; the bridge declares it, if it may";
 
-async fn find_exchange(
-    connection: &Connection,
-    name: &str,
-    kind: ExchangeKind,
-) -> Result<(Mark, String), Error> {
+async fn find_ours(connection: &Connection, name: &str) -> Result<(Mark, String), Error> {
     let channel = connection.create_channel().await?;
-    let passive = ExchangeDeclareOptions {
-        passive: true,
-        durable: true,
-        ..Default::default()
-    };
-    let found = channel
-        .exchange_declare(short(name), kind, passive, FieldTable::default())
-        .await;
-    match found {
+    match topology::find_exchange(&channel, name).await {
         Ok(()) => Ok((Mark::Ok, "there".to_owned())),
         Err(error) if topology::is_missing(&error) => Ok((Mark::Note, NOT_YET.to_owned())),
         Err(error) => Err(error),
@@ -143,14 +123,11 @@ async fn find_parking(
 
 /// Looks at a queue; only one that is there already is declared, which compares its arguments.
 async fn look(connection: &Connection, queue: &QueueSpec) -> Result<(Mark, String), Error> {
-    let as_it_is = QueueSpec {
-        declare: false,
-        ..queue.clone()
-    };
+    let as_it_is = QueueSpec::as_it_is(&queue.name);
     let there = topology::inspect(&connection.create_channel().await?, &as_it_is).await;
     let looked = match there {
         Ok(_) => topology::inspect(&connection.create_channel().await?, queue).await,
-        Err(QueueError::Missing(_)) if queue.declare => {
+        Err(QueueError::Missing(_)) if queue.declare.is_some() => {
             return Ok((Mark::Note, NOT_YET.to_owned()));
         }
         Err(error) => Err(error),

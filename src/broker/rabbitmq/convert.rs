@@ -1,7 +1,10 @@
 //! Between our messages and lapin's.
 
-use super::super::{APP_ID, Acknowledge, Delivery, Message, Receipt};
-use crate::task::HeaderValue;
+use super::super::{APP_ID, Acknowledge, Delivery, Message, REPLIES_EXCHANGE, Receipt};
+use crate::{
+    dead_letter::{DeadLetter, Death},
+    task::HeaderValue,
+};
 use async_trait::async_trait;
 use lapin::{
     Acker, BasicProperties,
@@ -65,6 +68,7 @@ pub(super) fn delivery(from: lapin::message::Delivery) -> Delivery {
     let properties = &from.properties;
     let text = |value: &Option<ShortString>| value.as_ref().map(ToString::to_string);
     Delivery {
+        dead_letter: dead_letter(&from),
         correlation_id: text(properties.correlation_id()),
         kind: text(properties.kind()),
         reply_to: text(properties.reply_to()),
@@ -77,6 +81,35 @@ pub(super) fn delivery(from: lapin::message::Delivery) -> Delivery {
         body: from.data,
         receipt: Receipt::new(from.acker),
     }
+}
+
+/// What the broker says of a message that it took out of a queue. Workers may send what they like through the two
+/// exchanges for replies, copies of a dead letter's headers included.
+fn dead_letter(from: &lapin::message::Delivery) -> Option<DeadLetter> {
+    if ["", REPLIES_EXCHANGE].contains(&from.exchange.as_str()) {
+        return None;
+    }
+    let headers = from.properties.headers().as_ref()?.inner();
+    let text = |value: Option<&AMQPValue>| match value? {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        _ => None,
+    };
+    let first_reason = text(headers.get("x-first-death-reason"))?;
+    // Of several deaths, in retry queues of the operator's for example, the newest is listed first.
+    let newest = match headers.get("x-death") {
+        Some(AMQPValue::FieldArray(deaths)) => match deaths.as_slice().first() {
+            Some(AMQPValue::FieldTable(newest)) => Some(newest.inner()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let of_newest = |name: &str| newest.and_then(|newest| text(newest.get(name)));
+    let reason = of_newest("reason").unwrap_or(first_reason);
+    let queue = of_newest("queue").or_else(|| text(headers.get("x-first-death-queue")));
+    Some(DeadLetter {
+        death: Death::of(&reason),
+        queue: queue.unwrap_or_default(),
+    })
 }
 
 /// The headers that mean anything to the bridge: texts and numbers.

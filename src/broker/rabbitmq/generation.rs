@@ -1,7 +1,10 @@
 //! One generation: two connections and all that hangs on them, good until the first thing breaks.
 
 use super::{
-    super::{Delivery, Link, Message, PublishError, Published, QueueError, QueueFacts, QueueSpec},
+    super::{
+        Delivery, Link, Message, PARKING_QUEUE, PublishError, Published, QueueError, QueueFacts,
+        QueueSpec,
+    },
     Options, Uri,
     connect::{Connection, connect},
     convert, topology,
@@ -289,10 +292,15 @@ impl Generation {
             }
             // An error has closed the channel; the next question opens another.
             Ok(Err(error)) => Err(error),
-            Err(_) => {
-                let secs = INSPECT_TIMEOUT.as_secs();
-                Err(QueueError::Away(format!("no answer within {secs} s")))
-            }
+            Err(_) => Err(no_answer()),
+        }
+    }
+
+    pub(super) async fn declare_parking(&self) -> Result<(), QueueError> {
+        let declaring = topology::declare_parking(&self.consuming);
+        match timeout(INSPECT_TIMEOUT, declaring).await {
+            Ok(declared) => declared.map_err(|error| topology::explain(PARKING_QUEUE, &error)),
+            Err(_) => Err(no_answer()),
         }
     }
 
@@ -304,10 +312,7 @@ impl Generation {
             && let Ok(channel) = self.consuming.create_channel().await
         {
             // A quorum queue does not know `if-empty` before RabbitMQ 4, so the count decides.
-            let spec = QueueSpec {
-                name: queue.to_owned(),
-                declare: false,
-            };
+            let spec = QueueSpec::as_it_is(queue);
             if let Ok(QueueFacts { ready: 0, .. }) = topology::inspect(&channel, &spec).await {
                 let options = QueueDeleteOptions::default();
                 if let Err(error) = channel.queue_delete(convert::short(queue), options).await {
@@ -320,6 +325,11 @@ impl Generation {
             drop(connection.close(200, convert::short("closing")).await);
         }
     }
+}
+
+fn no_answer() -> QueueError {
+    let secs = INSPECT_TIMEOUT.as_secs();
+    QueueError::Away(format!("no answer within {secs} s"))
 }
 
 /// Why the connection has ended, if this event says that it has. Soft errors close a channel alone, and whoever uses

@@ -106,6 +106,13 @@ impl Broker for RabbitMq {
         }
     }
 
+    async fn declare_parking(&self) -> Result<(), QueueError> {
+        match self.current() {
+            Some(generation) => generation.declare_parking().await,
+            None => Err(QueueError::Away("not connected".to_owned())),
+        }
+    }
+
     fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
     }

@@ -1,7 +1,10 @@
 //! The exchanges and queues that the bridge needs, and what it says when the broker will not have them so.
 
 use super::{
-    super::{CONTROL_EXCHANGE, PARKING_QUEUE, QueueError, QueueFacts, QueueSpec, REPLIES_EXCHANGE},
+    super::{
+        CONTROL_EXCHANGE, DEAD_LETTERS_EXCHANGE, NO_DELIVERY_LIMIT, PARKING_QUEUE, QueueArguments,
+        QueueError, QueueFacts, QueueSpec, REPLIES_EXCHANGE, REPLY_QUEUE, UNCLAIMED_EXCHANGE,
+    },
     convert::short,
 };
 use lapin::{
@@ -11,86 +14,166 @@ use lapin::{
 };
 
 /// A reply queue that nobody has consumed from for a day belongs to a process that will not come back.
-const REPLY_QUEUE_EXPIRES_MS: i64 = 24 * 60 * 60 * 1000;
-
-/// RabbitMQ 4 drops a message after 20 deliveries unless told otherwise, and a reply is delivered again with every
-/// connection for as long as AWS won't take it.
-const REPLY_DELIVERY_LIMIT: i64 = 1_000_000_000;
+const REPLY_QUEUE_EXPIRES_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// AMQP reply codes.
 const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 
-/// Declares what all routes share: two exchanges, the parking queue, the reply queue.
+/// A durable exchange of ours.
+pub(super) struct Exchange {
+    pub(super) name: &'static str,
+    kind: ExchangeKind,
+    /// Takes what the exchange can't route.
+    alternate: Option<&'static str>,
+}
+
+const CONTROL: Exchange = Exchange {
+    name: CONTROL_EXCHANGE,
+    kind: ExchangeKind::Topic,
+    alternate: None,
+};
+const REPLIES: Exchange = Exchange {
+    name: REPLIES_EXCHANGE,
+    kind: ExchangeKind::Direct,
+    alternate: None,
+};
+const DEAD_LETTERS: Exchange = Exchange {
+    name: DEAD_LETTERS_EXCHANGE,
+    kind: ExchangeKind::Headers,
+    alternate: Some(UNCLAIMED_EXCHANGE),
+};
+const UNCLAIMED: Exchange = Exchange {
+    name: UNCLAIMED_EXCHANGE,
+    kind: ExchangeKind::Fanout,
+    alternate: None,
+};
+
+/// All of them.
+pub(super) const EXCHANGES: [Exchange; 4] = [CONTROL, REPLIES, DEAD_LETTERS, UNCLAIMED];
+
+/// Declares what all routes share: the exchanges, the parking queue, the reply queue.
 ///
 /// The reply queue is a quorum queue because only those keep a message that its worker forgot to mark persistent.
 pub(super) async fn declare_shared(
     connection: &Connection,
     reply_queue: &str,
 ) -> Result<(), Error> {
-    for (exchange, kind) in [
-        (CONTROL_EXCHANGE, ExchangeKind::Topic),
-        (REPLIES_EXCHANGE, ExchangeKind::Direct),
-    ] {
-        declare_exchange(connection, exchange, kind).await?;
+    declare_parking(connection).await?;
+    for exchange in [CONTROL, REPLIES, DEAD_LETTERS] {
+        declare_exchange(connection, &exchange).await?;
     }
-    declare_or_find(connection, PARKING_QUEUE, quorum()).await?;
     let channel = connection.create_channel().await?;
     let mut arguments = quorum();
-    for (name, value) in [
+    // A reply is delivered again with every connection for as long as AWS won't take it.
+    let limits = [
         ("x-expires", REPLY_QUEUE_EXPIRES_MS),
-        ("x-delivery-limit", REPLY_DELIVERY_LIMIT),
-    ] {
-        arguments.insert(short(name), AMQPValue::LongLongInt(value));
-    }
+        ("x-delivery-limit", NO_DELIVERY_LIMIT),
+    ];
+    arguments.extend(limits.map(|(name, value)| (name, number(value))));
     let durable = QueueDeclareOptions::durable();
     channel
-        .queue_declare(short(reply_queue), durable, arguments)
+        .queue_declare(short(reply_queue), durable, table(arguments))
         .await?;
-    channel
-        .queue_bind(
-            short(reply_queue),
-            short(REPLIES_EXCHANGE),
-            short(reply_queue),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        )
-        .await?;
+    let ours = table(vec![
+        ("x-match", text("all")),
+        (REPLY_QUEUE, text(reply_queue)),
+    ]);
+    for (exchange, arguments) in [
+        (REPLIES_EXCHANGE, FieldTable::default()),
+        (DEAD_LETTERS_EXCHANGE, ours),
+    ] {
+        let queue = short(reply_queue);
+        channel
+            .queue_bind(
+                queue.clone(),
+                short(exchange),
+                queue,
+                QueueBindOptions::default(),
+                arguments,
+            )
+            .await?;
+    }
     channel.close(200, short("done")).await
 }
 
-async fn declare_exchange(
-    connection: &Connection,
-    name: &str,
-    kind: ExchangeKind,
-) -> Result<(), Error> {
+/// Declares the parking queue, and binds it to where unclaimed dead letters go. An operator who made that exchange for
+/// us has bound it too: we may not be permitted to.
+pub(super) async fn declare_parking(connection: &Connection) -> Result<(), Error> {
+    let exchange = declare_exchange(connection, &UNCLAIMED).await?;
+    declare_or_find(connection, PARKING_QUEUE, table(quorum())).await?;
+    match exchange {
+        Origin::Found => Ok(()),
+        Origin::Declared => {
+            let channel = connection.create_channel().await?;
+            channel
+                .queue_bind(
+                    short(PARKING_QUEUE),
+                    short(UNCLAIMED_EXCHANGE),
+                    short(""),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+                .await?;
+            channel.close(200, short("done")).await
+        }
+    }
+}
+
+/// Whether we may declare a thing, or found it made for us.
+enum Origin {
+    Declared,
+    Found,
+}
+
+async fn declare_exchange(connection: &Connection, exchange: &Exchange) -> Result<Origin, Error> {
     let channel = connection.create_channel().await?;
     let options = ExchangeDeclareOptions {
         durable: true,
         ..Default::default()
     };
-    let table = FieldTable::default;
+    let alternate = exchange
+        .alternate
+        .map(|name| ("alternate-exchange", text(name)));
+    let arguments = table(alternate.into_iter().collect());
     let declared = channel
-        .exchange_declare(short(name), kind.clone(), options, table())
+        .exchange_declare(
+            short(exchange.name),
+            exchange.kind.clone(),
+            options,
+            arguments,
+        )
         .await;
     match declared {
-        Ok(()) => channel.close(200, short("done")).await,
+        Ok(()) => {
+            channel.close(200, short("done")).await?;
+            Ok(Origin::Declared)
+        }
         // An operator may have made it for us and kept the permission to himself.
         Err(error) if reply_code(&error) == Some(ACCESS_REFUSED) => {
             let channel = connection.create_channel().await?;
-            let passive = ExchangeDeclareOptions {
-                passive: true,
-                ..options
-            };
-            let found = channel
-                .exchange_declare(short(name), kind, passive, table())
-                .await;
+            let found = find_exchange(&channel, exchange.name).await;
             found.map_err(|_| error)?;
-            channel.close(200, short("done")).await
+            channel.close(200, short("done")).await?;
+            Ok(Origin::Found)
         }
         Err(error) => Err(error),
     }
+}
+
+/// Looks for an exchange of whatever type. An error closes the channel.
+pub(super) async fn find_exchange(channel: &Channel, name: &str) -> Result<(), Error> {
+    let passive = ExchangeDeclareOptions {
+        passive: true,
+        durable: true,
+        ..Default::default()
+    };
+    // The broker does not compare the type.
+    let kind = ExchangeKind::Direct;
+    channel
+        .exchange_declare(short(name), kind, passive, FieldTable::default())
+        .await
 }
 
 async fn declare_or_find(
@@ -129,9 +212,9 @@ pub(super) async fn inspect(
     queue: &QueueSpec,
 ) -> Result<QueueFacts, QueueError> {
     let durable = QueueDeclareOptions::durable();
-    let (options, arguments) = match queue.declare {
-        true => (durable, quorum()),
-        false => (durable.passive(), FieldTable::default()),
+    let (options, arguments) = match &queue.declare {
+        Some(arguments) => (durable, route_queue(arguments)),
+        None => (durable.passive(), FieldTable::default()),
     };
     let answer = channel
         .queue_declare(short(&queue.name), options, arguments)
@@ -143,11 +226,40 @@ pub(super) async fn inspect(
     })
 }
 
-fn quorum() -> FieldTable {
-    let mut arguments = FieldTable::default();
-    let quorum = AMQPValue::LongString("quorum".into());
-    arguments.insert(short("x-queue-type"), quorum);
-    arguments
+/// At least once, a quorum queue hands dead letters on only if it refuses what does not fit in place of dropping it.
+fn route_queue(declared: &QueueArguments) -> FieldTable {
+    let mut arguments = quorum();
+    arguments.push(("x-delivery-limit", number(declared.delivery_limit)));
+    if declared.dead_letters {
+        arguments.extend([
+            ("x-dead-letter-exchange", text(DEAD_LETTERS_EXCHANGE)),
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+        ]);
+    }
+    table(arguments)
+}
+
+type Arguments = Vec<(&'static str, AMQPValue)>;
+
+fn quorum() -> Arguments {
+    vec![("x-queue-type", text("quorum"))]
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn number(value: u64) -> AMQPValue {
+    AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+fn table(arguments: Arguments) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in arguments {
+        table.insert(short(name), value);
+    }
+    table
 }
 
 /// Whether the broker said that there is no such thing.
@@ -162,7 +274,8 @@ fn reply_code(error: &Error) -> Option<u16> {
     }
 }
 
-fn explain(queue: &str, error: &Error) -> QueueError {
+/// What an answer about a queue means.
+pub(super) fn explain(queue: &str, error: &Error) -> QueueError {
     let words = match error.kind() {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
         _ => error.to_string(),

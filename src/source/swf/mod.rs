@@ -133,7 +133,7 @@ impl Swf {
         Some(Task {
             id: TaskId::random(),
             token,
-            input: answer.input.unwrap_or_default(),
+            input: answer.input.unwrap_or_default().into(),
             headers,
             activity,
             polled_at: SystemTime::now(),

@@ -1,11 +1,8 @@
 //! `check --online`: a row for each thing that a configuration names, and what is wrong with it.
 
 use super::{AWS_SECRET, Ended, PASSWORD, check, dead_port, ended, user_of};
-use crate::harness::{Answer, Inbox, Route, World};
-use lapin::{
-    options::QueueDeclareOptions,
-    types::{AMQPValue, FieldTable},
-};
+use crate::harness::{Answer, Inbox, Route, World, arguments_of_the_bridge};
+use lapin::{options::QueueDeclareOptions, types::FieldTable};
 use std::path::Path;
 
 async fn check_online(world: &World, config: &Path) -> Ended {
@@ -78,11 +75,7 @@ async fn an_online_check_says_which_queue_is_missing_or_has_other_arguments() {
         .channel()
         .queue_declare("classic".into(), durable, FieldTable::default());
     classic.await.expect("declared");
-    let mut arguments = FieldTable::default();
-    arguments.insert(
-        "x-queue-type".into(),
-        AMQPValue::LongString("quorum".into()),
-    );
+    let arguments = arguments_of_the_bridge();
     let good = inbox
         .channel()
         .queue_declare("good".into(), durable, arguments);
@@ -94,7 +87,7 @@ async fn an_online_check_says_which_queue_is_missing_or_has_other_arguments() {
     ];
     let ended = check_online(&world, &world.write_config("", &routes)).await;
     assert_eq!(ended.code, Some(1), "{}", ended.out);
-    ended.assert_row("queue classic", "FAIL", "x-queue-type");
+    ended.assert_row("queue classic", "FAIL", "x-dead-letter-exchange");
     ended.assert_row(
         "queue classic",
         "FAIL",

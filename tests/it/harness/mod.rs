@@ -10,7 +10,7 @@ pub use bridge::{BridgeProcess, command};
 pub use node::Node;
 pub use proxy::Proxy;
 pub use scene::{Scene, all_acknowledged, unacknowledged};
-pub use worker::{Answer, Inbox, TaskMessage, Worker};
+pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge};
 
 use activity_sim::{Options, Schedule, Sim, Summary, TaskRecord, TaskState};
 use std::{

@@ -1,4 +1,4 @@
-//! A TCP proxy before the broker that can hold back what the broker says on one connection.
+//! A TCP proxy before the broker that can hold back what the broker says on one connection, or cut them all.
 
 use std::sync::{Arc, Mutex};
 use tokio::{
@@ -15,6 +15,7 @@ pub struct Proxy {
     /// The broker's URI, by way of the proxy.
     pub amqp_uri: String,
     held: Arc<Mutex<Vec<watch::Sender<bool>>>>,
+    cut: watch::Sender<bool>,
 }
 
 impl Proxy {
@@ -25,10 +26,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("an address");
         let held = Arc::new(Mutex::new(Vec::new()));
-        tokio::spawn(serve(listener, server.to_owned(), Arc::clone(&held)));
+        let cut = watch::channel(false).0;
+        let serving = serve(listener, server.to_owned(), Arc::clone(&held), cut.clone());
+        tokio::spawn(serving);
         Self {
             amqp_uri: format!("{login}@{addr}/{vhost}"),
             held,
+            cut,
         }
     }
 
@@ -36,10 +40,23 @@ impl Proxy {
     pub fn hold(&self, connection: usize, hold: bool) {
         self.held.lock().expect("no panic holds it")[connection].send_replace(hold);
     }
+
+    /// Cuts all connections and lets none through, or lets new ones through again.
+    pub fn cut(&self, cut: bool) {
+        self.cut.send_replace(cut);
+    }
 }
 
-async fn serve(listener: TcpListener, server: String, held: Arc<Mutex<Vec<watch::Sender<bool>>>>) {
+async fn serve(
+    listener: TcpListener,
+    server: String,
+    held: Arc<Mutex<Vec<watch::Sender<bool>>>>,
+    cut: watch::Sender<bool>,
+) {
     while let Ok((client, _)) = listener.accept().await {
+        if *cut.borrow() {
+            continue;
+        }
         let broker = TcpStream::connect(&server)
             .await
             .expect("the broker is there");
@@ -47,9 +64,20 @@ async fn serve(listener: TcpListener, server: String, held: Arc<Mutex<Vec<watch:
         held.lock().expect("no panic holds it").push(hold);
         let (from_client, to_client) = client.into_split();
         let (from_broker, to_broker) = broker.into_split();
-        // This direction always flows.
-        tokio::spawn(copy(from_client, to_broker, watch::channel(false).1));
-        tokio::spawn(copy(from_broker, to_client, seen));
+        let mut cut = cut.subscribe();
+        tokio::spawn(async move {
+            // The first direction always flows.
+            let flows = async {
+                tokio::join!(
+                    copy(from_client, to_broker, watch::channel(false).1),
+                    copy(from_broker, to_client, seen)
+                )
+            };
+            tokio::select! {
+                _ = flows => {}
+                _ = cut.wait_for(|cut| *cut) => {}
+            }
+        });
     }
 }
 

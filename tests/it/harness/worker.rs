@@ -195,7 +195,26 @@ async fn consume(uri: &str, queue: &str) -> lapin::Result<Consumer> {
     })
 }
 
-/// Declares a quorum queue, unless there is a queue of that name.
+/// What the bridge declares a route's queue with.
+pub fn arguments_of_the_bridge() -> FieldTable {
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let mut arguments = FieldTable::default();
+    for (name, value) in [
+        ("x-queue-type", text("quorum")),
+        (
+            "x-dead-letter-exchange",
+            text("activity-bridge.dead-letters"),
+        ),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+        ("x-delivery-limit", AMQPValue::LongLongInt(20)),
+    ] {
+        arguments.insert(name.into(), value);
+    }
+    arguments
+}
+
+/// Declares a queue like that, unless there is a queue of that name.
 async fn declare_like_the_bridge(connection: &Connection, queue: &str) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
     let passive = QueueDeclareOptions::durable().passive();
@@ -207,14 +226,9 @@ async fn declare_like_the_bridge(connection: &Connection, queue: &str) -> lapin:
         return Ok(());
     }
     let channel = connection.create_channel().await?;
-    let mut arguments = FieldTable::default();
-    arguments.insert(
-        "x-queue-type".into(),
-        AMQPValue::LongString("quorum".into()),
-    );
     let durable = QueueDeclareOptions::durable();
     channel
-        .queue_declare(queue.into(), durable, arguments)
+        .queue_declare(queue.into(), durable, arguments_of_the_bridge())
         .await
         .map(drop)
 }

@@ -189,6 +189,7 @@ listen = "127.0.0.1:0"
 [[routes]]
 name = "{queue}"
 queue = "{queue}"
+declare = false
 max_in_flight = {IN_FLIGHT}
 pollers = {{ min = {min}, max = {max} }}
 [routes.swf]

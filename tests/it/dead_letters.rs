@@ -1,0 +1,415 @@
+//! Tasks that come back from a queue: rejected, expired, delivered too often, dropped. The workflow learns at once.
+
+use crate::harness::{
+    Answer, BridgeProcess, HOLD, Inbox, Proxy, Route, Scene, World, all_acknowledged,
+    arguments_of_the_bridge, eventually,
+};
+use activity_sim::{TaskRecord, TaskState};
+use lapin::{
+    BasicProperties,
+    message::BasicGetMessage,
+    options::{
+        BasicGetOptions, BasicNackOptions, BasicPublishOptions, BasicRejectOptions,
+        QueueDeclareOptions,
+    },
+    types::{AMQPValue, FieldTable},
+};
+
+const QUEUE: &str = "payments";
+const PARKED: &str = "activity-bridge.parked";
+const DEAD_LETTERS: &str = "activity-bridge.dead-letters";
+
+/// A bridge with one route whose queue the test itself takes tasks from.
+struct Place {
+    world: World,
+    bridge: BridgeProcess,
+    inbox: Inbox,
+}
+
+impl Place {
+    async fn with(settings: &str) -> Self {
+        Self::on(World::new().await, settings).await
+    }
+
+    async fn on(world: World, settings: &str) -> Self {
+        let route = Route::new(QUEUE).with("poll_without_consumers = true");
+        let bridge = world.bridge(&[route.with(settings)]).await;
+        bridge.route_is(QUEUE, "polling").await;
+        let inbox = Inbox::connect(&world.amqp_uri).await;
+        Self {
+            world,
+            bridge,
+            inbox,
+        }
+    }
+
+    /// With a queue of the operator's.
+    async fn of_the_operator(settings: &str, arguments: FieldTable) -> Self {
+        let world = World::new().await;
+        let inbox = Inbox::connect(&world.amqp_uri).await;
+        let durable = QueueDeclareOptions::durable();
+        let channel = inbox.channel();
+        let declared = channel.queue_declare(QUEUE.into(), durable, arguments);
+        declared.await.expect("declared");
+        Self::on(world, &format!("declare = false\n{settings}")).await
+    }
+
+    fn schedule(&self) -> String {
+        self.world.schedule(QUEUE, 1).remove(0)
+    }
+
+    /// The next task, which is still to be acknowledged.
+    async fn take(&self) -> BasicGetMessage {
+        eventually("a task", || async {
+            let options = BasicGetOptions { no_ack: false };
+            let got = self.inbox.channel().basic_get(QUEUE.into(), options).await;
+            got.expect("the queue can be read")
+        })
+        .await
+    }
+
+    async fn reject(&self) -> String {
+        let task = self.take().await;
+        let options = BasicRejectOptions { requeue: false };
+        task.reject(options).await.expect("rejected");
+        let id = task.properties.correlation_id().as_ref();
+        id.expect("a task id").to_string()
+    }
+
+    /// Waits until the task has failed, and all that has to do with it is cleared up.
+    async fn failed(&self, id: &str, reason: &str, details: &str) -> TaskRecord {
+        let task = self.world.closed(id).await;
+        assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
+        assert_eq!(task.reason.as_deref(), Some(reason));
+        assert_eq!(task.details.as_deref(), Some(details));
+        self.bridge.idle().await;
+        all_acknowledged(&self.world, &self.inbox, QUEUE).await;
+        assert!(
+            self.inbox.get(PARKED).await.is_none(),
+            "something is parked"
+        );
+        task
+    }
+
+    async fn counted(&self, kind: &str) -> f64 {
+        let series = format!("dead_letters_total{{kind=\"{kind}\"");
+        self.bridge.metric(&series).await
+    }
+
+    /// Waits until the bridge has had a dead letter, and shows that it left the task open.
+    async fn still_open(&self, id: &str) {
+        let task = self.world.sim.task(id).expect("a record");
+        assert_eq!((task.state, task.settle_calls), (TaskState::Started, 0));
+        assert_eq!(self.bridge.metric("tasks_in_flight").await, 1.0);
+    }
+}
+
+fn text(text: &str) -> AMQPValue {
+    AMQPValue::LongString(text.into())
+}
+
+fn table<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in entries {
+        table.insert(name.into(), value);
+    }
+    table
+}
+
+#[tokio::test]
+async fn a_task_that_a_worker_rejects_is_failed_with_that_reason() {
+    let place = Place::with("").await;
+    let id = place.schedule();
+    place.reject().await;
+    place
+        .failed(&id, "rejected by a worker", "queue payments")
+        .await;
+    assert_eq!(place.counted("rejected").await, 1.0);
+    assert_eq!(
+        place.bridge.metric("replies_total{kind=\"failed\"").await,
+        0.0
+    );
+}
+
+#[tokio::test]
+async fn a_task_that_a_worker_nacks_without_requeue_is_failed_as_rejected() {
+    let place = Place::with("").await;
+    let id = place.schedule();
+    let task = place.take().await;
+    let options = BasicNackOptions {
+        requeue: false,
+        ..Default::default()
+    };
+    task.nack(options).await.expect("nacked");
+    place
+        .failed(&id, "rejected by a worker", "queue payments")
+        .await;
+}
+
+#[tokio::test]
+async fn a_task_that_is_given_back_more_often_than_the_delivery_limit_is_failed() {
+    let place = Place::with("delivery_limit = 2").await;
+    let id = place.schedule();
+    for _ in 0..2 {
+        let task = place.take().await;
+        let options = BasicNackOptions {
+            requeue: true,
+            ..Default::default()
+        };
+        task.nack(options).await.expect("nacked");
+    }
+    // A worker that dies with the task gives it back too.
+    let dying = Inbox::connect(&place.world.amqp_uri).await;
+    let options = BasicGetOptions { no_ack: false };
+    eventually("the last delivery", || async {
+        let got = dying.channel().basic_get(QUEUE.into(), options).await;
+        got.expect("the queue can be read").map(drop)
+    })
+    .await;
+    drop(dying);
+    let reason = "the broker's delivery limit was reached";
+    place
+        .failed(&id, reason, "queue payments, delivery limit 2")
+        .await;
+    assert_eq!(place.counted("delivery-limit").await, 1.0);
+}
+
+/// What an operator's own queue of a limited length does.
+#[tokio::test]
+async fn a_task_that_is_dropped_from_a_full_queue_is_failed() {
+    let arguments = table([
+        ("x-max-length", AMQPValue::LongLongInt(1)),
+        ("x-dead-letter-exchange", text(DEAD_LETTERS)),
+    ]);
+    let place = Place::of_the_operator("", arguments).await;
+    let first = place.schedule();
+    eventually("the first being published", || async {
+        let published = place.bridge.metric("publishes_total{outcome=\"confirmed\"");
+        (published.await == 1.0).then_some(())
+    })
+    .await;
+    let second = place.schedule();
+    let task = place.world.closed(&first).await;
+    assert_eq!(task.reason.as_deref(), Some("dropped from a full queue"));
+    assert_eq!(place.counted("dropped").await, 1.0);
+    place.still_open(&second).await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_comes_while_the_bridge_has_no_broker_is_not_lost() {
+    let world = World::new().await;
+    let proxy = Proxy::start(&world.amqp_uri).await;
+    let place = Place::on(World::at(proxy.amqp_uri.clone(), HOLD).await, "").await;
+    let id = place.schedule();
+    let direct = Inbox::connect(&world.amqp_uri).await;
+    let task = eventually("the task", || async {
+        let options = BasicGetOptions { no_ack: false };
+        let got = direct.channel().basic_get(QUEUE.into(), options).await;
+        got.expect("the queue can be read")
+    })
+    .await;
+    let reply_to = task.properties.reply_to().clone().expect("a reply_to");
+    proxy.cut(true);
+    place.bridge.route_is(QUEUE, "the broker is away").await;
+    let options = BasicRejectOptions { requeue: false };
+    task.reject(options).await.expect("rejected");
+    eventually("the dead letter in the reply queue", || async {
+        let passive = QueueDeclareOptions::durable().passive();
+        let channel = direct.channel();
+        let found = channel.queue_declare(reply_to.clone(), passive, FieldTable::default());
+        let found = found.await.expect("the reply queue");
+        (found.message_count() == 1).then_some(())
+    })
+    .await;
+    proxy.cut(false);
+    let task = place.world.closed(&id).await;
+    assert_eq!(task.reason.as_deref(), Some("rejected by a worker"));
+    assert_eq!(task.settle_calls, 1);
+}
+
+#[tokio::test]
+async fn without_dead_letters_a_rejected_task_stays_open() {
+    let place = Place::with("dead_letters = false").await;
+    let id = place.schedule();
+    place.reject().await;
+    all_acknowledged(&place.world, &place.inbox, QUEUE).await;
+    let second = place.schedule();
+    let task = place.take().await;
+    assert!(task.properties.correlation_id().is_some());
+    let task = place.world.sim.task(&id).expect("a record");
+    assert_eq!((task.state, task.settle_calls), (TaskState::Started, 0));
+    assert_eq!(place.counted("rejected").await, 0.0);
+    assert!(
+        place.inbox.get(PARKED).await.is_none(),
+        "something is parked"
+    );
+    drop(second);
+}
+
+/// The operator's queue sends them all the same; the route says that they end nothing.
+#[tokio::test]
+async fn a_dead_letter_of_a_route_that_does_not_want_them_leaves_the_task_open() {
+    let arguments = arguments_of_the_bridge();
+    let place = Place::of_the_operator("dead_letters = false", arguments).await;
+    let id = place.schedule();
+    place.reject().await;
+    eventually("the dead letter", || async {
+        (place.counted("rejected").await == 1.0).then_some(())
+    })
+    .await;
+    all_acknowledged(&place.world, &place.inbox, QUEUE).await;
+    place.still_open(&id).await;
+}
+
+#[tokio::test]
+async fn an_operators_classic_queue_that_has_our_exchange_tells_of_a_rejected_task() {
+    let arguments = table([("x-dead-letter-exchange", text(DEAD_LETTERS))]);
+    let place = Place::of_the_operator("", arguments).await;
+    let id = place.schedule();
+    place.reject().await;
+    place
+        .failed(&id, "rejected by a worker", "queue payments")
+        .await;
+}
+
+#[tokio::test]
+async fn an_operators_queue_without_a_dead_letter_exchange_stays_quiet() {
+    let place = Place::of_the_operator("", FieldTable::default()).await;
+    let id = place.schedule();
+    place.reject().await;
+    all_acknowledged(&place.world, &place.inbox, QUEUE).await;
+    place.still_open(&id).await;
+    assert_eq!(place.counted("rejected").await, 0.0);
+    assert!(!place.bridge.log().contains("WARN"));
+}
+
+/// A retry queue of the operator's: the task died there first, and what counts is how it died last.
+#[tokio::test]
+async fn of_several_deaths_the_last_one_is_the_reason() {
+    let first = table([
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text("retry")),
+    ]);
+    let world = World::new().await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let retry = table([("x-dead-letter-exchange", text(DEAD_LETTERS))]);
+    for (queue, arguments) in [(QUEUE, first), ("retry", retry)] {
+        let durable = QueueDeclareOptions::durable();
+        let channel = inbox.channel();
+        let declared = channel.queue_declare(queue.into(), durable, arguments);
+        declared.await.expect("declared");
+    }
+    let route = Route::new(QUEUE).with("declare = false\npoll_without_consumers = true");
+    let bridge = world.bridge(&[route]).await;
+    let id = world.schedule(QUEUE, 1).remove(0);
+    for (queue, requeue) in [(QUEUE, false), ("retry", false)] {
+        let task = eventually("the task", || async {
+            let options = BasicGetOptions { no_ack: false };
+            let got = inbox.channel().basic_get(queue.into(), options).await;
+            got.expect("the queue can be read")
+        })
+        .await;
+        let options = BasicRejectOptions { requeue };
+        task.reject(options).await.expect("rejected");
+    }
+    let task = world.closed(&id).await;
+    assert_eq!(task.details.as_deref(), Some("queue retry"));
+    bridge.idle().await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_no_process_claims_is_parked_and_leaves_its_queue() {
+    let place = Place::with("").await;
+    let id = "0123456789abcdef0123456789abcdef";
+    let headers = table([("reply-queue", text("activity-bridge.replies.long-gone"))]);
+    let properties = BasicProperties::default()
+        .with_correlation_id(id.into())
+        .with_type("charge".into())
+        .with_headers(headers);
+    publish(&place.inbox, properties).await;
+    place.reject().await;
+    let parked = place.inbox.next(PARKED).await;
+    assert_eq!((parked.id().as_str(), parked.body.as_str()), (id, "input"));
+    assert_eq!(
+        parked.header("x-first-death-reason").as_deref(),
+        Some("rejected")
+    );
+    all_acknowledged(&place.world, &place.inbox, QUEUE).await;
+}
+
+async fn publish(inbox: &Inbox, properties: BasicProperties) {
+    let options = BasicPublishOptions::default();
+    let channel = inbox.channel();
+    let sent = channel.basic_publish("".into(), QUEUE.into(), options, b"input", properties);
+    sent.await.expect("sent").await.expect("confirmed");
+}
+
+#[tokio::test]
+async fn a_dead_letter_of_a_task_that_is_not_ours_is_parked_with_the_reason() {
+    let place = Place::with("").await;
+    let open = place.schedule();
+    let ours = place.take().await;
+    let reply_to = ours.properties.reply_to().clone().expect("a reply_to");
+    let rows = [
+        (
+            Some("0123456789abcdef0123456789abcdef"),
+            "no task of this bridge has this correlation_id",
+        ),
+        (None, "it has no correlation_id"),
+    ];
+    for (id, because) in rows {
+        let headers = table([("reply-queue", text(reply_to.as_str()))]);
+        let mut properties = BasicProperties::default().with_headers(headers);
+        if let Some(id) = id {
+            properties = properties.with_correlation_id(id.into());
+        }
+        publish(&place.inbox, properties).await;
+        let task = place.take().await;
+        let options = BasicRejectOptions { requeue: false };
+        task.reject(options).await.expect("rejected");
+        let parked = place.inbox.next(PARKED).await;
+        assert_eq!(parked.header("parked-because").as_deref(), Some(because));
+        assert_eq!(parked.body, "input");
+    }
+    place.still_open(&open).await;
+}
+
+/// A worker that replies and then rejects.
+#[tokio::test]
+async fn a_dead_letter_of_a_task_that_has_ended_is_late() {
+    let place = Place::with("").await;
+    let id = place.schedule();
+    let task = place.take().await;
+    let reply_to = task.properties.reply_to().clone().expect("a reply_to");
+    let correlation_id = task.properties.correlation_id().clone();
+    let properties =
+        BasicProperties::default().with_correlation_id(correlation_id.expect("a task id"));
+    let options = BasicPublishOptions::default();
+    let channel = place.inbox.channel();
+    let sent = channel.basic_publish("".into(), reply_to.clone(), options, b"done", properties);
+    sent.await.expect("sent").await.expect("confirmed");
+    let record = place.world.closed(&id).await;
+    assert_eq!(record.state, TaskState::Completed);
+    place.bridge.idle().await;
+
+    let options = BasicRejectOptions { requeue: false };
+    task.reject(options).await.expect("rejected");
+    eventually("the late dead letter", || async {
+        (place.bridge.metric("late_replies_total").await == 1.0).then_some(())
+    })
+    .await;
+    all_acknowledged(&place.world, &place.inbox, reply_to.as_str()).await;
+    assert_eq!(place.world.closed(&id).await.settle_calls, 1);
+    assert!(
+        place.inbox.get(PARKED).await.is_none(),
+        "something is parked"
+    );
+}
+
+#[tokio::test]
+async fn a_tasks_message_says_whose_it_is() {
+    let scene = Scene::new().await;
+    let (_, task) = scene.task(Scene::plain()).await;
+    assert_eq!(task.header("reply-queue"), Some(task.reply_to()));
+    scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
+}

@@ -1,0 +1,56 @@
+//! Trace context: an input's `traceparent` reaches the worker, and the input stays as it is.
+//!
+//! What a binary with the feature `otlp` does beyond that is in `spans`.
+
+#[cfg(feature = "otlp")]
+mod collector;
+#[cfg(feature = "otlp")]
+mod spans;
+
+use crate::harness::Scene;
+use activity_sim::Schedule;
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+
+fn traceparent(flags: &str) -> String {
+    format!("00-{TRACE}-{PARENT}-{flags}")
+}
+
+#[tokio::test]
+async fn the_traceparent_of_an_input_goes_out_as_a_header_and_the_input_untouched() {
+    let scene = Scene::new().await;
+    let valid = traceparent("01");
+    let input = format!("{{ \"n\" : 1,\n\t\"traceparent\":\"{valid}\", \"größe\": [ ] }}\n");
+    let schedule = Schedule {
+        input: Some(input.clone()),
+        ..Scene::plain()
+    };
+    let (_, task) = scene.task(schedule).await;
+    assert_eq!(task.body, input, "byte for byte");
+    assert_eq!(task.header("traceparent"), Some(valid));
+}
+
+#[tokio::test]
+async fn what_is_no_valid_traceparent_at_the_top_level_goes_out_in_no_header() {
+    let scene = Scene::new().await;
+    let valid = traceparent("01");
+    for input in [
+        String::new(),
+        valid.clone(),
+        format!(r#"["{valid}"]"#),
+        format!(r#"{{"inner": {{"traceparent": "{valid}"}}}}"#),
+        format!(r#"{{"traceparent": "{valid}", "traceparent": "{valid}"}}"#),
+        format!(r#"{{"traceparent": "{valid}""#),
+        r#"{"traceparent": 7}"#.to_owned(),
+        r#"{"traceparent": "00-00000000000000000000000000000000-b7ad6b7169203331-01"}"#.to_owned(),
+    ] {
+        let schedule = Schedule {
+            input: Some(input.clone()),
+            ..Scene::plain()
+        };
+        let (_, task) = scene.task(schedule).await;
+        assert_eq!(task.body, input, "byte for byte");
+        assert_eq!(task.header("traceparent"), None, "{input}");
+    }
+}
