@@ -3,7 +3,7 @@ PYTHON ?= python3
 NODE = $(PYTHON) scripts/rabbitmq.py run
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-it test-moto test-asyncapi lint bench clean
+.PHONY: help demo test test-unit test-it test-moto test-workers test-asyncapi lint bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test-it: ## integration tests against a private RabbitMQ node and the simulator
 
 test-moto: ## a boto3 decider on moto, the bridge, RabbitMQ and a pika worker
 	@$(PYTHON) scripts/test.py moto
+
+test-workers: ## the example workers of seven clients against the bridge
+	@$(PYTHON) scripts/test.py workers
 
 test-asyncapi: ## docs/asyncapi.yaml by the official parser, and real messages against it
 	@$(PYTHON) scripts/test.py asyncapi

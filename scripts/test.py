@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the tests stage by stage and closes with the totals.
 
-    test.py [lint] [unit] [it] [moto] [asyncapi]       all of them, in this order, when none is named
+    test.py [lint] [unit] [it] [moto] [workers] [asyncapi]       all of them, in this order, when none is named
 """
 import contextlib
 import os
@@ -101,6 +101,13 @@ def moto(totals):
         run(totals, python, "tests/moto/run.py", env=env)
 
 
+def workers(totals):
+    # The simulator's own tests build its binary.
+    cargo_test(totals, "--no-run", "--test", "it", "--test", "wire")
+    with broker() as env:
+        run(totals, sys.executable, "tests/workers/run.py", env=env)
+
+
 def asyncapi(totals):
     # The simulator's own tests build its binary.
     cargo_test(totals, "--no-run", "--test", "it", "--test", "wire")
@@ -119,7 +126,7 @@ def broker():
         yield {"AMQP_URI": node.amqp_uri, "RABBITMQ_API": node.api, "RABBITMQ_NODE_DIR": str(node.dir)}
 
 
-STAGES = {"lint": lint, "unit": unit, "it": it, "moto": moto, "asyncapi": asyncapi}
+STAGES = {"lint": lint, "unit": unit, "it": it, "moto": moto, "workers": workers, "asyncapi": asyncapi}
 
 
 def body():

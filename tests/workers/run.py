@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""The example workers against the real bridge: each completes, fails, heartbeats and honours a cancel.
+
+`make test-workers` runs it: needs AMQP_URI, a built bridge and a built simulator. What the simulator has recorded is
+what counts. All workers run at the same time, each with a route and a queue of its own.
+"""
+import json
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from parts import Checks, start_bridge, start_simulator  # noqa: E402
+from system import Failure, Process, http, last_lines, main, wait_for  # noqa: E402
+
+import build  # noqa: E402
+
+DOMAIN = "shop"
+HEARTBEAT_SECS = 2
+STEP_MS = 250
+LONG, VERY_LONG = 16, 80  # steps: of twice the heartbeat timeout; of more than a cancel may take
+DEADLINE_SECS = 60
+STOPPED = threading.Event()  # set when the run is interrupted
+CLOSED = ("completed", "failed", "canceled", "timed_out")
+
+
+def route(name):
+    return f"""
+[[routes]]
+name = "{name}"
+queue = "worker-{name}"
+[routes.swf]
+domain = "{DOMAIN}"
+task_list = "{name}"
+[routes.heartbeat]
+timeout_secs = {HEARTBEAT_SECS}
+"""
+
+
+class Case:
+    """One worker's tests: methods that return a list of problems, which is empty when the test passes."""
+
+    def __init__(self, name, process, sim):
+        self.name, self.process, self.sim = name, process, sim
+
+    def schedule(self, inputs, **timeouts):
+        """Their activity ids."""
+        common = {"domain": DOMAIN, "task_list": self.name, "timeouts": {"start_to_close": DEADLINE_SECS, **timeouts}}
+        tasks = [{**common, "input": each if isinstance(each, str) else json.dumps(each)} for each in inputs]
+        return json.loads(http(f"{self.sim}/_sim/schedule", tasks))["activity_ids"]
+
+    def records(self, ids):
+        records = json.loads(http(f"{self.sim}/_sim/tasks?task_list={self.name}"))
+        return [record for record in records if record["activity_id"] in ids]
+
+    def wait(self, ids, condition):
+        """The records, once all of them meet the condition or the deadline has passed."""
+        def met():
+            self.process.check()
+            if STOPPED.is_set():
+                raise Failure("interrupted")
+            return all(map(condition, self.records(ids)))
+
+        wait_for(met, DEADLINE_SECS)
+        return self.records(ids)
+
+    def ended(self, ids):
+        return self.wait(ids, lambda record: record["state"] in CLOSED)
+
+    def completes(self):
+        orders = [order(price=price, quantity=4, steps=2, step_ms=20) for price in range(1, 6)]
+        records = self.ended(self.schedule(orders))
+        return [problem for price, record in enumerate(records, 1) for problem in completed(record, 4 * price)]
+
+    def fails(self):
+        records = self.ended(self.schedule([order(quantity=-1), "no order at all"]))
+        return [amiss(record, "failed") for record in records
+                if (record["state"], record["reason"]) != ("failed", "bad-order")]
+
+    def heartbeats(self):
+        """Longer than its heartbeat timeout allows without a heartbeat."""
+        [record] = self.ended(self.schedule([order(steps=LONG)], heartbeat=HEARTBEAT_SECS))
+        problems = completed(record, 12)
+        if len(progress(record)) < 2:
+            problems.append(f"its heartbeats are {record['heartbeats']}")
+        return problems
+
+    def honours_a_cancel(self):
+        ids = self.schedule([order(steps=VERY_LONG)], heartbeat=HEARTBEAT_SECS)
+        [record] = self.wait(ids, progress)
+        if not progress(record):
+            return [amiss(record, "a heartbeat of the worker's")]
+        http(f"{self.sim}/_sim/cancel", {"activity_ids": ids})
+        [record] = self.ended(ids)
+        if record["state"] != "canceled":
+            return [amiss(record, "canceled")]
+        took = record["closed_ms"] - record["started_ms"]
+        return [f"it was canceled after {took} ms, when it was done"] if took >= VERY_LONG * STEP_MS else []
+
+    def run(self):
+        """The result of each test, in order."""
+        results = []
+        for test in (self.completes, self.fails, self.heartbeats, self.honours_a_cancel):
+            try:
+                problems = test()
+            except Failure as failure:
+                problems = [str(failure)]
+            results.append((test.__name__, problems))
+        return results
+
+
+def order(price=3, quantity=4, steps=4, step_ms=STEP_MS):
+    return {"price": price, "quantity": quantity, "steps": steps, "step_ms": step_ms}
+
+
+def completed(record, total):
+    """What is wrong with a task that must be completed."""
+    if record["state"] != "completed":
+        return [amiss(record, "completed")]
+    try:
+        result = json.loads(record["result"])
+    except ValueError:
+        result = record["result"]
+    return [] if result == {"total": total} else [f"the result of {record['input']} is {result!r}"]
+
+
+def amiss(record, wanted):
+    told = {key: record[key] for key in ("state", "timeout_type", "reason", "details", "heartbeat_count")}
+    return f"instead of {wanted}: {told}"
+
+
+def progress(record):
+    """What the worker itself said in its heartbeats."""
+    return {beat["details"] for beat in record["heartbeats"] if re.fullmatch(r"step \d+ of \d+", beat["details"] or "")}
+
+
+def run(folder, processes, checks):
+    commands, env = build.commands()
+    sim = start_simulator(folder, processes, DOMAIN)
+    start_bridge(folder, processes, sim, "".join(map(route, commands)))
+    cases = []
+    for name, command in commands.items():
+        worker = Process(f"the worker {name}", [*command, f"worker-{name}"], folder / f"{name}.log", env)
+        processes.append(worker)
+        cases.append(Case(name, worker, sim))
+    began = time.monotonic()
+    with ThreadPoolExecutor(len(cases)) as pool:
+        try:
+            running = {pool.submit(case.run): case for case in cases}
+            for done in as_completed(running):
+                report(checks, running[done], done.result())
+        finally:
+            STOPPED.set()  # the pool waits for its threads
+    print(f"worked for {time.monotonic() - began:.1f} s", flush=True)
+
+
+def report(checks, case, results):
+    for test, problems in results:
+        checks.check(f"{case.name}::{test}", problems)
+    if any(problems for _, problems in results):
+        print(f"the last lines of {case.process.name}:\n{last_lines(case.process.log, 40)}")
+
+
+def body():
+    if not os.environ.get("AMQP_URI"):
+        raise Failure("AMQP_URI is not set; run `make test-workers`")
+    checks, processes = Checks("workers"), []
+    with tempfile.TemporaryDirectory(prefix="activity-bridge-workers-") as folder:
+        try:
+            run(Path(folder), processes, checks)
+        except Failure as failure:
+            print(f"error: {failure}")
+            checks.failed += not checks.failed
+        finally:
+            for process in reversed(processes):
+                process.stop()
+    return checks.close()
+
+
+if __name__ == "__main__":
+    main(body)
