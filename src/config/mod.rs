@@ -2,13 +2,17 @@
 //!
 //! What is here has been validated; nothing behind it checks again.
 
+mod destination;
 mod otlp;
 mod reader;
 mod route;
+mod template;
 
+pub use destination::Destination;
 pub use otlp::OtlpConfig;
 pub use reader::Problem;
 pub use route::{OversizeResult, Pollers, RouteConfig, SourceConfig};
+pub use template::{Placeholder, Template};
 
 use crate::broker::rabbitmq::Uri;
 use figment::{

@@ -23,6 +23,7 @@ mod protocol;
 mod replies;
 mod republishing;
 mod routes;
+mod routing;
 #[cfg(target_os = "linux")]
 mod silent_broker;
 mod tls;

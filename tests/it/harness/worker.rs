@@ -73,6 +73,8 @@ pub struct Answer {
     pub correlation_id: Option<String>,
     /// Instead of the default exchange.
     pub exchange: &'static str,
+    /// Instead of the task's `reply_to`.
+    pub to: Option<&'static str>,
 }
 
 impl Answer {
@@ -260,7 +262,10 @@ pub async fn reply(channel: &Channel, task: &TaskMessage, answer: Answer) -> lap
     let confirm = channel
         .basic_publish(
             answer.exchange.into(),
-            task.reply_to().into(),
+            answer
+                .to
+                .map_or_else(|| task.reply_to(), str::to_owned)
+                .into(),
             BasicPublishOptions::default(),
             &answer.body,
             properties,
