@@ -86,12 +86,8 @@ fn aws_row(what: String, error: &SourceError) -> Row {
 }
 
 async fn check_broker(config: &Config, uri: &Uri, table: &mut Table) -> std::io::Result<()> {
-    let queues: Vec<_> = config
-        .routes
-        .iter()
-        .map(|route| route.queue.clone())
-        .collect();
-    for row in broker_check::check(uri, &queues).await {
+    let destinations = config.routes.iter().map(|route| &route.destination);
+    for row in broker_check::check(uri, destinations).await {
         table.add(row)?;
     }
     Ok(())

@@ -69,9 +69,10 @@ impl Death {
 impl DeadLetter {
     /// How the task ends. The limit is told where the bridge declared the queue, and so knows it.
     #[must_use]
-    pub fn outcome(&self, queue: &QueueSpec) -> Outcome {
+    pub fn outcome(&self, queue: Option<&QueueSpec>) -> Outcome {
         let mut details = format!("queue {}", self.queue);
         if self.death == Death::DeliveryLimit
+            && let Some(queue) = queue
             && queue.name == self.queue
             && let Some(declared) = queue.declare
         {
@@ -138,7 +139,7 @@ mod tests {
                 reason: reason.to_owned(),
                 details: details.to_owned(),
             };
-            assert_eq!(dead.outcome(&queue), expected, "{word}");
+            assert_eq!(dead.outcome(Some(&queue)), expected, "{word}");
         }
     }
 }

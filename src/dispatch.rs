@@ -4,6 +4,7 @@ use crate::{
     backoff::Backoff,
     bridge::Bridge,
     broker::{Link, Message, PublishError},
+    config::Destination,
     input::Traceparent,
     lifecycle::{Command, Event},
     route::Route,
@@ -14,10 +15,13 @@ use crate::{
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
+
+/// A short string of AMQP's, in bytes.
+const MAX_ROUTING_KEY: usize = 255;
 
 /// Carries a task to the broker, or fails it back to AWS. The slot goes with the task.
 pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, slot: Slot) {
@@ -46,8 +50,8 @@ pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, sl
         return;
     }
     if let Some(ticket) = bridge.flights.give_up(id) {
-        let (secs, queue) = (patience.as_secs(), &route.queue.name);
-        let reason = format!("activity-bridge could not hand it to queue {queue} within {secs} s");
+        let (secs, to) = (patience.as_secs(), &route.config.destination);
+        let reason = format!("activity-bridge could not hand it to {to} within {secs} s");
         let details = trouble.newest();
         warn!(route = route.name(), task = %id, trouble = details, "{reason}; failing it back to AWS");
         let outcome = Outcome::Failed { reason, details };
@@ -107,12 +111,23 @@ async fn learn(bridge: &Bridge, route: &Route, task: &mut Task) {
 /// broker confirmed it.
 async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble: &Trouble) -> bool {
     let id = task.id.to_string();
-    let message = message(&id, bridge.broker.reply_to(), route, task);
+    let destination = &route.config.destination;
+    let routing_key = route.routing_key(task);
+    if routing_key.len() > MAX_ROUTING_KEY {
+        fail_unroutable(bridge, task.id, &routing_key);
+        return false;
+    }
+    let mut message = Message {
+        exchange: destination.exchange(),
+        routing_key: &routing_key,
+        ..message(&id, bridge.broker.reply_to(), route, task)
+    };
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     let mut undelivered = None;
     let mut link = bridge.broker.link();
     let mut confirmed = false;
     while bridge.flights.awaits_publish(task.id) {
+        message.expiration_ms = expiration_ms(route, task, SystemTime::now());
         let published = bridge.broker.publish(&message).await;
         if let Some(other) = &published.other_returned {
             returned(bridge, other);
@@ -130,13 +145,15 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
             confirmed = published.result.is_ok();
             break;
         }
-        undelivered.get_or_insert_with(|| route.mark_undelivered());
+        if stops_polling(destination, &published.result) {
+            undelivered.get_or_insert_with(|| route.mark_undelivered());
+        }
         if let Err(error) = published.result {
             debug!(route = route.name(), task = id, %error, "not published; trying again");
             trouble.note(&error);
-            if let PublishError::Unroutable(_) = error {
+            if let (PublishError::Unroutable(_), Destination::Queue(queue)) = (error, destination) {
                 // The queue is gone. Where it is ours to declare, this declares it.
-                drop(bridge.broker.inspect(&route.queue).await);
+                drop(bridge.broker.inspect(queue).await);
             }
         }
         sleep(backoff.next_wait()).await;
@@ -149,6 +166,50 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
         debug!(task = id, %error, "could not note the confirm");
     }
     confirmed
+}
+
+/// Whether the route takes no more tasks until this one is published. At an exchange of the operator's, no queue for the
+/// key of one task says nothing of the keys of others.
+fn stops_polling(destination: &Destination, result: &Result<(), PublishError>) -> bool {
+    match (destination, result) {
+        (Destination::Queue(_), _) => true,
+        // Confirmed, but returned: it was unroutable.
+        (Destination::Exchange { .. }, Ok(()) | Err(PublishError::Unroutable(_))) => false,
+        (
+            Destination::Exchange { .. },
+            Err(
+                PublishError::Away
+                | PublishError::Nacked
+                | PublishError::Refused(_)
+                | PublishError::Unconfirmed(_),
+            ),
+        ) => true,
+    }
+}
+
+/// How long the message may wait in its queue, where the route says so: until the task's deadline, or until it has waited
+/// for too long. A message that may wait for 0 ms is only taken by a consumer that is idle this moment.
+fn expiration_ms(route: &Route, task: &Task, now: SystemTime) -> Option<u64> {
+    if !route.config.expire_at_deadline {
+        return None;
+    }
+    let max_wait = route.config.heartbeat.max_wait;
+    let given_up = max_wait.map(|wait| task.polled_at + wait);
+    let until = [task.deadline(), given_up].into_iter().flatten().min()?;
+    let left = until.duration_since(now).unwrap_or_default().as_millis();
+    Some(u64::try_from(left).unwrap_or(u64::MAX).max(1))
+}
+
+/// A task whose routing key AMQP does not take will never be published.
+fn fail_unroutable(bridge: &Arc<Bridge>, id: TaskId, routing_key: &str) {
+    if let Some(ticket) = bridge.flights.give_up(id) {
+        let bytes = routing_key.len();
+        let reason = format!("its routing key has {bytes} bytes, and AMQP takes {MAX_ROUTING_KEY}");
+        warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
+        let details = routing_key.to_owned();
+        let outcome = Outcome::Failed { reason, details };
+        tokio::spawn(settle::settle(Arc::clone(bridge), ticket, outcome));
+    }
 }
 
 /// The broker returned another task's message; where its confirm came first, nobody publishes it again.
@@ -167,7 +228,7 @@ fn returned(bridge: &Arc<Bridge>, message_id: &str) {
     }
 }
 
-/// The message of a task, as the worker protocol says. It borrows everything.
+/// The message of a task, as the worker protocol says, but for where it goes. It borrows everything.
 fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task) -> Message<'a> {
     let mut headers = Vec::with_capacity(task.headers.len() + route.headers().len());
     headers.extend(task.headers.iter().map(|(name, value)| (*name, value)));
@@ -175,7 +236,7 @@ fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task)
     let timestamp = unix_millis(task.polled_at) / 1000;
     Message {
         exchange: "",
-        routing_key: &route.queue.name,
+        routing_key: "",
         body: task.input.text().as_bytes(),
         content_type: Some(if task.input.is_json() {
             "application/json"
@@ -187,6 +248,8 @@ fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task)
         kind: Some(&task.activity),
         reply_to: Some(reply_to),
         timestamp_secs: u64::try_from(timestamp).ok(),
+        expiration_ms: None,
+        priority: route.config.priority,
         headers,
     }
 }

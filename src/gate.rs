@@ -1,12 +1,13 @@
 //! The gate: whether a route may poll just now.
 //!
 //! Nothing is taken from AWS that can't be handed on. So before any poll the broker must be there, take
-//! messages, have the queue, room in it, and (by default) a consumer on it.
+//! messages, have the exchange and the queue, room in it, and (by default) a consumer on it.
 
 use crate::{
     backoff::jittered,
     bridge::Bridge,
     broker::{Link, QueueError, QueueFacts},
+    config::Destination,
     route::Route,
 };
 use std::{fmt, mem::discriminant, sync::Arc, time::Duration};
@@ -29,7 +30,7 @@ pub enum Gate {
     BrokerAway(String),
     /// The broker takes no messages.
     BrokerBlocked(String),
-    /// The queue can't be used.
+    /// The queue, or the exchange, can't be used.
     QueueUnusable(QueueError),
     /// Nobody consumes from the queue.
     NoConsumers,
@@ -70,15 +71,15 @@ impl fmt::Display for Gate {
 }
 
 /// Decides from what is known, in the order in which the reasons matter.
-fn decide(route: &Route, link: &Link, undelivered: usize, facts: &QueueFacts) -> Gate {
+fn decide(route: &Route, link: &Link, undelivered: usize, facts: Option<QueueFacts>) -> Gate {
+    // A route that watches no queue polls without consumers.
+    let (ready, consumers) = facts.map_or((0, 0), |facts| (facts.ready, facts.consumers));
     match link {
         Link::Away(why) => Gate::BrokerAway(why.clone()),
         Link::Blocked(why) => Gate::BrokerBlocked(why.clone()),
         Link::Up if undelivered > 0 => Gate::Undelivered(undelivered),
-        Link::Up if facts.ready > route.config.max_ready => Gate::QueueFull(facts.ready),
-        Link::Up if facts.consumers == 0 && !route.config.poll_without_consumers => {
-            Gate::NoConsumers
-        }
+        Link::Up if ready > route.config.max_ready => Gate::QueueFull(ready),
+        Link::Up if consumers == 0 && !route.config.poll_without_consumers => Gate::NoConsumers,
         Link::Up => Gate::Open,
     }
 }
@@ -120,21 +121,34 @@ async fn look(
     if let Link::Away(why) = link {
         return (Gate::BrokerAway(why), LOOK_EVERY);
     }
-    match bridge.broker.inspect(&route.queue).await {
+    match inspect(bridge, &route.config.destination).await {
         Ok(facts) => {
-            route.metrics.queue_seen(&facts);
-            (decide(route, &link, undelivered, &facts), LOOK_EVERY)
+            if let Some(facts) = &facts {
+                route.metrics.queue_seen(facts);
+            }
+            (decide(route, &link, undelivered, facts), LOOK_EVERY)
         }
         Err(QueueError::Away(why)) => (Gate::BrokerAway(why), LOOK_EVERY),
         Err(error) => (Gate::QueueUnusable(error), LOOK_AGAIN),
     }
 }
 
+/// Looks at what tasks are published to, and at the queue where one is named.
+async fn inspect(bridge: &Bridge, to: &Destination) -> Result<Option<QueueFacts>, QueueError> {
+    if let Destination::Exchange { name, .. } = to {
+        bridge.broker.find_exchange(name).await?;
+    }
+    match to.queue() {
+        Some(queue) => bridge.broker.inspect(queue).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 fn announce(route: &Route, gate: &Gate) {
-    let (route, queue) = (route.name(), route.queue.name.as_str());
+    let (route, to) = (route.name(), &route.config.destination);
     match gate {
-        Gate::Open => info!(route, queue, "polling"),
-        Gate::QueueUnusable(error) => warn!(route, queue, %error, "not polling"),
-        gate => info!(route, queue, why = %gate, "not polling"),
+        Gate::Open => info!(route, %to, "polling"),
+        Gate::QueueUnusable(error) => warn!(route, %to, %error, "not polling"),
+        gate => info!(route, %to, why = %gate, "not polling"),
     }
 }

@@ -157,6 +157,8 @@ fn plain<'a>(exchange: &'a str, routing_key: &'a str, body: &'a [u8]) -> Message
         kind: None,
         reply_to: None,
         timestamp_secs: None,
+        expiration_ms: None,
+        priority: None,
         headers: Vec::new(),
     }
 }

@@ -64,10 +64,11 @@ fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     if let Some(dead) = &delivery.dead_letter {
         debug!(route = route.name(), task = %id, kind = dead.death.kind(), "a dead letter");
         route.metrics.dead_letter(dead.death.kind());
-        return match route.config.dead_letters {
-            true => end(bridge, id, dead.outcome(&route.queue), delivery.receipt),
-            false => acknowledge(delivery.receipt),
-        };
+        if !route.config.dead_letters {
+            return acknowledge(delivery.receipt);
+        }
+        let outcome = dead.outcome(route.config.destination.queue());
+        return end(bridge, id, outcome, delivery.receipt);
     }
     match read(&route, &mut delivery) {
         Ok(Meaning::Alive { details }) => {

@@ -1,14 +1,15 @@
 //! A route at run time: its settings, its source, its slots, and how it fares.
 
 use crate::{
-    broker::{QueueSpec, REPLY_QUEUE},
-    config::RouteConfig,
+    broker::REPLY_QUEUE,
+    config::{Destination, RouteConfig},
     metrics::RouteMetrics,
     slots::Slots,
     source::Source,
-    task::HeaderValue,
+    task::{HeaderValue, Task},
 };
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -22,8 +23,6 @@ pub struct Route {
     pub source: Arc<dyn Source>,
     /// The bound on what is in flight.
     pub slots: Slots,
-    /// Where tasks go.
-    pub queue: QueueSpec,
     /// The counters, already bound to this route's labels.
     pub metrics: RouteMetrics,
     /// The headers that all its tasks share.
@@ -50,7 +49,6 @@ impl Route {
         headers.push((REPLY_QUEUE, text(reply_to)));
         Self {
             slots: Slots::new(config.max_in_flight),
-            queue: config.queue.clone(),
             source,
             metrics,
             headers,
@@ -70,6 +68,22 @@ impl Route {
     #[must_use]
     pub fn headers(&self) -> &[(&'static str, HeaderValue)] {
         &self.headers
+    }
+
+    /// The routing key of a task's message, which may be longer than AMQP takes.
+    #[must_use]
+    pub fn routing_key(&self, task: &Task) -> Cow<'_, str> {
+        match &self.config.destination {
+            Destination::Queue(queue) => Cow::Borrowed(&queue.name),
+            Destination::Exchange { key, .. } => Cow::Owned(key.render(|placeholder| {
+                let header = |(name, _): &&(_, _)| *name == placeholder.header();
+                let mut headers = task.headers.iter().chain(&self.headers);
+                match headers.find(header) {
+                    Some((_, HeaderValue::Text(text))) => text,
+                    Some((_, HeaderValue::Integer(_))) | None => "",
+                }
+            })),
+        }
     }
 
     /// Notes that AWS refuses this route, or (`None`) that it no longer does. True where that is news.

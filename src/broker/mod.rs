@@ -42,6 +42,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Declares or checks a queue, and says how full and how popular it is.
     async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError>;
 
+    /// Looks whether an exchange of the operator's is there.
+    async fn find_exchange(&self, name: &str) -> Result<(), QueueError>;
+
     /// Declares the parking queue, and where dead letters come to it from, once more.
     async fn declare_parking(&self) -> Result<(), QueueError>;
 
@@ -79,6 +82,10 @@ pub struct Message<'a> {
     pub reply_to: Option<&'a str>,
     /// Seconds since 1970.
     pub timestamp_secs: Option<u64>,
+    /// How long it may wait in a queue, in milliseconds.
+    pub expiration_ms: Option<u64>,
+    /// Its priority, for queues that have them.
+    pub priority: Option<u8>,
     /// Application headers.
     pub headers: Vec<(&'a str, &'a HeaderValue)>,
 }
@@ -176,7 +183,7 @@ pub struct QueueFacts {
     pub consumers: u64,
 }
 
-/// Why a queue can't be used.
+/// Why a queue, or an exchange, can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
     /// The broker could not be asked.
@@ -185,6 +192,11 @@ pub enum QueueError {
     /// It isn't there, and the route says not to declare it.
     #[error("the queue {0:?} does not exist; create it, or remove `declare = false`")]
     Missing(String),
+    /// The exchange isn't there. Only its owner knows of what type it should be.
+    #[error(
+        "the exchange {0:?} does not exist; create it: the bridge declares no exchange but its own"
+    )]
+    NoExchange(String),
     /// It is there with other arguments.
     #[error(
         "the queue {queue:?} exists with other arguments ({difference}); delete it, or set `declare = false` to use \

@@ -2,15 +2,19 @@
 //!
 //! What is here has been validated; nothing behind it checks again.
 
+mod destination;
 mod heartbeat;
 mod otlp;
 mod reader;
 mod route;
+mod template;
 
+pub use destination::Destination;
 pub use heartbeat::{By, Discover, HeartbeatConfig};
 pub use otlp::OtlpConfig;
 pub use reader::Problem;
 pub use route::{OversizeResult, Pollers, RouteConfig, SourceConfig};
+pub use template::{Placeholder, Template};
 
 use crate::broker::rabbitmq::Uri;
 use figment::{

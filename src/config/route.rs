@@ -1,21 +1,25 @@
 //! The settings of one route.
 
 use super::{
+    Destination, destination,
     heartbeat::{self, HeartbeatConfig},
     reader::Reader,
 };
-use crate::broker::{NO_DELIVERY_LIMIT, QueueArguments, QueueSpec};
 use std::{ops::RangeInclusive, time::Duration};
 
-/// A route: one source of tasks, bound to one queue.
+/// A route: one source of tasks, and where they go.
 #[derive(Clone, Debug)]
 pub struct RouteConfig {
     /// The name in metrics, logs and headers.
     pub name: String,
-    /// The queue that tasks are published to, through the default exchange; its name has at most 255 bytes.
-    pub queue: QueueSpec,
+    /// Where tasks go.
+    pub destination: Destination,
     /// Whether a dead letter ends its task.
     pub dead_letters: bool,
+    /// Whether a message expires in its queue when AWS gives up on the task.
+    pub expire_at_deadline: bool,
+    /// The priority of the messages.
+    pub priority: Option<u8>,
     /// The bound on open polls and tasks in flight together.
     pub max_in_flight: usize,
     /// How many polls are open at once.
@@ -72,7 +76,14 @@ const SECONDS: RangeInclusive<u64> = 1..=31_536_000;
 pub(super) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
     let name = required(&mut route, "name", name_rule);
     let dead_letters = route.flag("dead_letters").unwrap_or(true);
-    let queue = read_queue(&mut route, dead_letters);
+    let priority = route.integer("priority", 0..=255);
+    let blind = route.has("exchange") && !route.has("queue");
+    let destination = destination::read(&mut route, dead_letters);
+    let poll_without_consumers = route.flag("poll_without_consumers").unwrap_or(false);
+    if blind && !poll_without_consumers {
+        let rule = "must be true where no queue is named, because the bridge can't see who consumes; or add `queue`";
+        route.problem("poll_without_consumers", None, rule);
+    }
     let max_in_flight = integer(&mut route, "max_in_flight", 1..=60_000).unwrap_or(100);
     let publish_within = integer(&mut route, "publish_within_secs", SECONDS).unwrap_or(300);
     let start_to_close = integer(&mut route, "start_to_close_secs", SECONDS);
@@ -85,11 +96,13 @@ pub(super) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
 
     let read = RouteConfig {
         name: name.unwrap_or_default(),
-        queue,
+        destination,
         dead_letters,
+        expire_at_deadline: route.flag("expire_at_deadline").unwrap_or(false),
+        priority: priority.and_then(|priority| u8::try_from(priority).ok()),
         max_in_flight,
         pollers: read_pollers(&mut route, max_in_flight),
-        poll_without_consumers: route.flag("poll_without_consumers").unwrap_or(false),
+        poll_without_consumers,
         max_ready: route
             .integer("max_ready", 1..=1_000_000_000)
             .unwrap_or(max_in_flight as u64),
@@ -112,7 +125,7 @@ fn integer(
     usize::try_from(number).ok()
 }
 
-fn required<T>(
+pub(super) fn required<T>(
     reader: &mut Reader<'_>,
     key: &'static str,
     rule: impl FnOnce(&str) -> Result<T, String>,
@@ -121,30 +134,6 @@ fn required<T>(
         reader.problem(key, None, "is missing");
     }
     reader.text(key, rule)
-}
-
-/// The delivery limit of queues whose dead letters come back: RabbitMQ 4's own, and not without one before it.
-const DELIVERY_LIMIT: u64 = 20;
-
-fn read_queue(route: &mut Reader<'_>, dead_letters: bool) -> QueueSpec {
-    let name = required(route, "queue", queue_rule).unwrap_or_default();
-    let declare = route.flag("declare").unwrap_or(true);
-    let limit = route.integer("delivery_limit", 1..=1_000_000);
-    if let (false, Some(limit)) = (declare, limit) {
-        let rule = "is for queues that the bridge declares; remove it, or `declare = false`";
-        route.problem("delivery_limit", Some(limit.to_string()), rule);
-    }
-    let arguments = QueueArguments {
-        dead_letters,
-        delivery_limit: limit.unwrap_or(match dead_letters {
-            true => DELIVERY_LIMIT,
-            false => NO_DELIVERY_LIMIT,
-        }),
-    };
-    QueueSpec {
-        name,
-        declare: declare.then_some(arguments),
-    }
 }
 
 fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize) -> Pollers {
@@ -196,16 +185,6 @@ fn name_rule(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if text.is_empty() || text.len() > 64 || !text.chars().all(plain) {
         return Err("must be 1 to 64 of the characters a-z A-Z 0-9 - _ .".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
-fn queue_rule(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 255 {
-        return Err("must be 1 to 255 bytes long".to_owned());
-    }
-    if text.starts_with("amq.") {
-        return Err("must not begin with \"amq.\", which the broker keeps for itself".to_owned());
     }
     Ok(text.to_owned())
 }

@@ -38,7 +38,9 @@ fn the_smallest_configuration_has_sensible_defaults() {
         dead_letters: true,
         delivery_limit: 20,
     };
-    assert_eq!(route.queue.declare, Some(declared));
+    let queue = route.destination.queue().expect("a queue");
+    assert_eq!(queue.declare, Some(declared));
+    assert_eq!(route.destination.exchange(), "");
 }
 
 #[test]
@@ -104,13 +106,61 @@ fn without_dead_letters_a_queue_has_no_delivery_limit_unless_it_is_given_one() {
             dead_letters: false,
             delivery_limit,
         };
-        assert_eq!(
-            with(lines).routes[0].queue.declare,
-            Some(declared),
-            "{lines}"
-        );
+        let route = &with(lines).routes[0];
+        let queue = route.destination.queue().expect("a queue");
+        assert_eq!(queue.declare, Some(declared), "{lines}");
     }
-    assert_eq!(with("declare = false").routes[0].queue.declare, None);
+}
+
+#[test]
+fn an_exchange_goes_with_a_routing_key_and_a_route_without_a_queue_polls_without_consumers() {
+    let with = |lines: &str| {
+        let text = SMALLEST.replace("queue = \"payments\"", lines);
+        problems(&text)
+    };
+    let both = "exchange = \"orders\"\nrouting_key = \"{activity_type}\"\n";
+    for (lines, expected) in [
+        (
+            "exchange = \"orders\"\nqueue = \"q\"",
+            vec!["routes[0].routing_key: is missing"],
+        ),
+        (
+            "routing_key = \"a\"\nqueue = \"q\"",
+            vec!["routes[0].exchange: is missing"],
+        ),
+        (
+            &format!("{both}declare = false\ndelivery_limit = 0\nmax_ready = 5"),
+            vec![
+                "routes[0].declare: is about a queue, and this route names none",
+                "routes[0].delivery_limit: is about a queue",
+                "routes[0].max_ready: is about a queue",
+                "routes[0].delivery_limit = 0: must be a whole number from 1",
+                "routes[0].poll_without_consumers: must be true",
+            ],
+        ),
+        (
+            "exchange = \"\"\nrouting_key = \"{queue}\"\npriority = 256",
+            vec![
+                "routes[0].exchange = \"\": must be 1 to 255 bytes long",
+                "routes[0].routing_key = \"{queue}\": {queue} is not known; the placeholders are {activity_type},",
+                "routes[0].priority = 256: must be a whole number from 0 to 255",
+                "routes[0].poll_without_consumers: must be true",
+            ],
+        ),
+        (
+            "queue = \"q\"\ndeclare = false\ndelivery_limit = 3",
+            vec!["routes[0].delivery_limit = 3: is for queues that the bridge declares"],
+        ),
+        (&format!("{both}queue = \"q\""), vec![]),
+        (&format!("{both}poll_without_consumers = true"), vec![]),
+    ] {
+        let found = with(lines);
+        assert_eq!(found.len(), expected.len(), "{lines}: {found:#?}");
+        for expected in expected {
+            let named = |problem: &String| problem.starts_with(expected);
+            assert!(found.iter().any(named), "{expected}: {found:#?}");
+        }
+    }
 }
 
 #[test]

@@ -121,9 +121,14 @@ impl Tracer {
 /// The names of the OpenTelemetry conventions for messaging, and `activity_bridge.…` for what the bridge knows.
 fn attributes(route: &Route, task: &Task) -> Vec<KeyValue> {
     let id = task.id.to_string();
+    let key = route.routing_key(task);
+    let destination = match route.config.destination.exchange() {
+        "" => key.into_owned(),
+        exchange => format!("{exchange}:{key}"),
+    };
     let mut all = vec![
         KeyValue::new("messaging.system", "rabbitmq"),
-        KeyValue::new("messaging.destination.name", route.queue.name.clone()),
+        KeyValue::new("messaging.destination.name", destination),
         KeyValue::new("messaging.message.id", id),
         KeyValue::new("activity_bridge.route", route.name().to_owned()),
         KeyValue::new("activity_bridge.source", route.source.kind()),

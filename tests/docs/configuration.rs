@@ -85,6 +85,11 @@ fn with_key(key: &str, example: &str) -> String {
     if key.starts_with("otlp.") && key != "otlp.endpoint" {
         lines.push(("otlp.endpoint", r#""http://127.0.0.1""#));
     }
+    match key {
+        "routes[].exchange" => lines.push(("routes[].routing_key", r#""a""#)),
+        "routes[].routing_key" => lines.push(("routes[].exchange", r#""a""#)),
+        _ => {}
+    }
     lines.push((key, example));
     let (in_route, at_root): (Vec<_>, Vec<_>) = lines
         .iter()

@@ -2,7 +2,7 @@
 
 use crate::harness::{
     Answer, BridgeProcess, HOLD, Inbox, Proxy, Route, Scene, World, all_acknowledged,
-    arguments_of_the_bridge, eventually,
+    arguments_of_the_bridge, eventually, put,
 };
 use activity_sim::{TaskRecord, TaskState};
 use lapin::{
@@ -172,6 +172,34 @@ async fn a_task_that_is_given_back_more_often_than_the_delivery_limit_is_failed(
         .failed(&id, reason, "queue payments, delivery limit 2")
         .await;
     assert_eq!(place.counted("delivery-limit").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_task_that_nobody_takes_until_its_deadline_expires_and_is_failed() {
+    let place = Place::with("start_to_close_secs = 3\nexpire_at_deadline = true").await;
+    let id = place.schedule();
+    place
+        .failed(&id, "expired in the queue", "queue payments")
+        .await;
+    assert_eq!(place.counted("expired").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_message_expires_at_its_tasks_deadline_only_where_the_route_says_so() {
+    for (settings, expires) in [
+        ("start_to_close_secs = 600\nexpire_at_deadline = true", true),
+        ("start_to_close_secs = 600", false),
+        ("expire_at_deadline = true", false),
+    ] {
+        let place = Place::with(settings).await;
+        place.schedule();
+        let task = place.take().await;
+        let expiration = task.properties.expiration().as_ref();
+        let milliseconds = expiration.map(|text| text.as_str().parse::<u64>().expect("a number"));
+        assert_eq!(milliseconds.is_some(), expires, "{settings}");
+        let near = |ms: u64| (540_000..=600_000).contains(&ms);
+        assert!(milliseconds.is_none_or(near), "{milliseconds:?}");
+    }
 }
 
 /// What an operator's own queue of a limited length does.
@@ -412,4 +440,32 @@ async fn a_tasks_message_says_whose_it_is() {
     let (_, task) = scene.task(Scene::plain()).await;
     assert_eq!(task.header("reply-queue"), Some(task.reply_to()));
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
+}
+
+/// An operator's own queue may be told by a policy, while it is in use.
+#[tokio::test]
+async fn an_operators_quorum_queue_with_the_documented_policy_tells_of_a_rejected_task() {
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+    let guide = std::fs::read_to_string(guide).expect("the operations guide");
+    let (_, command) = guide
+        .split_once("rabbitmqctl set_policy")
+        .expect("a command");
+    let mut quoted = command.split('\'').skip(1).step_by(2);
+    let mut next = || quoted.next().expect("a pattern and a definition");
+    let (pattern, definition) = (next(), next());
+    let definition: serde_json::Value = serde_json::from_str(definition).expect("JSON");
+
+    let quorum = table([("x-queue-type", text("quorum"))]);
+    let place = Place::of_the_operator("", quorum).await;
+    let api = std::env::var("RABBITMQ_API").expect("the harness has looked already");
+    let policy = format!("{api}/api/policies/{}/payments", place.world.vhost());
+    let body = serde_json::json!({
+        "pattern": pattern, "definition": definition, "apply-to": "queues",
+    });
+    put(&policy, &body).await;
+    let id = place.schedule();
+    place.reject().await;
+    place
+        .failed(&id, "rejected by a worker", "queue payments")
+        .await;
 }

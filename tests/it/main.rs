@@ -26,6 +26,7 @@ mod protocol;
 mod replies;
 mod republishing;
 mod routes;
+mod routing;
 mod scale;
 #[cfg(target_os = "linux")]
 mod silent_broker;

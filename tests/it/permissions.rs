@@ -1,16 +1,25 @@
 //! A broker's user who may not do everything.
 
-use crate::harness::{Answer, DOMAIN, HOLD, Inbox, Route, World, put};
+use crate::harness::{Answer, DOMAIN, HOLD, Inbox, Route, World, eventually, put};
 use activity_sim::{Schedule, TaskState};
-use serde_json::json;
+use lapin::options::{BasicGetOptions, BasicRejectOptions};
+use serde_json::{Value, json};
 
 /// The same virtual host, as a user who may write everywhere but to what matches.
-async fn limited(world: &World, forbidden: &str) -> String {
-    let api = std::env::var("RABBITMQ_API").expect("the harness has looked already");
-    let (vhost, user) = (world.vhost(), format!("limited-{}", world.vhost()));
-    let write = format!("^(?!{forbidden}).*$");
+pub async fn limited(world: &World, forbidden: &str) -> String {
+    user(world, [".*", &format!("^(?!{forbidden}).*$"), ".*"]).await
+}
+
+fn api() -> String {
+    std::env::var("RABBITMQ_API").expect("the harness has looked already")
+}
+
+/// The same virtual host, as a user who may configure, write and read what matches.
+async fn user(world: &World, [configure, write, read]: [&str; 3]) -> String {
+    let (api, vhost) = (api(), world.vhost());
+    let user = format!("limited-{vhost}");
     let login = json!({"password": "secret", "tags": ""});
-    let permissions = json!({"configure": ".*", "write": write, "read": ".*"});
+    let permissions = json!({"configure": configure, "write": write, "read": read});
     put(&format!("{api}/api/users/{user}"), &login).await;
     put(
         &format!("{api}/api/permissions/{vhost}/{user}"),
@@ -56,4 +65,118 @@ async fn a_task_that_may_not_be_published_is_failed_back_to_aws_with_the_brokers
     let details = task.details.unwrap_or_default();
     assert!(details.contains("ACCESS_REFUSED"), "{details}");
     assert!(bridge.metric("publishes_total{outcome=\"refused\"").await >= 1.0);
+}
+
+/// What the operations guide tells an operator to type and to import.
+struct Documented {
+    text: String,
+}
+
+impl Documented {
+    fn read() -> Self {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+        Self {
+            text: std::fs::read_to_string(path).expect("the operations guide"),
+        }
+    }
+
+    /// The three patterns of the user `bridge`, by the order of the commands.
+    fn permissions(&self, index: usize) -> [&str; 3] {
+        let mut commands = self
+            .text
+            .split("rabbitmqctl set_permissions bridge")
+            .skip(1);
+        let command = commands.nth(index).expect("a command");
+        let mut quoted = command.split('\'').skip(1).step_by(2);
+        [(); 3].map(|()| quoted.next().expect("three patterns"))
+    }
+
+    /// Makes the exchanges, queues and bindings in a virtual host.
+    async fn import(&self, vhost: &str) {
+        let blocks = self.text.split("```json\n").skip(1);
+        let mut blocks = blocks.filter_map(|block| block.split("```").next());
+        let definitions = blocks.find(|block| block.contains("\"bindings\""));
+        let definitions = definitions.expect("definitions");
+        let definitions: Value = serde_json::from_str(definitions).expect("JSON");
+        for kind in ["exchanges", "queues"] {
+            for thing in definitions[kind].as_array().expect("a list") {
+                let name = thing["name"].as_str().expect("a name");
+                put(&format!("{}/api/{kind}/{vhost}/{name}", api()), thing).await;
+            }
+        }
+        for binding in definitions["bindings"].as_array().expect("a list") {
+            let [from, to] = ["source", "destination"].map(|end| binding[end].as_str());
+            let (from, to) = (from.expect("an exchange"), to.expect("a queue"));
+            let url = format!("{}/api/bindings/{vhost}/e/{from}/q/{to}", api());
+            let answer = reqwest::Client::new().post(url).json(binding).send().await;
+            assert!(
+                answer.expect("an answer").status().is_success(),
+                "{binding}"
+            );
+        }
+    }
+}
+
+/// A task is completed, another comes back as a dead letter, and one of no process is parked.
+async fn everything_works(world: &World, behind: &World, settings: &str) {
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let route = Route::new("payments").with("poll_without_consumers = true");
+    let bridge = behind.bridge(&[route.with(settings)]).await;
+    bridge.route_is("payments", "polling").await;
+    let id = behind.schedule("payments", 1).remove(0);
+    let task = inbox.next("payments").await;
+    inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    assert_eq!(behind.closed(&id).await.state, TaskState::Completed);
+
+    let id = behind.schedule("payments", 1).remove(0);
+    reject(&inbox).await;
+    let task = behind.closed(&id).await;
+    assert_eq!(task.reason.as_deref(), Some("rejected by a worker"));
+
+    let (_, task) = (behind.schedule("payments", 1), inbox.next("payments").await);
+    let unusable = Answer::of("no such type", "");
+    inbox.reply(&task, unusable).await;
+    let parked = inbox.next("activity-bridge.parked").await;
+    assert_eq!(parked.id(), task.id());
+    bridge.idle().await;
+
+    let answer = Answer {
+        to: Some("payments"),
+        ..Answer::of("charge", "").header("reply-queue", "of nobody")
+    };
+    inbox.reply(&task, answer).await;
+    reject(&inbox).await;
+    let parked = inbox.next("activity-bridge.parked").await;
+    assert_eq!(parked.header("reply-queue").as_deref(), Some("of nobody"));
+    assert!(!bridge.log().contains("no connection to the broker"));
+}
+
+async fn reject(inbox: &Inbox) {
+    let task = eventually("a task", || async {
+        let options = BasicGetOptions { no_ack: false };
+        let got = inbox.channel().basic_get("payments".into(), options).await;
+        got.expect("the queue can be read")
+    })
+    .await;
+    let options = BasicRejectOptions { requeue: false };
+    task.reject(options).await.expect("rejected");
+}
+
+#[tokio::test]
+async fn the_documented_permissions_are_enough_for_a_bridge_that_declares_everything() {
+    let world = World::new().await;
+    let documented = Documented::read();
+    let uri = user(&world, documented.permissions(0)).await;
+    let behind = World::at(uri, HOLD).await;
+    everything_works(&world, &behind, "").await;
+}
+
+#[tokio::test]
+async fn the_documented_permissions_are_enough_where_an_operator_makes_everything() {
+    let world = World::new().await;
+    let documented = Documented::read();
+    documented.import(world.vhost()).await;
+    let uri = user(&world, documented.permissions(1)).await;
+    let behind = World::at(uri, HOLD).await;
+    everything_works(&world, &behind, "declare = false").await;
 }

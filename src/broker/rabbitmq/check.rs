@@ -8,6 +8,7 @@ use super::{
     topology,
 };
 use crate::{
+    config::Destination,
     report::{Mark, Row},
     task::TaskId,
 };
@@ -22,7 +23,7 @@ use tokio::time::timeout;
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Looks at one broker.
-pub async fn check(uri: &Uri, queues: &[QueueSpec]) -> Vec<Row> {
+pub async fn check(uri: &Uri, routes: impl Iterator<Item = &Destination>) -> Vec<Row> {
     let what = format!("broker {uri}");
     let connection = match connect(uri, "activity-bridge check").await {
         Ok(connection) => connection,
@@ -43,8 +44,13 @@ pub async fn check(uri: &Uri, queues: &[QueueSpec]) -> Vec<Row> {
         )
         .await,
     );
-    for queue in queues {
-        rows.push(asked(&format!("queue {}", queue.name), look(&connection, queue)).await);
+    for route in routes {
+        if let Destination::Exchange { name, .. } = route {
+            rows.push(asked(&format!("exchange {name}"), find_theirs(&connection, name)).await);
+        }
+        if let Some(queue) = route.queue() {
+            rows.push(asked(&format!("queue {}", queue.name), look(&connection, queue)).await);
+        }
     }
     drop(timeout(ASK_TIMEOUT, connection.close(200, short("checked"))).await);
     rows
@@ -101,6 +107,19 @@ async fn find_ours(connection: &Connection, name: &str) -> Result<(Mark, String)
     match topology::find_exchange(&channel, name).await {
         Ok(()) => Ok((Mark::Ok, "there".to_owned())),
         Err(error) if topology::is_missing(&error) => Ok((Mark::Note, NOT_YET.to_owned())),
+        Err(error) => Err(error),
+    }
+}
+
+/// An exchange of the operator's, which the bridge does not declare.
+async fn find_theirs(connection: &Connection, name: &str) -> Result<(Mark, String), Error> {
+    let channel = connection.create_channel().await?;
+    match topology::find_exchange(&channel, name).await {
+        Ok(()) => Ok((Mark::Ok, "there".to_owned())),
+        Err(error) if topology::is_missing(&error) => {
+            let missing = QueueError::NoExchange(name.to_owned());
+            Ok((Mark::Fail, missing.to_string()))
+        }
         Err(error) => Err(error),
     }
 }

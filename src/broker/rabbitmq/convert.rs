@@ -61,6 +61,12 @@ pub(super) fn properties(message: &Message<'_>) -> BasicProperties {
     if let Some(seconds) = message.timestamp_secs {
         properties = properties.with_timestamp(seconds);
     }
+    if let Some(milliseconds) = message.expiration_ms {
+        properties = properties.with_expiration(short(&milliseconds.to_string()));
+    }
+    if let Some(priority) = message.priority {
+        properties = properties.with_priority(priority);
+    }
     properties
 }
 

@@ -11,14 +11,14 @@ use super::{
 };
 use futures_util::StreamExt;
 use lapin::{
-    Channel, Confirmation, Consumer, Error, Event,
+    Channel, Confirmation, Consumer, Error, ErrorKind, Event,
     options::{
         BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
         QueueDeleteOptions,
     },
     types::FieldTable,
 };
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use tokio::{
     sync::{Mutex, mpsc, watch},
     time::timeout,
@@ -36,10 +36,11 @@ const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Generation {
     publishing: Connection,
     consuming: Connection,
-    /// Task messages, many in flight.
-    tasks: Channel,
+    /// Task messages, many in flight, on a channel for each exchange: what the broker refuses at one does not touch the
+    /// others. As many as the configuration has exchanges.
+    tasks: Mutex<HashMap<String, Option<Channel>>>,
     /// Everything else, one at a time, so that a return can only be of the message that was just sent.
-    posts: Mutex<Channel>,
+    posts: Mutex<Option<Channel>>,
     /// Where replies come from.
     replies: Channel,
     /// For questions about queues; the broker closes it with every unwelcome answer.
@@ -73,8 +74,8 @@ impl Generation {
         let generation = Self {
             publishing,
             consuming,
-            tasks,
-            posts: Mutex::new(posts),
+            tasks: Mutex::new(HashMap::from([(String::new(), Some(tasks))])),
+            posts: Mutex::new(Some(posts)),
             replies,
             probe: Mutex::new(None),
             given_up: watch::channel(None).0,
@@ -142,15 +143,14 @@ impl Generation {
     }
 
     pub(super) async fn publish(&self, message: &Message<'_>) -> Published {
-        let confirmation = match self.send(&self.tasks, message, true).await {
+        let channel = async {
+            let mut channels = self.tasks.lock().await;
+            let kept = channels.entry(message.exchange.to_owned()).or_default();
+            self.usable(kept).await
+        };
+        let confirmation = match self.send(channel, message, true).await {
             Ok(confirmation) => confirmation,
-            Err(error) => {
-                if let PublishError::Refused(why) = &error {
-                    // The channel went with the refusal, and many others wait for confirms on it.
-                    self.give_up(why);
-                }
-                return Err(error).into();
-            }
+            Err(error) => return Err(error).into(),
         };
         let result = match confirmation.is_ack() {
             true => Ok(()),
@@ -177,20 +177,9 @@ impl Generation {
         message: &Message<'_>,
         mandatory: bool,
     ) -> Result<(), PublishError> {
-        let mut channel = self.posts.lock().await;
-        let confirmation = match self.send(&channel, message, mandatory).await {
-            Ok(confirmation) => confirmation,
-            Err(error) => {
-                if let PublishError::Refused(why) = &error {
-                    // The channel went with the refusal; tasks have one of their own, which lives on.
-                    match timeout(INSPECT_TIMEOUT, confirming_channel(&self.publishing)).await {
-                        Ok(Ok(fresh)) => *channel = fresh,
-                        Ok(Err(_)) | Err(_) => self.give_up(why),
-                    }
-                }
-                return Err(error);
-            }
-        };
+        let mut kept = self.posts.lock().await;
+        let channel = self.usable(&mut kept);
+        let confirmation = self.send(channel, message, mandatory).await?;
         let acked = confirmation.is_ack();
         match confirmation.take_message() {
             Some(returned) => Err(PublishError::Unroutable(returned.reply_text.to_string())),
@@ -199,11 +188,24 @@ impl Generation {
         }
     }
 
-    /// Sends a message and awaits its confirm, however long the broker stays blocked. [`PublishError::Refused`] means
-    /// that the broker has closed the channel; every other failure gives the generation up.
+    /// The channel that is kept, or a fresh one in its place where the broker has closed it.
+    async fn usable(&self, kept: &mut Option<Channel>) -> Result<Channel, Error> {
+        if let Some(channel) = kept
+            && channel.status().connected()
+        {
+            return Ok(channel.clone());
+        }
+        let fresh = confirming_channel(&self.publishing).await?;
+        *kept = Some(fresh.clone());
+        Ok(fresh)
+    }
+
+    /// Sends a message and awaits its confirm, however long the broker stays blocked. The broker closes a channel with
+    /// what it refuses, and what else waits for its confirm there is refused too; whoever publishes next opens another.
+    /// Every other failure gives the generation up.
     async fn send(
         &self,
-        channel: &Channel,
+        channel: impl Future<Output = Result<Channel, Error>>,
         message: &Message<'_>,
         mandatory: bool,
     ) -> Result<Confirmation, PublishError> {
@@ -213,6 +215,7 @@ impl Generation {
         };
         let confirmed = async {
             let confirm = channel
+                .await?
                 .basic_publish(
                     convert::short(message.exchange),
                     convert::short(message.routing_key),
@@ -243,6 +246,10 @@ impl Generation {
                 Some(Err(error)) if error.is_amqp_soft_error() => {
                     return Err(PublishError::Refused(error.to_string()));
                 }
+                // Refused just now, and this came after. Where the connection has gone too, that is seen elsewhere.
+                Some(Err(error)) if matches!(error.kind(), ErrorKind::InvalidChannelState(..)) => {
+                    return Err(PublishError::Unconfirmed(error.to_string()));
+                }
                 Some(Err(error)) => {
                     let why = error.to_string();
                     self.give_up(&why);
@@ -271,7 +278,26 @@ impl Generation {
     }
 
     pub(super) async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError> {
-        // One at a time; each is bounded below.
+        self.ask(async |channel| topology::inspect(channel, queue).await)
+            .await
+    }
+
+    pub(super) async fn find_exchange(&self, name: &str) -> Result<(), QueueError> {
+        let find = async |channel: &Channel| match topology::find_exchange(channel, name).await {
+            Ok(()) => Ok(()),
+            Err(error) if topology::is_missing(&error) => {
+                Err(QueueError::NoExchange(name.to_owned()))
+            }
+            Err(error) => Err(topology::explain(name, &error)),
+        };
+        self.ask(find).await
+    }
+
+    /// Asks a question on the channel for questions, one at a time.
+    async fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&Channel) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
         let mut probe = self.probe.lock().await;
         let kept = probe.take();
         let asked = timeout(INSPECT_TIMEOUT, async {
@@ -282,13 +308,13 @@ impl Generation {
                     opened.map_err(|error| QueueError::Away(error.to_string()))?
                 }
             };
-            let facts = topology::inspect(&channel, queue).await?;
-            Ok((channel, facts))
+            let answer = question(&channel).await?;
+            Ok((channel, answer))
         });
         match asked.await {
-            Ok(Ok((channel, facts))) => {
+            Ok(Ok((channel, answer))) => {
                 *probe = Some(channel);
-                Ok(facts)
+                Ok(answer)
             }
             // An error has closed the channel; the next question opens another.
             Ok(Err(error)) => Err(error),

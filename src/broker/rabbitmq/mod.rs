@@ -106,6 +106,13 @@ impl Broker for RabbitMq {
         }
     }
 
+    async fn find_exchange(&self, name: &str) -> Result<(), QueueError> {
+        match self.current() {
+            Some(generation) => generation.find_exchange(name).await,
+            None => Err(QueueError::Away("not connected".to_owned())),
+        }
+    }
+
     async fn declare_parking(&self) -> Result<(), QueueError> {
         match self.current() {
             Some(generation) => generation.declare_parking().await,

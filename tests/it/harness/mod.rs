@@ -180,6 +180,12 @@ impl Route {
         self
     }
 
+    /// Without a queue, for those that publish to an exchange.
+    pub fn without_queue(mut self) -> Self {
+        self.queue.clear();
+        self
+    }
+
     /// With more settings, as lines of TOML.
     pub fn with(mut self, settings: &str) -> Self {
         self.settings.push_str(settings);
@@ -194,8 +200,12 @@ impl Route {
             domain,
             settings,
         } = self;
+        let queue = match queue.as_str() {
+            "" => String::new(),
+            queue => format!("queue = \"{queue}\"\n"),
+        };
         format!(
-            "[[routes]]\nname = \"{name}\"\nqueue = \"{queue}\"\n{settings}\n[routes.swf]\ndomain = \"{domain}\"\n\
+            "[[routes]]\nname = \"{name}\"\n{queue}{settings}\n[routes.swf]\ndomain = \"{domain}\"\n\
              task_list = \"{name}\"\n"
         )
     }

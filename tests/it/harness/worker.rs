@@ -75,6 +75,8 @@ pub struct Answer {
     pub exchange: &'static str,
     /// Where the worker wants an answer.
     pub reply_to: Option<String>,
+    /// Instead of the task's `reply_to`.
+    pub to: Option<&'static str>,
 }
 
 impl Answer {
@@ -271,7 +273,10 @@ pub async fn reply(channel: &Channel, task: &TaskMessage, answer: Answer) -> lap
     let confirm = channel
         .basic_publish(
             answer.exchange.into(),
-            task.reply_to().into(),
+            answer
+                .to
+                .map_or_else(|| task.reply_to(), str::to_owned)
+                .into(),
             BasicPublishOptions::default(),
             &answer.body,
             properties,
