@@ -113,7 +113,7 @@ async fn under_a_throttle_no_task_is_lost_to_a_timeout_that_the_budget_could_hav
     waits.sort_unstable();
     let (median, p99) = (waits[waits.len() / 2], waits[waits.len() * 99 / 100]);
     println!("results waited {median} ms in the median, {p99} ms in 99 % of cases");
-    assert!(p99 < 5_000, "{p99} ms");
+    assert!(p99 < 10_000, "{p99} ms");
     drop(bridge);
 }
 
