@@ -8,7 +8,7 @@ async function handle(connection, channel, task) {
     channel.publish("", replyTo, Buffer.from(body), { correlationId, type, headers, persistent: true });
     await channel.waitForConfirms();
   };
-  // Closing a channel of its own takes the queue with it. Bound before the first heartbeat, so that no cancel is missed.
+  // Closing a channel of its own takes the queue with it. Bound before the first heartbeat: no cancel is missed.
   const control = await connection.createChannel();
   const { queue } = await control.assertQueue("", { exclusive: true, autoDelete: true });
   await control.bindQueue(queue, "activity-bridge.control", correlationId);
@@ -36,7 +36,7 @@ async function main(queue) {
   const connection = await amqp.connect(process.env.AMQP_URI);
   const channel = await connection.createConfirmChannel();
   await channel.prefetch(10);
-  // A rejection that nobody catches ends the process, as an error of the connection does; the tasks are delivered again.
+  // A rejection that nobody catches ends the process, as a lost connection does; its tasks are delivered again.
   await channel.consume(queue, (task) => handle(connection, channel, task));
 }
 

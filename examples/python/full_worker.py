@@ -1,4 +1,4 @@
-"""A worker that uses the whole protocol, with pika: started, heartbeats, a cancel, a failure. Usage: full_worker.py QUEUE"""
+"""A worker that uses the whole protocol, with pika. Usage: full_worker.py QUEUE"""
 import json
 import os
 import sys
