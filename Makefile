@@ -23,7 +23,7 @@ test-it: ## integration tests against a private RabbitMQ node and the simulator
 test-moto: ## a boto3 decider on moto, the bridge, RabbitMQ and a pika worker
 	@$(PYTHON) scripts/test.py moto
 
-test-workers: ## the example workers of seven clients against the bridge
+test-workers: ## the example workers of eight clients against the bridge
 	@$(PYTHON) scripts/test.py workers
 
 test-asyncapi: ## docs/asyncapi.yaml by the official parser, and real messages against it

@@ -14,6 +14,7 @@ use crate::{
     task::{HeaderValue, Outcome, Task, TaskId, unix_millis},
 };
 use std::{
+    borrow::Cow,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -117,9 +118,11 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
         fail_unroutable(bridge, task.id, &routing_key);
         return false;
     }
+    let body = body(&id, bridge.broker.reply_to(), route, task);
     let mut message = Message {
         exchange: destination.exchange(),
         routing_key: &routing_key,
+        body: &body,
         ..message(&id, bridge.broker.reply_to(), route, task)
     };
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -228,7 +231,7 @@ fn returned(bridge: &Arc<Bridge>, message_id: &str) {
     }
 }
 
-/// The message of a task, as the worker protocol says, but for where it goes. It borrows everything.
+/// The message of a task, as the worker protocol says, but for where it goes and its body. It borrows everything.
 fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task) -> Message<'a> {
     let mut headers = Vec::with_capacity(task.headers.len() + route.headers().len());
     headers.extend(task.headers.iter().map(|(name, value)| (*name, value)));
@@ -237,12 +240,13 @@ fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task)
     Message {
         exchange: "",
         routing_key: "",
-        body: task.input.text().as_bytes(),
-        content_type: Some(if task.input.is_json() {
-            "application/json"
-        } else {
-            "text/plain"
-        }),
+        body: b"",
+        content_type: Some(
+            match task.input.is_json() && !route.config.properties_in_body {
+                true => "application/json",
+                false => "text/plain",
+            },
+        ),
         message_id: Some(id),
         correlation_id: Some(id),
         kind: Some(&task.activity),
@@ -252,4 +256,16 @@ fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task)
         priority: route.config.priority,
         headers,
     }
+}
+
+/// The input; behind what a worker must know of the properties, where its client shows nothing but a body. No line breaks
+/// itself: SWF allows no control characters in names.
+fn body<'a>(id: &str, reply_to: &str, route: &Route, task: &'a Task) -> Cow<'a, [u8]> {
+    let input = task.input.text();
+    if !route.config.properties_in_body {
+        return Cow::Borrowed(input.as_bytes());
+    }
+    let kind = &task.activity;
+    let whole = format!("correlation-id: {id}\nreply-to: {reply_to}\ntype: {kind}\n\n{input}");
+    Cow::Owned(whole.into_bytes())
 }

@@ -111,13 +111,14 @@ pub async fn announce_cancel(bridge: &Bridge, id: TaskId, reason: &'static str) 
 }
 
 async fn announce(bridge: &Bridge, id: TaskId, reason: &str) {
-    let reason = HeaderValue::Text(reason.to_owned());
+    let header = HeaderValue::Text(reason.to_owned());
     let id = id.to_string();
     let message = Message {
         correlation_id: Some(&id),
         kind: Some("cancel"),
-        headers: vec![("reason", &reason)],
-        ..plain(CONTROL_EXCHANGE, &id, b"")
+        headers: vec![("reason", &header)],
+        // Once more as the body, for clients that show nothing else of a message.
+        ..plain(CONTROL_EXCHANGE, &id, reason.as_bytes())
     };
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     while let Err(error) = bridge.broker.post(&message, false).await {
@@ -136,7 +137,7 @@ pub async fn answer_sign(bridge: &Bridge, sign: &Delivery, status: Status) {
         correlation_id: sign.correlation_id.as_deref(),
         kind: Some("status"),
         headers: vec![("status", &label)],
-        ..plain("", reply_to, b"")
+        ..plain("", reply_to, status.label().as_bytes())
     };
     match timeout(ANSWER_WITHIN, bridge.broker.post(&message, false)).await {
         Ok(Ok(())) => {}

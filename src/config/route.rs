@@ -36,6 +36,8 @@ pub struct RouteConfig {
     pub heartbeat: HeartbeatConfig,
     /// What becomes of a result that is too long for AWS.
     pub oversize_result: OversizeResult,
+    /// Whether a task's body begins with its properties, for clients that show their user the body alone.
+    pub properties_in_body: bool,
     /// Where tasks come from.
     pub source: SourceConfig,
 }
@@ -110,6 +112,7 @@ pub(super) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
         start_to_close: start_to_close.map(|secs| Duration::from_secs(secs as u64)),
         heartbeat,
         oversize_result: oversize_result.unwrap_or(OversizeResult::Fail),
+        properties_in_body: route.flag("properties_in_body").unwrap_or(false),
         source: read_source(&mut route)?,
     };
     route.finish();

@@ -11,9 +11,10 @@ async fn ask(inbox: &Inbox, task: &TaskMessage, kind: &'static str) -> String {
     let answer = inbox.next(&own).await;
     let told = answer.properties.kind().as_ref().map(ToString::to_string);
     assert_eq!(told.as_deref(), Some("status"));
-    assert_eq!((answer.id(), answer.body.as_str()), (task.id(), ""));
+    let status = answer.header("status").expect("the header `status`");
+    assert_eq!((answer.id(), &answer.body), (task.id(), &status));
     assert!(inbox.get(&own).await.is_none(), "answered twice");
-    answer.header("status").expect("the header `status`")
+    status
 }
 
 #[tokio::test]

@@ -160,7 +160,10 @@ async fn a_cancel_is_announced_once_under_the_id_of_the_task() {
     let kind = cancel.properties.kind().as_ref().map(ToString::to_string);
     assert_eq!(kind.as_deref(), Some("cancel"));
     assert_eq!(cancel.header("reason").as_deref(), Some("cancel-requested"));
-    assert_eq!((cancel.id(), cancel.body.as_str()), (task.id(), ""));
+    assert_eq!(
+        (cancel.id(), cancel.body.as_str()),
+        (task.id(), "cancel-requested")
+    );
 
     // Each of these is answered with the request again, and the next is sent after whatever the last led to.
     for beat in 2..=4 {

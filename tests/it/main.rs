@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod bodies_alone;
 mod broker_trouble;
 mod cli;
 mod dead_letters;

@@ -21,6 +21,8 @@ PACKAGES = {
     "golang-github-rabbitmq-amqp091-go-dev": "/usr/share/gocode/src/github.com/rabbitmq/amqp091-go",
     "php-cli": "php",
     "php-amqp": "/usr/share/doc/php-amqp",
+    "amqp-tools": "amqp-consume",
+    "jq": "jq",
 }
 
 
@@ -39,6 +41,7 @@ def commands():
         "java_amqp_client": ["java", "-cp", f"{JARS}:{BUILT / 'java'}", "Worker"],
         "go_amqp091": [BUILT / "go-worker"],
         "php_amqp": ["php", EXAMPLES / "php/worker.php"],
+        "shell_amqp_tools": ["sh", EXAMPLES / "shell/worker.sh"],
     }, {**os.environ, **javascript_env}
 
 

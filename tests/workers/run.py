@@ -31,11 +31,13 @@ CLOSED = ("completed", "failed", "canceled", "timed_out")
 
 
 def route(name):
+    # amqp-tools show the body of a message alone.
+    body = "properties_in_body = true\n" if name == "shell_amqp_tools" else ""
     return f"""
 [[routes]]
 name = "{name}"
 queue = "worker-{name}"
-[routes.swf]
+{body}[routes.swf]
 domain = "{DOMAIN}"
 task_list = "{name}"
 [routes.heartbeat]

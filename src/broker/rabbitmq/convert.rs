@@ -73,17 +73,19 @@ pub(super) fn properties(message: &Message<'_>) -> BasicProperties {
 pub(super) fn delivery(from: lapin::message::Delivery) -> Delivery {
     let properties = &from.properties;
     let text = |value: &Option<ShortString>| value.as_ref().map(ToString::to_string);
+    let headers = (properties.headers().as_ref()).map_or_else(Vec::new, headers);
+    // Some clients can set headers, but not these properties.
+    let header = |name| match headers.iter().find(|(header, _)| header == name)? {
+        (_, HeaderValue::Text(text)) => Some(text.clone()),
+        (_, HeaderValue::Integer(_)) => None,
+    };
     Delivery {
         dead_letter: dead_letter(&from),
-        correlation_id: text(properties.correlation_id()),
-        kind: text(properties.kind()),
+        correlation_id: text(properties.correlation_id()).or_else(|| header("correlation-id")),
+        kind: text(properties.kind()).or_else(|| header("reply-type")),
         reply_to: text(properties.reply_to()),
         content_type: text(properties.content_type()),
-        headers: properties
-            .headers()
-            .as_ref()
-            .map(headers)
-            .unwrap_or_default(),
+        headers,
         body: from.data,
         receipt: Receipt::new(from.acker),
     }
