@@ -129,7 +129,8 @@ async fn a_type_that_is_slow_to_describe_holds_no_task_up_for_long() {
     let world = world(secs(30), None).await;
     let fault = FaultRule::latency("DescribeActivityType", Duration::from_secs(30));
     world.sim.fault(fault);
-    let _bridge = world.bridge(&[route("discover = true")]).await;
+    let bridge = world.bridge(&[route("discover = true")]).await;
+    bridge.route_is("payments", "polling").await;
     let begun = Instant::now();
     for _ in 0..3 {
         assert_eq!(told(&world, Scene::plain()).await, (None, None));

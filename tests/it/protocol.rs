@@ -96,6 +96,7 @@ async fn a_task_message_has_the_headers_that_the_protocol_promises_and_no_others
         ("activity-id", &id),
         ("activity-type", "charge"),
         ("activity-version", "2.1"),
+        ("reply-queue", &task.reply_to()),
     ];
     let expected: BTreeMap<_, _> = expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
     assert_eq!(found, expected);

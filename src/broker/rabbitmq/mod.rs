@@ -8,6 +8,7 @@ pub mod check;
 mod connect;
 mod convert;
 mod generation;
+mod publisher;
 mod topology;
 mod uri;
 
@@ -89,14 +90,14 @@ impl RabbitMq {
 impl Broker for RabbitMq {
     async fn publish(&self, message: &Message<'_>) -> Published {
         match self.current() {
-            Some(generation) => generation.publish(message).await,
+            Some(generation) => generation.publisher().publish(message).await,
             None => Err(PublishError::Away).into(),
         }
     }
 
     async fn post(&self, message: &Message<'_>, mandatory: bool) -> Result<(), PublishError> {
         let generation = self.current().ok_or(PublishError::Away)?;
-        generation.post(message, mandatory).await
+        generation.publisher().post(message, mandatory).await
     }
 
     async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError> {
@@ -185,7 +186,7 @@ impl Supervisor {
         let why = generation.watch(consumer, &self.replies, &self.link).await;
         self.current.send_replace(None);
         self.link.send_replace(Link::Away(why.clone()));
-        generation.give_up(&why);
+        generation.publisher().give_up(&why);
         if timeout(CLOSE_TIMEOUT, generation.close(None))
             .await
             .is_err()

@@ -80,10 +80,18 @@ async fn an_online_check_says_which_queue_is_missing_or_has_other_arguments() {
         .channel()
         .queue_declare("good".into(), durable, arguments);
     good.await.expect("declared");
+    let blind = |exchange: &str| {
+        let route = Route::new(exchange).without_queue();
+        route.with(&format!(
+            "exchange = \"{exchange}\"\nrouting_key = \"\"\npoll_without_consumers = true"
+        ))
+    };
     let routes = [
         Route::new("classic"),
         Route::new("good"),
         Route::new("missing").with("declare = false"),
+        blind("orders"),
+        blind("amq.topic"),
     ];
     let ended = check_online(&world, &world.write_config("", &routes)).await;
     assert_eq!(ended.code, Some(1), "{}", ended.out);
@@ -95,6 +103,12 @@ async fn an_online_check_says_which_queue_is_missing_or_has_other_arguments() {
     );
     ended.assert_row("queue good", "note", "consumers: 0");
     ended.assert_row("queue missing", "FAIL", "does not exist; create it");
+    ended.assert_row("exchange orders", "FAIL", "does not exist; create it");
+    ended.assert_row("exchange amq.topic", "ok", "there");
+    for name in ["control", "replies", "dead-letters", "unclaimed"] {
+        let ours = format!("exchange activity-bridge.{name}");
+        ended.assert_row(&ours, "note", "the bridge declares it, if it may");
+    }
 }
 
 #[tokio::test]

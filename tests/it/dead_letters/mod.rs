@@ -1,8 +1,10 @@
 //! Tasks that come back from a queue: rejected, expired, delivered too often, dropped. The workflow learns at once.
 
+mod operators;
+mod strangers;
+
 use crate::harness::{
-    Answer, BridgeProcess, HOLD, Inbox, Proxy, Route, Scene, World, all_acknowledged,
-    arguments_of_the_bridge, eventually, put,
+    BridgeProcess, HOLD, Inbox, Proxy, Route, World, all_acknowledged, eventually,
 };
 use activity_sim::{TaskRecord, TaskState};
 use lapin::{
@@ -202,27 +204,6 @@ async fn a_message_expires_at_its_tasks_deadline_only_where_the_route_says_so() 
     }
 }
 
-/// What an operator's own queue of a limited length does.
-#[tokio::test]
-async fn a_task_that_is_dropped_from_a_full_queue_is_failed() {
-    let arguments = table([
-        ("x-max-length", AMQPValue::LongLongInt(1)),
-        ("x-dead-letter-exchange", text(DEAD_LETTERS)),
-    ]);
-    let place = Place::of_the_operator("", arguments).await;
-    let first = place.schedule();
-    eventually("the first being published", || async {
-        let published = place.bridge.metric("publishes_total{outcome=\"confirmed\"");
-        (published.await == 1.0).then_some(())
-    })
-    .await;
-    let second = place.schedule();
-    let task = place.world.closed(&first).await;
-    assert_eq!(task.reason.as_deref(), Some("dropped from a full queue"));
-    assert_eq!(place.counted("dropped").await, 1.0);
-    place.still_open(&second).await;
-}
-
 #[tokio::test]
 async fn a_dead_letter_that_comes_while_the_bridge_has_no_broker_is_not_lost() {
     let world = World::new().await;
@@ -274,134 +255,6 @@ async fn without_dead_letters_a_rejected_task_stays_open() {
     drop(second);
 }
 
-/// The operator's queue sends them all the same; the route says that they end nothing.
-#[tokio::test]
-async fn a_dead_letter_of_a_route_that_does_not_want_them_leaves_the_task_open() {
-    let arguments = arguments_of_the_bridge();
-    let place = Place::of_the_operator("dead_letters = false", arguments).await;
-    let id = place.schedule();
-    place.reject().await;
-    eventually("the dead letter", || async {
-        (place.counted("rejected").await == 1.0).then_some(())
-    })
-    .await;
-    all_acknowledged(&place.world, &place.inbox, QUEUE).await;
-    place.still_open(&id).await;
-}
-
-#[tokio::test]
-async fn an_operators_classic_queue_that_has_our_exchange_tells_of_a_rejected_task() {
-    let arguments = table([("x-dead-letter-exchange", text(DEAD_LETTERS))]);
-    let place = Place::of_the_operator("", arguments).await;
-    let id = place.schedule();
-    place.reject().await;
-    place
-        .failed(&id, "rejected by a worker", "queue payments")
-        .await;
-}
-
-#[tokio::test]
-async fn an_operators_queue_without_a_dead_letter_exchange_stays_quiet() {
-    let place = Place::of_the_operator("", FieldTable::default()).await;
-    let id = place.schedule();
-    place.reject().await;
-    all_acknowledged(&place.world, &place.inbox, QUEUE).await;
-    place.still_open(&id).await;
-    assert_eq!(place.counted("rejected").await, 0.0);
-    assert!(!place.bridge.log().contains("WARN"));
-}
-
-/// A retry queue of the operator's: the task died there first, and what counts is how it died last.
-#[tokio::test]
-async fn of_several_deaths_the_last_one_is_the_reason() {
-    let first = table([
-        ("x-dead-letter-exchange", text("")),
-        ("x-dead-letter-routing-key", text("retry")),
-    ]);
-    let world = World::new().await;
-    let inbox = Inbox::connect(&world.amqp_uri).await;
-    let retry = table([("x-dead-letter-exchange", text(DEAD_LETTERS))]);
-    for (queue, arguments) in [(QUEUE, first), ("retry", retry)] {
-        let durable = QueueDeclareOptions::durable();
-        let channel = inbox.channel();
-        let declared = channel.queue_declare(queue.into(), durable, arguments);
-        declared.await.expect("declared");
-    }
-    let route = Route::new(QUEUE).with("declare = false\npoll_without_consumers = true");
-    let bridge = world.bridge(&[route]).await;
-    let id = world.schedule(QUEUE, 1).remove(0);
-    for (queue, requeue) in [(QUEUE, false), ("retry", false)] {
-        let task = eventually("the task", || async {
-            let options = BasicGetOptions { no_ack: false };
-            let got = inbox.channel().basic_get(queue.into(), options).await;
-            got.expect("the queue can be read")
-        })
-        .await;
-        let options = BasicRejectOptions { requeue };
-        task.reject(options).await.expect("rejected");
-    }
-    let task = world.closed(&id).await;
-    assert_eq!(task.details.as_deref(), Some("queue retry"));
-    bridge.idle().await;
-}
-
-#[tokio::test]
-async fn a_dead_letter_that_no_process_claims_is_parked_and_leaves_its_queue() {
-    let place = Place::with("").await;
-    let id = "0123456789abcdef0123456789abcdef";
-    let headers = table([("reply-queue", text("activity-bridge.replies.long-gone"))]);
-    let properties = BasicProperties::default()
-        .with_correlation_id(id.into())
-        .with_type("charge".into())
-        .with_headers(headers);
-    publish(&place.inbox, properties).await;
-    place.reject().await;
-    let parked = place.inbox.next(PARKED).await;
-    assert_eq!((parked.id().as_str(), parked.body.as_str()), (id, "input"));
-    assert_eq!(
-        parked.header("x-first-death-reason").as_deref(),
-        Some("rejected")
-    );
-    all_acknowledged(&place.world, &place.inbox, QUEUE).await;
-}
-
-async fn publish(inbox: &Inbox, properties: BasicProperties) {
-    let options = BasicPublishOptions::default();
-    let channel = inbox.channel();
-    let sent = channel.basic_publish("".into(), QUEUE.into(), options, b"input", properties);
-    sent.await.expect("sent").await.expect("confirmed");
-}
-
-#[tokio::test]
-async fn a_dead_letter_of_a_task_that_is_not_ours_is_parked_with_the_reason() {
-    let place = Place::with("").await;
-    let open = place.schedule();
-    let ours = place.take().await;
-    let reply_to = ours.properties.reply_to().clone().expect("a reply_to");
-    let rows = [
-        (
-            Some("0123456789abcdef0123456789abcdef"),
-            "no task of this bridge has this correlation_id",
-        ),
-        (None, "it has no correlation_id"),
-    ];
-    for (id, because) in rows {
-        let headers = table([("reply-queue", text(reply_to.as_str()))]);
-        let mut properties = BasicProperties::default().with_headers(headers);
-        if let Some(id) = id {
-            properties = properties.with_correlation_id(id.into());
-        }
-        publish(&place.inbox, properties).await;
-        let task = place.take().await;
-        let options = BasicRejectOptions { requeue: false };
-        task.reject(options).await.expect("rejected");
-        let parked = place.inbox.next(PARKED).await;
-        assert_eq!(parked.header("parked-because").as_deref(), Some(because));
-        assert_eq!(parked.body, "input");
-    }
-    place.still_open(&open).await;
-}
-
 /// A worker that replies and then rejects.
 #[tokio::test]
 async fn a_dead_letter_of_a_task_that_has_ended_is_late() {
@@ -432,40 +285,4 @@ async fn a_dead_letter_of_a_task_that_has_ended_is_late() {
         place.inbox.get(PARKED).await.is_none(),
         "something is parked"
     );
-}
-
-#[tokio::test]
-async fn a_tasks_message_says_whose_it_is() {
-    let scene = Scene::new().await;
-    let (_, task) = scene.task(Scene::plain()).await;
-    assert_eq!(task.header("reply-queue"), Some(task.reply_to()));
-    scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
-}
-
-/// An operator's own queue may be told by a policy, while it is in use.
-#[tokio::test]
-async fn an_operators_quorum_queue_with_the_documented_policy_tells_of_a_rejected_task() {
-    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
-    let guide = std::fs::read_to_string(guide).expect("the operations guide");
-    let (_, command) = guide
-        .split_once("rabbitmqctl set_policy")
-        .expect("a command");
-    let mut quoted = command.split('\'').skip(1).step_by(2);
-    let mut next = || quoted.next().expect("a pattern and a definition");
-    let (pattern, definition) = (next(), next());
-    let definition: serde_json::Value = serde_json::from_str(definition).expect("JSON");
-
-    let quorum = table([("x-queue-type", text("quorum"))]);
-    let place = Place::of_the_operator("", quorum).await;
-    let api = std::env::var("RABBITMQ_API").expect("the harness has looked already");
-    let policy = format!("{api}/api/policies/{}/payments", place.world.vhost());
-    let body = serde_json::json!({
-        "pattern": pattern, "definition": definition, "apply-to": "queues",
-    });
-    put(&policy, &body).await;
-    let id = place.schedule();
-    place.reject().await;
-    place
-        .failed(&id, "rejected by a worker", "queue payments")
-        .await;
 }
