@@ -15,12 +15,17 @@ use tokio::sync::{Mutex, watch};
 /// How late a confirm may be while the broker is not blocked. Past it the connection is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A channel for each exchange.
+type Channels = Mutex<HashMap<String, Option<Channel>>>;
+
 /// The publishing half of a generation.
 pub(super) struct Publisher {
     pub(super) connection: Connection,
     /// Task messages, many in flight, on a channel for each exchange: what the broker refuses at one does not touch the
     /// others. As many as the configuration has exchanges.
-    tasks: Mutex<HashMap<String, Option<Channel>>>,
+    tasks: Channels,
+    /// What is not mandatory, so that no return can get among the tasks': cancels, and answers to heartbeats.
+    signals: Channels,
     /// Everything else, one at a time, so that a return can only be of the message that was just sent.
     posts: Mutex<Option<Channel>>,
     /// Why a publisher gave the generation up.
@@ -35,6 +40,7 @@ impl Publisher {
         Ok(Self {
             connection,
             tasks: Mutex::new(HashMap::from([(String::new(), Some(tasks))])),
+            signals: Mutex::default(),
             posts: Mutex::new(Some(posts)),
             given_up: watch::channel(None).0,
             blocked: watch::channel(false).0,
@@ -64,11 +70,7 @@ impl Publisher {
     }
 
     pub(super) async fn publish(&self, message: &Message<'_>) -> Published {
-        let channel = async {
-            let mut channels = self.tasks.lock().await;
-            let kept = channels.entry(message.exchange.to_owned()).or_default();
-            self.usable(kept).await
-        };
+        let channel = self.channel(&self.tasks, message.exchange);
         let confirmation = match self.send(channel, message, true).await {
             Ok(confirmation) => confirmation,
             Err(error) => return Err(error).into(),
@@ -98,15 +100,26 @@ impl Publisher {
         message: &Message<'_>,
         mandatory: bool,
     ) -> Result<(), PublishError> {
-        let mut kept = self.posts.lock().await;
-        let channel = self.usable(&mut kept);
-        let confirmation = self.send(channel, message, mandatory).await?;
+        let confirmation = if mandatory {
+            let mut kept = self.posts.lock().await;
+            let channel = self.usable(&mut kept);
+            self.send(channel, message, true).await?
+        } else {
+            let channel = self.channel(&self.signals, message.exchange);
+            self.send(channel, message, false).await?
+        };
         let acked = confirmation.is_ack();
         match confirmation.take_message() {
             Some(returned) => Err(PublishError::Unroutable(returned.reply_text.to_string())),
             None if acked => Ok(()),
             None => Err(PublishError::Nacked),
         }
+    }
+
+    async fn channel(&self, channels: &Channels, exchange: &str) -> Result<Channel, Error> {
+        let mut channels = channels.lock().await;
+        let kept = channels.entry(exchange.to_owned()).or_default();
+        self.usable(kept).await
     }
 
     /// The channel that is kept, or a fresh one in its place where the broker has closed it.
