@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the tests stage by stage and closes with the totals.
 
-    test.py [lint] [unit] [it] [moto] [workers] [asyncapi]       all of them, in this order, when none is named
+    test.py [lint] [unit] [it] [scale] [moto] [workers] [asyncapi]       all of them, in this order, when none is named
 """
 import contextlib
 import os
@@ -88,9 +88,15 @@ def it(totals):
     threads = os.environ.get("RUST_TEST_THREADS", "4")
     with broker() as env:
         env = {**env, "RUST_TEST_THREADS": threads}
-        cargo_test(totals, "--test", "*", env=env)
+        cargo_test(totals, "--test", "*", "--", "--skip", "scale::", env=env)
         # What the feature changes and nothing else: the bridge is compiled once more for it.
         cargo_test(totals, *OTLP, "--test", "it", "--test", "docs", "--", "trace_context::", "configuration::", env=env)
+
+
+def scale(totals):
+    # They measure what the machine can do, so nothing runs beside them but each other.
+    with broker() as env:
+        cargo_test(totals, "--test", "it", "--", "--nocapture", "scale::", env=env)
 
 
 def moto(totals):
@@ -126,7 +132,7 @@ def broker():
         yield {"AMQP_URI": node.amqp_uri, "RABBITMQ_API": node.api, "RABBITMQ_NODE_DIR": str(node.dir)}
 
 
-STAGES = {"lint": lint, "unit": unit, "it": it, "moto": moto, "workers": workers, "asyncapi": asyncapi}
+STAGES = {"lint": lint, "unit": unit, "it": it, "scale": scale, "moto": moto, "workers": workers, "asyncapi": asyncapi}
 
 
 def body():
