@@ -82,6 +82,8 @@ async fn gone(bridge: &Arc<Bridge>, ticket: &Ticket) {
         return;
     };
     debug!(route = ticket.route.name(), task = %ticket.id, "the task is gone; telling the worker");
-    settle::forget(bridge, ticket.id, flight, "gone").await;
-    parking::announce_cancel(bridge, ticket.id, "gone").await;
+    tokio::join!(
+        settle::forget(bridge, ticket.id, flight, "gone"),
+        parking::announce_cancel(bridge, ticket.id, "gone"),
+    );
 }
