@@ -2,6 +2,7 @@
 
 mod code;
 mod configuration;
+mod worker_protocol;
 
 use std::{
     fs,

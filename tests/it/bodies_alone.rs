@@ -1,6 +1,6 @@
 //! Workers whose client shows a message's body and nothing else, and sets headers but no properties.
 
-use crate::harness::Scene;
+use crate::harness::{Answer, Scene};
 use activity_sim::{Schedule, TaskState};
 use lapin::{
     BasicProperties,
@@ -55,4 +55,14 @@ async fn headers_stand_in_for_the_properties_that_a_reply_has_not() {
     assert_eq!(record.state, TaskState::Failed);
     assert_eq!(record.reason.as_deref(), Some("no such card"));
     assert_eq!(record.details.as_deref(), Some("4242"));
+}
+
+#[tokio::test]
+async fn where_a_reply_has_the_properties_the_headers_that_stand_in_for_them_mean_nothing() {
+    let scene = Scene::new().await;
+    let answer = Answer::of("completed", "ok")
+        .header("correlation-id", "of another task")
+        .header("reply-type", "failed");
+    let record = scene.ended_by(answer).await;
+    assert_eq!(record.state, TaskState::Completed);
 }

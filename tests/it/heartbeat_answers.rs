@@ -2,19 +2,99 @@
 
 use crate::harness::{Answer, Inbox, PATIENCE, Scene, TaskMessage, eventually};
 use activity_sim::TaskState;
+use futures_util::StreamExt;
+use lapin::{
+    options::{BasicConsumeOptions, BasicGetOptions},
+    types::ShortString,
+};
+use tokio::time::timeout;
 
-/// Sends a sign of life with an address for the answer, and returns the answer's status.
-async fn ask(inbox: &Inbox, task: &TaskMessage, kind: &'static str) -> String {
+/// Sends a sign of life with an address for the answer, and returns the answer.
+async fn answer(inbox: &Inbox, task: &TaskMessage, kind: &'static str) -> TaskMessage {
     let own = inbox.own_queue().await;
     let sign = Answer::of(kind, "").asking(&own);
     inbox.reply(task, sign).await;
     let answer = inbox.next(&own).await;
-    let told = answer.properties.kind().as_ref().map(ToString::to_string);
-    assert_eq!(told.as_deref(), Some("status"));
-    let status = answer.header("status").expect("the header `status`");
-    assert_eq!((answer.id(), &answer.body), (task.id(), &status));
     assert!(inbox.get(&own).await.is_none(), "answered twice");
-    status
+    answer
+}
+
+/// The same, and the answer's status.
+async fn ask(inbox: &Inbox, task: &TaskMessage, kind: &'static str) -> String {
+    let answer = answer(inbox, task, kind).await;
+    answer.header("status").expect("the header `status`")
+}
+
+/// A task's id, and the answer to its first heartbeat.
+async fn first_answer() -> (String, TaskMessage) {
+    let scene = Scene::new().await;
+    let (_, task) = scene.task(Scene::plain()).await;
+    (task.id(), answer(&scene.inbox, &task, "heartbeat").await)
+}
+
+/// Through the default exchange, which needs no binding.
+#[tokio::test]
+async fn the_routing_key_of_an_answer_is_the_reply_to_of_the_heartbeat() {
+    let scene = Scene::new().await;
+    let (_, task) = scene.task(Scene::plain()).await;
+    let own = scene.inbox.own_queue().await;
+    let sign = Answer::of("heartbeat", "").asking(&own);
+    scene.inbox.reply(&task, sign).await;
+    let got = eventually("an answer", || async {
+        let options = BasicGetOptions { no_ack: true };
+        let channel = scene.inbox.channel();
+        let got = channel.basic_get(own.as_str().into(), options).await;
+        got.expect("the queue can be read")
+    })
+    .await;
+    assert_eq!(got.delivery.routing_key.as_str(), own);
+    assert_eq!(got.delivery.exchange.as_str(), "");
+}
+
+#[tokio::test]
+async fn the_correlation_id_of_an_answer_is_the_task_id() {
+    let (id, answer) = first_answer().await;
+    assert_eq!(answer.id(), id);
+}
+
+#[tokio::test]
+async fn the_type_of_an_answer_is_status() {
+    let (_, answer) = first_answer().await;
+    let kind = answer.properties.kind().as_ref();
+    assert_eq!(kind.map(ShortString::as_str), Some("status"));
+}
+
+/// The other two are shown below.
+#[tokio::test]
+async fn the_header_status_of_an_answer_is_alive() {
+    let (_, answer) = first_answer().await;
+    assert_eq!(answer.header("status").as_deref(), Some("alive"));
+}
+
+#[tokio::test]
+async fn the_body_of_an_answer_is_the_status_once_more() {
+    let (_, answer) = first_answer().await;
+    assert_eq!(Some(answer.body.clone()), answer.header("status"));
+}
+
+/// RabbitMQ's way to be answered without a queue.
+#[tokio::test]
+async fn an_answer_reaches_amq_rabbitmq_reply_to() {
+    let scene = Scene::new().await;
+    let (_, task) = scene.task(Scene::plain()).await;
+    let direct = "amq.rabbitmq.reply-to";
+    let options = BasicConsumeOptions {
+        no_ack: true,
+        ..Default::default()
+    };
+    let channel = scene.inbox.channel();
+    let consumer = channel.basic_consume(direct.into(), "".into(), options, Default::default());
+    let mut consumer = consumer.await.expect("a consumer");
+    let sign = Answer::of("heartbeat", "").asking(direct);
+    scene.inbox.reply(&task, sign).await;
+    let answer = timeout(PATIENCE, consumer.next()).await.expect("in time");
+    let answer = answer.expect("open").expect("a delivery");
+    assert_eq!(answer.data, b"alive");
 }
 
 #[tokio::test]

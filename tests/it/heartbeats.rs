@@ -1,10 +1,10 @@
-//! Signs of life from a worker to AWS, and AWS's answers to the worker.
+//! Signs of life from a worker to AWS.
 
 use crate::harness::{Answer, PATIENCE, Scene};
-use activity_sim::{HeartbeatRecord, Schedule, TaskRecord, TaskState, Timeouts};
+use activity_sim::{
+    FaultRule, HeartbeatRecord, Schedule, Summary, TaskRecord, TaskState, Timeouts,
+};
 use std::time::{Duration, Instant};
-
-const CONTROL: &str = "activity-bridge.control";
 
 async fn until(
     scene: &Scene,
@@ -45,15 +45,44 @@ async fn a_heartbeat_reaches_aws_with_its_details_and_the_task_goes_on() {
 }
 
 #[tokio::test]
-async fn started_is_a_sign_of_life_without_details() {
+async fn started_is_a_sign_of_life_with_or_without_details() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
-    scene.inbox.reply(&task, Answer::of("started", "")).await;
-    let record = until(&scene, &id, "a heartbeat", |task| task.heartbeat_count == 1).await;
-    assert_eq!((record.state, newest(&record)), (TaskState::Started, None));
-    scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
-    assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
+    for (body, details) in [("", None), ("on machine 7", Some("on machine 7"))] {
+        let (id, task) = scene.task(Scene::plain()).await;
+        scene.inbox.reply(&task, Answer::of("started", body)).await;
+        let record = until(&scene, &id, "a heartbeat", |task| task.heartbeat_count == 1).await;
+        assert_eq!(
+            (record.state, newest(&record)),
+            (TaskState::Started, details)
+        );
+        scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
+        assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
+    }
     scene.all_replies_acknowledged().await;
+}
+
+/// While AWS takes none, so that what the broker is told does not depend on AWS.
+#[tokio::test]
+async fn a_heartbeat_is_acknowledged_at_once_and_the_newest_details_are_sent_when_aws_is_back() {
+    let scene = Scene::new().await;
+    let action = "RecordActivityTaskHeartbeat";
+    let fault = FaultRule::error(action, 500, "InternalFailure");
+    scene.world.sim.fault(fault);
+    let (id, task) = scene.task(Scene::plain()).await;
+    for beat in ["older", "newest"] {
+        scene
+            .inbox
+            .reply(&task, Answer::of("heartbeat", beat))
+            .await;
+        let refused = |s: &Summary| s.errors(action, "InternalFailure") > 0;
+        scene.world.until("a refusal", refused).await;
+    }
+    scene.all_replies_acknowledged().await;
+    let record = scene.world.sim.task(&id).expect("a record");
+    assert_eq!(record.heartbeat_count, 0);
+    scene.world.sim.clear_faults();
+    let record = until(&scene, &id, "a heartbeat", |task| task.heartbeat_count == 1).await;
+    assert_eq!(newest(&record), Some("newest"));
 }
 
 /// With a heartbeat timeout of 9 s AWS hears one every 3 s at most, whatever the worker does.
@@ -139,107 +168,6 @@ async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout() {
     }
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
-}
-
-#[tokio::test]
-async fn a_cancel_is_announced_once_under_the_id_of_the_task() {
-    let scene = Scene::with("heartbeat = { timeout_secs = 1 }").await;
-    let (id, task) = scene.task(Scene::plain()).await;
-    let (_, bystander) = scene.task(Scene::plain()).await;
-    let own = scene.inbox.bind(CONTROL, &task.id()).await;
-    let others = scene.inbox.bind(CONTROL, &bystander.id()).await;
-    scene.inbox.reply(&task, Answer::of("heartbeat", "0")).await;
-    until(&scene, &id, "the first heartbeat", |task| {
-        task.heartbeat_count == 1
-    })
-    .await;
-    assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
-
-    scene.inbox.reply(&task, Answer::of("heartbeat", "1")).await;
-    let cancel = scene.inbox.next(&own).await;
-    let kind = cancel.properties.kind().as_ref().map(ToString::to_string);
-    assert_eq!(kind.as_deref(), Some("cancel"));
-    assert_eq!(cancel.header("reason").as_deref(), Some("cancel-requested"));
-    assert_eq!(
-        (cancel.id(), cancel.body.as_str()),
-        (task.id(), "cancel-requested")
-    );
-
-    // Each of these is answered with the request again, and the next is sent after whatever the last led to.
-    for beat in 2..=4 {
-        let details = beat.to_string();
-        scene
-            .inbox
-            .reply(&task, Answer::of("heartbeat", &details))
-            .await;
-        until(&scene, &id, "the next heartbeat", |task| {
-            newest(task) == Some(&details)
-        })
-        .await;
-    }
-    assert!(scene.inbox.get(&own).await.is_none(), "announced twice");
-    assert!(
-        scene.inbox.get(&others).await.is_none(),
-        "announced to another task"
-    );
-    scene
-        .inbox
-        .reply(&task, Answer::of("canceled", "stopped"))
-        .await;
-    let record = scene.world.closed(&id).await;
-    assert_eq!(
-        (record.state, record.details.as_deref()),
-        (TaskState::Canceled, Some("stopped"))
-    );
-}
-
-#[tokio::test]
-async fn a_worker_on_a_task_that_is_gone_is_told_and_the_slot_is_freed() {
-    let scene = Scene::with("max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
-    let timeouts = Timeouts {
-        start_to_close: Some(Duration::from_millis(500)),
-        ..Timeouts::default()
-    };
-    let (id, task) = scene
-        .task(Schedule {
-            timeouts,
-            ..Scene::plain()
-        })
-        .await;
-    let own = scene.inbox.bind(CONTROL, &task.id()).await;
-    assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
-    assert_eq!(
-        scene.world.sim.summary().open_polls,
-        0,
-        "the one slot is taken"
-    );
-
-    scene
-        .inbox
-        .reply(&task, Answer::of("heartbeat", "still here"))
-        .await;
-    let cancel = scene.inbox.next(&own).await;
-    let kind = cancel.properties.kind().as_ref().map(ToString::to_string);
-    assert_eq!(kind.as_deref(), Some("cancel"));
-    assert_eq!(cancel.header("reason").as_deref(), Some("gone"));
-    assert_eq!(cancel.id(), task.id());
-
-    // The worker's last word is late, and the next task finds the slot.
-    scene
-        .inbox
-        .reply(&task, Answer::done("too late").remove(0))
-        .await;
-    let next = scene.ended_by(Answer::done("in time").remove(0)).await;
-    assert_eq!(next.state, TaskState::Completed);
-    let record = scene.world.sim.task(&id).expect("a record");
-    assert_eq!(
-        (record.settle_calls, record.late_calls),
-        (0, 1),
-        "only the heartbeat was late"
-    );
-    assert_eq!(scene.bridge.metric("late_replies_total").await, 1.0);
-    scene.all_replies_acknowledged().await;
-    assert!(scene.inbox.get(&own).await.is_none(), "told twice");
 }
 
 /// What waits to be passed on when the task ends is not sent behind its end.

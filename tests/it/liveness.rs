@@ -78,6 +78,16 @@ async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes(
 }
 
 #[tokio::test]
+async fn a_plain_worker_that_sends_no_heartbeat_is_waited_for() {
+    let scene = scene("").await;
+    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let record = open_for(&scene.world, &id, 2 * T).await;
+    assert_eq!(record.state, TaskState::Started, "{record:?}");
+    done(&scene.inbox, &task).await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
+}
+
+#[tokio::test]
 async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone() {
     let scene = scene(", by = 'both'").await;
     let (id, task) = scene.task(with_heartbeat_timeout()).await;

@@ -8,9 +8,11 @@
     reason = "nothing of a test binary can be reached; `pub` marks what the harness offers"
 )]
 
+mod acknowledging;
 mod admin;
 mod bodies_alone;
 mod broker_trouble;
+mod cancel;
 mod cli;
 mod dead_letters;
 mod discovery;
@@ -23,7 +25,6 @@ mod heartbeats;
 mod liveness;
 mod permissions;
 mod polling;
-mod protocol;
 mod replies;
 mod republishing;
 mod routes;
@@ -31,6 +32,7 @@ mod routing;
 mod scale;
 #[cfg(target_os = "linux")]
 mod silent_broker;
+mod task_message;
 mod tls;
 mod trace_context;
 mod unusable_replies;

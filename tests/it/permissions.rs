@@ -1,8 +1,11 @@
 //! A broker's user who may not do everything.
 
-use crate::harness::{Answer, DOMAIN, HOLD, Inbox, Route, World, eventually, put};
+use crate::harness::{Answer, DOMAIN, HOLD, Inbox, Route, Scene, World, eventually, put};
 use activity_sim::{Schedule, TaskState};
-use lapin::options::{BasicGetOptions, BasicRejectOptions};
+use lapin::{
+    options::{BasicGetOptions, BasicRejectOptions, QueueBindOptions, QueueDeclareOptions},
+    types::FieldTable,
+};
 use serde_json::{Value, json};
 
 /// The same virtual host, as a user who may write everywhere but to what matches.
@@ -80,12 +83,10 @@ impl Documented {
         }
     }
 
-    /// The three patterns of the user `bridge`, by the order of the commands.
-    fn permissions(&self, index: usize) -> [&str; 3] {
-        let mut commands = self
-            .text
-            .split("rabbitmqctl set_permissions bridge")
-            .skip(1);
+    /// The three patterns of the user `bridge` or `worker`, by the order of the commands.
+    fn permissions(&self, of: &str, index: usize) -> [&str; 3] {
+        let command = format!("rabbitmqctl set_permissions {of} ");
+        let mut commands = self.text.split(command.as_str()).skip(1);
         let command = commands.nth(index).expect("a command");
         let mut quoted = command.split('\'').skip(1).step_by(2);
         [(); 3].map(|()| quoted.next().expect("three patterns"))
@@ -166,7 +167,7 @@ async fn reject(inbox: &Inbox) {
 async fn the_documented_permissions_are_enough_for_a_bridge_that_declares_everything() {
     let world = World::new().await;
     let documented = Documented::read();
-    let uri = user(&world, documented.permissions(0)).await;
+    let uri = user(&world, documented.permissions("bridge", 0)).await;
     let behind = World::at(uri, HOLD).await;
     everything_works(&world, &behind, "").await;
 }
@@ -176,7 +177,60 @@ async fn the_documented_permissions_are_enough_where_an_operator_makes_everythin
     let world = World::new().await;
     let documented = Documented::read();
     documented.import(world.vhost()).await;
-    let uri = user(&world, documented.permissions(1)).await;
+    let uri = user(&world, documented.permissions("bridge", 1)).await;
     let behind = World::at(uri, HOLD).await;
     everything_works(&world, &behind, "declare = false").await;
+}
+
+/// It reads its queue, writes to `activity-bridge.replies`, and can do nothing else.
+#[tokio::test]
+async fn the_documented_permissions_are_enough_for_a_worker() {
+    let world = World::new().await;
+    let route = Route::new("payments").with("poll_without_consumers = true");
+    let bridge = world.bridge(&[route]).await;
+    bridge.route_is("payments", "polling").await;
+    let documented = Documented::read();
+    let uri = user(&world, documented.permissions("worker", 0)).await;
+    let worker = Inbox::connect(&uri).await;
+    let id = world.schedule("payments", 1).remove(0);
+    let task = worker.next("payments").await;
+    let answer = Answer {
+        exchange: "activity-bridge.replies",
+        ..Answer::of("completed", "ok")
+    };
+    worker.reply(&task, answer).await;
+    assert_eq!(world.closed(&id).await.result.as_deref(), Some("ok"));
+}
+
+#[tokio::test]
+async fn the_documented_permissions_are_enough_for_a_worker_that_hears_of_cancels() {
+    let scene = Scene::new().await;
+    let documented = Documented::read();
+    let uri = user(&scene.world, documented.permissions("worker", 1)).await;
+    let worker = Inbox::connect(&uri).await;
+    let schedule = Schedule {
+        request_cancel: true,
+        ..Scene::plain()
+    };
+    let (id, task) = scene.task(schedule).await;
+    let channel = worker.channel();
+    let exclusive = QueueDeclareOptions::exclusive();
+    let declared = channel.queue_declare("worker.1".into(), exclusive, FieldTable::default());
+    declared.await.expect("a queue");
+    let bound = channel.queue_bind(
+        "worker.1".into(),
+        "activity-bridge.control".into(),
+        task.id().into(),
+        QueueBindOptions::default(),
+        FieldTable::default(),
+    );
+    bound.await.expect("a binding");
+    let through = |kind| Answer {
+        exchange: "activity-bridge.replies",
+        ..Answer::of(kind, "")
+    };
+    worker.reply(&task, through("heartbeat")).await;
+    assert_eq!(worker.next("worker.1").await.body, "cancel-requested");
+    worker.reply(&task, through("canceled")).await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Canceled);
 }

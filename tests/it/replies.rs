@@ -2,17 +2,23 @@
 
 use crate::harness::{Answer, Scene, eventually, unacknowledged};
 use activity_sim::{FaultRule, Schedule, TaskState, Timeouts};
+use lapin::{
+    BasicProperties,
+    options::BasicPublishOptions,
+    types::{AMQPValue, FieldTable},
+};
 use std::time::Duration;
 
 const LIMIT: usize = 32_768;
 
 #[tokio::test]
-async fn a_reply_with_or_without_a_type_completes_the_task_with_its_body() {
+async fn a_reply_of_type_none_or_completed_completes_the_task_with_its_body() {
     let scene = Scene::new().await;
     let plain = Answer::done("plain").remove(0);
     for answer in [
         plain,
         Answer::of("completed", "typed"),
+        Answer::of("completed", r#"{"as": "JSON"}"#),
         Answer::of("completed", ""),
     ] {
         let body = String::from_utf8(answer.body.clone()).expect("text");
@@ -35,7 +41,7 @@ async fn the_longest_result_that_swf_takes_completes_the_task_whole() {
 }
 
 #[tokio::test]
-async fn a_failure_takes_its_reason_from_the_header_reason_or_error() {
+async fn failed_takes_the_reason_from_the_header_reason_or_error_and_the_details_from_the_body() {
     let scene = Scene::new().await;
     let failed = || Answer::of("failed", "the long story");
     for (answer, reason) in [
@@ -56,19 +62,30 @@ async fn a_failure_takes_its_reason_from_the_header_reason_or_error() {
 }
 
 #[tokio::test]
-async fn reason_and_details_that_are_too_long_are_cut_with_a_mark() {
+async fn a_reason_that_is_too_long_is_cut_with_a_mark() {
     let scene = Scene::new().await;
-    let answer = Answer::of("failed", &"d".repeat(LIMIT + 1)).header("reason", &"ü".repeat(300));
-    let task = scene.ended_by(answer).await;
-    let (reason, details) = (
-        task.reason.unwrap_or_default(),
-        task.details.unwrap_or_default(),
-    );
+    let longest = "ü".repeat(256);
+    let task = scene
+        .ended_by(Answer::of("failed", "").header("reason", &longest))
+        .await;
+    assert_eq!(task.reason, Some(longest));
+    let answer = Answer::of("failed", "").header("reason", &"ü".repeat(300));
+    let reason = scene.ended_by(answer).await.reason.unwrap_or_default();
     assert_eq!(reason.chars().count(), 256);
     assert!(
         reason.starts_with("üüü") && reason.ends_with("… [cut, was 300 characters]"),
         "{reason}"
     );
+    assert_eq!(scene.bridge.metric("parked_replies_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn details_of_failed_and_canceled_that_are_too_long_are_cut_with_a_mark() {
+    let scene = Scene::new().await;
+    let task = scene
+        .ended_by(Answer::of("failed", &"d".repeat(LIMIT + 1)))
+        .await;
+    let details = task.details.unwrap_or_default();
     assert_eq!(details.chars().count(), LIMIT);
     assert!(details.ends_with("… [cut, was 32769 characters]"));
 
@@ -91,7 +108,7 @@ async fn reason_and_details_that_are_too_long_are_cut_with_a_mark() {
 }
 
 #[tokio::test]
-async fn a_task_that_aws_asked_to_cancel_is_canceled() {
+async fn canceled_ends_a_task_that_aws_asked_to_cancel() {
     let scene = Scene::new().await;
     let (id, task) = scene
         .task(Schedule {
@@ -125,7 +142,7 @@ async fn a_task_that_its_worker_canceled_unasked_is_failed_with_a_reason() {
 }
 
 #[tokio::test]
-async fn replies_may_come_through_the_named_exchange() {
+async fn replies_may_come_through_the_exchange_activity_bridge_replies() {
     let scene = Scene::new().await;
     let answer = Answer {
         exchange: "activity-bridge.replies",
@@ -133,6 +150,39 @@ async fn replies_may_come_through_the_named_exchange() {
     };
     let task = scene.ended_by(answer).await;
     assert_eq!(task.result.as_deref(), Some("by name"));
+    scene.all_replies_acknowledged().await;
+}
+
+/// From a client that fills in whatever it can.
+#[tokio::test]
+async fn other_properties_and_headers_of_a_reply_mean_nothing() {
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    let mut headers = FieldTable::default();
+    headers.insert("reason".into(), AMQPValue::LongString("none".into()));
+    headers.insert("retries".into(), AMQPValue::LongLongInt(3));
+    headers.insert("urgent".into(), AMQPValue::Boolean(true));
+    headers.insert("nothing".into(), AMQPValue::Void);
+    let properties = BasicProperties::default()
+        .with_correlation_id(task.id().into())
+        .with_message_id("reply-1".into())
+        .with_reply_to(task.reply_to().into())
+        .with_content_type("application/json".into())
+        .with_content_encoding("gzip".into())
+        .with_app_id("shop".into())
+        .with_timestamp(7)
+        .with_priority(9)
+        .with_headers(headers);
+    let options = BasicPublishOptions::default();
+    let channel = scene.inbox.channel();
+    let to = task.reply_to();
+    let sent = channel.basic_publish("".into(), to.into(), options, b"no JSON", properties);
+    sent.await.expect("sent").await.expect("confirmed");
+    let record = scene.world.closed(&id).await;
+    assert_eq!(
+        (record.state, record.result.as_deref()),
+        (TaskState::Completed, Some("no JSON"))
+    );
     scene.all_replies_acknowledged().await;
 }
 

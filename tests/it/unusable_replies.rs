@@ -1,10 +1,11 @@
 //! Replies that can't be used: none is dropped, and a workflow whose task was meant to end by one learns at once.
 
 use crate::harness::{Answer, Scene, TaskMessage};
-use activity_sim::TaskState;
+use activity_sim::{FaultRule, TaskState};
 use lapin::{
     BasicProperties,
     options::{BasicGetOptions, BasicPublishOptions},
+    types::{AMQPValue, FieldTable, ShortString},
 };
 
 const PARKED: &str = "activity-bridge.parked";
@@ -19,7 +20,7 @@ async fn parked(scene: &Scene) -> (TaskMessage, String) {
 
 fn kind(message: &TaskMessage) -> Option<&str> {
     let kind = message.properties.kind().as_ref();
-    kind.map(lapin::types::ShortString::as_str)
+    kind.map(ShortString::as_str)
 }
 
 #[tokio::test]
@@ -66,47 +67,51 @@ async fn where_the_route_says_park_a_result_that_is_too_long_leaves_the_task_ope
 }
 
 #[tokio::test]
-async fn a_reply_that_is_not_utf_8_is_parked_as_it_came_and_fails_the_task() {
+async fn completed_failed_or_canceled_that_is_not_utf_8_is_parked_as_it_came_and_fails_the_task() {
     let scene = Scene::new().await;
-    let answer = Answer {
-        body: vec![b'a', 0xff, 0xfe, b'b'],
-        ..Answer::of("completed", "")
-    };
-    let task = scene.ended_by(answer).await;
-    assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
-    let because = "its body is not UTF-8 from byte 1 on";
-    assert_eq!(
-        task.reason.as_deref(),
-        Some(format!("unusable reply: {because}").as_str())
-    );
-    let options = BasicGetOptions { no_ack: true };
-    let got = scene
-        .inbox
-        .channel()
-        .basic_get(PARKED.into(), options)
-        .await;
-    let got = got
-        .expect("readable")
-        .expect("parked before the task was failed");
-    assert_eq!(got.delivery.data, [b'a', 0xff, 0xfe, b'b']);
+    for kind in ["completed", "failed", "canceled"] {
+        let answer = Answer {
+            body: vec![b'a', 0xff, 0xfe, b'b'],
+            ..Answer::of(kind, "")
+        };
+        let task = scene.ended_by(answer).await;
+        assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
+        let because = "its body is not UTF-8 from byte 1 on";
+        assert_eq!(
+            task.reason.as_deref(),
+            Some(format!("unusable reply: {because}").as_str())
+        );
+        let options = BasicGetOptions { no_ack: true };
+        let got = scene
+            .inbox
+            .channel()
+            .basic_get(PARKED.into(), options)
+            .await;
+        let got = got
+            .expect("readable")
+            .expect("parked before the task was failed");
+        assert_eq!(got.delivery.data, [b'a', 0xff, 0xfe, b'b']);
+    }
     scene.all_replies_acknowledged().await;
 }
 
-/// A heartbeat was not meant to end the task, so it does not.
+/// They were not meant to end the task, so they do not.
 #[tokio::test]
-async fn a_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on() {
+async fn started_or_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on() {
     let scene = Scene::new().await;
     let (id, task) = scene.task(Scene::plain()).await;
-    let answer = Answer {
-        body: vec![0xff],
-        ..Answer::of("heartbeat", "")
-    };
-    scene.inbox.reply(&task, answer).await;
-    let (message, why) = parked(&scene).await;
-    assert_eq!(
-        (kind(&message), why.as_str()),
-        (Some("heartbeat"), "its body is not UTF-8 from byte 0 on")
-    );
+    for sign in ["started", "heartbeat"] {
+        let answer = Answer {
+            body: vec![0xff],
+            ..Answer::of(sign, "")
+        };
+        scene.inbox.reply(&task, answer).await;
+        let (message, why) = parked(&scene).await;
+        assert_eq!(
+            (kind(&message), why.as_str()),
+            (Some(sign), "its body is not UTF-8 from byte 0 on")
+        );
+    }
     scene.all_replies_acknowledged().await;
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     let record = scene.world.closed(&id).await;
@@ -140,28 +145,39 @@ async fn a_reply_of_an_unknown_type_is_parked_with_its_headers_and_fails_the_tas
 }
 
 #[tokio::test]
-async fn a_reply_without_a_task_of_ours_is_parked_and_touches_no_task() {
+async fn a_reply_without_correlation_id_or_with_one_that_is_not_a_task_id_leaves_the_task_open() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
-    let none = "it has no correlation_id";
+    let task = scene.task(Scene::plain()).await;
     let malformed = "its correlation_id is not a task id";
-    let unknown = "no task of this bridge has this correlation_id";
-    let upper = task.id().to_uppercase();
+    let upper = task.1.id().to_uppercase();
     let rows = [
-        ("", none),
+        ("", "it has no correlation_id"),
         ("7", malformed),
         ("not a task id, though it is a good deal longer", malformed),
         (&upper, malformed),
-        ("0123456789abcdef0123456789abcdef", unknown),
     ];
-    for (index, (correlation_id, because)) in rows.into_iter().enumerate() {
+    touch_no_task(&scene, task, &rows).await;
+}
+
+#[tokio::test]
+async fn a_reply_whose_correlation_id_is_none_of_this_processs_tasks_leaves_the_task_open() {
+    let scene = Scene::new().await;
+    let task = scene.task(Scene::plain()).await;
+    let unknown = "no task of this bridge has this correlation_id";
+    let rows = [("0123456789abcdef0123456789abcdef", unknown)];
+    touch_no_task(&scene, task, &rows).await;
+}
+
+/// Replies with these instead of the task's id are parked, with these reasons.
+async fn touch_no_task(scene: &Scene, (id, task): (String, TaskMessage), rows: &[(&str, &str)]) {
+    for (index, (correlation_id, because)) in rows.iter().enumerate() {
         let answer = Answer {
-            correlation_id: Some(correlation_id.to_owned()),
+            correlation_id: Some((*correlation_id).to_owned()),
             ..Answer::of("completed", &format!("reply {index}"))
         };
         scene.inbox.reply(&task, answer).await;
-        let (message, why) = parked(&scene).await;
-        assert_eq!(why, because, "{correlation_id:?}");
+        let (message, why) = parked(scene).await;
+        assert_eq!(why, *because, "{correlation_id:?}");
         assert_eq!(message.body, format!("reply {index}"), "{correlation_id:?}");
         assert_eq!(kind(&message), Some("completed"), "{correlation_id:?}");
     }
@@ -175,6 +191,58 @@ async fn a_reply_without_a_task_of_ours_is_parked_and_touches_no_task() {
     for (_, because) in rows {
         scene.bridge.logged(because).await;
     }
+}
+
+#[tokio::test]
+async fn a_parked_reply_has_what_it_came_with_and_the_header_parked_because() {
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    let mut headers = FieldTable::default();
+    headers.insert("shop".into(), AMQPValue::LongString("A1".into()));
+    headers.insert("attempt".into(), AMQPValue::LongInt(2));
+    let properties = BasicProperties::default()
+        .with_correlation_id(task.id().into())
+        .with_type("complete".into())
+        .with_content_type("text/csv".into())
+        .with_reply_to("me".into())
+        .with_headers(headers);
+    let options = BasicPublishOptions::default();
+    let channel = scene.inbox.channel();
+    let to = task.reply_to();
+    let sent = channel.basic_publish("".into(), to.into(), options, b"a;b", properties);
+    sent.await.expect("sent").await.expect("confirmed");
+    let (message, because) = parked(&scene).await;
+    assert!(because.contains("\"complete\""), "{because}");
+    let content_type = message.properties.content_type().as_ref();
+    assert_eq!(
+        (message.body.as_str(), message.id(), kind(&message)),
+        ("a;b", task.id(), Some("complete"))
+    );
+    assert_eq!(content_type.map(ShortString::as_str), Some("text/csv"));
+    assert_eq!(message.reply_to(), "me");
+    assert_eq!(message.header("shop").as_deref(), Some("A1"));
+    assert_eq!(message.header("attempt").as_deref(), Some("2"));
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Failed);
+}
+
+#[tokio::test]
+async fn an_outcome_that_aws_had_not_taken_when_the_deadline_passed_is_parked() {
+    let scene = Scene::with("start_to_close_secs = 2").await;
+    let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
+    scene.world.sim.fault(fault);
+    let (_, task) = scene.task(Scene::plain()).await;
+    scene
+        .inbox
+        .reply(&task, Answer::done("precious").remove(0))
+        .await;
+    let (message, because) = parked(&scene).await;
+    assert_eq!(because, "the task's deadline passed");
+    assert_eq!(
+        (message.body.as_str(), message.id(), kind(&message)),
+        ("precious", task.id(), Some("completed"))
+    );
+    scene.all_replies_acknowledged().await;
+    scene.bridge.idle().await;
 }
 
 /// From whatever strange client: an empty message without a single property.

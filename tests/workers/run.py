@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The example workers against the real bridge: each completes, fails, heartbeats and honours a cancel.
+"""The example workers against the real bridge: each completes, fails, heartbeats and honours a cancel; one is killed.
 
 `make test-workers` runs it: needs AMQP_URI, a built bridge and a built simulator. What the simulator has recorded is
 what counts. All workers run at the same time, each with a route and a queue of its own.
@@ -25,12 +25,14 @@ DOMAIN = "shop"
 HEARTBEAT_SECS = 2
 STEP_MS = 250
 LONG, VERY_LONG = 16, 80  # steps: of twice the heartbeat timeout; of more than a cancel may take
+KILLED_HEARTBEAT_SECS, KILLED_STEP_MS = 3, 1200  # more than a third, so that each heartbeat is passed on at once
+SLACK_MS = 500  # what a busy machine may add
 DEADLINE_SECS = 60
 STOPPED = threading.Event()  # set when the run is interrupted
 CLOSED = ("completed", "failed", "canceled", "timed_out")
 
 
-def route(name):
+def route(name, heartbeat_secs=HEARTBEAT_SECS):
     # amqp-tools show the body of a message alone.
     body = "properties_in_body = true\n" if name == "shell_amqp_tools" else ""
     return f"""
@@ -41,12 +43,13 @@ queue = "worker-{name}"
 domain = "{DOMAIN}"
 task_list = "{name}"
 [routes.heartbeat]
-timeout_secs = {HEARTBEAT_SECS}
+timeout_secs = {heartbeat_secs}
 """
 
 
 class Case:
     """One worker's tests: methods that return a list of problems, which is empty when the test passes."""
+    tests = ("completes", "fails", "heartbeats", "honours_a_cancel")
 
     def __init__(self, name, process, sim):
         self.name, self.process, self.sim = name, process, sim
@@ -108,13 +111,34 @@ class Case:
     def run(self):
         """The result of each test, in order."""
         results = []
-        for test in (self.completes, self.fails, self.heartbeats, self.honours_a_cancel):
+        for test in self.tests:
             try:
-                problems = test()
+                problems = getattr(self, test)()
             except Failure as failure:
                 problems = [str(failure)]
-            results.append((test.__name__, problems))
+            results.append((test, problems))
         return results
+
+
+class Killed(Case):
+    """A worker that nobody takes over from, because its queue is its own."""
+    tests = ("killed_in_the_middle_is_noticed_within_one_heartbeat_timeout",)
+
+    def killed_in_the_middle_is_noticed_within_one_heartbeat_timeout(self):
+        ids = self.schedule([order(steps=VERY_LONG, step_ms=KILLED_STEP_MS)], heartbeat=KILLED_HEARTBEAT_SECS)
+        [record] = self.wait(ids, lambda record: len(progress(record)) >= 2)
+        if len(progress(record)) < 2:
+            return [amiss(record, "two heartbeats of the worker's")]
+        killed_ms = time.time() * 1000
+        self.process.child.kill()
+        self.process.child.wait()
+        wait_for(lambda: STOPPED.is_set() or self.records(ids)[0]["state"] in CLOSED, DEADLINE_SECS)
+        [record] = self.records(ids)
+        if (record["state"], record["timeout_type"]) != ("timed_out", "HEARTBEAT"):
+            return [amiss(record, "timed out, by its heartbeat timeout")]
+        took = record["closed_ms"] - killed_ms
+        allowed = KILLED_HEARTBEAT_SECS * 1000 + SLACK_MS
+        return [] if 0 < took <= allowed else [f"{took:.0f} ms passed, not at most {allowed}"]
 
 
 def order(price=3, quantity=4, steps=4, step_ms=STEP_MS):
@@ -145,12 +169,14 @@ def progress(record):
 def run(folder, processes, checks):
     commands, env = build.commands()
     sim = start_simulator(folder, processes, DOMAIN)
-    start_bridge(folder, processes, sim, "".join(map(route, commands)))
+    routes = [*map(route, commands), route("killed", KILLED_HEARTBEAT_SECS)]
+    start_bridge(folder, processes, sim, "".join(routes))
     cases = []
-    for name, command in commands.items():
+    for name, command, kind in [*((name, command, Case) for name, command in commands.items()),
+                                ("killed", commands["python_pika"], Killed)]:
         worker = Process(f"the worker {name}", [*command, f"worker-{name}"], folder / f"{name}.log", env)
         processes.append(worker)
-        cases.append(Case(name, worker, sim))
+        cases.append(kind(name, worker, sim))
     began = time.monotonic()
     with ThreadPoolExecutor(len(cases)) as pool:
         try:
