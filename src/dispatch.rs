@@ -102,7 +102,7 @@ async fn learn(bridge: &Bridge, route: &Route, task: &mut Task) {
         let header = HeaderValue::Integer(secs);
         task.headers.push(("heartbeat-timeout-secs", header));
     }
-    if let Some(deadline) = task.deadline() {
+    if let Some(deadline) = task.likely_deadline() {
         let header = HeaderValue::Integer(unix_millis(deadline));
         task.headers.push(("deadline-ms", header));
     }
@@ -148,8 +148,10 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
             confirmed = published.result.is_ok();
             break;
         }
-        if stops_polling(destination, &published.result) {
-            undelivered.get_or_insert_with(|| route.mark_undelivered());
+        if !stops_polling(destination, &published.result) {
+            undelivered = None;
+        } else if undelivered.is_none() {
+            undelivered = Some(route.mark_undelivered());
         }
         if let Err(error) = published.result {
             debug!(route = route.name(), task = id, %error, "not published; trying again");
@@ -190,16 +192,13 @@ fn stops_polling(destination: &Destination, result: &Result<(), PublishError>) -
     }
 }
 
-/// How long the message may wait in its queue, where the route says so: until the task's deadline, or until it has waited
-/// for too long. A message that may wait for 0 ms is only taken by a consumer that is idle this moment.
+/// How long the message may wait in its queue, where the route says so: until the task's deadline. A message that may
+/// wait for 0 ms is only taken by a consumer that is idle this moment.
 fn expiration_ms(route: &Route, task: &Task, now: SystemTime) -> Option<u64> {
-    if !route.config.expire_at_deadline {
-        return None;
-    }
-    let max_wait = route.config.heartbeat.max_wait;
-    let given_up = max_wait.map(|wait| task.polled_at + wait);
-    let until = [task.deadline(), given_up].into_iter().flatten().min()?;
-    let left = until.duration_since(now).unwrap_or_default().as_millis();
+    let deadline = task
+        .deadline()
+        .filter(|_| route.config.expire_at_deadline)?;
+    let left = deadline.duration_since(now).unwrap_or_default().as_millis();
     Some(u64::try_from(left).unwrap_or(u64::MAX).max(1))
 }
 

@@ -9,11 +9,11 @@ use crate::{
     parking,
     pulse::Due,
     settle,
-    source::{CancelRequested, Verdict},
+    source::{CancelRequested, SourceError, Verdict},
     task::Outcome,
 };
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 /// Sees to every flight that is due, for as long as the process lives.
@@ -52,7 +52,12 @@ async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
     let Some(details) = bridge.flights.begin_beat(id, sent) else {
         return;
     };
-    let answer = route.source.heartbeat(&ticket.token, &details).await;
+    let answer = timeout(
+        flight.patience,
+        route.source.heartbeat(&ticket.token, &details),
+    );
+    let late = |_| Err(SourceError::Unavailable("no answer in time".to_owned()));
+    let answer = answer.await.unwrap_or_else(late);
     turn.done((&answer).into());
     match answer {
         Ok(CancelRequested(cancel)) => {
@@ -68,12 +73,23 @@ async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
             match verdict {
                 Verdict::Gone => gone(bridge, &ticket).await,
                 Verdict::Retry | Verdict::RetrySlowly | Verdict::Reject => {
-                    warn!(route = route.name(), task = %id, %error, "a heartbeat failed; it is tried again");
+                    say_failed(&ticket, &error);
                     let rejected = verdict == Verdict::Reject;
                     bridge.flights.beat_failed(id, rejected);
                 }
             }
         }
+    }
+}
+
+/// A line for each heartbeat would bury all others while AWS is away: one for each route, now and then.
+fn say_failed(ticket: &Ticket, error: &SourceError) {
+    let (route, task) = (ticket.route.name(), ticket.id);
+    let throttled = matches!(error, SourceError::Throttled(_));
+    if !throttled && ticket.route.may_complain() {
+        warn!(route, %task, %error, "a heartbeat failed; it is tried again");
+    } else {
+        debug!(route, %task, %error, "a heartbeat failed; it is tried again");
     }
 }
 

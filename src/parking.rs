@@ -122,6 +122,10 @@ async fn announce(bridge: &Bridge, id: TaskId, reason: &str) {
     };
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     while let Err(error) = bridge.broker.post(&message, false).await {
+        if let PublishError::Refused(_) = error {
+            warn!(task = id, %error, "could not announce a cancel; the worker will not hear of it");
+            return;
+        }
         debug!(task = id, %error, "a cancel is not announced yet");
         sleep(backoff.next_wait()).await;
     }

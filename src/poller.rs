@@ -47,8 +47,8 @@ pub async fn run(
                 learn(&route, &mut pacer, answer, &mut not_before);
             }
             slot = route.slots.take(), if wanted && !waiting => {
-                let phase = phase.clone();
-                polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), slot, phase));
+                let leave = Leave { gate: gate.clone(), phase: phase.clone() };
+                polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), slot, leave));
             }
             () = sleep_until(not_before), if wanted && waiting => {}
             // Both senders live as long as the process; the loop's condition is looked at again.
@@ -95,18 +95,30 @@ fn learn(
     }
 }
 
+/// The leave to poll, which is looked at until the poll is begun.
+struct Leave {
+    gate: watch::Receiver<Gate>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Leave {
+    /// Resolves when the route may no longer poll. An error would mean that the process ends.
+    async fn withdrawn(&mut self) {
+        tokio::select! {
+            _ = self.gate.wait_for(|gate| *gate != Gate::Open) => {}
+            _ = self.phase.wait_for(|phase| *phase != Phase::Running) => {}
+        }
+    }
+}
+
 /// One poll, when it is its turn, and the beginning of the dispatch of what it brings.
-async fn poll(
-    bridge: Arc<Bridge>,
-    route: Arc<Route>,
-    slot: Slot,
-    mut phase: watch::Receiver<Phase>,
-) -> Answer {
+async fn poll(bridge: Arc<Bridge>, route: Arc<Route>, slot: Slot, mut leave: Leave) -> Answer {
     let turn = tokio::select! {
-        turn = route.source.budget().turn(Call::Poll) => turn,
-        _ = phase.wait_for(|phase| *phase != Phase::Running) => {
+        biased;
+        () = leave.withdrawn() => {
             return Answer { polled: Polled::Empty, begun: Instant::now(), took: POLL_HOLD };
         }
+        turn = route.source.budget().turn(Call::Poll) => turn,
     };
     let begun = Instant::now();
     let answer = route.source.poll().await;
@@ -137,7 +149,7 @@ fn failed(route: &Route, error: &SourceError) -> Polled {
     route.metrics.polled(error.kind());
     let name = route.name();
     match (error.verdict(), error) {
-        (Verdict::Retry, SourceError::Throttled(_)) => {
+        (Verdict::Retry, SourceError::Throttled(_) | SourceError::TooMany(_)) => {
             info!(route = name, %error, "a poll was throttled");
             Polled::Throttled
         }

@@ -5,7 +5,7 @@
 //! time out, and asked after when it must have.
 
 use crate::{
-    config::{By, HeartbeatConfig},
+    config::{BEATS_PER_TIMEOUT, By, HeartbeatConfig},
     task::Timeout,
 };
 use std::time::Duration;
@@ -19,6 +19,11 @@ const ASK_AFTER: Duration = Duration::from_millis(500);
 const MAX_DOUBLINGS: u32 = 6;
 /// A heartbeat that failed is tried again within this time, however long the interval.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// How long the answer to a heartbeat is awaited, within the interval.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
+/// What an outcome needs to be settled, unless something is amiss.
+const LONGEST_MOMENT: Duration = Duration::from_secs(2);
 
 /// What a task's pulse goes by.
 #[derive(Clone, Copy, Debug)]
@@ -176,14 +181,35 @@ impl Pulse {
     /// there is nothing to tell.
     #[must_use]
     pub fn times_out(&self) -> Option<Instant> {
-        let limit = self.terms.timeout.limit()?;
-        (self.bridge_speaks() || self.news).then(|| self.heard + limit)
+        self.tells().then(|| self.heard + self.time_to_live())
     }
 
-    /// From when on a heartbeat can't stand back any more.
+    /// From when on a heartbeat can't stand back any more. A question can wait.
     #[must_use]
     pub fn urgent(&self) -> Instant {
-        self.heard + self.supposed_timeout() / 2
+        match self.tells() {
+            true => self.heard + self.time_to_live() / 2,
+            false => self.asks_at() + self.supposed_timeout(),
+        }
+    }
+
+    /// How long to wait for the answer to a heartbeat, so that there is time for another.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.terms
+            .interval
+            .clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
+    }
+
+    /// Whether there is somebody on whose behalf to heartbeat.
+    fn tells(&self) -> bool {
+        self.bridge_speaks() || self.news
+    }
+
+    /// AWS's timeout, or where that is not known, the one that the interval is made for.
+    fn time_to_live(&self) -> Duration {
+        let limit = self.terms.timeout.limit();
+        limit.unwrap_or(self.terms.interval * BEATS_PER_TIMEOUT)
     }
 
     /// The worker says that it is alive.
@@ -195,11 +221,12 @@ impl Pulse {
         self.news = true;
     }
 
-    /// The outcome is on its way to AWS. It overtakes what waits to be passed on.
-    pub fn over(&mut self) {
+    /// The outcome is on its way to AWS. It overtakes what waits to be passed on, and is given a moment to arrive.
+    pub fn over(&mut self, now: Instant) {
         self.stage = Stage::Over;
         self.news = false;
-        self.own = self.own.max(self.heard + self.terms.interval);
+        let moment = (self.terms.interval / 3).min(LONGEST_MOMENT);
+        self.own = (self.own.max(self.heard + self.terms.interval)).max(now + moment);
     }
 
     /// A heartbeat is due, and waits for its turn.
@@ -213,7 +240,7 @@ impl Pulse {
             self.beat = Beat::None;
             return None;
         }
-        self.beat = match self.bridge_speaks() || self.news {
+        self.beat = match self.tells() {
             true => Beat::Telling,
             false => Beat::Asking,
         };
@@ -383,10 +410,31 @@ mod tests {
             let sent = beats(&mut pulse);
             pulse.sign("more".to_owned());
             pulse.want();
-            pulse.over();
+            pulse.over(sent + secs(1.0));
             assert_eq!(pulse.send(sent + secs(1.0)), None, "dropped");
             assert_eq!(pulse.due(), Some((sent + INTERVAL, Due::Beat)));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outcome_that_comes_late_in_an_interval_is_given_a_moment_before_a_heartbeat() {
+        let now = Instant::now();
+        let mut pulse = Pulse::new(terms(By::Worker), now, 0.0);
+        pulse.over(now + secs(15.0));
+        assert_eq!(pulse.due(), Some((now + secs(17.0), Due::Beat)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_timeout_is_not_known_a_heartbeat_is_due_as_for_the_one_that_the_interval_is_made_for()
+     {
+        let now = Instant::now();
+        let unknown = Terms {
+            timeout: Timeout::Unknown,
+            ..terms(By::Both)
+        };
+        let pulse = Pulse::new(unknown, now, 0.0);
+        assert_eq!(pulse.times_out(), Some(now + 3 * INTERVAL));
+        assert_eq!(pulse.urgent(), now + INTERVAL.mul_f64(1.5));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@
 
 use crate::{
     bridge::Bridge,
-    broker::{Delivery, Receipt, Replies},
+    broker::{Delivery, REPLIES_EXCHANGE, Receipt, Replies},
     config::OversizeResult,
     flights::{FinalReply, Standing, Status},
     parking,
@@ -41,7 +41,7 @@ struct Unusable {
 /// Decides what a reply means, without waiting for anything; what takes time is spawned.
 ///
 /// How much is spawned is bounded: each spawned thing holds an unacknowledged delivery, of which the prefetch allows so
-/// many, or is the one relay of a task in flight.
+/// many.
 fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     let id = match task_id(&delivery) {
         Ok(id) => id,
@@ -126,10 +126,12 @@ fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
     });
 }
 
-/// Whether it is a sign of life that says where to answer.
+/// Whether it is a sign of life that says where to answer. A worker that copies the task's properties names the bridge's
+/// own queue, which is no place for an answer.
 fn is_question(delivery: &Delivery) -> bool {
     let sign = matches!(delivery.kind.as_deref(), Some("started" | "heartbeat"));
-    sign && delivery.reply_to.is_some()
+    let own = |reply_to: &String| reply_to.starts_with(REPLIES_EXCHANGE);
+    sign && delivery.reply_to.as_ref().is_some_and(|to| !own(to))
 }
 
 fn acknowledge(receipt: Receipt) {
@@ -197,7 +199,7 @@ fn read(route: &Route, delivery: &mut Delivery) -> Result<Meaning, Unusable> {
     };
     if !ends {
         return Ok(Meaning::Alive {
-            details: body.to_owned(),
+            details: route.source.fit_details(body),
         });
     }
     let reason = || text_header(delivery, &["reason", "error"]).unwrap_or("failed");

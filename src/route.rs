@@ -12,8 +12,12 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
+
+/// How often a line is written about heartbeats that fail.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// One route. Shared by its pollers and by every task in flight.
 pub struct Route {
@@ -29,6 +33,8 @@ pub struct Route {
     headers: Vec<(&'static str, HeaderValue)>,
     /// Why AWS will not have us, while it will not.
     refused: Mutex<Option<String>>,
+    /// When a line was last written about heartbeats that fail.
+    complained: Mutex<Option<Instant>>,
     /// How many tasks are being published for the second time or more.
     undelivered: watch::Sender<usize>,
 }
@@ -53,6 +59,7 @@ impl Route {
             metrics,
             headers,
             refused: Mutex::default(),
+            complained: Mutex::default(),
             undelivered: watch::channel(0).0,
             config,
         }
@@ -99,6 +106,19 @@ impl Route {
     pub fn refused(&self) -> Option<String> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.clone()
+    }
+
+    /// Whether it is time for another line about what fails all the time.
+    pub fn may_complain(&self) -> bool {
+        let mut last = self
+            .complained
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
     }
 
     /// Marks a task as one that the broker would not take, until the mark is dropped.

@@ -164,9 +164,11 @@ fn call(outcome: &Outcome) -> Call {
 /// Asks AWS whether it wants the task canceled, which only a heartbeat can tell.
 async fn is_wanted(ticket: &Ticket) -> Result<CancelRequested, SourceError> {
     let source = &ticket.route.source;
+    // A result waits for it, and results go first.
+    let now = Instant::now();
     let due = Due {
-        deadline: None,
-        urgent_from: Instant::now(),
+        deadline: Some(now),
+        urgent_from: now,
     };
     let turn = source.budget().turn(Call::Heartbeat(due)).await;
     let answer = source.heartbeat(&ticket.token, "").await;

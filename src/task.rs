@@ -112,10 +112,16 @@ pub struct Task {
 }
 
 impl Task {
-    /// When AWS gives up on it, where that is known.
+    /// When AWS gives up on it, as far as that is known.
+    #[must_use]
+    pub fn likely_deadline(&self) -> Option<SystemTime> {
+        Some(self.polled_at + self.timeouts.start_to_close.limit()?)
+    }
+
+    /// When AWS gives up on it, where that is certain.
     #[must_use]
     pub fn deadline(&self) -> Option<SystemTime> {
-        Some(self.polled_at + self.timeouts.start_to_close.limit()?)
+        Some(self.polled_at + self.timeouts.start_to_close.certain()?)
     }
 
     /// What the source tells of the task under this name.
@@ -154,17 +160,38 @@ pub enum Timeout {
     Unknown,
     /// There is none: SWF's `NONE`.
     Never,
+    /// This long, unless the task was scheduled with another: the default of its activity type.
+    Usually(Duration),
     /// This long.
     After(Duration),
 }
 
 impl Timeout {
-    /// Its length, where it is known and has one.
+    /// Its length, as far as it is known and has one.
     #[must_use]
     pub fn limit(self) -> Option<Duration> {
         match self {
-            Self::After(limit) => Some(limit),
+            Self::After(limit) | Self::Usually(limit) => Some(limit),
             Self::Never | Self::Unknown => None,
+        }
+    }
+
+    /// Its length, where that is certain.
+    #[must_use]
+    pub fn certain(self) -> Option<Duration> {
+        match self {
+            Self::After(limit) => Some(limit),
+            Self::Usually(_) | Self::Never | Self::Unknown => None,
+        }
+    }
+
+    /// The same, as the default of an activity type. That there is none is no default: who declares none leaves it to
+    /// whoever schedules.
+    #[must_use]
+    pub fn usual(self) -> Self {
+        match self {
+            Self::After(limit) | Self::Usually(limit) => Self::Usually(limit),
+            Self::Never | Self::Unknown => Self::Unknown,
         }
     }
 
@@ -173,7 +200,7 @@ impl Timeout {
     pub fn or(self, other: Self) -> Self {
         match self {
             Self::Unknown => other,
-            Self::Never | Self::After(_) => self,
+            Self::Never | Self::Usually(_) | Self::After(_) => self,
         }
     }
 }

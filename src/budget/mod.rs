@@ -41,6 +41,8 @@ pub enum Call {
     Heartbeat(Due),
     /// Is there a task?
     Poll,
+    /// What happened in a workflow?
+    History,
 }
 
 /// When a heartbeat has to be sent. The earlier the deadline, the earlier its turn.
@@ -109,7 +111,7 @@ impl Budget {
             waiting: BTreeMap::new(),
         };
         let state = State {
-            lanes: [lane(), lane(), lane(), lane(), lane()],
+            lanes: [(); 6].map(|()| lane()),
             arrivals: 0,
         };
         Self {
@@ -187,6 +189,7 @@ impl Call {
             Self::Cancel => 2,
             Self::Heartbeat(_) => HEARTBEATS,
             Self::Poll => 4,
+            Self::History => 5,
         }
     }
 
@@ -197,14 +200,14 @@ impl Call {
     fn due(self) -> Option<Due> {
         match self {
             Self::Heartbeat(due) => Some(due),
-            Self::Complete | Self::Fail | Self::Cancel | Self::Poll => None,
+            Self::Complete | Self::Fail | Self::Cancel | Self::Poll | Self::History => None,
         }
     }
 }
 
 #[derive(Debug)]
 struct State {
-    lanes: [Lane; 5],
+    lanes: [Lane; 6],
     /// How many ever had to wait.
     arrivals: u64,
 }
@@ -284,7 +287,7 @@ impl State {
             Call::Heartbeat(due) if limit.is_some() && self.results_wait() => {
                 Some(paced.max(self.urgent_from(due)))
             }
-            Call::Heartbeat(_) => Some(paced),
+            Call::Heartbeat(_) | Call::History => Some(paced),
             Call::Poll if self.results_wait() => None,
             Call::Poll => match self.first_beat() {
                 None => Some(paced),

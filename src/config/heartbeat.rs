@@ -4,7 +4,7 @@ use super::reader::Reader;
 use std::time::Duration;
 
 /// So many heartbeats fit into a timeout, so that one that is lost costs nothing.
-const BEATS_PER_TIMEOUT: u32 = 3;
+pub const BEATS_PER_TIMEOUT: u32 = 3;
 /// The interval where no heartbeat timeout is known.
 const USUAL_INTERVAL: Duration = Duration::from_secs(20);
 

@@ -10,7 +10,7 @@ mod route;
 mod template;
 
 pub use destination::Destination;
-pub use heartbeat::{By, Discover, HeartbeatConfig};
+pub use heartbeat::{BEATS_PER_TIMEOUT, By, Discover, HeartbeatConfig};
 pub use otlp::OtlpConfig;
 pub use reader::Problem;
 pub use route::{OversizeResult, Pollers, RouteConfig, SourceConfig};

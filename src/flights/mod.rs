@@ -108,32 +108,45 @@ impl Status {
     }
 }
 
-/// See the module. Both parts are bounded: the open ones by the slots, the ended ones by `remember`.
+/// See the module. All parts are bounded: the open ones by the slots, the ended ones by `remember`.
 #[derive(Debug)]
 pub struct Flights {
     table: Mutex<Table>,
     /// Told when something is due sooner than all else.
     sooner: Notify,
-    remember: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     open: HashMap<TaskId, Flight>,
     /// When each open flight is due, but for those that are being seen to.
     due: BTreeSet<(Instant, TaskId)>,
-    ended: HashSet<TaskId>,
-    ended_in_order: VecDeque<TaskId>,
+    /// Tasks that ended by a worker's reply. If another comes, it comes soon.
+    replied: Memory,
+    /// Tasks that ended without one, which may come much later.
+    silent: Memory,
+}
+
+/// The newest so many ids.
+#[derive(Debug)]
+struct Memory {
+    ids: HashSet<TaskId>,
+    in_order: VecDeque<TaskId>,
+    most: usize,
 }
 
 impl Flights {
-    /// An empty table that remembers the last `remember` tasks that ended.
+    /// An empty table that remembers the last `remember` tasks that ended by a reply, and as many that ended without.
     #[must_use]
     pub fn new(remember: usize) -> Self {
         Self {
-            table: Mutex::default(),
+            table: Mutex::new(Table {
+                open: HashMap::new(),
+                due: BTreeSet::new(),
+                replied: Memory::of(remember),
+                silent: Memory::of(remember),
+            }),
             sooner: Notify::new(),
-            remember,
         }
     }
 
@@ -201,7 +214,7 @@ impl Flights {
         let table = self.table();
         match table.open.get(&id) {
             Some(flight) => Standing::Open(Arc::clone(&flight.route)),
-            None if table.ended.contains(&id) => Standing::Ended,
+            None if table.has_ended(id) => Standing::Ended,
             None => Standing::Unknown,
         }
     }
@@ -226,7 +239,7 @@ impl Flights {
     pub fn on_gone(&self, id: TaskId) -> Option<Flight> {
         let mut table = self.table();
         (table.step(id, Event::Gone) == Command::AnnounceGone)
-            .then(|| table.end(id, self.remember))
+            .then(|| table.end(id))
             .flatten()
     }
 
@@ -234,7 +247,7 @@ impl Flights {
     pub fn on_settled(&self, id: TaskId) -> Option<Flight> {
         let mut table = self.table();
         (table.step(id, Event::Settled) == Command::Forget)
-            .then(|| table.end(id, self.remember))
+            .then(|| table.end(id))
             .flatten()
     }
 
@@ -270,6 +283,26 @@ impl Flight {
     }
 }
 
+impl Memory {
+    fn of(most: usize) -> Self {
+        Self {
+            ids: HashSet::new(),
+            in_order: VecDeque::new(),
+            most,
+        }
+    }
+
+    fn add(&mut self, id: TaskId) {
+        if self.in_order.len() >= self.most
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        self.in_order.push_back(id);
+        self.ids.insert(id);
+    }
+}
+
 impl Table {
     /// A task that is not in the table has ended.
     fn step(&mut self, id: TaskId, event: Event) -> Command {
@@ -278,7 +311,7 @@ impl Table {
         };
         let (state, command) = lifecycle::step(flight.state, event);
         if state == State::Settling && flight.state != State::Settling {
-            flight.pulse.over();
+            flight.pulse.over(Instant::now());
         }
         flight.state = state;
         command
@@ -288,15 +321,16 @@ impl Table {
         self.open.get(&id).map(|flight| flight.ticket(id))
     }
 
-    fn end(&mut self, id: TaskId, remember: usize) -> Option<Flight> {
-        if self.ended_in_order.len() >= remember
-            && let Some(oldest) = self.ended_in_order.pop_front()
-        {
-            self.ended.remove(&oldest);
-        }
-        self.ended_in_order.push_back(id);
-        self.ended.insert(id);
+    fn has_ended(&self, id: TaskId) -> bool {
+        self.replied.ids.contains(&id) || self.silent.ids.contains(&id)
+    }
+
+    fn end(&mut self, id: TaskId) -> Option<Flight> {
         let flight = self.open.remove(&id)?;
+        match flight.held {
+            Some(_) => self.replied.add(id),
+            None => self.silent.add(id),
+        }
         if let Some(at) = flight.due {
             self.due.remove(&(at, id));
         }

@@ -7,7 +7,7 @@ use crate::{
     pulse::{Due, Terms},
     task::{Task, TaskId},
 };
-use std::sync::MutexGuard;
+use std::{sync::MutexGuard, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// A flight that is due for something.
@@ -19,6 +19,8 @@ pub struct DueFlight {
     pub due: Due,
     /// How urgent a heartbeat is.
     pub urgency: budget::Due,
+    /// How long to wait for its answer.
+    pub patience: Duration,
 }
 
 impl Flights {
@@ -89,6 +91,7 @@ impl Flights {
                 deadline: flight.pulse.times_out(),
                 urgent_from: flight.pulse.urgent(),
             },
+            patience: flight.pulse.patience(),
         })
     }
 

@@ -1,10 +1,10 @@
 //! What every AWS client of the bridge shares: credentials, region, one HTTP stack, and two sets of time-outs.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_swf::{
     config::http::HttpResponse,
-    config::{ProvideCredentials, SharedHttpClient, retry::RetryPartition},
+    config::{ProvideCredentials, SharedHttpClient},
     error::{ProvideErrorMetadata, SdkError},
 };
 use aws_smithy_http_client::{
@@ -39,41 +39,24 @@ fn http_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// Time-outs and retries for calls that wait for a task.
-#[derive(Clone, Debug)]
-pub struct CallPolicy {
-    /// For each attempt and for connecting.
-    pub timeouts: TimeoutConfig,
-    /// The SDK's own retries: few, because the bridge's loops see each fault and decide.
-    pub retries: RetryConfig,
-    /// A token bucket of its own, so that failing polls can't starve results of their retries.
-    pub partition: RetryPartition,
-}
-
 /// For polls.
 #[must_use]
-pub fn poll_policy() -> CallPolicy {
-    policy("activity-bridge-poll", POLL_ATTEMPT, 1)
+pub fn poll_timeouts() -> TimeoutConfig {
+    timeouts(POLL_ATTEMPT)
 }
 
-/// For heartbeats and results.
+/// For heartbeats, results and questions.
 #[must_use]
-pub fn respond_policy() -> CallPolicy {
-    policy("activity-bridge-respond", RESPOND_ATTEMPT, 1)
+pub fn respond_timeouts() -> TimeoutConfig {
+    timeouts(RESPOND_ATTEMPT)
 }
 
-fn policy(name: &'static str, attempt: Duration, attempts: u32) -> CallPolicy {
-    CallPolicy {
-        timeouts: TimeoutConfig::builder()
-            .connect_timeout(CONNECT)
-            .read_timeout(attempt)
-            .operation_attempt_timeout(attempt)
-            .build(),
-        retries: RetryConfig::standard()
-            .with_max_attempts(attempts)
-            .with_initial_backoff(Duration::from_millis(100)),
-        partition: RetryPartition::custom(name).build(),
-    }
+fn timeouts(attempt: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(attempt)
+        .operation_attempt_timeout(attempt)
+        .build()
 }
 
 /// Whether the chain finds credentials, and if not, what it says.
@@ -127,8 +110,8 @@ where
         | "ExpiredTokenException"
         | "NotAuthorized"
         | "OptInRequired" => SourceError::Refused(words),
-        "LimitExceededFault"
-        | "Throttling"
+        "LimitExceededFault" => SourceError::TooMany(words),
+        "Throttling"
         | "ThrottlingException"
         | "ThrottledException"
         | "RequestThrottled"

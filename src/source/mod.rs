@@ -54,6 +54,9 @@ pub trait Source: Send + Sync + 'static {
     /// Cuts what is too long for the service and may be cut: the words of a failure or a cancel.
     fn fit(&self, outcome: Outcome) -> Outcome;
 
+    /// Cuts what a worker says of its progress to what the service takes, so that no more of it is kept.
+    fn fit_details(&self, details: &str) -> String;
+
     /// Asks how many tasks wait, without taking one: the way to see that service, credentials and names work.
     async fn count_pending(&self) -> Result<u64, SourceError>;
 }
@@ -65,9 +68,12 @@ pub struct CancelRequested(pub bool);
 /// Why a call to the service came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// Too many calls, or too many open polls.
+    /// Too many calls in a second.
     #[error("throttled: {0}")]
     Throttled(String),
+    /// Too much of something other than calls: polls that are open on one task list.
+    #[error("throttled: {0}")]
+    TooMany(String),
     /// The service could not be reached, did not answer in time, or failed.
     #[error("not available: {0}")]
     Unavailable(String),
@@ -87,7 +93,9 @@ impl<T> From<&Result<T, SourceError>> for budget::Answer {
     fn from(answer: &Result<T, SourceError>) -> Self {
         match answer {
             Err(SourceError::Throttled(_)) => Self::Throttled,
-            Err(SourceError::Unavailable(_) | SourceError::Refused(_)) => Self::Other,
+            Err(
+                SourceError::TooMany(_) | SourceError::Unavailable(_) | SourceError::Refused(_),
+            ) => Self::Other,
             Ok(_) | Err(SourceError::Invalid(_) | SourceError::Gone(_)) => Self::Accepted,
         }
     }
@@ -111,7 +119,7 @@ impl SourceError {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Throttled(_) | Self::Unavailable(_) => Verdict::Retry,
+            Self::Throttled(_) | Self::TooMany(_) | Self::Unavailable(_) => Verdict::Retry,
             Self::Refused(_) => Verdict::RetrySlowly,
             Self::Invalid(_) => Verdict::Reject,
             Self::Gone(_) => Verdict::Gone,
@@ -122,7 +130,7 @@ impl SourceError {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Throttled(_) => "throttled",
+            Self::Throttled(_) | Self::TooMany(_) => "throttled",
             Self::Unavailable(_) => "unavailable",
             Self::Refused(_) => "refused",
             Self::Invalid(_) => "invalid",

@@ -1,8 +1,8 @@
 //! Learning the timeouts of tasks from SWF.
 
-use crate::harness::{DOMAIN, Inbox, Route, Scene, World};
+use crate::harness::{Answer, DOMAIN, Inbox, Route, Scene, World, eventually};
 use activity_sim::{ActivityType, FaultRule, Schedule, TaskState, Timeouts};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 fn secs(secs: u64) -> Option<Duration> {
     Some(Duration::from_secs(secs))
@@ -100,6 +100,38 @@ async fn what_a_task_was_scheduled_with_wins_where_the_route_asks_for_overrides(
     assert_eq!(described(&world), 0, "the history has it all");
 }
 
+/// The decider gave this one task longer than its type has, which nobody told the bridge.
+#[tokio::test]
+async fn an_outcome_is_not_given_up_at_the_deadline_of_a_type_that_the_task_may_not_have() {
+    let world = world(None, secs(1)).await;
+    let bridge = world.bridge(&[route("discover = true")]).await;
+    let timeouts = Timeouts {
+        start_to_close: secs(600),
+        ..Timeouts::default()
+    };
+    let id = world.sim.schedule(Schedule {
+        timeouts,
+        ..Scene::plain()
+    });
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    bridge.route_is("payments", "polling").await;
+    let task = inbox.next("payments").await;
+    let deadline: u128 = task
+        .header("deadline-ms")
+        .and_then(|text| text.parse().ok())
+        .expect("the type's");
+    let passed = || async {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        (now.expect("after 1970").as_millis() > deadline).then_some(())
+    };
+    eventually("the type's deadline to pass", passed).await;
+    let fault = FaultRule::error("RespondActivityTaskCompleted", 503, "ServiceUnavailable");
+    world.sim.fault(fault.times(2));
+    inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    assert_eq!(world.closed(&id[0]).await.state, TaskState::Completed);
+    assert_eq!(bridge.metric("parked_replies_total").await, 0.0);
+}
+
 #[tokio::test]
 async fn a_missing_permission_is_said_once_and_the_routes_settings_hold() {
     let world = world(secs(30), secs(600)).await;
@@ -118,7 +150,8 @@ async fn a_missing_permission_is_said_once_and_the_routes_settings_hold() {
         "swf:DescribeActivityType",
         "swf:GetWorkflowExecutionHistory",
     ] {
-        let said = log.lines().filter(|line| line.contains(permission));
+        let said = |line: &&str| line.contains("can't learn") && line.contains(permission);
+        let said = log.lines().filter(said);
         assert_eq!(said.count(), 1, "{permission} in\n{log}");
     }
     assert_eq!(described(&world), 1, "not asked again for each task");

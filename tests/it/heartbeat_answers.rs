@@ -157,6 +157,23 @@ async fn a_sign_of_life_of_a_task_that_is_not_known_is_answered_gone() {
     scene.inbox.next("activity-bridge.parked").await;
 }
 
+/// A worker that copies the properties of the task into its heartbeat names the bridge's own queue.
+#[tokio::test]
+async fn the_bridge_does_not_answer_itself() {
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(Scene::plain()).await;
+    let sign = Answer::of("heartbeat", "half").asking(&task.reply_to());
+    scene.inbox.reply(&task, sign).await;
+    scene
+        .inbox
+        .reply(&task, Answer::of("heartbeat", "more"))
+        .await;
+    scene.all_replies_acknowledged().await;
+    scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
+    assert_eq!(scene.bridge.metric("parked_replies_total").await, 0.0);
+}
+
 /// The address of an answer may be gone with its worker; nothing comes of that.
 #[tokio::test]
 async fn an_answer_that_nobody_takes_disturbs_nothing() {

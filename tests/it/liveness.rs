@@ -268,6 +268,54 @@ async fn a_worker_hears_of_a_cancel_and_then_that_the_task_is_gone_once_each() {
     assert!(scene.inbox.get(&own).await.is_none(), "told twice");
 }
 
+/// AWS takes longer to answer one of them than is left.
+#[tokio::test]
+async fn one_heartbeat_that_hangs_costs_no_task() {
+    let scene = Scene::with("heartbeat = { timeout_secs = 9 }").await;
+    let timeouts = Timeouts {
+        heartbeat: Some(Duration::from_secs(9)),
+        ..Timeouts::default()
+    };
+    let schedule = Schedule {
+        timeouts,
+        ..Scene::plain()
+    };
+    let hang = FaultRule::latency("RecordActivityTaskHeartbeat", Duration::from_secs(30));
+    scene.world.sim.fault(hang.times(1));
+    let (id, task) = scene.task(schedule).await;
+    let record = until(&scene.world, &id, "another heartbeat", |task| {
+        task.heartbeat_count >= 1 || !task.state.is_open()
+    })
+    .await;
+    assert_eq!(record.state, TaskState::Started, "{record:?}");
+    done(&scene.inbox, &task).await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
+}
+
+#[tokio::test]
+async fn a_plain_reply_costs_no_heartbeat_beside_it() {
+    let scene = scene(", by = 'worker'").await;
+    for _ in 0..10 {
+        let (id, task) = scene.task(Scene::plain()).await;
+        done(&scene.inbox, &task).await;
+        let record = scene.world.closed(&id).await;
+        assert_eq!(
+            (record.state, record.heartbeat_count),
+            (TaskState::Completed, 0)
+        );
+    }
+    assert_eq!(
+        scene
+            .world
+            .sim
+            .rates("RecordActivityTaskHeartbeat")
+            .per_second
+            .iter()
+            .sum::<u64>(),
+        0
+    );
+}
+
 /// The worker has done its part when AWS fails for longer than the heartbeat timeout.
 #[tokio::test]
 async fn an_outcome_that_aws_does_not_take_yet_is_kept_alive() {

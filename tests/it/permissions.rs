@@ -47,7 +47,7 @@ async fn a_cancel_that_may_not_be_announced_leaves_the_tasks_and_their_connectio
     let task = worker.has_seen(1).await.remove(0);
     let inbox = Inbox::connect(&world.amqp_uri).await;
     inbox.reply(&task, Answer::of("heartbeat", "")).await;
-    bridge.logged("a cancel is not announced yet").await;
+    bridge.logged("could not announce a cancel").await;
 
     inbox.reply(&task, Answer::of("canceled", "stopped")).await;
     assert_eq!(behind.closed(&ids[0]).await.state, TaskState::Canceled);

@@ -1,7 +1,7 @@
 //! When the bridge polls, how much, and when it does not.
 
 use crate::harness::{Answer, DOMAIN, Inbox, Route, World, eventually};
-use activity_sim::Summary;
+use activity_sim::{Summary, Throttle};
 use std::time::Duration;
 
 /// Started and not closed, as AWS sees it, together with the polls that could start more.
@@ -160,4 +160,35 @@ async fn the_identity_of_a_poll_names_route_host_and_process() {
         format!("activity-bridge payments@{}:{}", host.trim(), bridge.pid())
     );
     assert_eq!(world.sim.summary_of("payments").polled, 1, "in {DOMAIN}");
+}
+
+/// Polls that wait because AWS throttles them are not begun once nobody consumes any more.
+#[tokio::test]
+async fn a_poll_that_waits_for_its_turn_is_not_begun_when_the_last_consumer_has_left() {
+    let world = World::with_hold(Duration::from_millis(200)).await;
+    let worker = world.worker("payments", |_| Vec::new()).await;
+    let route = Route::new("payments").with("pollers = { min = 20, max = 20 }");
+    let bridge = world.bridge(&[route]).await;
+    world.sim.throttle(Throttle {
+        action: "PollForActivityTask".to_owned(),
+        rate_per_sec: 1.0,
+        burst: 1.0,
+    });
+    let throttled =
+        |summary: &Summary| summary.errors("PollForActivityTask", "ThrottlingException") > 5;
+    world.until("polls are throttled", throttled).await;
+    drop(worker);
+    bridge.route_is("payments", "waiting for a consumer").await;
+    let polls = || -> u64 {
+        let rates = world.sim.rates("PollForActivityTask");
+        rates.per_second.iter().sum()
+    };
+    let before = polls();
+    eventually("no poll that waits or is open", || async {
+        let open = bridge.metric("open_polls").await;
+        (open == 0.0).then_some(())
+    })
+    .await;
+    let begun = polls() - before;
+    assert!(begun <= 2, "{begun} more polls were begun");
 }

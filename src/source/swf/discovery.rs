@@ -4,8 +4,11 @@
 //! ActivityTaskScheduled event of its workflow's history. Neither holds up a task for long: what can't be learnt soon is
 //! unknown.
 
-use super::super::{SourceError, aws};
-use crate::task::{HeaderValue, Task, Timeout, Timeouts};
+use super::super::{SourceError, Verdict, aws};
+use crate::{
+    budget::{Budget, Call},
+    task::{HeaderValue, Task, Timeout, Timeouts},
+};
 use aws_sdk_swf::{
     Client,
     types::{ActivityType, HistoryEvent, WorkflowExecution},
@@ -13,13 +16,13 @@ use aws_sdk_swf::{
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// How long a task is held up.
 const WITHIN: Duration = Duration::from_secs(3);
@@ -27,8 +30,11 @@ const WITHIN: Duration = Duration::from_secs(3);
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// A type that could not be described is asked for again after this long.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// The same, where that was a fault which may be over soon.
+const RETRY: Duration = Duration::from_secs(5);
 /// No more calls of DescribeActivityType than this in a minute; SWF lets an account have 6 a second.
 const CALLS_PER_MINUTE: usize = 10;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Far more types than a process meets; beyond it, what was learnt is forgotten.
 const MAX_TYPES: usize = 10_000;
 /// The event is among the newest of its history unless very much runs in one workflow.
@@ -39,15 +45,24 @@ const MAX_PAGES: usize = 5;
 #[derive(Debug)]
 pub(super) struct Discovery {
     client: Client,
-    types: Mutex<HashMap<TypeKey, Learnt>>,
+    budget: Arc<Budget>,
+    types: Mutex<Types>,
     /// When the calls of the last minute were made. Held while a type is asked for, so that nobody asks twice.
     calls: tokio::sync::Mutex<VecDeque<Instant>>,
     /// Whether it was said that types, or histories, can't be read.
     said: [AtomicBool; 2],
 }
 
-/// Domain, name, version.
-type TypeKey = (String, String, String);
+/// By domain, name and version; nested, so that looking a type up copies nothing.
+type Types = HashMap<String, HashMap<String, HashMap<String, Learnt>>>;
+
+/// An activity type.
+#[derive(Clone, Copy)]
+struct TypeKey<'t> {
+    domain: &'t str,
+    name: &'t str,
+    version: &'t str,
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Learnt {
@@ -74,9 +89,10 @@ impl Read {
 }
 
 impl Discovery {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client, budget: Arc<Budget>) -> Self {
         Self {
             client,
+            budget,
             types: Mutex::default(),
             calls: tokio::sync::Mutex::default(),
             said: [AtomicBool::new(false), AtomicBool::new(false)],
@@ -85,15 +101,15 @@ impl Discovery {
 
     /// The defaults of the task's activity type.
     pub(super) async fn of_type(&self, domain: &str, task: &Task) -> Timeouts {
-        let key = (
-            domain.to_owned(),
-            task.activity.clone(),
-            text(task, "activity-version"),
-        );
-        if let Some(known) = self.known(&key) {
+        let key = TypeKey {
+            domain,
+            name: &task.activity,
+            version: text(task, "activity-version"),
+        };
+        if let Some(known) = self.known(key) {
             return known;
         }
-        let asked = timeout(WITHIN, self.ask(&key));
+        let asked = timeout(WITHIN, self.ask(key));
         asked.await.unwrap_or_default()
     }
 
@@ -114,23 +130,23 @@ impl Discovery {
     }
 
     /// What is known of a type; nothing, where it is not yet time to ask again.
-    fn known(&self, key: &TypeKey) -> Option<Timeouts> {
+    fn known(&self, key: TypeKey<'_>) -> Option<Timeouts> {
         let types = self.types.lock().unwrap_or_else(PoisonError::into_inner);
-        match types.get(key)? {
+        match types.get(key.domain)?.get(key.name)?.get(key.version)? {
             Learnt::Known(timeouts) => Some(*timeouts),
             Learnt::NotBefore(at) if Instant::now() < *at => Some(Timeouts::default()),
             Learnt::NotBefore(_) => None,
         }
     }
 
-    async fn ask(&self, key: &TypeKey) -> Timeouts {
+    async fn ask(&self, key: TypeKey<'_>) -> Timeouts {
         let mut calls = self.calls.lock().await;
         // Somebody may have asked while this waited.
         if let Some(known) = self.known(key) {
             return known;
         }
         let now = Instant::now();
-        while calls.front().is_some_and(|at| *at + ASK_AGAIN <= now) {
+        while calls.front().is_some_and(|at| *at + MINUTE <= now) {
             calls.pop_front();
         }
         if calls.len() >= CALLS_PER_MINUTE {
@@ -142,9 +158,9 @@ impl Discovery {
         match answer.unwrap_or_else(late) {
             Ok(timeouts) => {
                 info!(
-                    domain = key.0,
-                    activity_type = key.1,
-                    version = key.2,
+                    domain = key.domain,
+                    activity_type = key.name,
+                    version = key.version,
                     ?timeouts,
                     "learnt the timeouts of an activity type"
                 );
@@ -153,44 +169,53 @@ impl Discovery {
             }
             Err(error) => {
                 self.say(Read::Types, &error);
-                self.note(key, Learnt::NotBefore(now + ASK_AGAIN));
+                let wait = match error.verdict() {
+                    Verdict::Retry => RETRY,
+                    Verdict::RetrySlowly | Verdict::Reject | Verdict::Gone => ASK_AGAIN,
+                };
+                self.note(key, Learnt::NotBefore(now + wait));
                 Timeouts::default()
             }
         }
     }
 
-    fn note(&self, key: &TypeKey, learnt: Learnt) {
+    fn note(&self, key: TypeKey<'_>, learnt: Learnt) {
         let mut types = self.types.lock().unwrap_or_else(PoisonError::into_inner);
-        if types.len() >= MAX_TYPES {
-            types.clear();
+        let domain = types.entry(key.domain.to_owned()).or_default();
+        if domain.values().map(HashMap::len).sum::<usize>() >= MAX_TYPES {
+            domain.clear();
         }
-        types.insert(key.clone(), learnt);
+        let versions = domain.entry(key.name.to_owned()).or_default();
+        versions.insert(key.version.to_owned(), learnt);
     }
 
-    /// Once; it would be said for each task otherwise.
+    /// A refusal once; it would be said for each task otherwise.
     fn say(&self, what: Read, error: &SourceError) {
-        if !self.said[what as usize].swap(true, Ordering::Relaxed) {
-            let permission = what.permission();
+        let permission = what.permission();
+        let refused = matches!(error, SourceError::Refused(_));
+        if refused && !self.said[what as usize].swap(true, Ordering::Relaxed) {
             warn!(
                 %error,
                 permission,
                 "can't learn timeouts from AWS, and goes by the route's settings; grant the permission, or set \
                  heartbeat.timeout_secs and heartbeat.discover = false"
             );
+        } else {
+            debug!(%error, permission, "could not learn a timeout from AWS");
         }
     }
 
-    async fn describe(&self, (domain, name, version): &TypeKey) -> Result<Timeouts, SourceError> {
-        let activity_type = ActivityType::builder().name(name).version(version);
-        let call = self.client.describe_activity_type().domain(domain);
+    async fn describe(&self, key: TypeKey<'_>) -> Result<Timeouts, SourceError> {
+        let activity_type = ActivityType::builder().name(key.name).version(key.version);
+        let call = self.client.describe_activity_type().domain(key.domain);
         let call = call.activity_type(activity_type.build().expect("both fields are set"));
         let answer = call.send().await;
         let answer = answer.map_err(|error| aws::sort_error(error, &[]))?;
         let defaults = answer.configuration;
         Ok(
             defaults.map_or_else(Timeouts::default, |defaults| Timeouts {
-                heartbeat: read(defaults.default_task_heartbeat_timeout()),
-                start_to_close: read(defaults.default_task_start_to_close_timeout()),
+                heartbeat: read(defaults.default_task_heartbeat_timeout()).usual(),
+                start_to_close: read(defaults.default_task_start_to_close_timeout()).usual(),
             }),
         )
     }
@@ -213,10 +238,13 @@ impl Discovery {
             .send();
         let mut scheduled_id = None;
         for _ in 0..MAX_PAGES {
+            let turn = self.budget.turn(Call::History).await;
             let Some(page) = pages.next().await else {
                 break;
             };
-            let page = page.map_err(|error| aws::sort_error(error, &[]))?;
+            let page = page.map_err(|error| aws::sort_error(error, &[]));
+            turn.done((&page).into());
+            let page = page?;
             for event in &page.events {
                 if event.event_id == *started_id {
                     let started = event.activity_task_started_event_attributes();
@@ -238,10 +266,10 @@ fn timeouts_of(event: &HistoryEvent) -> Option<Timeouts> {
     })
 }
 
-fn text(task: &Task, name: &str) -> String {
+fn text<'t>(task: &'t Task, name: &str) -> &'t str {
     match task.header(name) {
-        Some(HeaderValue::Text(text)) => text.clone(),
-        Some(HeaderValue::Integer(_)) | None => String::new(),
+        Some(HeaderValue::Text(text)) => text,
+        Some(HeaderValue::Integer(_)) | None => "",
     }
 }
 

@@ -2,18 +2,14 @@
 
 mod discovery;
 
-use super::{
-    CancelRequested, Source, SourceError,
-    aws::{self, CallPolicy},
-    cut,
-};
+use super::{CancelRequested, Source, SourceError, aws, cut};
 use crate::{
     budget::Budget,
     config::Discover,
     task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeouts},
 };
 use async_trait::async_trait;
-use aws_config::SdkConfig;
+use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_swf::{
     Client, config, operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
 };
@@ -69,19 +65,20 @@ impl SwfClients {
     /// Builds them from one configuration. Nothing is called yet.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
-        let client = |policy: CallPolicy| {
+        let client = |timeouts: TimeoutConfig| {
             let config = config::Builder::from(config)
-                .timeout_config(policy.timeouts)
-                .retry_config(policy.retries)
-                .retry_partition(policy.partition)
+                .timeout_config(timeouts)
+                // The bridge's loops see each fault and decide.
+                .retry_config(RetryConfig::disabled())
                 .build();
             Client::from_conf(config)
         };
-        let respond = client(aws::respond_policy());
+        let respond = client(aws::respond_timeouts());
+        let budget = Arc::<Budget>::default();
         Self {
-            poll: client(aws::poll_policy()),
-            budget: Arc::default(),
-            discovery: Arc::new(Discovery::new(respond.clone())),
+            poll: client(aws::poll_timeouts()),
+            discovery: Arc::new(Discovery::new(respond.clone(), Arc::clone(&budget))),
+            budget,
             respond,
         }
     }
@@ -204,7 +201,7 @@ impl Source for Swf {
             .respond
             .record_activity_task_heartbeat()
             .task_token(token.reveal())
-            .set_details(unless_empty(details).map(|text| cut(text, MAX_HEARTBEAT_DETAILS)))
+            .set_details(unless_empty(details))
             .send()
             .await
             .map(|answer| CancelRequested(answer.cancel_requested))
@@ -262,6 +259,10 @@ impl Source for Swf {
                 details: cut(details, MAX_DETAILS),
             },
         }
+    }
+
+    fn fit_details(&self, details: &str) -> String {
+        cut(details.to_owned(), MAX_HEARTBEAT_DETAILS)
     }
 
     async fn count_pending(&self) -> Result<u64, SourceError> {

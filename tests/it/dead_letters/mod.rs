@@ -196,8 +196,8 @@ async fn expiration_is_the_time_until_the_deadline_only_where_the_route_says_so(
         ("start_to_close_secs = 600", false),
         ("expire_at_deadline = true", false),
         (
-            "start_to_close_secs = 900\nexpire_at_deadline = true\nheartbeat = { max_wait_secs = 600 }",
-            true,
+            "expire_at_deadline = true\nheartbeat = { max_wait_secs = 600 }",
+            false,
         ),
     ] {
         let place = Place::with(settings).await;

@@ -39,7 +39,7 @@ const TABLE: [Row<End>; 11] = [
     beat(Fault::Drop, 2, End::Repeated("unavailable")),
     beat(Fault::Reset, 2, End::Repeated("unavailable")),
     beat(Fault::LostAnswer, 1, End::Repeated("unavailable")),
-    beat(Fault::Late(1_000), 1, End::Heard),
+    beat(Fault::Late(300), 1, End::Heard),
     beat(Fault::Answer(400, "UnknownResourceFault"), 1, End::Gone),
 ];
 
