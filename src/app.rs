@@ -39,13 +39,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
     // Before anything is asked of AWS or the broker.
     let signals = Signals::register()?;
     let admin_listener = admin::bind(config.admin_listen).await?;
-    let quiet_time = config.shutdown_grace - flush_reserve(config.shutdown_grace);
-    if quiet_time <= POLL_HOLD {
-        let secs = config.shutdown_grace.as_secs();
-        warn!(
-            "shutdown.grace_secs = {secs} leaves no time for the polls that AWS holds for 60 s: a shutdown may fail or lose a task; 75 is enough"
-        );
-    }
+    warn_of_a_short_grace(config.shutdown_grace);
     let tracer = Tracer::start(config.otlp.as_ref())?;
     let slots: usize = config.routes.iter().map(|route| route.max_in_flight).sum();
     let (broker, replies) = RabbitMq::start(Options {
@@ -62,8 +56,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
     });
     let sources = Sources::load(config.region.as_deref()).await?;
     let (phase, phase_seen) = watch::channel(Phase::Running);
-    let (mut pollers, mut gates) = (JoinSet::new(), JoinSet::new());
-    let mut routes = Vec::new();
+    let mut running = Running::default();
     for config in config.routes {
         let source = sources.for_route(&config);
         let metrics = bridge.metrics.for_route(&config.name, source.kind());
@@ -73,21 +66,13 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
             metrics,
             bridge.broker.reply_to(),
         ));
-        let (gate, gate_seen) = watch::channel(Gate::Starting);
-        gates.spawn(gate::keep(Arc::clone(&bridge), Arc::clone(&route), gate));
-        pollers.spawn(poller::run(
-            Arc::clone(&bridge),
-            Arc::clone(&route),
-            gate_seen.clone(),
-            phase_seen.clone(),
-        ));
-        routes.push((route, gate_seen));
+        running.add(&bridge, route, phase_seen.clone());
     }
     tokio::spawn(reply::run(Arc::clone(&bridge), replies));
     tokio::spawn(heartbeat::run(Arc::clone(&bridge)));
     let admin = Admin {
         bridge: Arc::clone(&bridge),
-        routes: routes.clone(),
+        routes: running.routes.clone(),
         phase: phase_seen,
     };
     admin::start(admin, admin_listener);
@@ -96,9 +81,9 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
     let end = Instant::now() + config.shutdown_grace;
     let shutdown = Shutdown {
         bridge,
-        routes: routes.into_iter().map(|(route, _)| route).collect(),
-        pollers,
-        gates,
+        routes: running.routes.into_iter().map(|(route, _)| route).collect(),
+        pollers: running.pollers,
+        gates: running.gates,
         phase,
         grace: config.shutdown_grace,
     };
@@ -108,6 +93,36 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
             .min(EXPORT_REST),
     );
     Ok(drained)
+}
+
+/// What runs for the routes.
+#[derive(Default)]
+struct Running {
+    pollers: JoinSet<()>,
+    gates: JoinSet<()>,
+    routes: Vec<(Arc<Route>, watch::Receiver<Gate>)>,
+}
+
+impl Running {
+    /// Starts a route's gate and its poll loop.
+    fn add(&mut self, bridge: &Arc<Bridge>, route: Arc<Route>, phase: watch::Receiver<Phase>) {
+        let (gate, gate_seen) = watch::channel(Gate::Starting);
+        let keeping = gate::keep(Arc::clone(bridge), Arc::clone(&route), gate);
+        self.gates.spawn(keeping);
+        let (bridge, seen) = (Arc::clone(bridge), gate_seen.clone());
+        self.pollers
+            .spawn(poller::run(bridge, Arc::clone(&route), seen, phase));
+        self.routes.push((route, gate_seen));
+    }
+}
+
+fn warn_of_a_short_grace(grace: Duration) {
+    if grace - flush_reserve(grace) <= POLL_HOLD {
+        let secs = grace.as_secs();
+        warn!(
+            "shutdown.grace_secs = {secs} leaves no time for the polls that AWS holds for 60 s: a shutdown may fail or lose a task; 75 is enough"
+        );
+    }
 }
 
 fn store(config: StoreConfig) -> Arc<dyn Store> {

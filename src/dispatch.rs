@@ -156,10 +156,7 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
         if let Err(error) = published.result {
             debug!(route = route.name(), task = id, %error, "not published; trying again");
             trouble.note(&error);
-            if let (PublishError::Unroutable(_), Destination::Queue(queue)) = (error, destination) {
-                // The queue is gone. Where it is ours to declare, this declares it.
-                drop(bridge.broker.inspect(queue).await);
-            }
+            declare_again(bridge, destination, &error).await;
         }
         sleep(backoff.next_wait()).await;
         // An error means that the broker was closed, which the next attempt finds too.
@@ -171,6 +168,14 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
         debug!(task = id, %error, "could not note the confirm");
     }
     confirmed
+}
+
+/// A queue that is gone is declared again, where it is the bridge's to declare.
+async fn declare_again(bridge: &Bridge, destination: &Destination, error: &PublishError) {
+    if let (PublishError::Unroutable(_), Destination::Queue(queue)) = (error, destination) {
+        // Whether it is there now, the next attempt will show.
+        drop(bridge.broker.inspect(queue).await);
+    }
 }
 
 /// Whether the route takes no more tasks until this one is published. At an exchange of the operator's, no queue for the

@@ -9,7 +9,7 @@ use crate::{
     route::Route,
     shutdown::{POLL_HOLD, Phase},
     slots::Slot,
-    source::{SourceError, Verdict},
+    source::SourceError,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -148,16 +148,16 @@ async fn poll(bridge: Arc<Bridge>, route: Arc<Route>, slot: Slot, mut leave: Lea
 fn failed(route: &Route, error: &SourceError) -> Polled {
     route.metrics.polled(error.kind());
     let name = route.name();
-    match (error.verdict(), error) {
-        (Verdict::Retry, SourceError::Throttled(_) | SourceError::TooMany(_)) => {
+    match error {
+        SourceError::Throttled(_) | SourceError::TooMany(_) => {
             info!(route = name, %error, "a poll was throttled");
             Polled::Throttled
         }
-        (Verdict::Retry, _) => {
+        SourceError::Unavailable(_) => {
             warn!(route = name, %error, "a poll failed; it is tried again");
             Polled::Failed
         }
-        (Verdict::RetrySlowly | Verdict::Reject | Verdict::Gone, _) => {
+        SourceError::Refused(_) | SourceError::Invalid(_) | SourceError::Gone(_) => {
             if route.set_refused(Some(error.to_string())) {
                 warn!(
                     route = name,

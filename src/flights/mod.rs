@@ -223,15 +223,22 @@ impl Flights {
     pub fn on_final_reply(&self, id: TaskId, receipt: Receipt) -> FinalReply {
         let mut table = self.table();
         let command = table.step(id, Event::FinalReply);
-        match (command, table.open.get_mut(&id)) {
-            (Command::Settle, Some(flight)) => {
+        let Some(flight) = table.open.get_mut(&id) else {
+            return FinalReply::Late(receipt);
+        };
+        match command {
+            Command::Settle => {
                 flight.held = Some(receipt);
                 let ticket = flight.ticket(id);
                 self.reschedule(table, id);
                 FinalReply::Settle(ticket)
             }
-            (Command::Hold, Some(flight)) => FinalReply::Superseded(flight.held.replace(receipt)),
-            _ => FinalReply::Late(receipt),
+            Command::Hold => FinalReply::Superseded(flight.held.replace(receipt)),
+            Command::Nothing
+            | Command::PublishAgain
+            | Command::Heartbeat
+            | Command::AnnounceGone
+            | Command::Forget => FinalReply::Late(receipt),
         }
     }
 

@@ -10,7 +10,8 @@
 use activity_bridge::source::aws;
 use anyhow::{Context, ensure};
 use aws_sdk_swf::{
-    Client, config, operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
+    Client, config, config::retry::RetryConfig,
+    operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
 };
 use futures_util::StreamExt;
 use lapin::{
@@ -90,16 +91,15 @@ async fn run() -> anyhow::Result<()> {
     tasks.confirm_select(confirms).await?;
 
     let aws = aws::load(None).await;
-    let client = |policy: aws::CallPolicy| {
+    let client = |timeouts| {
         let config = config::Builder::from(&aws)
-            .timeout_config(policy.timeouts)
-            .retry_config(policy.retries)
-            .retry_partition(policy.partition);
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled());
         Client::from_conf(config.build())
     };
     let floor = Arc::new(Floor {
-        poll: client(aws::poll_policy()),
-        respond: client(aws::respond_policy()),
+        poll: client(aws::poll_timeouts()),
+        respond: client(aws::respond_timeouts()),
         tasks,
         queue: queue.clone(),
         reply_to,
