@@ -2,12 +2,13 @@
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from system import TARGET, Process, await_200, free_ports  # noqa: E402
+from system import TARGET, Failure, Process, await_200, free_ports, main  # noqa: E402
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
 
@@ -67,3 +68,24 @@ class Checks:
         verdict = "FAILED" if self.failed else "ok"
         print(f"\ntest result: {verdict}. {self.passed} passed; {self.failed} failed; 0 ignored", flush=True)
         return 1 if self.failed else 0
+
+
+def run_suite(suite, run, needs=("AMQP_URI",), broken=()):
+    """Runs `run(folder, processes, checks)` as a program; what it starts is stopped. Exceptions that it may end with, beside
+    Failure, are `broken`."""
+    def body():
+        for variable in needs:
+            if not os.environ.get(variable):
+                raise Failure(f"{variable} is not set; run `make test-{suite}`")
+        checks, processes = Checks(suite), []
+        with tempfile.TemporaryDirectory(prefix=f"activity-bridge-{suite}-") as folder:
+            try:
+                run(Path(folder), processes, checks)
+            except (Failure, *broken) as failure:
+                checks.check("the_run_came_to_its_end", [str(failure) if isinstance(failure, Failure) else repr(failure)])
+            finally:
+                for process in reversed(processes):
+                    process.stop()
+        return checks.close()
+
+    main(body)

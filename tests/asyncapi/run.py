@@ -6,7 +6,6 @@ tests/requirements.txt.
 """
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import pika
@@ -16,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from document import YAML, Message, parse, problems_in, problems_of, undetected  # noqa: E402
 from hand import WAIT_SECS, Hand  # noqa: E402
-from parts import Checks, start_bridge, start_simulator  # noqa: E402
-from system import Failure, main, wait_for  # noqa: E402
+from parts import run_suite, start_bridge, start_simulator  # noqa: E402
+from system import Failure, wait_for  # noqa: E402
 
 DOMAIN = "shop"
 # The routes, and the settings in which they differ: nothing that is optional in a task; all of it; heartbeats that are
@@ -304,21 +303,6 @@ def run(folder, processes, checks):
     checks.check("the_bridge_drained", [] if drained else [str(bridge.failure("it did not end with code 0"))])
 
 
-def body():
-    for variable in ("AMQP_URI", "NODE", "NODE_PATH"):
-        if not os.environ.get(variable):
-            raise Failure(f"{variable} is not set; run `make test-asyncapi`")
-    checks, processes = Checks("asyncapi"), []
-    with tempfile.TemporaryDirectory(prefix="activity-bridge-asyncapi-") as folder:
-        try:
-            run(Path(folder), processes, checks)
-        except (Failure, OSError, pika.exceptions.AMQPError) as failure:
-            checks.check("the_run_came_to_its_end", [repr(failure)])
-        finally:
-            for process in reversed(processes):
-                process.stop()
-    return checks.close()
-
-
 if __name__ == "__main__":
-    main(body)
+    run_suite("asyncapi", run, needs=("AMQP_URI", "NODE", "NODE_PATH"),
+              broken=(OSError, pika.exceptions.AMQPError))

@@ -6,9 +6,7 @@ worker does them, and the workflows' histories say what came of it.
 moto answers an empty poll after a second, and anything about a failed task with 500: completions only.
 """
 import json
-import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,8 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from parts import CREDENTIALS, ROOT, Checks, start_bridge  # noqa: E402
-from system import Failure, Process, free_ports, main, wait_for  # noqa: E402
+from parts import CREDENTIALS, ROOT, run_suite, start_bridge  # noqa: E402
+from system import Failure, Process, free_ports, wait_for  # noqa: E402
 
 EXECUTIONS, ACTIVITIES, PER_DECISION = 10, 24, 8
 DEADLINE_SECS = 180
@@ -189,21 +187,5 @@ def run(folder, processes, checks):
     checks.check("the_bridge_drained", [] if drained else [str(bridge.failure("it did not end with code 0"))])
 
 
-def body():
-    if not os.environ.get("AMQP_URI"):
-        raise Failure("AMQP_URI is not set; run `make test-moto`")
-    checks, processes = Checks("moto"), []
-    with tempfile.TemporaryDirectory(prefix="activity-bridge-moto-") as folder:
-        try:
-            run(Path(folder), processes, checks)
-        except Failure as failure:
-            print(f"error: {failure}")
-            checks.failed += not checks.failed
-        finally:
-            for process in reversed(processes):
-                process.stop()
-    return checks.close()
-
-
 if __name__ == "__main__":
-    main(body)
+    run_suite("moto", run)

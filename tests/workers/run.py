@@ -5,10 +5,8 @@
 what counts. All workers run at the same time, each with a route and a queue of its own.
 """
 import json
-import os
 import re
 import sys
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from parts import Checks, start_bridge, start_simulator  # noqa: E402
-from system import Failure, Process, http, last_lines, main, wait_for  # noqa: E402
+from parts import run_suite, start_bridge, start_simulator  # noqa: E402
+from system import Failure, Process, http, last_lines, wait_for  # noqa: E402
 
 import build  # noqa: E402
 
@@ -195,21 +193,5 @@ def report(checks, case, results):
         print(f"the last lines of {case.process.name}:\n{last_lines(case.process.log, 40)}")
 
 
-def body():
-    if not os.environ.get("AMQP_URI"):
-        raise Failure("AMQP_URI is not set; run `make test-workers`")
-    checks, processes = Checks("workers"), []
-    with tempfile.TemporaryDirectory(prefix="activity-bridge-workers-") as folder:
-        try:
-            run(Path(folder), processes, checks)
-        except Failure as failure:
-            print(f"error: {failure}")
-            checks.failed += not checks.failed
-        finally:
-            for process in reversed(processes):
-                process.stop()
-    return checks.close()
-
-
 if __name__ == "__main__":
-    main(body)
+    run_suite("workers", run)
