@@ -212,13 +212,15 @@ impl Pulse {
         limit.unwrap_or(self.terms.interval * BEATS_PER_TIMEOUT)
     }
 
-    /// The worker says that it is alive.
-    pub fn sign(&mut self, details: String) {
-        if self.stage == Stage::Waiting {
+    /// The worker says that it is alive. True where nobody had begun.
+    pub fn sign(&mut self, details: String) -> bool {
+        let first = self.stage == Stage::Waiting;
+        if first {
             self.stage = Stage::Begun;
         }
         self.details = details;
         self.news = true;
+        first
     }
 
     /// The outcome is on its way to AWS. It overtakes what waits to be passed on, and is given a moment to arrive.

@@ -41,7 +41,7 @@ struct Unusable {
 /// Decides what a reply means, without waiting for anything; what takes time is spawned.
 ///
 /// How much is spawned is bounded: each spawned thing holds an unacknowledged delivery, of which the prefetch allows so
-/// many.
+/// many, or tells one worker that begins, which is over as soon as the broker has it.
 fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     let id = match task_id(&delivery) {
         Ok(id) => id,
@@ -51,6 +51,9 @@ fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
         Standing::Open(route) => route,
         Standing::Ended => {
             count_late(bridge, id);
+            if is_start(&delivery) {
+                tell(bridge, id, Status::Gone);
+            }
             return answer(bridge, delivery, Status::Gone);
         }
         Standing::Unknown => {
@@ -73,7 +76,10 @@ fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     match read(&route, &mut delivery) {
         Ok(Meaning::Alive { details }) => {
             route.metrics.replied("alive");
-            let status = bridge.flights.on_sign(id, details);
+            let (status, first) = bridge.flights.on_sign(id, details);
+            if first || is_start(&delivery) {
+                tell(bridge, id, status);
+            }
             // A heartbeat that is lost is made good by the next one.
             answer(bridge, delivery, status);
         }
@@ -112,6 +118,22 @@ fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
 fn count_late(bridge: &Bridge, id: TaskId) {
     debug!(task = %id, "a reply to a task that has ended");
     bridge.metrics.late_replies.inc();
+}
+
+/// Tells a worker that has just begun what was announced before it listened.
+fn tell(bridge: &Arc<Bridge>, id: TaskId, status: Status) {
+    let reason = status.label();
+    match status {
+        Status::Alive => {}
+        Status::CancelRequested | Status::Gone => {
+            let bridge = Arc::clone(bridge);
+            tokio::spawn(async move { parking::announce_cancel(&bridge, id, reason).await });
+        }
+    }
+}
+
+fn is_start(delivery: &Delivery) -> bool {
+    delivery.kind.as_deref() == Some("started")
 }
 
 /// Acknowledges a reply; a sign of life that asks how the task fares is answered first.

@@ -141,17 +141,6 @@ pub struct Timeouts {
     pub start_to_close: Timeout,
 }
 
-impl Timeouts {
-    /// These, each with the other's where nothing is known of it.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            heartbeat: self.heartbeat.or(other.heartbeat),
-            start_to_close: self.start_to_close.or(other.start_to_close),
-        }
-    }
-}
-
 /// What is known of one timeout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timeout {

@@ -44,7 +44,7 @@ func handle(connection *amqp.Connection, task amqp.Delivery) {
 		}
 	}
 
-	// Bound before the first heartbeat is sent, so that no cancel is missed.
+	// Bound before `started`, which brings a cancel that was asked for earlier.
 	queue, err := channel.QueueDeclare("", false, true, true, false, nil) // auto-delete, exclusive
 	must(err)
 	must(channel.QueueBind(queue.Name, task.CorrelationId, "activity-bridge.control", false, nil))
@@ -59,7 +59,10 @@ func handle(connection *amqp.Connection, task amqp.Delivery) {
 	}
 	for step := 1; step <= o.Steps; step++ {
 		select {
-		case cancel := <-cancels:
+		case cancel, open := <-cancels:
+			if !open {
+				log.Fatal("the connection is lost")
+			}
 			if cancel.Headers["reason"] == "cancel-requested" {
 				reply("canceled", "", nil)
 			}

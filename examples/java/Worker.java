@@ -37,7 +37,7 @@ public class Worker {
         try (Channel control = connection.createChannel()) {
             BlockingQueue<String> cancels = new LinkedBlockingQueue<>();
             String queue = control.queueDeclare().getQueue(); // exclusive, auto-delete, named by the broker
-            // Bound before the first heartbeat is sent, so that no cancel is missed.
+            // Bound before `started`, which brings a cancel that was asked for earlier.
             control.queueBind(queue, "activity-bridge.control", task.getCorrelationId());
             control.basicConsume(queue, true, new DefaultConsumer(control) {
                 @Override

@@ -8,7 +8,7 @@ async function handle(connection, channel, task) {
     channel.publish("", replyTo, Buffer.from(body), { correlationId, type, headers, persistent: true });
     await channel.waitForConfirms();
   };
-  // Closing a channel of its own takes the queue with it. Bound before the first heartbeat: no cancel is missed.
+  // Closing a channel of its own takes the queue with it. Bound before `started`, which brings an earlier cancel.
   const control = await connection.createChannel();
   const { queue } = await control.assertQueue("", { exclusive: true, autoDelete: true });
   await control.bindQueue(queue, "activity-bridge.control", correlationId);

@@ -45,7 +45,7 @@ function work(AMQPEnvelope $task, AMQPQueue $cancels): void
 $queue = new AMQPQueue($tasks);
 $queue->setName($argv[1]);
 $queue->consume(function (AMQPEnvelope $task, AMQPQueue $queue) use ($connection) {
-    // Bound before the first heartbeat is sent, so that no cancel is missed. Its channel goes with it.
+    // Bound before `started`, which brings a cancel that was asked for earlier. Its channel goes with it.
     $cancels = new AMQPQueue(new AMQPChannel($connection));
     $cancels->setFlags(AMQP_EXCLUSIVE | AMQP_AUTODELETE);
     $cancels->declareQueue();

@@ -31,7 +31,7 @@ async def handle(channel, task):
         working.cancel()
 
     async with task.process(requeue=True):  # acknowledges last: should the worker crash, the task is delivered again
-        # Bound before the first heartbeat is sent, so that no cancel is missed.
+        # Bound before `started`, which brings a cancel that was asked for earlier.
         cancels = await channel.declare_queue(exclusive=True, auto_delete=True)
         await cancels.bind("activity-bridge.control", task.correlation_id)
         await reply("started")

@@ -33,7 +33,7 @@ def work(task, order, cancels):
 
 
 for delivery, task, body in channel.consume(sys.argv[1]):
-    # Bound before the first heartbeat is sent, so that no cancel is missed.
+    # Bound before `started`, which brings a cancel that was asked for earlier.
     cancels = channel.queue_declare("", exclusive=True, auto_delete=True).method.queue
     channel.queue_bind(cancels, "activity-bridge.control", task.correlation_id)
     reply(task, "started")

@@ -14,7 +14,7 @@ channel.queue(ARGV.fetch(0), passive: true).subscribe(manual_ack: true, block: t
     channel.wait_for_confirms or raise "the broker did not take the reply"
   end
 
-  # Bound before the first heartbeat is sent, so that no cancel is missed.
+  # Bound before `started`, which brings a cancel that was asked for earlier.
   cancels = channel.queue("", exclusive: true, auto_delete: true)
   cancels.bind("activity-bridge.control", routing_key: task.correlation_id)
   reply.("started")

@@ -33,22 +33,22 @@ impl Flights {
         });
     }
 
-    /// A worker says that it is alive. It is told how the task fares.
-    pub fn on_sign(&self, id: TaskId, details: String) -> Status {
+    /// A worker says that it is alive. Returns how the task fares, and whether this is the first word of any worker.
+    pub fn on_sign(&self, id: TaskId, details: String) -> (Status, bool) {
         let mut table = self.table();
         if table.step(id, Event::Beat) != Command::Heartbeat {
-            return Status::Gone;
+            return (Status::Gone, false);
         }
         let Some(flight) = table.open.get_mut(&id) else {
-            return Status::Gone;
+            return (Status::Gone, false);
         };
-        flight.pulse.sign(details);
+        let first = flight.pulse.sign(details);
         let status = match flight.cancel_requested {
             true => Status::CancelRequested,
             false => Status::Alive,
         };
         self.reschedule(table, id);
-        status
+        (status, first)
     }
 
     /// Waits until something is due, or until what is due first has changed.

@@ -316,6 +316,41 @@ async fn a_plain_reply_costs_no_heartbeat_beside_it() {
     );
 }
 
+/// What was announced while it waited in the queue, nobody could hear.
+#[tokio::test]
+async fn a_worker_that_begins_after_the_cancel_is_told_of_it() {
+    for kind in ["started", "heartbeat"] {
+        let scene = Scene::with("heartbeat = { timeout_secs = 3 }").await;
+        let (id, task) = scene.task(Scene::plain()).await;
+        let early = scene.inbox.bind(CONTROL, &task.id()).await;
+        assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
+        scene.inbox.next(&early).await;
+        let own = scene.inbox.bind(CONTROL, &task.id()).await;
+        scene.inbox.reply(&task, Answer::of(kind, "")).await;
+        let told = scene.inbox.next(&own).await;
+        assert_eq!(
+            told.header("reason").as_deref(),
+            Some("cancel-requested"),
+            "{kind}"
+        );
+        scene.inbox.reply(&task, Answer::of("canceled", "")).await;
+        assert_eq!(scene.world.closed(&id).await.state, TaskState::Canceled);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_begins_a_task_that_is_gone_is_told_so() {
+    let scene = scene(", by = 'worker'").await;
+    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
+    scene.bridge.idle().await;
+    let own = scene.inbox.bind(CONTROL, &task.id()).await;
+    scene.inbox.reply(&task, Answer::of("started", "")).await;
+    let told = scene.inbox.next(&own).await;
+    assert_eq!(told.header("reason").as_deref(), Some("gone"));
+    scene.all_replies_acknowledged().await;
+}
+
 /// The worker has done its part when AWS fails for longer than the heartbeat timeout.
 #[tokio::test]
 async fn an_outcome_that_aws_does_not_take_yet_is_kept_alive() {

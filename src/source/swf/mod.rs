@@ -6,7 +6,7 @@ use super::{CancelRequested, Source, SourceError, aws, cut};
 use crate::{
     budget::Budget,
     config::Discover,
-    task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeouts},
+    task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use async_trait::async_trait;
 use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
@@ -175,7 +175,17 @@ impl Source for Swf {
             Discover::Types => self.clients.discovery.of_type(&self.domain, task).await,
             Discover::Overrides => self.clients.discovery.of_task(&self.domain, task).await,
         };
-        learnt.or(self.timeouts)
+        let configured = self.timeouts;
+        Timeouts {
+            heartbeat: learnt.heartbeat.or(configured.heartbeat),
+            // What is configured is certain; the default of a type is not.
+            start_to_close: match learnt.start_to_close {
+                Timeout::After(_) | Timeout::Never => learnt.start_to_close,
+                Timeout::Usually(_) | Timeout::Unknown => {
+                    configured.start_to_close.or(learnt.start_to_close)
+                }
+            },
+        }
     }
 
     async fn poll(&self) -> Result<Option<Task>, SourceError> {
