@@ -1,6 +1,6 @@
 //! Learning the timeouts of tasks from SWF.
 
-use crate::harness::{Answer, DOMAIN, Inbox, Route, Scene, World, eventually};
+use crate::harness::{Answer, BridgeProcess, DOMAIN, Inbox, Route, Scene, World, eventually};
 use activity_sim::{ActivityType, FaultRule, Schedule, TaskState, Timeouts};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +20,13 @@ async fn world(heartbeat: Option<Duration>, start_to_close: Option<Duration>) ->
         .sim
         .register_activity_type(DOMAIN, ActivityType::default(), defaults);
     world
+}
+
+/// A bridge with this one route, which has declared its queue.
+async fn polling(world: &World, route: Route) -> BridgeProcess {
+    let bridge = world.bridge(&[route]).await;
+    bridge.route_is("payments", "polling").await;
+    bridge
 }
 
 fn described(world: &World) -> u64 {
@@ -52,7 +59,7 @@ async fn told(world: &World, schedule: Schedule) -> (Option<String>, Option<u64>
 #[tokio::test]
 async fn the_timeouts_of_an_activity_type_are_discovered_with_one_call() {
     let world = world(secs(30), secs(600)).await;
-    let bridge = world.bridge(&[route("discover = true")]).await;
+    let bridge = polling(&world, route("discover = true")).await;
     for _ in 0..5 {
         let found = told(&world, Scene::plain()).await;
         assert_eq!(found, (Some("30".to_owned()), Some(600)));
@@ -68,7 +75,7 @@ async fn the_timeouts_of_an_activity_type_are_discovered_with_one_call() {
 async fn a_discovered_heartbeat_timeout_is_met_without_any_setting() {
     let world = world(secs(2), None).await;
     let route = Route::new("payments").with("poll_without_consumers = true");
-    let _bridge = world.bridge(&[route]).await;
+    let _bridge = polling(&world, route).await;
     let id = world.schedule("payments", 1).remove(0);
     let waited = |task: &activity_sim::TaskRecord| {
         let newest = task.heartbeats.back().map(|beat| beat.at_ms);
@@ -83,7 +90,7 @@ async fn a_discovered_heartbeat_timeout_is_met_without_any_setting() {
 #[tokio::test]
 async fn what_a_task_was_scheduled_with_wins_where_the_route_asks_for_overrides() {
     let world = world(secs(30), secs(600)).await;
-    let _bridge = world.bridge(&[route("discover_overrides = true")]).await;
+    let _bridge = polling(&world, route("discover_overrides = true")).await;
     let timeouts = Timeouts {
         heartbeat: secs(45),
         start_to_close: secs(900),
@@ -104,7 +111,7 @@ async fn what_a_task_was_scheduled_with_wins_where_the_route_asks_for_overrides(
 #[tokio::test]
 async fn an_outcome_is_not_given_up_at_the_deadline_of_a_type_that_the_task_may_not_have() {
     let world = world(None, secs(1)).await;
-    let bridge = world.bridge(&[route("discover = true")]).await;
+    let bridge = polling(&world, route("discover = true")).await;
     let timeouts = Timeouts {
         start_to_close: secs(600),
         ..Timeouts::default()
@@ -114,7 +121,6 @@ async fn an_outcome_is_not_given_up_at_the_deadline_of_a_type_that_the_task_may_
         ..Scene::plain()
     });
     let inbox = Inbox::connect(&world.amqp_uri).await;
-    bridge.route_is("payments", "polling").await;
     let task = inbox.next("payments").await;
     let deadline: u128 = task
         .header("deadline-ms")
@@ -140,7 +146,7 @@ async fn a_missing_permission_is_said_once_and_the_routes_settings_hold() {
         world.sim.fault(fault);
     }
     let route = route("discover_overrides = true, timeout_secs = 25");
-    let bridge = world.bridge(&[route]).await;
+    let bridge = polling(&world, route).await;
     for _ in 0..5 {
         let found = told(&world, Scene::plain()).await;
         assert_eq!(found, (Some("25".to_owned()), None));
@@ -162,8 +168,7 @@ async fn a_type_that_is_slow_to_describe_holds_no_task_up_for_long() {
     let world = world(secs(30), None).await;
     let fault = FaultRule::latency("DescribeActivityType", Duration::from_secs(30));
     world.sim.fault(fault);
-    let bridge = world.bridge(&[route("discover = true")]).await;
-    bridge.route_is("payments", "polling").await;
+    let _bridge = polling(&world, route("discover = true")).await;
     let begun = Instant::now();
     for _ in 0..3 {
         assert_eq!(told(&world, Scene::plain()).await, (None, None));
