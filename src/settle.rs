@@ -3,7 +3,7 @@
 //! Then, and only then, the reply is acknowledged, the record removed and the slot freed, in that order.
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Backoff, jittered},
     bridge::Bridge,
     budget::{Call, Due},
     flights::{Flight, Ticket},
@@ -17,6 +17,9 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
+
+/// After a throttle, before the outcome asks for its next turn.
+const THROTTLED: Duration = Duration::from_millis(200);
 
 /// How a settlement ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,8 @@ async fn bring(bridge: &Bridge, ticket: &mut Ticket, outcome: &mut Outcome) -> E
         let (route, id) = (&ticket.route, ticket.id);
         let wait = match error.verdict() {
             Verdict::Gone => return End::Gone,
+            // Its lane of the budget paces it from here on.
+            Verdict::Retry if matches!(error, SourceError::Throttled(_)) => jittered(THROTTLED),
             Verdict::Retry => backoff.next_wait(),
             Verdict::RetrySlowly => {
                 if slowly.attempts() == 0 {
