@@ -143,12 +143,7 @@ async fn a_worker_on_a_task_that_is_gone_is_told_and_the_slot_is_freed() {
         start_to_close: Some(Duration::from_millis(500)),
         ..Timeouts::default()
     };
-    let (id, task) = scene
-        .task(Schedule {
-            timeouts,
-            ..Scene::plain()
-        })
-        .await;
+    let (id, task) = scene.task(Scene::timed(timeouts)).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
     assert_eq!(

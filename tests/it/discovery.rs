@@ -96,10 +96,7 @@ async fn what_a_task_was_scheduled_with_wins_where_the_route_asks_for_overrides(
         start_to_close: secs(900),
         ..Timeouts::default()
     };
-    let overridden = Schedule {
-        timeouts,
-        ..Scene::plain()
-    };
+    let overridden = Scene::timed(timeouts);
     let found = told(&world, overridden).await;
     assert_eq!(found, (Some("45".to_owned()), Some(900)));
     let found = told(&world, Scene::plain()).await;
@@ -116,10 +113,7 @@ async fn an_outcome_is_not_given_up_at_the_deadline_of_a_type_that_the_task_may_
         start_to_close: secs(600),
         ..Timeouts::default()
     };
-    let id = world.sim.schedule(Schedule {
-        timeouts,
-        ..Scene::plain()
-    });
+    let id = world.sim.schedule(Scene::timed(timeouts));
     let inbox = Inbox::connect(&world.amqp_uri).await;
     let task = inbox.next("payments").await;
     let deadline: u128 = task

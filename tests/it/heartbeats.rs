@@ -1,9 +1,7 @@
 //! Signs of life from a worker to AWS.
 
 use crate::harness::{Answer, PATIENCE, Scene};
-use activity_sim::{
-    FaultRule, HeartbeatRecord, Schedule, Summary, TaskRecord, TaskState, Timeouts,
-};
+use activity_sim::{FaultRule, HeartbeatRecord, Summary, TaskRecord, TaskState, Timeouts};
 use std::time::{Duration, Instant};
 
 async fn until(
@@ -147,12 +145,7 @@ async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout() {
         heartbeat: Some(Duration::from_secs(2)),
         ..Timeouts::default()
     };
-    let (id, task) = scene
-        .task(Schedule {
-            timeouts,
-            ..Scene::plain()
-        })
-        .await;
+    let (id, task) = scene.task(Scene::timed(timeouts)).await;
     let begun = Instant::now();
     let mut beats = 0;
     while begun.elapsed() < Duration::from_secs(5) {

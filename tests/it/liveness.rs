@@ -15,10 +15,7 @@ fn with_heartbeat_timeout() -> Schedule {
         heartbeat: Some(T),
         ..Timeouts::default()
     };
-    Schedule {
-        timeouts,
-        ..Scene::plain()
-    }
+    Scene::timed(timeouts)
 }
 
 async fn scene(heartbeat: &str) -> Scene {
@@ -253,10 +250,7 @@ async fn a_worker_hears_of_a_cancel_and_then_that_the_task_is_gone_once_each() {
         start_to_close: Some(3 * T),
         ..Timeouts::default()
     };
-    let schedule = Schedule {
-        timeouts,
-        ..Scene::plain()
-    };
+    let schedule = Scene::timed(timeouts);
     let (id, task) = scene.task(schedule).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
@@ -276,10 +270,7 @@ async fn one_heartbeat_that_hangs_costs_no_task() {
         heartbeat: Some(Duration::from_secs(9)),
         ..Timeouts::default()
     };
-    let schedule = Schedule {
-        timeouts,
-        ..Scene::plain()
-    };
+    let schedule = Scene::timed(timeouts);
     let hang = FaultRule::latency("RecordActivityTaskHeartbeat", Duration::from_secs(30));
     scene.world.sim.fault(hang.times(1));
     let (id, task) = scene.task(schedule).await;

@@ -285,12 +285,7 @@ async fn a_reply_to_a_task_that_timed_out_is_acknowledged_and_not_sent_again() {
         start_to_close: Some(Duration::from_millis(300)),
         ..Timeouts::default()
     };
-    let (id, task) = scene
-        .task(Schedule {
-            timeouts,
-            ..Scene::plain()
-        })
-        .await;
+    let (id, task) = scene.task(Scene::timed(timeouts)).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
 
     scene

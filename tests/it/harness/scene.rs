@@ -1,7 +1,7 @@
 //! The usual scene: one route named `payments`, a worker that takes tasks and says nothing, and a hand that replies.
 
 use super::{Answer, BridgeProcess, DOMAIN, Inbox, Route, TaskMessage, Worker, World, eventually};
-use activity_sim::{Schedule, TaskRecord};
+use activity_sim::{Schedule, TaskRecord, Timeouts};
 use tokio::process::Command;
 
 /// The name of the route, its queue and its task list.
@@ -42,6 +42,14 @@ impl Scene {
     /// What schedules one task on the route.
     pub fn plain() -> Schedule {
         Schedule::new(DOMAIN, PAYMENTS)
+    }
+
+    /// What schedules one task with these timeouts.
+    pub fn timed(timeouts: Timeouts) -> Schedule {
+        Schedule {
+            timeouts,
+            ..Self::plain()
+        }
     }
 
     /// Schedules one task and waits for its message. The activity id comes first.
