@@ -3,7 +3,7 @@
 use crate::{backoff::Backoff, config::Pollers};
 use std::time::Duration;
 
-/// An answer that came within this time came "at once": the task was waiting for the poll, or the poll was not held.
+/// A poll that is answered empty within this time was not held.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// How a poll ended.
@@ -25,6 +25,7 @@ pub enum Polled {
 #[derive(Debug)]
 pub struct Pacer {
     bounds: Pollers,
+    busy_within: Duration,
     target: usize,
     after_fault: Backoff,
     after_refusal: Backoff,
@@ -32,12 +33,13 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// Begins at the lower bound.
+    /// Begins at the lower bound. A task that came within `busy_within` asks for one more poll.
     #[must_use]
-    pub fn new(bounds: Pollers) -> Self {
+    pub fn new(bounds: Pollers, busy_within: Duration) -> Self {
         let (ms, s) = (Duration::from_millis, Duration::from_secs);
         Self {
             bounds,
+            busy_within,
             target: bounds.min,
             after_fault: Backoff::new(ms(200), s(20)),
             after_refusal: Backoff::new(s(5), s(60)),
@@ -62,7 +64,7 @@ impl Pacer {
         match polled {
             Polled::Task => {
                 self.after_quick_empty.reset();
-                if took < AT_ONCE {
+                if took < self.busy_within {
                     self.target = (self.target + 1).min(self.bounds.max);
                 }
                 None
@@ -94,7 +96,7 @@ mod tests {
     const HELD: Duration = Duration::from_secs(60);
 
     fn pacer() -> Pacer {
-        Pacer::new(Pollers { min: 2, max: 5 })
+        Pacer::new(Pollers { min: 2, max: 5 }, AT_ONCE)
     }
 
     #[test]
@@ -128,7 +130,7 @@ mod tests {
 
     #[test]
     fn throttling_halves_the_pollers_and_waits_longer_each_time() {
-        let mut pacer = Pacer::new(Pollers { min: 1, max: 16 });
+        let mut pacer = Pacer::new(Pollers { min: 1, max: 16 }, AT_ONCE);
         for _ in 0..15 {
             pacer.learn(Polled::Task, QUICK);
         }
