@@ -119,6 +119,17 @@ mod tests {
     }
 
     #[test]
+    fn where_a_poll_sees_only_some_of_the_tasks_each_task_asks_for_another() {
+        let mut pacer = Pacer::new(Pollers { min: 2, max: 100 }, HELD);
+        for target in 3..=100 {
+            assert_eq!(pacer.learn(Polled::Task, HELD / 2), None);
+            assert_eq!(pacer.target(), target);
+        }
+        pacer.learn(Polled::Empty, HELD);
+        assert_eq!(pacer.target(), 99);
+    }
+
+    #[test]
     fn a_refused_route_is_asked_once_at_a_time_and_slowly_until_it_is_let_in() {
         let mut pacer = pacer();
         let wait = pacer.learn(Polled::Refused, QUICK).expect("a wait");
