@@ -23,7 +23,7 @@ fn newest(task: &TaskRecord) -> Option<&str> {
 #[tokio::test]
 async fn a_heartbeat_reaches_aws_with_its_details_and_the_task_goes_on() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::of("heartbeat", "40 %"))
@@ -46,7 +46,7 @@ async fn a_heartbeat_reaches_aws_with_its_details_and_the_task_goes_on() {
 async fn started_is_a_sign_of_life_with_or_without_details() {
     let scene = Scene::new().await;
     for (body, details) in [("", None), ("on machine 7", Some("on machine 7"))] {
-        let (id, task) = scene.task(Scene::plain()).await;
+        let (id, task) = scene.task(scene.plain()).await;
         scene.inbox.reply(&task, Answer::of("started", body)).await;
         let record = until(&scene, &id, "a heartbeat", |task| task.heartbeat_count == 1).await;
         assert_eq!(
@@ -66,7 +66,7 @@ async fn a_heartbeat_is_acknowledged_at_once_and_the_newest_details_are_sent_whe
     let action = "RecordActivityTaskHeartbeat";
     let fault = FaultRule::error(action, 500, "InternalFailure");
     scene.world.sim.fault(fault);
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     for beat in ["older", "newest"] {
         scene
             .inbox
@@ -87,7 +87,7 @@ async fn a_heartbeat_is_acknowledged_at_once_and_the_newest_details_are_sent_whe
 #[tokio::test]
 async fn many_heartbeats_are_coalesced_to_the_newest() {
     let scene = Scene::with("heartbeat = { timeout_secs = 9 }").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let begun = Instant::now();
     for beat in 1..=50 {
         scene
@@ -123,7 +123,7 @@ fn number(beat: &HeartbeatRecord) -> u32 {
 #[tokio::test]
 async fn details_that_are_too_long_for_a_heartbeat_are_cut_with_a_mark() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::of("heartbeat", &"ä".repeat(3_000)))
@@ -145,7 +145,7 @@ async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout() {
         heartbeat: Some(Duration::from_secs(2)),
         ..Timeouts::default()
     };
-    let (id, task) = scene.task(Scene::timed(timeouts)).await;
+    let (id, task) = scene.task(scene.timed(timeouts)).await;
     let begun = Instant::now();
     let mut beats = 0;
     while begun.elapsed() < Duration::from_secs(5) {
@@ -167,7 +167,7 @@ async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout() {
 #[tokio::test]
 async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits() {
     let scene = Scene::with("heartbeat = { timeout_secs = 9 }").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::of("heartbeat", "first"))
@@ -186,7 +186,7 @@ async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits() {
     scene.bridge.idle().await;
     // Another task's third beat goes out two intervals after its first, when the first task's second beat would have
     // gone out long ago.
-    let (other, message) = scene.task(Scene::plain()).await;
+    let (other, message) = scene.task(scene.plain()).await;
     for beat in ["a", "b", "c"] {
         scene
             .inbox

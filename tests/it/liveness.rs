@@ -10,12 +10,12 @@ const T: Duration = Duration::from_secs(2);
 /// What a busy machine may add to a time that the simulator measures.
 const SLACK_MS: u64 = 500;
 
-fn with_heartbeat_timeout() -> Schedule {
-    let timeouts = Timeouts {
+/// Of the heartbeat alone.
+fn timeouts() -> Timeouts {
+    Timeouts {
         heartbeat: Some(T),
         ..Timeouts::default()
-    };
-    Scene::timed(timeouts)
+    }
 }
 
 async fn scene(heartbeat: &str) -> Scene {
@@ -60,7 +60,11 @@ async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes(
     let route = Route::new("payments")
         .with("poll_without_consumers = true\nheartbeat = { timeout_secs = 2 }");
     let _bridge = world.bridge(&[route]).await;
-    let id = world.sim.schedule(with_heartbeat_timeout()).remove(0);
+    let schedule = Schedule {
+        timeouts: timeouts(),
+        ..world.plain("payments")
+    };
+    let id = world.sim.schedule(schedule).remove(0);
     until(&world, &id, "polled", |task| task.started_ms.is_some()).await;
     let record = open_for(&world, &id, 5 * T).await;
     assert_eq!(record.state, TaskState::Started, "{record:?}");
@@ -77,7 +81,7 @@ async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes(
 #[tokio::test]
 async fn a_plain_worker_that_sends_no_heartbeat_is_waited_for() {
     let scene = scene("").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     let record = open_for(&scene.world, &id, 2 * T).await;
     assert_eq!(record.state, TaskState::Started, "{record:?}");
     done(&scene.inbox, &task).await;
@@ -87,7 +91,7 @@ async fn a_plain_worker_that_sends_no_heartbeat_is_waited_for() {
 #[tokio::test]
 async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone() {
     let scene = scene(", by = 'both'").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     scene.inbox.reply(&task, Answer::of("started", "")).await;
     let record = scene.world.closed(&id).await;
@@ -118,7 +122,7 @@ async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone() {
 #[tokio::test]
 async fn a_worker_that_dies_in_the_middle_is_noticed_within_one_heartbeat_timeout() {
     let scene = scene("").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     let mut beats = 0;
     while beats < 4 {
         beats += 1;
@@ -151,7 +155,7 @@ async fn a_worker_that_dies_in_the_middle_is_noticed_within_one_heartbeat_timeou
 #[tokio::test]
 async fn by_worker_the_bridge_never_speaks_for_a_task() {
     let scene = scene(", by = 'worker'").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     let record = scene.world.closed(&id).await;
     assert_eq!(record.timeout_type, Some(TimeoutType::Heartbeat));
@@ -164,7 +168,7 @@ async fn by_worker_the_bridge_never_speaks_for_a_task() {
 #[tokio::test]
 async fn by_bridge_a_worker_that_has_begun_may_be_quiet() {
     let scene = scene(", by = 'bridge'").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     scene.inbox.reply(&task, Answer::of("started", "")).await;
     scene
         .inbox
@@ -184,7 +188,7 @@ async fn by_bridge_a_worker_that_has_begun_may_be_quiet() {
 #[tokio::test]
 async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_no_effect() {
     let scene = scene(", max_wait_secs = 3").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let record = scene.world.closed(&id).await;
     assert_eq!(
         (record.state, record.reason.as_deref()),
@@ -207,7 +211,7 @@ async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_
 #[tokio::test]
 async fn a_task_that_was_started_in_time_may_take_longer_than_max_wait() {
     let scene = scene(", max_wait_secs = 2").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let begun = Instant::now();
     while begun.elapsed() < 2 * T {
         scene.inbox.reply(&task, Answer::of("started", "")).await;
@@ -226,7 +230,7 @@ async fn a_cancel_arrives_within_one_heartbeat_interval() {
     let scene = Scene::with("heartbeat = { timeout_secs = 6 }").await;
     let interval = T;
     for _ in 0..3 {
-        let (id, task) = scene.task(Scene::plain()).await;
+        let (id, task) = scene.task(scene.plain()).await;
         let own = scene.inbox.bind(CONTROL, &task.id()).await;
         until(&scene.world, &id, "a heartbeat", |task| {
             task.heartbeat_count > 0
@@ -250,7 +254,7 @@ async fn a_worker_hears_of_a_cancel_and_then_that_the_task_is_gone_once_each() {
         start_to_close: Some(3 * T),
         ..Timeouts::default()
     };
-    let schedule = Scene::timed(timeouts);
+    let schedule = scene.timed(timeouts);
     let (id, task) = scene.task(schedule).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
@@ -270,7 +274,7 @@ async fn one_heartbeat_that_hangs_costs_no_task() {
         heartbeat: Some(Duration::from_secs(9)),
         ..Timeouts::default()
     };
-    let schedule = Scene::timed(timeouts);
+    let schedule = scene.timed(timeouts);
     let hang = FaultRule::latency("RecordActivityTaskHeartbeat", Duration::from_secs(30));
     scene.world.sim.fault(hang.times(1));
     let (id, task) = scene.task(schedule).await;
@@ -287,7 +291,7 @@ async fn one_heartbeat_that_hangs_costs_no_task() {
 async fn a_plain_reply_costs_no_heartbeat_beside_it() {
     let scene = scene(", by = 'worker'").await;
     for _ in 0..10 {
-        let (id, task) = scene.task(Scene::plain()).await;
+        let (id, task) = scene.task(scene.plain()).await;
         done(&scene.inbox, &task).await;
         let record = scene.world.closed(&id).await;
         assert_eq!(
@@ -312,7 +316,7 @@ async fn a_plain_reply_costs_no_heartbeat_beside_it() {
 async fn a_worker_that_begins_after_the_cancel_is_told_of_it() {
     for kind in ["started", "heartbeat"] {
         let scene = Scene::with("heartbeat = { timeout_secs = 3 }").await;
-        let (id, task) = scene.task(Scene::plain()).await;
+        let (id, task) = scene.task(scene.plain()).await;
         let early = scene.inbox.bind(CONTROL, &task.id()).await;
         assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
         scene.inbox.next(&early).await;
@@ -332,7 +336,7 @@ async fn a_worker_that_begins_after_the_cancel_is_told_of_it() {
 #[tokio::test]
 async fn a_worker_that_begins_a_task_that_is_gone_is_told_so() {
     let scene = scene(", by = 'worker'").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
     scene.bridge.idle().await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
@@ -346,7 +350,7 @@ async fn a_worker_that_begins_a_task_that_is_gone_is_told_so() {
 #[tokio::test]
 async fn an_outcome_that_aws_does_not_take_yet_is_kept_alive() {
     let scene = scene(", by = 'worker'").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
     scene.world.sim.fault(fault);
     done(&scene.inbox, &task).await;

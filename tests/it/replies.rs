@@ -92,7 +92,7 @@ async fn details_of_failed_and_canceled_that_are_too_long_are_cut_with_a_mark() 
     let (id, task) = scene
         .task(Schedule {
             request_cancel: true,
-            ..Scene::plain()
+            ..scene.plain()
         })
         .await;
     scene
@@ -113,7 +113,7 @@ async fn canceled_ends_a_task_that_aws_asked_to_cancel() {
     let (id, task) = scene
         .task(Schedule {
             request_cancel: true,
-            ..Scene::plain()
+            ..scene.plain()
         })
         .await;
     scene
@@ -157,7 +157,7 @@ async fn replies_may_come_through_the_exchange_activity_bridge_replies() {
 #[tokio::test]
 async fn other_properties_and_headers_of_a_reply_mean_nothing() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let mut headers = FieldTable::default();
     headers.insert("reason".into(), AMQPValue::LongString("none".into()));
     headers.insert("retries".into(), AMQPValue::LongLongInt(3));
@@ -191,7 +191,7 @@ async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome() {
     let scene = Scene::new().await;
     let fault = FaultRule::error("RespondActivityTaskCompleted", 400, "LimitExceededFault");
     scene.world.sim.fault(fault);
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::done("kept").remove(0))
@@ -213,7 +213,7 @@ async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome() {
 #[tokio::test]
 async fn the_same_reply_twice_ends_the_task_once() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     for _ in 0..2 {
         scene
             .inbox
@@ -226,7 +226,7 @@ async fn the_same_reply_twice_ends_the_task_once() {
 #[tokio::test]
 async fn fifty_replies_at_once_end_the_task_once() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let replies = (0..50).map(|_| scene.inbox.reply(&task, Answer::done("once").remove(0)));
     futures_util::future::join_all(replies).await;
     duplicates_changed_nothing(&scene, &id, 49).await;
@@ -239,7 +239,7 @@ async fn replies_that_contradict_each_other_end_the_task_with_the_first() {
     let slow = Duration::from_millis(500);
     let fault = FaultRule::latency("RespondActivityTaskCompleted", slow);
     scene.world.sim.fault(fault);
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::of("completed", "once"))
@@ -285,7 +285,7 @@ async fn a_reply_to_a_task_that_timed_out_is_acknowledged_and_not_sent_again() {
         start_to_close: Some(Duration::from_millis(300)),
         ..Timeouts::default()
     };
-    let (id, task) = scene.task(Scene::timed(timeouts)).await;
+    let (id, task) = scene.task(scene.timed(timeouts)).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
 
     scene

@@ -45,7 +45,7 @@ async fn a_result_that_is_too_long_fails_the_task_with_that_reason_and_is_parked
 #[tokio::test]
 async fn where_the_route_says_park_a_result_that_is_too_long_leaves_the_task_open() {
     let scene = Scene::with("oversize_result = \"park\"").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::done(&"x".repeat(TOO_LONG)).remove(0))
@@ -99,7 +99,7 @@ async fn completed_failed_or_canceled_that_is_not_utf_8_is_parked_as_it_came_and
 #[tokio::test]
 async fn started_or_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     for sign in ["started", "heartbeat"] {
         let answer = Answer {
             body: vec![0xff],
@@ -147,7 +147,7 @@ async fn a_reply_of_an_unknown_type_is_parked_with_its_headers_and_fails_the_tas
 #[tokio::test]
 async fn a_reply_without_correlation_id_or_with_one_that_is_not_a_task_id_leaves_the_task_open() {
     let scene = Scene::new().await;
-    let task = scene.task(Scene::plain()).await;
+    let task = scene.task(scene.plain()).await;
     let malformed = "its correlation_id is not a task id";
     let upper = task.1.id().to_uppercase();
     let rows = [
@@ -162,7 +162,7 @@ async fn a_reply_without_correlation_id_or_with_one_that_is_not_a_task_id_leaves
 #[tokio::test]
 async fn a_reply_whose_correlation_id_is_none_of_this_processs_tasks_leaves_the_task_open() {
     let scene = Scene::new().await;
-    let task = scene.task(Scene::plain()).await;
+    let task = scene.task(scene.plain()).await;
     let unknown = "no task of this bridge has this correlation_id";
     let rows = [("0123456789abcdef0123456789abcdef", unknown)];
     touch_no_task(&scene, task, &rows).await;
@@ -196,7 +196,7 @@ async fn touch_no_task(scene: &Scene, (id, task): (String, TaskMessage), rows: &
 #[tokio::test]
 async fn a_parked_reply_has_what_it_came_with_and_the_header_parked_because() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let mut headers = FieldTable::default();
     headers.insert("shop".into(), AMQPValue::LongString("A1".into()));
     headers.insert("attempt".into(), AMQPValue::LongInt(2));
@@ -230,7 +230,7 @@ async fn an_outcome_that_aws_had_not_taken_when_the_deadline_passed_is_parked() 
     let scene = Scene::with("start_to_close_secs = 2").await;
     let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
     scene.world.sim.fault(fault);
-    let (_, task) = scene.task(Scene::plain()).await;
+    let (_, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::done("precious").remove(0))
@@ -249,7 +249,7 @@ async fn an_outcome_that_aws_had_not_taken_when_the_deadline_passed_is_parked() 
 #[tokio::test]
 async fn a_message_without_any_property_is_parked() {
     let scene = Scene::new().await;
-    let (_, task) = scene.task(Scene::plain()).await;
+    let (_, task) = scene.task(scene.plain()).await;
     let published = scene.inbox.channel().basic_publish(
         "".into(),
         task.reply_to().as_str().into(),
@@ -271,7 +271,7 @@ async fn a_message_without_any_property_is_parked() {
 #[tokio::test]
 async fn a_reply_whose_headers_are_too_large_to_be_passed_on_is_parked_without_them() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let answer = Answer::of("no such type", "body")
         .header("small", "kept")
         .header("zlarge", &"x".repeat(130_000));
@@ -288,7 +288,7 @@ async fn a_reply_whose_headers_are_too_large_to_be_passed_on_is_parked_without_t
 #[tokio::test]
 async fn a_parking_queue_that_was_deleted_is_declared_again() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let delete = lapin::options::QueueDeleteOptions::default();
     let deleted = scene.inbox.channel().queue_delete(PARKED.into(), delete);
     deleted.await.expect("deleted");

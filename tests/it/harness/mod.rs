@@ -4,12 +4,14 @@ mod bridge;
 mod node;
 mod proxy;
 mod scene;
+mod source;
 mod worker;
 
 pub use bridge::{BridgeProcess, command};
 pub use node::Node;
 pub use proxy::Proxy;
 pub use scene::{Scene, all_acknowledged, unacknowledged};
+pub use source::Source;
 pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge};
 
 use activity_sim::{Options, Schedule, Sim, Summary, TaskRecord, TaskState};
@@ -36,6 +38,8 @@ pub struct World {
     pub sim: Sim,
     /// Of the virtual host.
     pub amqp_uri: String,
+    /// Where its routes take tasks from, but for those that say so themselves.
+    pub source: Source,
     dir: TempDir,
 }
 
@@ -61,8 +65,15 @@ impl World {
         Self {
             sim: Sim::start(options).await.expect("the simulator starts"),
             amqp_uri,
+            source: Source::Swf,
             dir: TempDir::new().expect("a temporary folder"),
         }
+    }
+
+    /// With tasks of this source instead of SWF's.
+    pub fn of(mut self, source: Source) -> Self {
+        self.source = source;
+        self
     }
 
     /// The virtual host.
@@ -96,7 +107,7 @@ impl World {
             self.amqp_uri
         );
         for route in routes {
-            text.push_str(&route.toml());
+            text.push_str(&route.toml(self.source));
         }
         std::fs::write(&path, text).expect("the configuration can be written");
         path
@@ -111,13 +122,18 @@ impl World {
         Worker::start(&self.amqp_uri, queue, answer).await
     }
 
-    /// Schedules tasks on a task list of the domain.
-    pub fn schedule(&self, task_list: &str, count: u32) -> Vec<String> {
+    /// Schedules tasks for the route with this name.
+    pub fn schedule(&self, route: &str, count: u32) -> Vec<String> {
         self.sim.schedule(Schedule {
             count,
             input: Some(r#"{"n":1}"#.to_owned()),
-            ..Schedule::new(DOMAIN, task_list)
+            ..self.plain(route)
         })
+    }
+
+    /// What schedules one task for the route with this name, without input and timeouts.
+    pub fn plain(&self, route: &str) -> Schedule {
+        self.source.plain(route)
     }
 
     /// Waits until the simulator's record satisfies a condition.
@@ -148,7 +164,8 @@ impl World {
     }
 }
 
-/// A route of a test's configuration. Queue and task list have the route's name, unless it is told another queue.
+/// A route of a test's configuration. Queue and task list (or activity) have the route's name, unless it is told another
+/// queue.
 #[derive(Clone, Debug)]
 pub struct Route {
     name: String,
@@ -193,7 +210,7 @@ impl Route {
         self
     }
 
-    fn toml(&self) -> String {
+    fn toml(&self, source: Source) -> String {
         let Self {
             name,
             queue,
@@ -204,10 +221,8 @@ impl Route {
             "" => String::new(),
             queue => format!("queue = \"{queue}\"\n"),
         };
-        format!(
-            "[[routes]]\nname = \"{name}\"\n{queue}{settings}\n[routes.swf]\ndomain = \"{domain}\"\n\
-             task_list = \"{name}\"\n"
-        )
+        let table = source.toml(name, domain);
+        format!("[[routes]]\nname = \"{name}\"\n{queue}{settings}\n{table}")
     }
 }
 

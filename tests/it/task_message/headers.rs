@@ -29,7 +29,8 @@ fn value<'t>(task: &'t TaskMessage, name: &str) -> Option<&'t AMQPValue> {
 
 /// The activity id and the message of a plain task, on a route with these settings.
 async fn message(settings: &str) -> (String, TaskMessage) {
-    Scene::with(settings).await.task(Scene::plain()).await
+    let scene = Scene::with(settings).await;
+    scene.task(scene.plain()).await
 }
 
 #[tokio::test]
@@ -58,7 +59,7 @@ async fn no_header_is_there_but_the_documented_ones() {
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let schedule = Schedule {
         input: Some(format!(r#"{{"traceparent": "{traceparent}"}}"#)),
-        ..Scene::plain()
+        ..scene.plain()
     };
     let (_, task) = scene.task(schedule).await;
     expected.extend(["deadline-ms", "heartbeat-timeout-secs", "traceparent"]);
@@ -90,7 +91,7 @@ async fn workflow_id_and_run_id_are_the_workflow_executions() {
     let (id, task) = scene
         .task(Schedule {
             workflow_id: Some("order-7".to_owned()),
-            ..Scene::plain()
+            ..scene.plain()
         })
         .await;
     assert_eq!(text(&task, "workflow-id"), "order-7");
@@ -101,7 +102,7 @@ async fn workflow_id_and_run_id_are_the_workflow_executions() {
 #[tokio::test]
 async fn activity_id_is_the_one_that_the_decider_gave() {
     let scene = Scene::new().await;
-    let id = scene.world.sim.schedule(Scene::plain()).remove(0);
+    let id = scene.world.sim.schedule(scene.plain()).remove(0);
     let task = scene.worker.has_seen(1).await.remove(0);
     assert_eq!(text(&task, "activity-id"), id);
 }
@@ -112,7 +113,7 @@ async fn activity_type_and_activity_version_are_the_activity_types() {
     let (_, task) = scene
         .task(Schedule {
             activity_type: ActivityType::new("charge", "2.1"),
-            ..Scene::plain()
+            ..scene.plain()
         })
         .await;
     assert_eq!(text(&task, "activity-type"), "charge");

@@ -17,7 +17,7 @@ fn unix_ms() -> i64 {
 #[tokio::test]
 async fn the_token_of_aws_is_in_no_message_and_in_no_line_of_the_log() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let control = scene.inbox.bind("activity-bridge.control", "#").await;
     scene.world.sim.cancel([&id]);
     scene

@@ -13,14 +13,15 @@ fn text(property: &Option<ShortString>) -> &str {
 async fn with_input(scene: &Scene, input: Option<&str>) -> TaskMessage {
     let schedule = Schedule {
         input: input.map(str::to_owned),
-        ..Scene::plain()
+        ..scene.plain()
     };
     scene.task(schedule).await.1
 }
 
 /// The message of a plain task, on a route with these settings.
 async fn message(settings: &str) -> TaskMessage {
-    Scene::with(settings).await.task(Scene::plain()).await.1
+    let scene = Scene::with(settings).await;
+    scene.task(scene.plain()).await.1
 }
 
 #[tokio::test]
@@ -71,7 +72,7 @@ async fn message_id_and_correlation_id_are_the_task_id_that_no_other_task_has() 
     let scene = Scene::new().await;
     let mut ids = BTreeSet::new();
     for _ in 0..5 {
-        let (_, task) = scene.task(Scene::plain()).await;
+        let (_, task) = scene.task(scene.plain()).await;
         let id = text(task.properties.message_id());
         let hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
         assert!(id.len() == 32 && id.chars().all(hexadecimal), "{id}");
@@ -93,7 +94,7 @@ async fn type_is_the_name_of_the_activity_type_cut_where_amqp_takes_no_more() {
         let (id, task) = scene
             .task(Schedule {
                 activity_type,
-                ..Scene::plain()
+                ..scene.plain()
             })
             .await;
         assert_eq!(text(task.properties.kind()), cut);
@@ -129,7 +130,7 @@ async fn reply_to_is_the_queue_of_the_process_that_polled_the_task() {
 async fn timestamp_is_the_second_of_the_poll() {
     let scene = Scene::new().await;
     let before = unix_ms() / 1_000;
-    let (_, task) = scene.task(Scene::plain()).await;
+    let (_, task) = scene.task(scene.plain()).await;
     let after = unix_ms() / 1_000;
     let timestamp = task.properties.timestamp().expect("a timestamp");
     let timestamp = i64::try_from(timestamp).expect("fits");
