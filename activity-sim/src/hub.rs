@@ -10,11 +10,12 @@ use std::{
 use tokio::sync::{Notify, futures::Notified, oneshot};
 
 use crate::{
+    activities::Activities,
     calls::Calls,
     clock::{Clock, Micros},
     faults::Faults,
     rates::Arrivals,
-    record::{Rates, Summary, TaskRecord},
+    record::{ExecutionRecord, Rates, Summary, TaskRecord},
     registry::Registry,
     throttle::Throttles,
     world::{Handout, PollNo, Polled, QueueNo, Rules, TaskNo, World},
@@ -47,6 +48,7 @@ type Wait = oneshot::Sender<Option<Delivery>>;
 pub(crate) struct State {
     pub(crate) world: World,
     pub(crate) registry: Registry,
+    pub(crate) activities: Activities,
     /// Whom to answer when a held poll ends.
     waits: HashMap<PollNo, Wait>,
     /// What the timer waits for.
@@ -74,6 +76,7 @@ impl Hub {
             state: Mutex::new(State {
                 world: World::new(rules),
                 registry: Registry::default(),
+                activities: Activities::default(),
                 waits: HashMap::new(),
                 armed: None,
             }),
@@ -202,6 +205,11 @@ impl Hub {
             records.extend(found.into_iter().filter(&keep));
         }
         records
+    }
+
+    /// The records of all executions of Step Functions, in order of their start.
+    pub(crate) fn executions(&self) -> Vec<ExecutionRecord> {
+        Vec::new()
     }
 
     /// Forgets tasks, totals, rates, faults and throttles. Domains, types and held polls stay.

@@ -29,7 +29,9 @@
 //! # }
 //! ```
 
+mod activities;
 mod admin;
+mod arn;
 mod calls;
 mod clock;
 mod conn;
@@ -47,11 +49,12 @@ mod throttle;
 mod world;
 
 pub use self::{
+    arn::activity_arn,
     faults::{FaultKind, FaultRule},
-    model::{ActivityType, Schedule, Throttle, Timeouts},
+    model::{ActivityType, Retry, STATES, Schedule, Throttle, Timeouts},
     record::{
-        CallCount, CancelReport, HeartbeatRecord, Rates, Summary, TaskRecord, TaskState,
-        TimeoutType,
+        CallCount, CancelReport, ExecutionRecord, ExecutionStatus, HeartbeatRecord, Rates, Summary,
+        TaskRecord, TaskState, TimeoutType,
     },
     sim::{Options, Sim, WaitError},
 };

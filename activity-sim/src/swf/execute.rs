@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     hub::{Hub, PollStart, State},
     model::ActivityType,
-    registry::{Domain, NoDomain, RegisteredType},
+    registry::{Domain, RegisteredType, Unusable},
     swf::{
         Action, Begun,
         fault::Fault,
@@ -286,10 +286,10 @@ fn permitted(state: &State, task: TaskNo) -> Result<(), Fault> {
     domain.map_or(Ok(()), |domain| usable(state, domain).map(|_| ()))
 }
 
-fn no_domain(domain: &str, why: NoDomain) -> Fault {
+fn no_domain(domain: &str, why: Unusable) -> Fault {
     match why {
-        NoDomain::Unknown => Fault::unknown_resource(format!("Unknown domain: {domain}")),
-        NoDomain::Forbidden => Fault::not_permitted(format!(
+        Unusable::Unknown => Fault::unknown_resource(format!("Unknown domain: {domain}")),
+        Unusable::Forbidden => Fault::not_permitted(format!(
             "User is not authorized to perform this action on the domain {domain}"
         )),
     }
