@@ -1,11 +1,15 @@
 //! When a worker acknowledges a task, and what becomes of the task when it dies before that.
 
-use crate::harness::{Answer, Inbox, Route, World, eventually};
+use crate::harness::{Answer, Inbox, Route, Source, Swf, World, eventually};
 use lapin::options::BasicGetOptions;
+use rstest::rstest;
 
+#[rstest]
 #[tokio::test]
-async fn a_task_whose_worker_crashed_before_it_acknowledged_goes_to_another_worker() {
-    let world = World::new().await;
+async fn a_task_whose_worker_crashed_before_it_acknowledged_goes_to_another_worker(
+    #[values(Swf)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let route = Route::new("payments").with("poll_without_consumers = true");
     let bridge = world.bridge(&[route]).await;
     bridge.route_is("payments", "polling").await;

@@ -1,8 +1,9 @@
 //! Cancels: how AWS's wish, and the end of a task, reach its worker.
 
-use crate::harness::{Answer, PATIENCE, Scene, TaskMessage};
+use crate::harness::{Answer, PATIENCE, Scene, Source, Swf, TaskMessage};
 use activity_sim::{Schedule, TaskRecord, TaskState, Timeouts};
 use lapin::types::ShortString;
+use rstest::rstest;
 use std::time::Duration;
 
 const CONTROL: &str = "activity-bridge.control";
@@ -136,9 +137,12 @@ async fn a_cancel_is_announced_once_under_the_id_of_the_task() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_worker_on_a_task_that_is_gone_is_told_and_the_slot_is_freed() {
-    let scene = Scene::with("max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
+async fn a_worker_on_a_task_that_is_gone_is_told_and_the_slot_is_freed(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
     let timeouts = Timeouts {
         start_to_close: Some(Duration::from_millis(500)),
         ..Timeouts::default()

@@ -1,12 +1,16 @@
 //! A worker may be faster than the broker's confirm.
 
-use crate::harness::{Answer, HOLD, Proxy, Route, World};
+use crate::harness::{Answer, HOLD, Proxy, Route, Source, Swf, World};
+use rstest::rstest;
 
+#[rstest]
 #[tokio::test]
-async fn a_reply_that_comes_before_the_publish_is_confirmed_still_settles() {
-    let world = World::new().await;
+async fn a_reply_that_comes_before_the_publish_is_confirmed_still_settles(
+    #[values(Swf)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let proxy = Proxy::start(&world.amqp_uri).await;
-    let behind = World::at(proxy.amqp_uri.clone(), HOLD).await;
+    let behind = World::at(proxy.amqp_uri.clone(), HOLD).await.of(source);
     let _worker = world.worker("payments", |_| Answer::done("fast")).await;
     let bridge = behind.bridge(&[Route::new("payments")]).await;
     bridge.route_is("payments", "polling").await;

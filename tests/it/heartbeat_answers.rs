@@ -1,12 +1,13 @@
 //! What a worker hears that asks, with a heartbeat or `started`, how its task fares.
 
-use crate::harness::{Answer, Inbox, PATIENCE, Scene, TaskMessage, eventually};
+use crate::harness::{Answer, Inbox, PATIENCE, Scene, Source, Swf, TaskMessage, eventually};
 use activity_sim::TaskState;
 use futures_util::StreamExt;
 use lapin::{
     options::{BasicConsumeOptions, BasicGetOptions},
     types::ShortString,
 };
+use rstest::rstest;
 use tokio::time::timeout;
 
 /// Sends a sign of life with an address for the answer, and returns the answer.
@@ -97,9 +98,10 @@ async fn an_answer_reaches_amq_rabbitmq_reply_to() {
     assert_eq!(answer.data, b"alive");
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_sign_of_life_that_asks_is_answered_alive() {
-    let scene = Scene::new().await;
+async fn a_sign_of_life_that_asks_is_answered_alive(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "").await;
     let (id, task) = scene.task(scene.plain()).await;
     for kind in ["started", "heartbeat"] {
         assert_eq!(ask(&scene.inbox, &task, kind).await, "alive", "{kind}");
@@ -126,9 +128,10 @@ async fn a_sign_of_life_that_asks_is_answered_cancel_requested() {
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Canceled);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_sign_of_life_of_a_task_that_has_ended_is_answered_gone() {
-    let scene = Scene::new().await;
+async fn a_sign_of_life_of_a_task_that_has_ended_is_answered_gone(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "").await;
     let (id, task) = scene.task(scene.plain()).await;
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     scene.world.closed(&id).await;

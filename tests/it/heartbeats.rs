@@ -1,7 +1,8 @@
 //! Signs of life from a worker to AWS.
 
-use crate::harness::{Answer, PATIENCE, Scene};
+use crate::harness::{Answer, PATIENCE, Scene, Source, Swf};
 use activity_sim::{FaultRule, HeartbeatRecord, Summary, TaskRecord, TaskState, Timeouts};
+use rstest::rstest;
 use std::time::{Duration, Instant};
 
 async fn until(
@@ -20,9 +21,12 @@ fn newest(task: &TaskRecord) -> Option<&str> {
         .and_then(|beat| beat.details.as_deref())
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_heartbeat_reaches_aws_with_its_details_and_the_task_goes_on() {
-    let scene = Scene::new().await;
+async fn a_heartbeat_reaches_aws_with_its_details_and_the_task_goes_on(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
@@ -42,9 +46,10 @@ async fn a_heartbeat_reaches_aws_with_its_details_and_the_task_goes_on() {
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn started_is_a_sign_of_life_with_or_without_details() {
-    let scene = Scene::new().await;
+async fn started_is_a_sign_of_life_with_or_without_details(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "").await;
     for (body, details) in [("", None), ("on machine 7", Some("on machine 7"))] {
         let (id, task) = scene.task(scene.plain()).await;
         scene.inbox.reply(&task, Answer::of("started", body)).await;
@@ -60,9 +65,12 @@ async fn started_is_a_sign_of_life_with_or_without_details() {
 }
 
 /// While AWS takes none, so that what the broker is told does not depend on AWS.
+#[rstest]
 #[tokio::test]
-async fn a_heartbeat_is_acknowledged_at_once_and_the_newest_details_are_sent_when_aws_is_back() {
-    let scene = Scene::new().await;
+async fn a_heartbeat_is_acknowledged_at_once_and_the_newest_details_are_sent_when_aws_is_back(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let action = "RecordActivityTaskHeartbeat";
     let fault = FaultRule::error(action, 500, "InternalFailure");
     scene.world.sim.fault(fault);
@@ -84,9 +92,10 @@ async fn a_heartbeat_is_acknowledged_at_once_and_the_newest_details_are_sent_whe
 }
 
 /// With a heartbeat timeout of 9 s AWS hears one every 3 s at most, whatever the worker does.
+#[rstest]
 #[tokio::test]
-async fn many_heartbeats_are_coalesced_to_the_newest() {
-    let scene = Scene::with("heartbeat = { timeout_secs = 9 }").await;
+async fn many_heartbeats_are_coalesced_to_the_newest(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "heartbeat = { timeout_secs = 9 }").await;
     let (id, task) = scene.task(scene.plain()).await;
     let begun = Instant::now();
     for beat in 1..=50 {
@@ -138,9 +147,10 @@ async fn details_that_are_too_long_for_a_heartbeat_are_cut_with_a_mark() {
 }
 
 /// A worker that beats in time keeps its task, though the bridge passes on only some of the beats.
+#[rstest]
 #[tokio::test]
-async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout() {
-    let scene = Scene::with("heartbeat = { timeout_secs = 2 }").await;
+async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "heartbeat = { timeout_secs = 2 }").await;
     let timeouts = Timeouts {
         heartbeat: Some(Duration::from_secs(2)),
         ..Timeouts::default()
@@ -164,9 +174,10 @@ async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout() {
 }
 
 /// What waits to be passed on when the task ends is not sent behind its end.
+#[rstest]
 #[tokio::test]
-async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits() {
-    let scene = Scene::with("heartbeat = { timeout_secs = 9 }").await;
+async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "heartbeat = { timeout_secs = 9 }").await;
     let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox

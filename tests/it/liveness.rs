@@ -1,7 +1,8 @@
 //! Who keeps a task alive, and until when: the bridge while it waits, then the worker.
 
-use crate::harness::{Answer, Inbox, PATIENCE, Route, Scene, TaskMessage, World};
+use crate::harness::{Answer, Inbox, PATIENCE, Route, Scene, Source, Swf, TaskMessage, World};
 use activity_sim::{FaultRule, Schedule, TaskRecord, TaskState, TimeoutType, Timeouts};
+use rstest::rstest;
 use std::time::{Duration, Instant};
 
 const CONTROL: &str = "activity-bridge.control";
@@ -54,9 +55,12 @@ async fn done(inbox: &Inbox, task: &TaskMessage) {
     inbox.reply(task, Answer::done("ok").remove(0)).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes() {
-    let world = World::new().await;
+async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes(
+    #[values(Swf)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let route = Route::new("payments")
         .with("poll_without_consumers = true\nheartbeat = { timeout_secs = 2 }");
     let _bridge = world.bridge(&[route]).await;
@@ -78,8 +82,9 @@ async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes(
     assert!(record.heartbeat_count <= 30, "{}", record.heartbeat_count);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_plain_worker_that_sends_no_heartbeat_is_waited_for() {
+async fn a_plain_worker_that_sends_no_heartbeat_is_waited_for(#[values(Swf)] source: Source) {
     let scene = scene("").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     let record = open_for(&scene.world, &id, 2 * T).await;
@@ -88,8 +93,9 @@ async fn a_plain_worker_that_sends_no_heartbeat_is_waited_for() {
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone() {
+async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone(#[values(Swf)] source: Source) {
     let scene = scene(", by = 'both'").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
@@ -119,8 +125,11 @@ async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone() {
 }
 
 /// The worker's connection breaks in the middle of its work, and nobody takes the task again.
+#[rstest]
 #[tokio::test]
-async fn a_worker_that_dies_in_the_middle_is_noticed_within_one_heartbeat_timeout() {
+async fn a_worker_that_dies_in_the_middle_is_noticed_within_one_heartbeat_timeout(
+    #[values(Swf)] source: Source,
+) {
     let scene = scene("").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     let mut beats = 0;
@@ -152,8 +161,9 @@ async fn a_worker_that_dies_in_the_middle_is_noticed_within_one_heartbeat_timeou
     bridge.idle().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn by_worker_the_bridge_never_speaks_for_a_task() {
+async fn by_worker_the_bridge_never_speaks_for_a_task(#[values(Swf)] source: Source) {
     let scene = scene(", by = 'worker'").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
@@ -165,8 +175,9 @@ async fn by_worker_the_bridge_never_speaks_for_a_task() {
     scene.bridge.idle().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn by_bridge_a_worker_that_has_begun_may_be_quiet() {
+async fn by_bridge_a_worker_that_has_begun_may_be_quiet(#[values(Swf)] source: Source) {
     let scene = scene(", by = 'bridge'").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     scene.inbox.reply(&task, Answer::of("started", "")).await;
@@ -185,8 +196,11 @@ async fn by_bridge_a_worker_that_has_begun_may_be_quiet() {
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_no_effect() {
+async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_no_effect(
+    #[values(Swf)] source: Source,
+) {
     let scene = scene(", max_wait_secs = 3").await;
     let (id, task) = scene.task(scene.plain()).await;
     let record = scene.world.closed(&id).await;
@@ -208,8 +222,11 @@ async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_
     assert_eq!((record.settle_calls, record.late_calls), (1, 0));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_task_that_was_started_in_time_may_take_longer_than_max_wait() {
+async fn a_task_that_was_started_in_time_may_take_longer_than_max_wait(
+    #[values(Swf)] source: Source,
+) {
     let scene = scene(", max_wait_secs = 2").await;
     let (id, task) = scene.task(scene.plain()).await;
     let begun = Instant::now();
@@ -267,9 +284,10 @@ async fn a_worker_hears_of_a_cancel_and_then_that_the_task_is_gone_once_each() {
 }
 
 /// AWS takes longer to answer one of them than is left.
+#[rstest]
 #[tokio::test]
-async fn one_heartbeat_that_hangs_costs_no_task() {
-    let scene = Scene::with("heartbeat = { timeout_secs = 9 }").await;
+async fn one_heartbeat_that_hangs_costs_no_task(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "heartbeat = { timeout_secs = 9 }").await;
     let timeouts = Timeouts {
         heartbeat: Some(Duration::from_secs(9)),
         ..Timeouts::default()
@@ -287,8 +305,9 @@ async fn one_heartbeat_that_hangs_costs_no_task() {
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_plain_reply_costs_no_heartbeat_beside_it() {
+async fn a_plain_reply_costs_no_heartbeat_beside_it(#[values(Swf)] source: Source) {
     let scene = scene(", by = 'worker'").await;
     for _ in 0..10 {
         let (id, task) = scene.task(scene.plain()).await;
@@ -333,8 +352,9 @@ async fn a_worker_that_begins_after_the_cancel_is_told_of_it() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_worker_that_begins_a_task_that_is_gone_is_told_so() {
+async fn a_worker_that_begins_a_task_that_is_gone_is_told_so(#[values(Swf)] source: Source) {
     let scene = scene(", by = 'worker'").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
@@ -347,8 +367,9 @@ async fn a_worker_that_begins_a_task_that_is_gone_is_told_so() {
 }
 
 /// The worker has done its part when AWS fails for longer than the heartbeat timeout.
+#[rstest]
 #[tokio::test]
-async fn an_outcome_that_aws_does_not_take_yet_is_kept_alive() {
+async fn an_outcome_that_aws_does_not_take_yet_is_kept_alive(#[values(Swf)] source: Source) {
     let scene = scene(", by = 'worker'").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");

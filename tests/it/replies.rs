@@ -1,19 +1,23 @@
 //! Replies that end a task: what AWS is told, and how often.
 
-use crate::harness::{Answer, Scene, eventually, unacknowledged};
+use crate::harness::{Answer, Scene, Source, Swf, eventually, unacknowledged};
 use activity_sim::{FaultRule, Schedule, TaskState, Timeouts};
 use lapin::{
     BasicProperties,
     options::BasicPublishOptions,
     types::{AMQPValue, FieldTable},
 };
+use rstest::rstest;
 use std::time::Duration;
 
 const LIMIT: usize = 32_768;
 
+#[rstest]
 #[tokio::test]
-async fn a_reply_of_type_none_or_completed_completes_the_task_with_its_body() {
-    let scene = Scene::new().await;
+async fn a_reply_of_type_none_or_completed_completes_the_task_with_its_body(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let plain = Answer::done("plain").remove(0);
     for answer in [
         plain,
@@ -30,9 +34,10 @@ async fn a_reply_of_type_none_or_completed_completes_the_task_with_its_body() {
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_longest_result_that_swf_takes_completes_the_task_whole() {
-    let scene = Scene::new().await;
+async fn the_longest_result_that_swf_takes_completes_the_task_whole(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "").await;
     // Limits count characters, so this is twice as many bytes.
     let result = "é".repeat(LIMIT);
     let task = scene.ended_by(Answer::of("completed", &result)).await;
@@ -40,9 +45,12 @@ async fn the_longest_result_that_swf_takes_completes_the_task_whole() {
     assert!(task.result == Some(result), "the result was changed");
 }
 
+#[rstest]
 #[tokio::test]
-async fn failed_takes_the_reason_from_the_header_reason_or_error_and_the_details_from_the_body() {
-    let scene = Scene::new().await;
+async fn failed_takes_the_reason_from_the_header_reason_or_error_and_the_details_from_the_body(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let failed = || Answer::of("failed", "the long story");
     for (answer, reason) in [
         (failed().header("reason", "NoStock"), "NoStock"),
@@ -61,9 +69,10 @@ async fn failed_takes_the_reason_from_the_header_reason_or_error_and_the_details
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_reason_that_is_too_long_is_cut_with_a_mark() {
-    let scene = Scene::new().await;
+async fn a_reason_that_is_too_long_is_cut_with_a_mark(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "").await;
     let longest = "ü".repeat(256);
     let task = scene
         .ended_by(Answer::of("failed", "").header("reason", &longest))
@@ -79,9 +88,12 @@ async fn a_reason_that_is_too_long_is_cut_with_a_mark() {
     assert_eq!(scene.bridge.metric("parked_replies_total").await, 0.0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn details_of_failed_and_canceled_that_are_too_long_are_cut_with_a_mark() {
-    let scene = Scene::new().await;
+async fn details_of_failed_and_canceled_that_are_too_long_are_cut_with_a_mark(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let task = scene
         .ended_by(Answer::of("failed", &"d".repeat(LIMIT + 1)))
         .await;
@@ -186,9 +198,10 @@ async fn other_properties_and_headers_of_a_reply_mean_nothing() {
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome() {
-    let scene = Scene::new().await;
+async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "").await;
     let fault = FaultRule::error("RespondActivityTaskCompleted", 400, "LimitExceededFault");
     scene.world.sim.fault(fault);
     let (id, task) = scene.task(scene.plain()).await;
@@ -210,9 +223,10 @@ async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome() {
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_same_reply_twice_ends_the_task_once() {
-    let scene = Scene::new().await;
+async fn the_same_reply_twice_ends_the_task_once(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "").await;
     let (id, task) = scene.task(scene.plain()).await;
     for _ in 0..2 {
         scene
@@ -223,9 +237,10 @@ async fn the_same_reply_twice_ends_the_task_once() {
     duplicates_changed_nothing(&scene, &id, 1).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn fifty_replies_at_once_end_the_task_once() {
-    let scene = Scene::new().await;
+async fn fifty_replies_at_once_end_the_task_once(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "").await;
     let (id, task) = scene.task(scene.plain()).await;
     let replies = (0..50).map(|_| scene.inbox.reply(&task, Answer::done("once").remove(0)));
     futures_util::future::join_all(replies).await;
@@ -233,9 +248,12 @@ async fn fifty_replies_at_once_end_the_task_once() {
 }
 
 /// Also when they say different things, while the first is on its way to AWS.
+#[rstest]
 #[tokio::test]
-async fn replies_that_contradict_each_other_end_the_task_with_the_first() {
-    let scene = Scene::new().await;
+async fn replies_that_contradict_each_other_end_the_task_with_the_first(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let slow = Duration::from_millis(500);
     let fault = FaultRule::latency("RespondActivityTaskCompleted", slow);
     scene.world.sim.fault(fault);
@@ -278,9 +296,12 @@ async fn duplicates_changed_nothing(scene: &Scene, id: &str, duplicates: u32) {
     assert_eq!(scene.bridge.metric("late_replies_total").await, late);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_reply_to_a_task_that_timed_out_is_acknowledged_and_not_sent_again() {
-    let scene = Scene::with("max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
+async fn a_reply_to_a_task_that_timed_out_is_acknowledged_and_not_sent_again(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
     let timeouts = Timeouts {
         start_to_close: Some(Duration::from_millis(300)),
         ..Timeouts::default()

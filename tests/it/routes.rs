@@ -1,12 +1,16 @@
 //! Several routes in one process: the trouble of one is its own.
 
-use crate::harness::{Answer, DOMAIN, Route, World, eventually};
+use crate::harness::{Answer, DOMAIN, Route, Source, Swf, World, eventually};
 use activity_sim::{Schedule, TaskState};
+use rstest::rstest;
 use serde_json::Value;
 
+#[rstest]
 #[tokio::test]
-async fn a_forbidden_route_is_said_and_unready_while_the_other_works_until_it_is_permitted() {
-    let world = World::new().await;
+async fn a_forbidden_route_is_said_and_unready_while_the_other_works_until_it_is_permitted(
+    #[values(Swf)] source: Source,
+) {
+    let world = World::new().await.of(source);
     world.sim.add_domain("vault");
     world.sim.forbid("vault");
     let fails = "OperationNotPermittedFault";
@@ -64,9 +68,12 @@ async fn one_route_is_refused(world: &World, domain: &str, fault: &str, mend: im
     assert_eq!(bridge.route("secrets").await, (true, "polling".to_owned()));
 }
 
+#[rstest]
 #[tokio::test]
-async fn ten_routes_in_one_process_each_bring_their_own_tasks_to_their_own_queue() {
-    let world = World::new().await;
+async fn ten_routes_in_one_process_each_bring_their_own_tasks_to_their_own_queue(
+    #[values(Swf)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let names: Vec<_> = (0..10).map(|n| format!("route-{n}")).collect();
     let mut workers = Vec::new();
     for name in &names {

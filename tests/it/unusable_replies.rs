@@ -1,12 +1,13 @@
 //! Replies that can't be used: none is dropped, and a workflow whose task was meant to end by one learns at once.
 
-use crate::harness::{Answer, Scene, TaskMessage};
+use crate::harness::{Answer, Scene, Source, Swf, TaskMessage};
 use activity_sim::{FaultRule, TaskState};
 use lapin::{
     BasicProperties,
     options::{BasicGetOptions, BasicPublishOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
+use rstest::rstest;
 
 const PARKED: &str = "activity-bridge.parked";
 const TOO_LONG: usize = 32_769;
@@ -23,9 +24,12 @@ fn kind(message: &TaskMessage) -> Option<&str> {
     kind.map(ShortString::as_str)
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_result_that_is_too_long_fails_the_task_with_that_reason_and_is_parked_whole() {
-    let scene = Scene::new().await;
+async fn a_result_that_is_too_long_fails_the_task_with_that_reason_and_is_parked_whole(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let task = scene
         .ended_by(Answer::done(&"x".repeat(TOO_LONG)).remove(0))
         .await;
@@ -42,9 +46,12 @@ async fn a_result_that_is_too_long_fails_the_task_with_that_reason_and_is_parked
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn where_the_route_says_park_a_result_that_is_too_long_leaves_the_task_open() {
-    let scene = Scene::with("oversize_result = \"park\"").await;
+async fn where_the_route_says_park_a_result_that_is_too_long_leaves_the_task_open(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "oversize_result = \"park\"").await;
     let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
@@ -66,9 +73,12 @@ async fn where_the_route_says_park_a_result_that_is_too_long_leaves_the_task_ope
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn completed_failed_or_canceled_that_is_not_utf_8_is_parked_as_it_came_and_fails_the_task() {
-    let scene = Scene::new().await;
+async fn completed_failed_or_canceled_that_is_not_utf_8_is_parked_as_it_came_and_fails_the_task(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     for kind in ["completed", "failed", "canceled"] {
         let answer = Answer {
             body: vec![b'a', 0xff, 0xfe, b'b'],
@@ -121,9 +131,12 @@ async fn started_or_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on()
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_reply_of_an_unknown_type_is_parked_with_its_headers_and_fails_the_task() {
-    let scene = Scene::new().await;
+async fn a_reply_of_an_unknown_type_is_parked_with_its_headers_and_fails_the_task(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let answer = Answer::of("complete", "almost")
         .header("shop", "A1")
         .header("parked-because", "mine");
@@ -225,9 +238,12 @@ async fn a_parked_reply_has_what_it_came_with_and_the_header_parked_because() {
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Failed);
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_outcome_that_aws_had_not_taken_when_the_deadline_passed_is_parked() {
-    let scene = Scene::with("start_to_close_secs = 2").await;
+async fn an_outcome_that_aws_had_not_taken_when_the_deadline_passed_is_parked(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "start_to_close_secs = 2").await;
     let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
     scene.world.sim.fault(fault);
     let (_, task) = scene.task(scene.plain()).await;

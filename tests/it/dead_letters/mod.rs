@@ -4,7 +4,7 @@ mod operators;
 mod strangers;
 
 use crate::harness::{
-    BridgeProcess, HOLD, Inbox, Proxy, Route, World, all_acknowledged, eventually,
+    BridgeProcess, HOLD, Inbox, Proxy, Route, Source, Swf, World, all_acknowledged, eventually,
 };
 use activity_sim::{TaskRecord, TaskState};
 use lapin::{
@@ -16,6 +16,7 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable},
 };
+use rstest::rstest;
 
 const QUEUE: &str = "payments";
 const PARKED: &str = "activity-bridge.parked";
@@ -121,8 +122,11 @@ fn table<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
     table
 }
 
+#[rstest]
 #[tokio::test]
-async fn basic_reject_without_requeue_fails_the_task_as_rejected_by_a_worker() {
+async fn basic_reject_without_requeue_fails_the_task_as_rejected_by_a_worker(
+    #[values(Swf)] source: Source,
+) {
     let place = Place::with("").await;
     let id = place.schedule();
     place.reject().await;
@@ -151,8 +155,11 @@ async fn basic_nack_without_requeue_fails_the_task_as_rejected_by_a_worker() {
         .await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_task_that_is_given_back_more_often_than_the_delivery_limit_is_failed() {
+async fn a_task_that_is_given_back_more_often_than_the_delivery_limit_is_failed(
+    #[values(Swf)] source: Source,
+) {
     let place = Place::with("delivery_limit = 2").await;
     let id = place.schedule();
     for _ in 0..2 {
@@ -179,8 +186,11 @@ async fn a_task_that_is_given_back_more_often_than_the_delivery_limit_is_failed(
     assert_eq!(place.counted("delivery-limit").await, 1.0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_task_that_nobody_takes_until_its_deadline_expires_and_is_failed() {
+async fn a_task_that_nobody_takes_until_its_deadline_expires_and_is_failed(
+    #[values(Swf)] source: Source,
+) {
     let place = Place::with("start_to_close_secs = 3\nexpire_at_deadline = true").await;
     let id = place.schedule();
     place

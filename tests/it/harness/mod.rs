@@ -11,7 +11,7 @@ pub use bridge::{BridgeProcess, command};
 pub use node::Node;
 pub use proxy::Proxy;
 pub use scene::{Scene, all_acknowledged, unacknowledged};
-pub use source::Source;
+pub use source::Source::{self, Swf};
 pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge};
 
 use activity_sim::{Options, Schedule, Sim, Summary, TaskRecord, TaskState};
@@ -107,7 +107,11 @@ impl World {
             self.amqp_uri
         );
         for route in routes {
-            text.push_str(&route.toml(self.source));
+            let source = route.source.unwrap_or(self.source);
+            if source == Source::StepFunctions && route.domain == DOMAIN {
+                self.create(route);
+            }
+            text.push_str(&route.toml(source));
         }
         std::fs::write(&path, text).expect("the configuration can be written");
         path
@@ -129,11 +133,6 @@ impl World {
             input: Some(r#"{"n":1}"#.to_owned()),
             ..self.plain(route)
         })
-    }
-
-    /// What schedules one task for the route with this name, without input and timeouts.
-    pub fn plain(&self, route: &str) -> Schedule {
-        self.source.plain(route)
     }
 
     /// Waits until the simulator's record satisfies a condition.
@@ -172,20 +171,28 @@ pub struct Route {
     queue: String,
     domain: String,
     settings: String,
+    source: Option<Source>,
 }
 
 impl Route {
-    /// In the known domain.
+    /// Of the world's source; of SWF in the known domain.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             queue: name.to_owned(),
             domain: DOMAIN.to_owned(),
             settings: String::new(),
+            source: None,
         }
     }
 
-    /// In another domain.
+    /// Of this source, whatever the world's is.
+    pub fn of(mut self, source: Source) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// In another domain, which nobody has made; nor is there its activity, if it is of Step Functions.
     pub fn domain(mut self, domain: &str) -> Self {
         self.domain = domain.to_owned();
         self
@@ -211,17 +218,12 @@ impl Route {
     }
 
     fn toml(&self, source: Source) -> String {
-        let Self {
-            name,
-            queue,
-            domain,
-            settings,
-        } = self;
-        let queue = match queue.as_str() {
+        let Self { name, settings, .. } = self;
+        let queue = match self.queue.as_str() {
             "" => String::new(),
             queue => format!("queue = \"{queue}\"\n"),
         };
-        let table = source.toml(name, domain);
+        let table = source.toml(self);
         format!("[[routes]]\nname = \"{name}\"\n{queue}{settings}\n{table}")
     }
 }

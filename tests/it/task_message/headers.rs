@@ -1,9 +1,10 @@
 //! Headers: each is a long string or a 64-bit integer, which every client reads.
 
 use super::unix_ms;
-use crate::harness::{DOMAIN, Scene, TaskMessage};
+use crate::harness::{DOMAIN, Scene, Source, Swf, TaskMessage};
 use activity_sim::{ActivityType, Schedule};
 use lapin::types::AMQPValue;
+use rstest::rstest;
 use std::collections::BTreeSet;
 
 /// A header, which must be a long string.
@@ -66,8 +67,9 @@ async fn no_header_is_there_but_the_documented_ones() {
     assert!(names(&task).iter().eq(&expected), "{:?}", names(&task));
 }
 
+#[rstest]
 #[tokio::test]
-async fn route_is_the_routes_name() {
+async fn route_is_the_routes_name(#[values(Swf)] source: Source) {
     let (_, task) = message("").await;
     assert_eq!(text(&task, "route"), "payments");
 }
@@ -126,8 +128,11 @@ async fn started_event_id_is_the_number_of_an_event_in_the_history() {
     assert!(integer(&task, "started-event-id") > 1);
 }
 
+#[rstest]
 #[tokio::test]
-async fn deadline_ms_is_when_aws_gives_the_task_up_where_that_is_known() {
+async fn deadline_ms_is_when_aws_gives_the_task_up_where_that_is_known(
+    #[values(Swf)] source: Source,
+) {
     let before = unix_ms();
     let (_, task) = message("start_to_close_secs = 600").await;
     let after = unix_ms();
@@ -140,16 +145,18 @@ async fn deadline_ms_is_when_aws_gives_the_task_up_where_that_is_known() {
     assert_eq!(value(&task, "deadline-ms"), None);
 }
 
+#[rstest]
 #[tokio::test]
-async fn heartbeat_timeout_secs_is_there_where_the_timeout_is_known() {
+async fn heartbeat_timeout_secs_is_there_where_the_timeout_is_known(#[values(Swf)] source: Source) {
     let (_, task) = message("heartbeat = { timeout_secs = 45 }").await;
     assert_eq!(integer(&task, "heartbeat-timeout-secs"), 45);
     let (_, task) = message("start_to_close_secs = 600").await;
     assert_eq!(value(&task, "heartbeat-timeout-secs"), None);
 }
 
+#[rstest]
 #[tokio::test]
-async fn reply_queue_is_the_same_as_reply_to() {
+async fn reply_queue_is_the_same_as_reply_to(#[values(Swf)] source: Source) {
     let (_, task) = message("").await;
     assert_eq!(text(&task, "reply-queue"), task.reply_to());
 }

@@ -3,7 +3,8 @@
 mod headers;
 mod properties;
 
-use crate::harness::{Answer, Scene};
+use crate::harness::{Answer, Scene, Source, Swf};
+use rstest::rstest;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What every token of the simulator's begins with.
@@ -14,9 +15,12 @@ fn unix_ms() -> i64 {
     i64::try_from(now.expect("after 1970").as_millis()).expect("fits")
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_token_of_aws_is_in_no_message_and_in_no_line_of_the_log() {
-    let scene = Scene::new().await;
+async fn the_token_of_aws_is_in_no_message_and_in_no_line_of_the_log(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let (id, task) = scene.task(scene.plain()).await;
     let control = scene.inbox.bind("activity-bridge.control", "#").await;
     scene.world.sim.cancel([&id]);

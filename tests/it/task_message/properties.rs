@@ -1,9 +1,10 @@
 //! Body and properties.
 
 use super::unix_ms;
-use crate::harness::{Answer, Inbox, Route, Scene, TaskMessage, World};
+use crate::harness::{Answer, Inbox, Route, Scene, Source, Swf, TaskMessage, World};
 use activity_sim::{ActivityType, Schedule};
 use lapin::types::ShortString;
+use rstest::rstest;
 use std::collections::BTreeSet;
 
 fn text(property: &Option<ShortString>) -> &str {
@@ -24,9 +25,12 @@ async fn message(settings: &str) -> TaskMessage {
     scene.task(scene.plain()).await.1
 }
 
+#[rstest]
 #[tokio::test]
-async fn body_is_the_input_byte_for_byte_and_empty_where_there_is_none() {
-    let scene = Scene::new().await;
+async fn body_is_the_input_byte_for_byte_and_empty_where_there_is_none(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     for input in [
         None,
         Some(""),
@@ -38,9 +42,10 @@ async fn body_is_the_input_byte_for_byte_and_empty_where_there_is_none() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn content_type_is_json_only_where_the_input_is() {
-    let scene = Scene::new().await;
+async fn content_type_is_json_only_where_the_input_is(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "").await;
     let (json, plain) = ("application/json", "text/plain");
     for (input, content_type) in [
         (None, plain),
@@ -67,9 +72,12 @@ async fn content_encoding_is_utf_8() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn message_id_and_correlation_id_are_the_task_id_that_no_other_task_has() {
-    let scene = Scene::new().await;
+async fn message_id_and_correlation_id_are_the_task_id_that_no_other_task_has(
+    #[values(Swf)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let mut ids = BTreeSet::new();
     for _ in 0..5 {
         let (_, task) = scene.task(scene.plain()).await;
@@ -126,9 +134,10 @@ async fn reply_to_is_the_queue_of_the_process_that_polled_the_task() {
     assert_eq!(queues.len(), bridges.len(), "{queues:?}");
 }
 
+#[rstest]
 #[tokio::test]
-async fn timestamp_is_the_second_of_the_poll() {
-    let scene = Scene::new().await;
+async fn timestamp_is_the_second_of_the_poll(#[values(Swf)] source: Source) {
+    let scene = Scene::of(source, "").await;
     let before = unix_ms() / 1_000;
     let (_, task) = scene.task(scene.plain()).await;
     let after = unix_ms() / 1_000;
