@@ -62,24 +62,23 @@ async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {
         return Ok(());
     }
     for route in &config.routes {
-        let what = format!("route {}: task list", route.name);
         let source = sources.for_route(route);
-        let answer = timeout(ASK_TIMEOUT, source.count_pending()).await;
+        let what = format!("route {}: {}", route.name, source.place());
+        let answer = timeout(ASK_TIMEOUT, source.probe()).await;
         table.add(match answer {
-            Ok(Ok(count)) => Row::new(what, Mark::Ok, format!("reached, tasks waiting: {count}")),
-            Ok(Err(error)) => aws_row(what, &error),
+            Ok(Ok(words)) => Row::new(what, Mark::Ok, words),
+            Ok(Err(error)) => aws_row(what, &error, source.probe_action()),
             Err(_) => Row::new(what, Mark::Fail, "no answer from AWS"),
         })?;
     }
     Ok(())
 }
 
-fn aws_row(what: String, error: &SourceError) -> Row {
+fn aws_row(what: String, error: &SourceError, action: &str) -> Row {
     let words = error.to_string();
-    // Counting is a permission of its own, which the bridge itself does not need.
-    let only_counting = words.contains("CountPendingActivityTasks");
-    if only_counting {
-        let words = format!("may not be counted, so this could not be checked: {words}");
+    // It is a permission of its own, which the bridge itself does not need.
+    if words.contains(action) {
+        let words = format!("{action} is not permitted, so this could not be checked: {words}");
         return Row::new(what, Mark::Note, words);
     }
     Row::new(what, Mark::Fail, words)

@@ -1,6 +1,9 @@
 //! Dead letters: what the broker says of a task's message that it will not deliver, and how the task ends with it.
 
-use crate::{broker::QueueSpec, task::Outcome};
+use crate::{
+    broker::QueueSpec,
+    task::{Outcome, OwnFailure},
+};
 
 /// A task's message, as it came back from a queue that could not hand it to a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,10 +81,7 @@ impl DeadLetter {
         {
             details.push_str(&format!(", delivery limit {}", declared.delivery_limit));
         }
-        Outcome::Failed {
-            reason: self.death.reason().to_owned(),
-            details,
-        }
+        Outcome::failed_with(OwnFailure::DeadLetter, self.death.reason(), details)
     }
 }
 
@@ -135,10 +135,7 @@ mod tests {
                 death: Death::of(word),
                 queue: queue_name.to_owned(),
             };
-            let expected = Outcome::Failed {
-                reason: reason.to_owned(),
-                details: details.to_owned(),
-            };
+            let expected = Outcome::failed_with(OwnFailure::DeadLetter, reason, details);
             assert_eq!(dead.outcome(Some(&queue)), expected, "{word}");
         }
     }

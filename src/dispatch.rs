@@ -11,7 +11,7 @@ use crate::{
     settle,
     slots::Slot,
     store::StoreError,
-    task::{HeaderValue, Outcome, Task, TaskId, unix_millis},
+    task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, unix_millis},
 };
 use std::{
     borrow::Cow,
@@ -55,7 +55,7 @@ pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, sl
         let reason = format!("activity-bridge could not hand it to {to} within {secs} s");
         let details = trouble.newest();
         warn!(route = route.name(), task = %id, trouble = details, "{reason}; failing it back to AWS");
-        let outcome = Outcome::Failed { reason, details };
+        let outcome = Outcome::failed_with(OwnFailure::Undelivered, reason, details);
         tokio::spawn(settle::settle(Arc::clone(&bridge), ticket, outcome));
     }
     // A publish that is under way is awaited all the same: its confirm may tell of another task's return.
@@ -213,8 +213,7 @@ fn fail_unroutable(bridge: &Arc<Bridge>, id: TaskId, routing_key: &str) {
         let bytes = routing_key.len();
         let reason = format!("its routing key has {bytes} bytes, and AMQP takes {MAX_ROUTING_KEY}");
         warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
-        let details = routing_key.to_owned();
-        let outcome = Outcome::Failed { reason, details };
+        let outcome = Outcome::failed_with(OwnFailure::Undelivered, reason, routing_key);
         tokio::spawn(settle::settle(Arc::clone(bridge), ticket, outcome));
     }
 }
@@ -230,7 +229,7 @@ fn returned(bridge: &Arc<Bridge>, message_id: &str) {
         tokio::spawn(settle::settle(
             Arc::clone(bridge),
             ticket,
-            Outcome::failed(reason),
+            Outcome::failed(OwnFailure::Undelivered, reason),
         ));
     }
 }
@@ -263,7 +262,7 @@ fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task)
 }
 
 /// The input; behind what a worker must know of the properties, where its client shows nothing but a body. No line breaks
-/// itself: SWF allows no control characters in names.
+/// itself: AWS allows no control characters in names.
 fn body<'a>(id: &str, reply_to: &str, route: &Route, task: &'a Task) -> Cow<'a, [u8]> {
     let input = task.input.text();
     if !route.config.properties_in_body {

@@ -10,7 +10,7 @@ use crate::{
     pulse::Due,
     settle,
     source::{CancelRequested, SourceError, Verdict},
-    task::Outcome,
+    task::{Outcome, OwnFailure},
 };
 use std::sync::Arc;
 use tokio::time::{Instant, timeout};
@@ -36,7 +36,12 @@ async fn see_to(bridge: Arc<Bridge>, flight: DueFlight) {
             if let Some(ticket) = bridge.flights.give_up(id) {
                 let reason = format!("no worker started it within {} s", wait.as_secs());
                 warn!(route, task = %id, "{reason}; failing it back to AWS");
-                settle::settle(bridge, ticket, Outcome::failed(reason)).await;
+                settle::settle(
+                    bridge,
+                    ticket,
+                    Outcome::failed(OwnFailure::NotStarted, reason),
+                )
+                .await;
             }
         }
     }

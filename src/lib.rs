@@ -1,5 +1,5 @@
-//! activity-bridge pulls Amazon SWF activity tasks by long poll and publishes them to RabbitMQ; workers in any language
-//! consume them with an ordinary AMQP client, and their replies become completions, failures, cancellations and
+//! activity-bridge pulls activity tasks of Amazon SWF and AWS Step Functions by long poll and publishes them to RabbitMQ;
+//! workers in any language consume them with an ordinary AMQP client, and their replies become completions, failures, cancellations and
 //! heartbeats.
 //!
 //! One task's way through the crate, in the order of the files that it passes:

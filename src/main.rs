@@ -4,7 +4,8 @@ use activity_bridge::{app, check, config::Config, telemetry};
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Hands Amazon SWF activity tasks to workers in any language over AMQP (RabbitMQ), and brings their replies back.
+/// Hands activity tasks of Amazon SWF and AWS Step Functions to workers in any language over AMQP (RabbitMQ), and brings
+/// their replies back.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {

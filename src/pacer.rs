@@ -3,7 +3,7 @@
 use crate::{backoff::Backoff, config::Pollers};
 use std::time::Duration;
 
-/// An answer that came within this time came "at once": the task was waiting for the poll, or the poll was not held.
+/// A poll that is answered empty within this time was not held.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// How a poll ended.
@@ -25,6 +25,7 @@ pub enum Polled {
 #[derive(Debug)]
 pub struct Pacer {
     bounds: Pollers,
+    busy_within: Duration,
     target: usize,
     after_fault: Backoff,
     after_refusal: Backoff,
@@ -32,12 +33,13 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// Begins at the lower bound.
+    /// Begins at the lower bound. A task that came within `busy_within` asks for one more poll.
     #[must_use]
-    pub fn new(bounds: Pollers) -> Self {
+    pub fn new(bounds: Pollers, busy_within: Duration) -> Self {
         let (ms, s) = (Duration::from_millis, Duration::from_secs);
         Self {
             bounds,
+            busy_within,
             target: bounds.min,
             after_fault: Backoff::new(ms(200), s(20)),
             after_refusal: Backoff::new(s(5), s(60)),
@@ -62,7 +64,7 @@ impl Pacer {
         match polled {
             Polled::Task => {
                 self.after_quick_empty.reset();
-                if took < AT_ONCE {
+                if took < self.busy_within {
                     self.target = (self.target + 1).min(self.bounds.max);
                 }
                 None
@@ -94,7 +96,7 @@ mod tests {
     const HELD: Duration = Duration::from_secs(60);
 
     fn pacer() -> Pacer {
-        Pacer::new(Pollers { min: 2, max: 5 })
+        Pacer::new(Pollers { min: 2, max: 5 }, AT_ONCE)
     }
 
     #[test]
@@ -117,6 +119,17 @@ mod tests {
     }
 
     #[test]
+    fn where_a_poll_sees_only_some_of_the_tasks_each_task_asks_for_another() {
+        let mut pacer = Pacer::new(Pollers { min: 2, max: 100 }, HELD);
+        for target in 3..=100 {
+            assert_eq!(pacer.learn(Polled::Task, HELD / 2), None);
+            assert_eq!(pacer.target(), target);
+        }
+        pacer.learn(Polled::Empty, HELD);
+        assert_eq!(pacer.target(), 99);
+    }
+
+    #[test]
     fn a_refused_route_is_asked_once_at_a_time_and_slowly_until_it_is_let_in() {
         let mut pacer = pacer();
         let wait = pacer.learn(Polled::Refused, QUICK).expect("a wait");
@@ -128,7 +141,7 @@ mod tests {
 
     #[test]
     fn throttling_halves_the_pollers_and_waits_longer_each_time() {
-        let mut pacer = Pacer::new(Pollers { min: 1, max: 16 });
+        let mut pacer = Pacer::new(Pollers { min: 1, max: 16 }, AT_ONCE);
         for _ in 0..15 {
             pacer.learn(Polled::Task, QUICK);
         }

@@ -45,7 +45,9 @@ pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> boo
 pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, because: &str) {
     let (body, reason) = match outcome {
         Outcome::Completed { result } => (result, ""),
-        Outcome::Failed { reason, details } => (details, reason.as_str()),
+        Outcome::Failed {
+            reason, details, ..
+        } => (details, reason.as_str()),
         Outcome::Canceled { details } => (details, ""),
     };
     let because = because_header(because);

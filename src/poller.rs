@@ -36,7 +36,7 @@ pub async fn run(
     mut phase: watch::Receiver<Phase>,
 ) {
     let mut polls = JoinSet::new();
-    let mut pacer = Pacer::new(route.config.pollers);
+    let mut pacer = Pacer::new(route.config.pollers, route.source.busy_within());
     let mut not_before = Instant::now();
     while *phase.borrow_and_update() == Phase::Running {
         let open = *gate.borrow_and_update() == Gate::Open;

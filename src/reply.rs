@@ -11,9 +11,10 @@ use crate::{
     parking,
     route::Route,
     settle,
-    task::{HeaderValue, Outcome, TaskId},
+    source::Unfit,
+    task::{HeaderValue, Outcome, OwnFailure, TaskId},
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use tracing::{debug, info, warn};
 
 /// Reads replies until the broker is closed.
@@ -180,7 +181,10 @@ async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery, unusable: U
         return;
     }
     if unusable.fails_task {
-        let outcome = Outcome::failed(format!("unusable reply: {because}"));
+        let outcome = Outcome::failed(
+            OwnFailure::UnusableReply,
+            format!("unusable reply: {because}"),
+        );
         end(&bridge, id, outcome, delivery.receipt);
     } else if !delivery.receipt.ack().await {
         info!(task = %id, "a parked reply will be delivered, and parked, once more");
@@ -227,25 +231,35 @@ fn read(route: &Route, delivery: &mut Delivery) -> Result<Meaning, Unusable> {
     let reason = || text_header(delivery, &["reason", "error"]).unwrap_or("failed");
     let outcome = match kind {
         "failed" => Outcome::Failed {
+            own: None,
             reason: reason().to_owned(),
             details: body.to_owned(),
         },
         "canceled" => Outcome::Canceled {
             details: body.to_owned(),
         },
-        _ => match route.source.too_long(body) {
-            Some(because) => {
-                return Err(Unusable {
-                    because,
-                    fails_task: route.config.oversize_result == OversizeResult::Fail,
-                });
-            }
-            None => Outcome::Completed {
-                result: take_body(delivery),
+        _ => Outcome::Completed {
+            result: match route.source.result(body) {
+                Ok(Cow::Borrowed(_)) => take_body(delivery),
+                Ok(Cow::Owned(result)) => result,
+                Err(unfit) => return Err(unusable(unfit, route)),
             },
         },
     };
     Ok(Meaning::End(outcome))
+}
+
+fn unusable(unfit: Unfit, route: &Route) -> Unusable {
+    match unfit {
+        Unfit::TooLong(because) => Unusable {
+            because,
+            fails_task: route.config.oversize_result == OversizeResult::Fail,
+        },
+        Unfit::WrongForm(because) => Unusable {
+            because,
+            fails_task: true,
+        },
+    }
 }
 
 /// The body, without copying it. It has been seen to be UTF-8.

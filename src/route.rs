@@ -83,9 +83,11 @@ impl Route {
         match &self.config.destination {
             Destination::Queue(queue) => Cow::Borrowed(&queue.name),
             Destination::Exchange { key, .. } => Cow::Owned(key.render(|placeholder| {
-                let header = |(name, _): &&(_, _)| *name == placeholder.header();
+                let Some(header) = placeholder.header() else {
+                    return &task.activity;
+                };
                 let mut headers = task.headers.iter().chain(&self.headers);
-                match headers.find(header) {
+                match headers.find(|(name, _)| *name == header) {
                     Some((_, HeaderValue::Text(text))) => text,
                     Some((_, HeaderValue::Integer(_))) | None => "",
                 }

@@ -9,7 +9,7 @@ use crate::{
     flights::{Flight, Ticket},
     parking,
     source::{CancelRequested, SourceError, Verdict},
-    task::{Outcome, TaskId},
+    task::{Outcome, OwnFailure, TaskId},
 };
 use std::{
     sync::Arc,
@@ -110,7 +110,10 @@ async fn bring(bridge: &Bridge, ticket: &mut Ticket, outcome: &mut Outcome) -> E
                 Outcome::Completed { .. } | Outcome::Canceled { .. } => {
                     parking::park_outcome(bridge, id, outcome, &error.to_string()).await;
                     let kind = outcome.kind();
-                    let failure = Outcome::failed(format!("AWS refused it as {kind}: {error}"));
+                    let failure = Outcome::failed(
+                        OwnFailure::OutcomeRefused,
+                        format!("AWS refused it as {kind}: {error}"),
+                    );
                     *outcome = route.source.fit(failure);
                     continue;
                 }
@@ -145,6 +148,7 @@ async fn attempt(ticket: &mut Ticket, outcome: &mut Outcome) -> Result<(), Sourc
         ticket.cancel_requested = wanted;
         if !wanted {
             *outcome = Outcome::Failed {
+                own: None,
                 reason: "the worker canceled the task, though its cancellation was not requested"
                     .to_owned(),
                 details: std::mem::take(details),

@@ -1,6 +1,11 @@
 //! Shutting down in named phases, so that a deploy loses no task.
 
-use crate::{bridge::Bridge, route::Route, settle, task::Outcome};
+use crate::{
+    bridge::Bridge,
+    route::Route,
+    settle,
+    task::{Outcome, OwnFailure},
+};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -186,8 +191,8 @@ impl Shutdown {
             if let Some(ticket) = self.bridge.flights.give_up(id) {
                 let reason = "activity-bridge was shut down before the worker replied";
                 warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
-                let bridge = Arc::clone(&self.bridge);
-                tokio::spawn(settle::settle(bridge, ticket, Outcome::failed(reason)));
+                let outcome = Outcome::failed(OwnFailure::ShutDown, reason);
+                tokio::spawn(settle::settle(Arc::clone(&self.bridge), ticket, outcome));
             }
         }
     }

@@ -57,14 +57,14 @@ impl FromStr for TaskId {
     }
 }
 
-/// The opaque token by which AWS knows the task: at most 1,024 characters on SWF.
+/// The opaque token by which AWS knows the task: at most 1,024 characters on SWF, 2,048 on Step Functions.
 ///
 /// Whoever holds it can end the task, so `Debug` never shows it.
 #[derive(Clone)]
 pub struct TaskToken(Arc<str>);
 
 impl TaskToken {
-    /// Wraps a token, or `None` where it is empty: SWF's way of saying that a poll found nothing.
+    /// Wraps a token, or `None` where it is empty: a poll found nothing.
     #[must_use]
     pub fn new(token: &str) -> Option<Self> {
         (!token.is_empty()).then(|| Self(token.into()))
@@ -99,7 +99,7 @@ pub struct Task {
     pub id: TaskId,
     /// AWS's.
     pub token: TaskToken,
-    /// The activity type's name.
+    /// The name of the activity type, or of the activity.
     pub activity: String,
     /// The input; empty where there is none.
     pub input: Input,
@@ -210,6 +210,8 @@ pub enum Outcome {
     },
     /// The worker, or the bridge on its behalf, failed.
     Failed {
+        /// What the bridge gave up for; `None` where the failure is the worker's.
+        own: Option<OwnFailure>,
         /// A short reason, the thing a workflow branches on.
         reason: String,
         /// The long story; may be empty.
@@ -224,10 +226,20 @@ pub enum Outcome {
 
 impl Outcome {
     /// A failure that the bridge itself reports.
-    pub fn failed(reason: impl Into<String>) -> Self {
+    pub fn failed(own: OwnFailure, reason: impl Into<String>) -> Self {
+        Self::failed_with(own, reason, "")
+    }
+
+    /// The same, with the long story.
+    pub fn failed_with(
+        own: OwnFailure,
+        reason: impl Into<String>,
+        details: impl Into<String>,
+    ) -> Self {
         Self::Failed {
+            own: Some(own),
             reason: reason.into(),
-            details: String::new(),
+            details: details.into(),
         }
     }
 
@@ -238,6 +250,38 @@ impl Outcome {
             Self::Completed { .. } => "completed",
             Self::Failed { .. } => "failed",
             Self::Canceled { .. } => "canceled",
+        }
+    }
+}
+
+/// Why the bridge itself fails a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnFailure {
+    /// It could not be brought to a queue.
+    Undelivered,
+    /// No worker started it in the time that the route allows.
+    NotStarted,
+    /// The queue gave it up: rejected, expired, delivered too often, dropped.
+    DeadLetter,
+    /// The reply that should have ended it can't be used.
+    UnusableReply,
+    /// AWS would not take the outcome that it had.
+    OutcomeRefused,
+    /// The bridge ended before a worker replied.
+    ShutDown,
+}
+
+impl OwnFailure {
+    /// The name, for workflows that tell failures apart by name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Undelivered => "ActivityBridge.Undelivered",
+            Self::NotStarted => "ActivityBridge.NotStarted",
+            Self::DeadLetter => "ActivityBridge.DeadLetter",
+            Self::UnusableReply => "ActivityBridge.UnusableReply",
+            Self::OutcomeRefused => "ActivityBridge.OutcomeRefused",
+            Self::ShutDown => "ActivityBridge.ShutDown",
         }
     }
 }

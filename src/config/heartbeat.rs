@@ -60,8 +60,8 @@ impl HeartbeatConfig {
     }
 }
 
-/// Reads `[routes.heartbeat]`. Problems are noted.
-pub(super) fn read(mut table: Reader<'_>) -> HeartbeatConfig {
+/// Reads `[routes.heartbeat]`. `discoverable`: the source can be asked for timeouts. Problems are noted.
+pub(super) fn read(mut table: Reader<'_>, discoverable: bool) -> HeartbeatConfig {
     let secs = |table: &mut Reader<'_>, key| {
         let secs = table.integer(key, SECONDS)?;
         Some(Duration::from_secs(secs))
@@ -92,6 +92,15 @@ pub(super) fn read(mut table: Reader<'_>) -> HeartbeatConfig {
         let rule = "needs discover = true, or none of both";
         table.problem("discover_overrides", Some("true".to_owned()), rule);
     }
+    for (key, set) in [
+        ("discover", discover),
+        ("discover_overrides", Some(overrides)),
+    ] {
+        if set == Some(true) && !discoverable {
+            let rule = "Step Functions tells nobody its timeouts; remove it, and set timeout_secs to the state's HeartbeatSeconds";
+            table.problem(key, Some("true".to_owned()), rule);
+        }
+    }
     table.finish();
     HeartbeatConfig {
         by: by.unwrap_or(By::Both),
@@ -99,7 +108,7 @@ pub(super) fn read(mut table: Reader<'_>) -> HeartbeatConfig {
         discover: match (discover, overrides) {
             (_, true) => Discover::Overrides,
             (Some(true), false) => Discover::Types,
-            (None, false) if timeout.is_none() => Discover::Types,
+            (None, false) if timeout.is_none() && discoverable => Discover::Types,
             (Some(false) | None, false) => Discover::Off,
         },
         interval,

@@ -7,13 +7,15 @@ mod heartbeat;
 mod otlp;
 mod reader;
 mod route;
+mod source;
 mod template;
 
 pub use destination::Destination;
 pub use heartbeat::{BEATS_PER_TIMEOUT, By, Discover, HeartbeatConfig};
 pub use otlp::OtlpConfig;
 pub use reader::Problem;
-pub use route::{OversizeResult, Pollers, RouteConfig, SourceConfig};
+pub use route::{OversizeResult, Pollers, RouteConfig};
+pub use source::{ResultAs, SourceConfig};
 pub use template::{Placeholder, Template};
 
 use crate::broker::rabbitmq::Uri;
@@ -178,11 +180,14 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
         root.problem(
             "routes",
             None,
-            "there is none; add a [[routes]] table for each task list",
+            "there is none; add a [[routes]] table for each task list or activity",
         );
     }
     let routes: Vec<_> = tables.into_iter().filter_map(route::read).collect();
     refuse_twins(&root, &routes);
+    if let Some(region) = &region {
+        source::refuse_other_regions(&root, region, &routes);
+    }
     root.finish();
 
     Some(Config {

@@ -4,6 +4,7 @@ use super::{
     Destination, destination,
     heartbeat::{self, HeartbeatConfig},
     reader::Reader,
+    source::{self, SourceConfig},
 };
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -60,18 +61,6 @@ pub enum OversizeResult {
     Park,
 }
 
-/// Where a route's tasks come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SourceConfig {
-    /// An SWF task list.
-    Swf {
-        /// The domain.
-        domain: String,
-        /// The task list.
-        task_list: String,
-    },
-}
-
 const SECONDS: RangeInclusive<u64> = 1..=31_536_000;
 
 /// Reads a route; `None` where it misses what has no default. Problems are noted either way.
@@ -79,8 +68,10 @@ pub(super) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
     let name = required(&mut route, "name", name_rule);
     let dead_letters = route.flag("dead_letters").unwrap_or(true);
     let priority = route.integer("priority", 0..=255);
+    let source = source::read(&mut route);
     let blind = route.has("exchange") && !route.has("queue");
     let destination = destination::read(&mut route, dead_letters);
+    refuse_unknown_placeholders(&route, &destination, &source);
     let poll_without_consumers = route.flag("poll_without_consumers").unwrap_or(false);
     if blind && !poll_without_consumers {
         let rule = "must be true where no queue is named, because the bridge can't see who consumes; or add `queue`";
@@ -94,7 +85,7 @@ pub(super) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
         "park" => Ok(OversizeResult::Park),
         _ => Err("must be \"fail\" or \"park\"".to_owned()),
     });
-    let heartbeat = heartbeat::read(route.table("heartbeat"));
+    let heartbeat = heartbeat::read(route.table("heartbeat"), source.tells_timeouts());
 
     let read = RouteConfig {
         name: name.unwrap_or_default(),
@@ -103,7 +94,7 @@ pub(super) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
         expire_at_deadline: route.flag("expire_at_deadline").unwrap_or(false),
         priority: priority.and_then(|priority| u8::try_from(priority).ok()),
         max_in_flight,
-        pollers: read_pollers(&mut route, max_in_flight),
+        pollers: read_pollers(&mut route, max_in_flight, source.usual_pollers()),
         poll_without_consumers,
         max_ready: route
             .integer("max_ready", 1..=1_000_000_000)
@@ -113,7 +104,7 @@ pub(super) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
         heartbeat,
         oversize_result: oversize_result.unwrap_or(OversizeResult::Fail),
         properties_in_body: route.flag("properties_in_body").unwrap_or(false),
-        source: read_source(&mut route)?,
+        source,
     };
     route.finish();
     Some(read)
@@ -139,14 +130,35 @@ pub(super) fn required<T>(
     reader.text(key, rule)
 }
 
-fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize) -> Pollers {
+/// A placeholder that no task of the source can fill would leave a hole in every routing key.
+fn refuse_unknown_placeholders(
+    route: &Reader<'_>,
+    destination: &Destination,
+    source: &SourceConfig,
+) {
+    let Destination::Exchange { key, .. } = destination else {
+        return;
+    };
+    let known = source.placeholders();
+    for placeholder in key.placeholders().filter(|used| !known.contains(used)) {
+        let value = Some(format!("{{{}}}", placeholder.name()));
+        let known: Vec<_> = known.iter().map(|known| known.name()).collect();
+        let rule = format!(
+            "is not told of tasks from this source; known: {}",
+            known.join(", ")
+        );
+        route.problem("routing_key", value, rule);
+    }
+}
+
+fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize, usual: Pollers) -> Pollers {
     let mut table = route.table("pollers");
-    // 1,000 is the number of polls that SWF holds open for one task list.
+    // 1,000 is the number of polls that SWF holds open for one task list, and Step Functions for one activity.
     let min = integer(&mut table, "min", 1..=1_000);
     let max = integer(&mut table, "max", 1..=1_000);
     let pollers = Pollers {
-        min: min.unwrap_or_else(|| 2.min(max.unwrap_or(2))),
-        max: max.unwrap_or_else(|| 20.max(min.unwrap_or(20))),
+        min: min.unwrap_or_else(|| max.map_or(usual.min, |max| usual.min.min(max))),
+        max: max.unwrap_or_else(|| min.map_or(usual.max, |min| usual.max.max(min))),
     };
     if pollers.min > pollers.max {
         let rule = format!("must not exceed pollers.max, which is {}", pollers.max);
@@ -160,56 +172,10 @@ fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize) -> Pollers {
     }
 }
 
-fn read_source(route: &mut Reader<'_>) -> Option<SourceConfig> {
-    let given = route.has("swf");
-    if !given {
-        route.problem(
-            "swf",
-            None,
-            "is missing; add [routes.swf] with domain and task_list",
-        );
-    }
-    let mut swf = route.table("swf");
-    let (domain, task_list) = match given {
-        false => (None, None),
-        true => (
-            required(&mut swf, "domain", swf_name_rule),
-            required(&mut swf, "task_list", swf_name_rule),
-        ),
-    };
-    swf.finish();
-    Some(SourceConfig::Swf {
-        domain: domain.unwrap_or_default(),
-        task_list: task_list.unwrap_or_default(),
-    })
-}
-
 fn name_rule(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if text.is_empty() || text.len() > 64 || !text.chars().all(plain) {
         return Err("must be 1 to 64 of the characters a-z A-Z 0-9 - _ .".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
-/// SWF's rules for the names of domains and task lists, from its API reference.
-pub(super) fn swf_name_rule(text: &str) -> Result<String, String> {
-    let length = text.chars().count();
-    if !(1..=256).contains(&length) {
-        return Err(format!(
-            "must be 1 to 256 characters long; this has {length}"
-        ));
-    }
-    if text.trim() != text {
-        return Err("must not begin or end with white space".to_owned());
-    }
-    let forbidden =
-        |c: char| ":/|".contains(c) || matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}');
-    if let Some(bad) = text.chars().find(|c| forbidden(*c)) {
-        return Err(format!("must not contain {bad:?}"));
-    }
-    if text == "arn" {
-        return Err("must not be \"arn\", which SWF refuses".to_owned());
     }
     Ok(text.to_owned())
 }

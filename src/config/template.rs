@@ -13,7 +13,7 @@ enum Part {
 /// What differs between tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placeholder {
-    /// The activity type's name.
+    /// The name of the activity type, or of the activity.
     ActivityType,
     /// The activity type's version.
     ActivityVersion,
@@ -24,14 +24,16 @@ pub enum Placeholder {
 }
 
 impl Placeholder {
-    const ALL: [Self; 4] = [
+    /// All of them.
+    pub(super) const ALL: [Self; 4] = [
         Self::ActivityType,
         Self::ActivityVersion,
         Self::WorkflowId,
         Self::TaskList,
     ];
 
-    fn name(self) -> &'static str {
+    /// The name in a template.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::ActivityType => "activity_type",
             Self::ActivityVersion => "activity_version",
@@ -40,14 +42,14 @@ impl Placeholder {
         }
     }
 
-    /// The header of a task's message that holds it.
+    /// The header of a task's message that holds it; `None`: its type does.
     #[must_use]
-    pub fn header(self) -> &'static str {
+    pub fn header(self) -> Option<&'static str> {
         match self {
-            Self::ActivityType => "activity-type",
-            Self::ActivityVersion => "activity-version",
-            Self::WorkflowId => "workflow-id",
-            Self::TaskList => "task-list",
+            Self::ActivityType => None,
+            Self::ActivityVersion => Some("activity-version"),
+            Self::WorkflowId => Some("workflow-id"),
+            Self::TaskList => Some("task-list"),
         }
     }
 }
@@ -86,6 +88,14 @@ impl Template {
             parts.push(Part::Text(literal));
         }
         Ok(Self(parts))
+    }
+
+    /// What it is made of, in order.
+    pub(super) fn placeholders(&self) -> impl Iterator<Item = Placeholder> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Value(placeholder) => Some(*placeholder),
+            Part::Text(_) => None,
+        })
     }
 
     /// The text, with the values put in.

@@ -75,8 +75,24 @@ pub async fn check_credentials(config: &SdkConfig) -> Result<(), String> {
     }
 }
 
-/// Sorts an SDK error. `gone_codes` are the faults that mean, of this call, that the token is dead.
-pub fn sort_error<E>(error: SdkError<E, HttpResponse>, gone_codes: &[&str]) -> SourceError
+/// What a fault of a service's own means.
+#[derive(Clone, Copy, Debug)]
+pub enum Meaning {
+    /// The token is dead.
+    Gone,
+    /// A person must mend it, in this way where that is known.
+    Refused(Option<&'static str>),
+    /// Too much of something other than calls in a second.
+    TooMany,
+    /// The request will never be right.
+    Invalid,
+}
+
+/// The faults of a service's own, by code. Those that all services share are known to [`sort_error`].
+pub type Meanings = [(&'static str, Meaning)];
+
+/// Sorts an SDK error.
+pub fn sort_error<E>(error: SdkError<E, HttpResponse>, meanings: &Meanings) -> SourceError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
@@ -92,11 +108,17 @@ where
         Some(message) => format!("{code}: {}", without_values(message)),
         None => code.to_owned(),
     };
+    if let Some((_, meaning)) = meanings.iter().find(|(known, _)| *known == code) {
+        return match meaning {
+            Meaning::Gone => SourceError::Gone(words),
+            Meaning::Refused(None) => SourceError::Refused(words),
+            Meaning::Refused(Some(mend)) => SourceError::Refused(format!("{words}; {mend}")),
+            Meaning::TooMany => SourceError::TooMany(words),
+            Meaning::Invalid => SourceError::Invalid(words),
+        };
+    }
     match code {
-        code if gone_codes.contains(&code) => SourceError::Gone(words),
-        "UnknownResourceFault"
-        | "OperationNotPermittedFault"
-        | "AccessDenied"
+        "AccessDenied"
         | "AccessDeniedException"
         | "UnrecognizedClientException"
         | "InvalidClientTokenId"
@@ -110,7 +132,6 @@ where
         | "ExpiredTokenException"
         | "NotAuthorized"
         | "OptInRequired" => SourceError::Refused(words),
-        "LimitExceededFault" => SourceError::TooMany(words),
         "Throttling"
         | "ThrottlingException"
         | "ThrottledException"

@@ -4,6 +4,7 @@
 //! whether a cancel exists, which faults mean what) is answered by a method of [`Source`].
 
 pub mod aws;
+pub mod step_functions;
 pub mod swf;
 
 use crate::{
@@ -12,13 +13,19 @@ use crate::{
     task::{HeaderValue, Outcome, Task, TaskToken, Timeouts},
 };
 use async_trait::async_trait;
-use std::sync::Arc;
+use aws_config::SdkConfig;
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use step_functions::{SfnClients, SfnOptions, StepFunctions};
 use swf::{Swf, SwfClients, SwfOptions};
 
 /// A service that hands out activity tasks.
 #[async_trait]
 pub trait Source: Send + Sync + 'static {
-    /// The label for metrics and headers: `swf`.
+    /// The label for metrics and headers: `swf`, `step-functions`.
     fn kind(&self) -> &'static str;
 
     /// The headers that all its tasks share.
@@ -38,6 +45,9 @@ pub trait Source: Send + Sync + 'static {
     /// loses it. Await it to its end.
     async fn poll(&self) -> Result<Option<Task>, SourceError>;
 
+    /// How soon a poll must bring a task for another open poll to be of use.
+    fn busy_within(&self) -> Duration;
+
     /// Says that the task is alive, and hears whether its cancellation is wanted.
     async fn heartbeat(
         &self,
@@ -48,17 +58,36 @@ pub trait Source: Send + Sync + 'static {
     /// Ends the task. One attempt; `settle` tries again.
     async fn settle(&self, token: &TaskToken, outcome: &Outcome) -> Result<(), SourceError>;
 
-    /// Why a result is too long for the service, if it is: a result must not be cut.
-    fn too_long(&self, result: &str) -> Option<String>;
+    /// The result that a worker's body means. It is never cut.
+    ///
+    /// # Errors
+    ///
+    /// Why the service would not take it.
+    fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit>;
 
-    /// Cuts what is too long for the service and may be cut: the words of a failure or a cancel.
+    /// The outcome in the service's terms, with what may be cut (the words of a failure or a cancel) cut to its limits.
     fn fit(&self, outcome: Outcome) -> Outcome;
 
     /// Cuts what a worker says of its progress to what the service takes, so that no more of it is kept.
     fn fit_details(&self, details: &str) -> String;
 
-    /// Asks how many tasks wait, without taking one: the way to see that service, credentials and names work.
-    async fn count_pending(&self) -> Result<u64, SourceError>;
+    /// What it polls, for people: "task list".
+    fn place(&self) -> &'static str;
+
+    /// Looks whether service, credentials and names work, without taking a task. Says what it found.
+    async fn probe(&self) -> Result<String, SourceError>;
+
+    /// The API call that [`Source::probe`] makes. The bridge needs no permission for it otherwise.
+    fn probe_action(&self) -> &'static str;
+}
+
+/// Why a body is not a result that the service takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is too long.
+    TooLong(String),
+    /// It is not of the form that the route asks for.
+    WrongForm(String),
 }
 
 /// Whether AWS wants the task canceled.
@@ -71,7 +100,7 @@ pub enum SourceError {
     /// Too many calls in a second.
     #[error("throttled: {0}")]
     Throttled(String),
-    /// Too much of something other than calls: polls that are open on one task list.
+    /// Too much of something other than calls: open polls, or what AWS itself asks of another service for us.
     #[error("throttled: {0}")]
     TooMany(String),
     /// The service could not be reached, did not answer in time, or failed.
@@ -162,9 +191,11 @@ pub fn cut(text: String, limit: usize) -> String {
 #[error("no AWS region is known: set aws.region, or AWS_REGION")]
 pub struct NoRegion;
 
-/// What the sources of all routes share.
+/// What the sources of all routes share. The clients of a service are made for the first route that needs them.
 pub struct Sources {
-    swf: SwfClients,
+    sdk: SdkConfig,
+    swf: OnceLock<SwfClients>,
+    step_functions: OnceLock<SfnClients>,
     host: String,
 }
 
@@ -181,7 +212,9 @@ impl Sources {
         }
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         Ok(Self {
-            swf: SwfClients::new(&sdk),
+            sdk,
+            swf: OnceLock::new(),
+            step_functions: OnceLock::new(),
             host: host.trim().to_owned(),
         })
     }
@@ -189,25 +222,37 @@ impl Sources {
     /// The source of one route.
     #[must_use]
     pub fn for_route(&self, route: &RouteConfig) -> Arc<dyn Source> {
-        let identity = format!(
-            "activity-bridge {}@{}:{}",
-            route.name,
-            self.host,
-            std::process::id()
-        );
+        let timeouts = Timeouts {
+            heartbeat: route.heartbeat.timeout.into(),
+            start_to_close: route.start_to_close.into(),
+        };
+        let pid = std::process::id();
         match &route.source {
             SourceConfig::Swf { domain, task_list } => {
+                let clients = self.swf.get_or_init(|| SwfClients::new(&self.sdk));
                 let options = SwfOptions {
                     domain,
                     task_list,
-                    identity,
-                    timeouts: Timeouts {
-                        heartbeat: route.heartbeat.timeout.into(),
-                        start_to_close: route.start_to_close.into(),
-                    },
+                    identity: format!("activity-bridge {}@{}:{pid}", route.name, self.host),
+                    timeouts,
                     discover: route.heartbeat.discover,
                 };
-                Arc::new(Swf::new(&self.swf, options))
+                Arc::new(Swf::new(clients, options))
+            }
+            SourceConfig::StepFunctions {
+                activity_arn,
+                result_as,
+            } => {
+                let clients = self
+                    .step_functions
+                    .get_or_init(|| SfnClients::new(&self.sdk));
+                let options = SfnOptions {
+                    activity_arn,
+                    worker_name: step_functions::worker_name(&route.name, &self.host, pid),
+                    timeouts,
+                    result_as: *result_as,
+                };
+                Arc::new(StepFunctions::new(clients, options))
             }
         }
     }

@@ -70,6 +70,8 @@ fn the_pod_of_the_kubernetes_manifest_outlives_the_grace_period() {
     assert!(number("terminationGracePeriodSeconds:") > grace);
 }
 
+const ARN: &str = r#""arn:aws:states:eu-west-1:123456789012:activity:a""#;
+
 /// A configuration in which a documented key has its documented example. JSON is TOML here.
 fn with_key(key: &str, example: &str) -> String {
     let required = [
@@ -78,9 +80,17 @@ fn with_key(key: &str, example: &str) -> String {
         ("routes[].queue", r#""a""#),
         ("routes[].swf.domain", r#""a""#),
         ("routes[].swf.task_list", r#""a""#),
+        ("routes[].step_functions.activity_arn", ARN),
     ];
+    let step_functions = key.starts_with("routes[].step_functions.");
+    let of_source = |name: &str| match step_functions {
+        true => !name.starts_with("routes[].swf."),
+        false => !name.starts_with("routes[].step_functions."),
+    };
     let other_uri = key != "amqp.uri" && key.starts_with("amqp.uri");
-    let kept = |name: &&(&str, &str)| name.0 != key && !(other_uri && name.0 == "amqp.uri");
+    let kept = |name: &&(&str, &str)| {
+        name.0 != key && of_source(name.0) && !(other_uri && name.0 == "amqp.uri")
+    };
     let mut lines: Vec<_> = required.iter().filter(kept).copied().collect();
     if key.starts_with("otlp.") && key != "otlp.endpoint" {
         lines.push(("otlp.endpoint", r#""http://127.0.0.1""#));

@@ -210,7 +210,7 @@ impl Discovery {
         let call = self.client.describe_activity_type().domain(key.domain);
         let call = call.activity_type(activity_type.build().expect("both fields are set"));
         let answer = call.send().await;
-        let answer = answer.map_err(|error| aws::sort_error(error, &[]))?;
+        let answer = answer.map_err(|error| aws::sort_error(error, super::OF_PLACES))?;
         let defaults = answer.configuration;
         Ok(
             defaults.map_or_else(Timeouts::default, |defaults| Timeouts {
@@ -242,7 +242,7 @@ impl Discovery {
             let Some(page) = pages.next().await else {
                 break;
             };
-            let page = page.map_err(|error| aws::sort_error(error, &[]));
+            let page = page.map_err(|error| aws::sort_error(error, super::OF_PLACES));
             turn.done((&page).into());
             let page = page?;
             for event in &page.events {

@@ -2,7 +2,11 @@
 
 mod discovery;
 
-use super::{CancelRequested, Source, SourceError, aws, cut};
+use super::{
+    CancelRequested, Source, SourceError, Unfit,
+    aws::{self, Meaning, Meanings},
+    cut,
+};
 use crate::{
     budget::Budget,
     config::Discover,
@@ -14,7 +18,11 @@ use aws_sdk_swf::{
     Client, config, operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
 };
 use discovery::Discovery;
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// The API's limits, in characters.
 const MAX_RESULT: usize = 32_768;
@@ -23,8 +31,23 @@ const MAX_REASON: usize = 256;
 const MAX_HEARTBEAT_DETAILS: usize = 2_048;
 const MAX_IDENTITY: usize = 256;
 
-/// SWF's way of saying that a task is settled, timed out, or its workflow closed.
-const GONE: &[&str] = &["UnknownResourceFault"];
+/// A task that comes sooner was waiting for the poll.
+const BUSY_WITHIN: Duration = Duration::from_millis(500);
+
+const NOT_PERMITTED: (&str, Meaning) = ("OperationNotPermittedFault", Meaning::Refused(None));
+const LIMIT_EXCEEDED: (&str, Meaning) = ("LimitExceededFault", Meaning::TooMany);
+/// Of calls about a domain, a task list or a type.
+const OF_PLACES: &Meanings = &[
+    ("UnknownResourceFault", Meaning::Refused(None)),
+    NOT_PERMITTED,
+    LIMIT_EXCEEDED,
+];
+/// Of calls with a token: an unknown resource is a task that is settled, timed out, or its workflow closed.
+const OF_TOKENS: &Meanings = &[
+    ("UnknownResourceFault", Meaning::Gone),
+    NOT_PERMITTED,
+    LIMIT_EXCEEDED,
+];
 
 /// One domain and task list.
 #[derive(Debug)]
@@ -68,7 +91,7 @@ impl SwfClients {
         let client = |timeouts: TimeoutConfig| {
             let config = config::Builder::from(config)
                 .timeout_config(timeouts)
-                // The bridge's loops see each fault and decide.
+                // The bridge's loops see each fault and decide; so no call waits for another's retries.
                 .retry_config(RetryConfig::disabled())
                 .build();
             Client::from_conf(config)
@@ -198,8 +221,12 @@ impl Source for Swf {
             .identity(&self.identity)
             .send()
             .await
-            .map_err(|error| aws::sort_error(error, &[]))?;
+            .map_err(|error| aws::sort_error(error, OF_PLACES))?;
         Ok(self.task(answer))
+    }
+
+    fn busy_within(&self) -> Duration {
+        BUSY_WITHIN
     }
 
     async fn heartbeat(
@@ -215,7 +242,7 @@ impl Source for Swf {
             .send()
             .await
             .map(|answer| CancelRequested(answer.cancel_requested))
-            .map_err(|error| aws::sort_error(error, GONE))
+            .map_err(|error| aws::sort_error(error, OF_TOKENS))
     }
 
     async fn settle(&self, token: &TaskToken, outcome: &Outcome) -> Result<(), SourceError> {
@@ -227,15 +254,17 @@ impl Source for Swf {
                 let answer = call.send().await;
                 answer
                     .map(drop)
-                    .map_err(|error| aws::sort_error(error, GONE))
+                    .map_err(|error| aws::sort_error(error, OF_TOKENS))
             }
-            Outcome::Failed { reason, details } => {
+            Outcome::Failed {
+                reason, details, ..
+            } => {
                 let call = self.clients.respond.respond_activity_task_failed();
                 let call = call.task_token(token).set_reason(unless_empty(reason));
                 let answer = call.set_details(unless_empty(details)).send().await;
                 answer
                     .map(drop)
-                    .map_err(|error| aws::sort_error(error, GONE))
+                    .map_err(|error| aws::sort_error(error, OF_TOKENS))
             }
             Outcome::Canceled { details } => {
                 let call = self.clients.respond.respond_activity_task_canceled();
@@ -243,25 +272,33 @@ impl Source for Swf {
                 let answer = call.send().await;
                 answer
                     .map(drop)
-                    .map_err(|error| aws::sort_error(error, GONE))
+                    .map_err(|error| aws::sort_error(error, OF_TOKENS))
             }
         }
     }
 
-    fn too_long(&self, result: &str) -> Option<String> {
+    fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit> {
         // Bytes bound characters from above, so most results need no counting.
-        let length = match result.len() {
+        let length = match body.len() {
             bytes if bytes <= MAX_RESULT => bytes,
-            _ => result.chars().count(),
+            _ => body.chars().count(),
         };
-        (length > MAX_RESULT)
-            .then(|| format!("the result has {length} characters, and SWF takes {MAX_RESULT}"))
+        if length > MAX_RESULT {
+            let words = format!("the result has {length} characters, and SWF takes {MAX_RESULT}");
+            return Err(Unfit::TooLong(words));
+        }
+        Ok(Cow::Borrowed(body))
     }
 
     fn fit(&self, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::Completed { .. } => outcome,
-            Outcome::Failed { reason, details } => Outcome::Failed {
+            Outcome::Failed {
+                own,
+                reason,
+                details,
+            } => Outcome::Failed {
+                own,
                 reason: cut(reason, MAX_REASON),
                 details: cut(details, MAX_DETAILS),
             },
@@ -275,12 +312,20 @@ impl Source for Swf {
         cut(details.to_owned(), MAX_HEARTBEAT_DETAILS)
     }
 
-    async fn count_pending(&self) -> Result<u64, SourceError> {
+    fn place(&self) -> &'static str {
+        "task list"
+    }
+
+    async fn probe(&self) -> Result<String, SourceError> {
         let call = self.clients.respond.count_pending_activity_tasks();
         let call = call.domain(&self.domain).task_list(self.task_list.clone());
         let answer = call.send().await;
         answer
-            .map(|answer| u64::try_from(answer.count).unwrap_or(0))
-            .map_err(|error| aws::sort_error(error, &[]))
+            .map(|answer| format!("reached, tasks waiting: {}", answer.count))
+            .map_err(|error| aws::sort_error(error, OF_PLACES))
+    }
+
+    fn probe_action(&self) -> &'static str {
+        "CountPendingActivityTasks"
     }
 }
