@@ -18,6 +18,11 @@ fn of(kind: &str, name: &str) -> String {
     format!("arn:aws:states:eu-west-1:123456789012:{kind}:{name}")
 }
 
+/// The last name that an ARN says.
+pub(crate) fn name_of(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or_default()
+}
+
 /// Whether it has the form of an activity's ARN, of whatever account and region.
 pub(crate) fn is_activity(arn: &str) -> bool {
     rest_of(arn, "activity").is_some_and(is_name)

@@ -11,7 +11,9 @@ use crate::{
     model::{ActivityType, STATES, Schedule, Throttle, Timeouts},
     record::{CancelReport, Rates},
     registry::{Domain, RegisteredType, Unusable},
-    swf::Action,
+    sfn::SfnAction,
+    swf::SwfAction,
+    wire::Action,
     world::{CancelOutcome, NewTask},
 };
 
@@ -52,9 +54,16 @@ pub(crate) fn schedule(hub: &Arc<Hub>, schedule: Schedule) -> Result<Vec<String>
         hub.act(|state, now| {
             let queue = state.world.queue(&schedule.domain, &schedule.task_list);
             for _ in 0..portion {
-                let workflow_id = schedule.workflow_id.as_deref();
-                let execution = state.world.execution(&schedule.domain, workflow_id);
-                let task = state.world.schedule(now, queue, execution, asked.clone());
+                let asked = asked.clone();
+                let task = if schedule.domain == STATES {
+                    state
+                        .world
+                        .start_execution(now, queue, asked, schedule.retry)
+                } else {
+                    let workflow_id = schedule.workflow_id.as_deref();
+                    let execution = state.world.execution(&schedule.domain, workflow_id);
+                    state.world.schedule(now, queue, execution, asked)
+                };
                 ids.push(state.world.activity_id(task));
             }
         });
@@ -191,7 +200,8 @@ pub(crate) fn rates(hub: &Hub, action: &str) -> Result<Rates, String> {
 
 /// A rule for an action that does not exist would never hit anything, and nobody would know.
 fn check_action(action: &str) -> Result<(), String> {
-    if action == "*" || Action::is_known(action) {
+    let known = SwfAction::named(action).is_some() || SfnAction::named(action).is_some();
+    if action == "*" || known {
         return Ok(());
     }
     Err(format!(

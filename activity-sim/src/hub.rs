@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use crate::{
     record::{ExecutionRecord, Rates, Summary, TaskRecord},
     registry::Registry,
     throttle::Throttles,
-    world::{Handout, PollNo, Polled, QueueNo, Rules, TaskNo, World},
+    world::{ExecutionNo, Handout, PollNo, Polled, QueueNo, Rules, TaskNo, World},
 };
 
 /// How many records are copied under one hold of the lock.
@@ -193,23 +194,29 @@ impl Hub {
     /// The records that pass `keep`, in order of scheduling. Copied in portions, so that asking
     /// for many does not stop the service; each record is consistent in itself.
     pub(crate) fn records(&self, keep: impl Fn(&TaskRecord) -> bool) -> Vec<TaskRecord> {
-        let mut records = Vec::new();
-        let mut numbers = self.look(|state| state.world.task_numbers());
-        while !numbers.is_empty() {
-            let portion = numbers.by_ref().take(RECORDS_AT_ONCE);
-            let found = self.look(|state| -> Vec<_> {
-                portion
-                    .filter_map(|no| state.world.record(TaskNo(no)))
-                    .collect()
-            });
-            records.extend(found.into_iter().filter(&keep));
-        }
-        records
+        let numbers = self.look(|state| state.world.task_numbers());
+        let record = |world: &World, no| world.record(TaskNo(no)).filter(&keep);
+        self.in_portions(numbers, record)
     }
 
     /// The records of all executions of Step Functions, in order of their start.
     pub(crate) fn executions(&self) -> Vec<ExecutionRecord> {
-        Vec::new()
+        let places = self.look(|state| state.world.execution_places());
+        let record = |world: &World, place| world.execution_record(ExecutionNo(place as usize));
+        self.in_portions(places, record)
+    }
+
+    fn in_portions<R>(
+        &self,
+        mut numbers: Range<u64>,
+        record: impl Fn(&World, u64) -> Option<R>,
+    ) -> Vec<R> {
+        let mut records = Vec::new();
+        while !numbers.is_empty() {
+            let portion = numbers.by_ref().take(RECORDS_AT_ONCE);
+            self.look(|state| records.extend(portion.filter_map(|no| record(&state.world, no))));
+        }
+        records
     }
 
     /// Forgets tasks, totals, rates, faults and throttles. Domains, types and held polls stay.
