@@ -1,6 +1,8 @@
 //! What the broker may do, and what the bridge makes of it.
 
-use crate::harness::{Answer, HOLD, Inbox, Node, Route, Source, Swf, World, eventually};
+use crate::harness::{
+    Answer, HOLD, Inbox, Node, Route, Source, StepFunctions, Swf, World, eventually,
+};
 use activity_sim::TaskState;
 use lapin::{
     options::{QueueDeclareOptions, QueueDeleteOptions},
@@ -12,7 +14,7 @@ use std::time::Duration;
 #[rstest]
 #[tokio::test]
 async fn a_broker_that_is_killed_and_started_again_in_the_middle_of_2000_tasks_loses_none(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let node = Node::start().await;
     let world = World::at(node.amqp_uri.clone(), Duration::from_secs(8))
@@ -128,7 +130,7 @@ async fn a_deleted_queue_is_declared_again_and_the_unroutable_tasks_are_publishe
 #[rstest]
 #[tokio::test]
 async fn a_task_that_stays_unroutable_is_failed_back_to_aws_with_a_reason(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let world = World::new().await.of(source);
     let inbox = Inbox::connect(&world.amqp_uri).await;
@@ -149,10 +151,10 @@ async fn a_task_that_stays_unroutable_is_failed_back_to_aws_with_a_reason(
 
     let task = world.closed(&id).await;
     assert_eq!(task.state, TaskState::Failed);
-    let reason = task.reason.unwrap_or_default();
+    let words = source.words(&task);
     assert!(
-        reason.contains("could not hand it to queue payments within 3 s"),
-        "{reason}"
+        words.contains("could not hand it to queue payments within 3 s"),
+        "{words}"
     );
     assert!(task.details.unwrap_or_default().contains("NO_ROUTE"));
     assert!(

@@ -1,6 +1,6 @@
 //! Cancels: how AWS's wish, and the end of a task, reach its worker.
 
-use crate::harness::{Answer, PATIENCE, Scene, Source, Swf, TaskMessage};
+use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf, TaskMessage};
 use activity_sim::{Schedule, TaskRecord, TaskState, Timeouts};
 use lapin::types::ShortString;
 use rstest::rstest;
@@ -140,7 +140,7 @@ async fn a_cancel_is_announced_once_under_the_id_of_the_task() {
 #[rstest]
 #[tokio::test]
 async fn a_worker_on_a_task_that_is_gone_is_told_and_the_slot_is_freed(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let scene = Scene::of(source, "max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
     let timeouts = Timeouts {

@@ -1,13 +1,15 @@
 //! Shutting down: a deploy loses no task.
 
-use crate::harness::{Answer, Inbox, Route, Source, Swf, World, eventually};
+use crate::harness::{Answer, Inbox, Route, Source, StepFunctions, Swf, World, eventually};
 use activity_sim::TaskState;
 use rstest::rstest;
 
 /// SIGTERM comes while polls are open; then a task is handed out into one of them.
 #[rstest]
 #[tokio::test]
-async fn drain_loses_no_task_that_is_handed_to_an_open_poll(#[values(Swf)] source: Source) {
+async fn drain_loses_no_task_that_is_handed_to_an_open_poll(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
     let world = World::with_hold(std::time::Duration::from_secs(8))
         .await
         .of(source);
@@ -33,7 +35,9 @@ async fn drain_loses_no_task_that_is_handed_to_an_open_poll(#[values(Swf)] sourc
 
 #[rstest]
 #[tokio::test]
-async fn drain_waits_for_the_replies_of_tasks_in_flight(#[values(Swf)] source: Source) {
+async fn drain_waits_for_the_replies_of_tasks_in_flight(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
     let world = World::new().await.of(source);
     let worker = world.worker("payments", |_| Vec::new()).await;
     let mut bridge = world.bridge(&[Route::new("payments")]).await;
@@ -59,7 +63,7 @@ async fn drain_waits_for_the_replies_of_tasks_in_flight(#[values(Swf)] source: S
 #[rstest]
 #[tokio::test]
 async fn what_is_in_flight_when_the_grace_ends_is_failed_back_to_aws(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let world = World::new().await.of(source);
     let worker = world.worker("payments", |_| Vec::new()).await;
@@ -74,10 +78,10 @@ async fn what_is_in_flight_when_the_grace_ends_is_failed_back_to_aws(
     for id in ids {
         let task = world.sim.task(&id).expect("a record");
         assert_eq!(task.state, TaskState::Failed);
-        let reason = task.reason.unwrap_or_default();
+        let words = source.words(&task);
         assert!(
-            reason.contains("shut down before the worker replied"),
-            "{reason}"
+            words.contains("shut down before the worker replied"),
+            "{words}"
         );
     }
 }
@@ -120,7 +124,7 @@ async fn a_drained_bridge_leaves_no_reply_queue_behind() {
 #[rstest]
 #[tokio::test]
 async fn a_task_that_an_open_poll_brings_while_flushing_is_failed_back_too(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let world = World::with_hold(std::time::Duration::from_secs(30))
         .await
@@ -134,9 +138,9 @@ async fn a_task_that_an_open_poll_brings_while_flushing_is_failed_back_too(
     let id = world.schedule("payments", 1).remove(0);
     let task = world.closed(&id).await;
     assert_eq!(task.state, TaskState::Failed);
-    let reason = task.reason.unwrap_or_default();
+    let words = source.words(&task);
     assert!(
-        reason.contains("shut down before the worker replied"),
-        "{reason}"
+        words.contains("shut down before the worker replied"),
+        "{words}"
     );
 }

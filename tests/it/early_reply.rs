@@ -1,12 +1,12 @@
 //! A worker may be faster than the broker's confirm.
 
-use crate::harness::{Answer, HOLD, Proxy, Route, Source, Swf, World};
+use crate::harness::{Answer, HOLD, Proxy, Route, Source, StepFunctions, Swf, World};
 use rstest::rstest;
 
 #[rstest]
 #[tokio::test]
 async fn a_reply_that_comes_before_the_publish_is_confirmed_still_settles(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let world = World::new().await.of(source);
     let proxy = Proxy::start(&world.amqp_uri).await;
@@ -18,7 +18,7 @@ async fn a_reply_that_comes_before_the_publish_is_confirmed_still_settles(
     proxy.hold(0, true);
     let id = behind.schedule("payments", 1).remove(0);
     let task = behind.closed(&id).await;
-    assert_eq!(task.result.as_deref(), Some("fast"));
+    assert_eq!(task.result, Some(source.result("fast")));
     assert_eq!(
         bridge.metric("publishes_total{outcome=\"confirmed\"").await,
         0.0

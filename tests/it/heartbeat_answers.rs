@@ -1,6 +1,8 @@
 //! What a worker hears that asks, with a heartbeat or `started`, how its task fares.
 
-use crate::harness::{Answer, Inbox, PATIENCE, Scene, Source, Swf, TaskMessage, eventually};
+use crate::harness::{
+    Answer, Inbox, PATIENCE, Scene, Source, StepFunctions, Swf, TaskMessage, eventually,
+};
 use activity_sim::TaskState;
 use futures_util::StreamExt;
 use lapin::{
@@ -100,7 +102,7 @@ async fn an_answer_reaches_amq_rabbitmq_reply_to() {
 
 #[rstest]
 #[tokio::test]
-async fn a_sign_of_life_that_asks_is_answered_alive(#[values(Swf)] source: Source) {
+async fn a_sign_of_life_that_asks_is_answered_alive(#[values(Swf, StepFunctions)] source: Source) {
     let scene = Scene::of(source, "").await;
     let (id, task) = scene.task(scene.plain()).await;
     for kind in ["started", "heartbeat"] {
@@ -130,7 +132,9 @@ async fn a_sign_of_life_that_asks_is_answered_cancel_requested() {
 
 #[rstest]
 #[tokio::test]
-async fn a_sign_of_life_of_a_task_that_has_ended_is_answered_gone(#[values(Swf)] source: Source) {
+async fn a_sign_of_life_of_a_task_that_has_ended_is_answered_gone(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
     let scene = Scene::of(source, "").await;
     let (id, task) = scene.task(scene.plain()).await;
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;

@@ -1,6 +1,8 @@
 //! Who keeps a task alive, and until when: the bridge while it waits, then the worker.
 
-use crate::harness::{Answer, Inbox, PATIENCE, Route, Scene, Source, Swf, TaskMessage, World};
+use crate::harness::{
+    Answer, Inbox, PATIENCE, Route, Scene, Source, StepFunctions, Swf, TaskMessage, World,
+};
 use activity_sim::{FaultRule, Schedule, TaskRecord, TaskState, TimeoutType, Timeouts};
 use rstest::rstest;
 use std::time::{Duration, Instant};
@@ -19,8 +21,9 @@ fn timeouts() -> Timeouts {
     }
 }
 
-async fn scene(heartbeat: &str) -> Scene {
-    Scene::with(&format!("heartbeat = {{ timeout_secs = 2{heartbeat} }}")).await
+async fn scene(source: Source, heartbeat: &str) -> Scene {
+    let settings = format!("heartbeat = {{ timeout_secs = 2{heartbeat} }}");
+    Scene::of(source, &settings).await
 }
 
 async fn until(
@@ -58,7 +61,7 @@ async fn done(inbox: &Inbox, task: &TaskMessage) {
 #[rstest]
 #[tokio::test]
 async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let world = World::new().await.of(source);
     let route = Route::new("payments")
@@ -84,8 +87,10 @@ async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes(
 
 #[rstest]
 #[tokio::test]
-async fn a_plain_worker_that_sends_no_heartbeat_is_waited_for(#[values(Swf)] source: Source) {
-    let scene = scene("").await;
+async fn a_plain_worker_that_sends_no_heartbeat_is_waited_for(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, "").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     let record = open_for(&scene.world, &id, 2 * T).await;
     assert_eq!(record.state, TaskState::Started, "{record:?}");
@@ -95,8 +100,10 @@ async fn a_plain_worker_that_sends_no_heartbeat_is_waited_for(#[values(Swf)] sou
 
 #[rstest]
 #[tokio::test]
-async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone(#[values(Swf)] source: Source) {
-    let scene = scene(", by = 'both'").await;
+async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", by = 'both'").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     scene.inbox.reply(&task, Answer::of("started", "")).await;
@@ -128,21 +135,17 @@ async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone(#[values(Swf
 #[rstest]
 #[tokio::test]
 async fn a_worker_that_dies_in_the_middle_is_noticed_within_one_heartbeat_timeout(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let scene = scene("").await;
+    let scene = scene(source, "").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
-    let mut beats = 0;
-    while beats < 4 {
-        beats += 1;
-        let details = beats.to_string();
+    for beats in 1..=4 {
         scene
             .inbox
-            .reply(&task, Answer::of("heartbeat", &details))
+            .reply(&task, Answer::of("heartbeat", "alive"))
             .await;
         until(&scene.world, &id, "heard", |task| {
-            let newest = task.heartbeats.back();
-            newest.and_then(|beat| beat.details.as_deref()) == Some(&details)
+            task.heartbeat_count == beats
         })
         .await;
     }
@@ -163,8 +166,10 @@ async fn a_worker_that_dies_in_the_middle_is_noticed_within_one_heartbeat_timeou
 
 #[rstest]
 #[tokio::test]
-async fn by_worker_the_bridge_never_speaks_for_a_task(#[values(Swf)] source: Source) {
-    let scene = scene(", by = 'worker'").await;
+async fn by_worker_the_bridge_never_speaks_for_a_task(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", by = 'worker'").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     let record = scene.world.closed(&id).await;
@@ -177,8 +182,10 @@ async fn by_worker_the_bridge_never_speaks_for_a_task(#[values(Swf)] source: Sou
 
 #[rstest]
 #[tokio::test]
-async fn by_bridge_a_worker_that_has_begun_may_be_quiet(#[values(Swf)] source: Source) {
-    let scene = scene(", by = 'bridge'").await;
+async fn by_bridge_a_worker_that_has_begun_may_be_quiet(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", by = 'bridge'").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     scene.inbox.reply(&task, Answer::of("started", "")).await;
     scene
@@ -189,7 +196,7 @@ async fn by_bridge_a_worker_that_has_begun_may_be_quiet(#[values(Swf)] source: S
     let newest = record.heartbeats.back().expect("a heartbeat");
     assert_eq!(
         (record.state, newest.details.as_deref()),
-        (TaskState::Started, Some("half")),
+        (TaskState::Started, source.kept("half")),
         "its details are kept"
     );
     done(&scene.inbox, &task).await;
@@ -199,14 +206,14 @@ async fn by_bridge_a_worker_that_has_begun_may_be_quiet(#[values(Swf)] source: S
 #[rstest]
 #[tokio::test]
 async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_no_effect(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let scene = scene(", max_wait_secs = 3").await;
+    let scene = scene(source, ", max_wait_secs = 3").await;
     let (id, task) = scene.task(scene.plain()).await;
     let record = scene.world.closed(&id).await;
     assert_eq!(
-        (record.state, record.reason.as_deref()),
-        (TaskState::Failed, Some("no worker started it within 3 s"))
+        (record.state, source.words(&record)),
+        (TaskState::Failed, "no worker started it within 3 s")
     );
     let waited = record.closed_ms.expect("closed") - record.started_ms.expect("started");
     assert!((3_000..4_500).contains(&waited), "{waited} ms");
@@ -225,9 +232,9 @@ async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_
 #[rstest]
 #[tokio::test]
 async fn a_task_that_was_started_in_time_may_take_longer_than_max_wait(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let scene = scene(", max_wait_secs = 2").await;
+    let scene = scene(source, ", max_wait_secs = 2").await;
     let (id, task) = scene.task(scene.plain()).await;
     let begun = Instant::now();
     while begun.elapsed() < 2 * T {
@@ -266,7 +273,7 @@ async fn a_cancel_arrives_within_one_heartbeat_interval() {
 
 #[tokio::test]
 async fn a_worker_hears_of_a_cancel_and_then_that_the_task_is_gone_once_each() {
-    let scene = scene("").await;
+    let scene = scene(Swf, "").await;
     let timeouts = Timeouts {
         start_to_close: Some(3 * T),
         ..Timeouts::default()
@@ -286,14 +293,14 @@ async fn a_worker_hears_of_a_cancel_and_then_that_the_task_is_gone_once_each() {
 /// AWS takes longer to answer one of them than is left.
 #[rstest]
 #[tokio::test]
-async fn one_heartbeat_that_hangs_costs_no_task(#[values(Swf)] source: Source) {
+async fn one_heartbeat_that_hangs_costs_no_task(#[values(Swf, StepFunctions)] source: Source) {
     let scene = Scene::of(source, "heartbeat = { timeout_secs = 9 }").await;
     let timeouts = Timeouts {
         heartbeat: Some(Duration::from_secs(9)),
         ..Timeouts::default()
     };
     let schedule = scene.timed(timeouts);
-    let hang = FaultRule::latency("RecordActivityTaskHeartbeat", Duration::from_secs(30));
+    let hang = FaultRule::latency(source.heartbeat(), Duration::from_secs(30));
     scene.world.sim.fault(hang.times(1));
     let (id, task) = scene.task(schedule).await;
     let record = until(&scene.world, &id, "another heartbeat", |task| {
@@ -307,8 +314,8 @@ async fn one_heartbeat_that_hangs_costs_no_task(#[values(Swf)] source: Source) {
 
 #[rstest]
 #[tokio::test]
-async fn a_plain_reply_costs_no_heartbeat_beside_it(#[values(Swf)] source: Source) {
-    let scene = scene(", by = 'worker'").await;
+async fn a_plain_reply_costs_no_heartbeat_beside_it(#[values(Swf, StepFunctions)] source: Source) {
+    let scene = scene(source, ", by = 'worker'").await;
     for _ in 0..10 {
         let (id, task) = scene.task(scene.plain()).await;
         done(&scene.inbox, &task).await;
@@ -322,7 +329,7 @@ async fn a_plain_reply_costs_no_heartbeat_beside_it(#[values(Swf)] source: Sourc
         scene
             .world
             .sim
-            .rates("RecordActivityTaskHeartbeat")
+            .rates(source.heartbeat())
             .per_second
             .iter()
             .sum::<u64>(),
@@ -354,8 +361,10 @@ async fn a_worker_that_begins_after_the_cancel_is_told_of_it() {
 
 #[rstest]
 #[tokio::test]
-async fn a_worker_that_begins_a_task_that_is_gone_is_told_so(#[values(Swf)] source: Source) {
-    let scene = scene(", by = 'worker'").await;
+async fn a_worker_that_begins_a_task_that_is_gone_is_told_so(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", by = 'worker'").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
     scene.bridge.idle().await;
@@ -369,10 +378,12 @@ async fn a_worker_that_begins_a_task_that_is_gone_is_told_so(#[values(Swf)] sour
 /// The worker has done its part when AWS fails for longer than the heartbeat timeout.
 #[rstest]
 #[tokio::test]
-async fn an_outcome_that_aws_does_not_take_yet_is_kept_alive(#[values(Swf)] source: Source) {
-    let scene = scene(", by = 'worker'").await;
+async fn an_outcome_that_aws_does_not_take_yet_is_kept_alive(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", by = 'worker'").await;
     let (id, task) = scene.task(scene.timed(timeouts())).await;
-    let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
+    let fault = FaultRule::error(source.complete(), 500, "InternalFailure");
     scene.world.sim.fault(fault);
     done(&scene.inbox, &task).await;
     let record = open_for(&scene.world, &id, 2 * T).await;

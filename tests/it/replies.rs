@@ -1,6 +1,6 @@
 //! Replies that end a task: what AWS is told, and how often.
 
-use crate::harness::{Answer, Scene, Source, Swf, eventually, unacknowledged};
+use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, eventually, unacknowledged};
 use activity_sim::{FaultRule, Schedule, TaskState, Timeouts};
 use lapin::{
     BasicProperties,
@@ -10,12 +10,13 @@ use lapin::{
 use rstest::rstest;
 use std::time::Duration;
 
+/// Of the details, or the cause, that both services take.
 const LIMIT: usize = 32_768;
 
 #[rstest]
 #[tokio::test]
 async fn a_reply_of_type_none_or_completed_completes_the_task_with_its_body(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let scene = Scene::of(source, "").await;
     let plain = Answer::done("plain").remove(0);
@@ -28,7 +29,7 @@ async fn a_reply_of_type_none_or_completed_completes_the_task_with_its_body(
         let body = String::from_utf8(answer.body.clone()).expect("text");
         let task = scene.ended_by(answer).await;
         assert_eq!(task.state, TaskState::Completed);
-        assert_eq!(task.result.unwrap_or_default(), body);
+        assert_eq!(task.result.unwrap_or_default(), source.result(&body));
         assert_eq!((task.settle_calls, task.late_calls), (1, 0));
     }
     scene.all_replies_acknowledged().await;
@@ -36,19 +37,23 @@ async fn a_reply_of_type_none_or_completed_completes_the_task_with_its_body(
 
 #[rstest]
 #[tokio::test]
-async fn the_longest_result_that_swf_takes_completes_the_task_whole(#[values(Swf)] source: Source) {
+async fn the_longest_result_that_aws_takes_completes_the_task_whole(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
     let scene = Scene::of(source, "").await;
-    // Limits count characters, so this is twice as many bytes.
-    let result = "é".repeat(LIMIT);
+    let result = source.longest_result();
     let task = scene.ended_by(Answer::of("completed", &result)).await;
     assert_eq!(task.state, TaskState::Completed);
-    assert!(task.result == Some(result), "the result was changed");
+    assert!(
+        task.result == Some(source.result(&result)),
+        "the result was changed"
+    );
 }
 
 #[rstest]
 #[tokio::test]
 async fn failed_takes_the_reason_from_the_header_reason_or_error_and_the_details_from_the_body(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let scene = Scene::of(source, "").await;
     let failed = || Answer::of("failed", "the long story");
@@ -71,7 +76,9 @@ async fn failed_takes_the_reason_from_the_header_reason_or_error_and_the_details
 
 #[rstest]
 #[tokio::test]
-async fn a_reason_that_is_too_long_is_cut_with_a_mark(#[values(Swf)] source: Source) {
+async fn a_reason_that_is_too_long_is_cut_with_a_mark(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
     let scene = Scene::of(source, "").await;
     let longest = "ü".repeat(256);
     let task = scene
@@ -91,7 +98,7 @@ async fn a_reason_that_is_too_long_is_cut_with_a_mark(#[values(Swf)] source: Sou
 #[rstest]
 #[tokio::test]
 async fn details_of_failed_and_canceled_that_are_too_long_are_cut_with_a_mark(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let scene = Scene::of(source, "").await;
     let task = scene
@@ -101,18 +108,14 @@ async fn details_of_failed_and_canceled_that_are_too_long_are_cut_with_a_mark(
     assert_eq!(details.chars().count(), LIMIT);
     assert!(details.ends_with("… [cut, was 32769 characters]"));
 
-    let (id, task) = scene
-        .task(Schedule {
-            request_cancel: true,
-            ..scene.plain()
-        })
-        .await;
+    let schedule = source.asked_to_cancel(scene.plain());
+    let (id, task) = scene.task(schedule).await;
     scene
         .inbox
         .reply(&task, Answer::of("canceled", &"c".repeat(40_000)))
         .await;
     let task = scene.world.closed(&id).await;
-    assert_eq!(task.state, TaskState::Canceled);
+    assert_eq!(task.state, source.canceled());
     let details = task.details.unwrap_or_default();
     assert_eq!(details.chars().count(), LIMIT);
     assert!(details.ends_with("… [cut, was 40000 characters]"));
@@ -200,9 +203,11 @@ async fn other_properties_and_headers_of_a_reply_mean_nothing() {
 
 #[rstest]
 #[tokio::test]
-async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome(#[values(Swf)] source: Source) {
+async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
     let scene = Scene::of(source, "").await;
-    let fault = FaultRule::error("RespondActivityTaskCompleted", 400, "LimitExceededFault");
+    let fault = FaultRule::error(source.complete(), 400, "ThrottlingException");
     scene.world.sim.fault(fault);
     let (id, task) = scene.task(scene.plain()).await;
     scene
@@ -216,16 +221,14 @@ async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome(#[values(Swf)] so
     .await;
     assert_eq!(unacknowledged(&scene.world).await, 1);
     scene.world.sim.clear_faults();
-    assert_eq!(
-        scene.world.closed(&id).await.result.as_deref(),
-        Some("kept")
-    );
+    let task = scene.world.closed(&id).await;
+    assert_eq!(task.result, Some(source.result("kept")));
     scene.all_replies_acknowledged().await;
 }
 
 #[rstest]
 #[tokio::test]
-async fn the_same_reply_twice_ends_the_task_once(#[values(Swf)] source: Source) {
+async fn the_same_reply_twice_ends_the_task_once(#[values(Swf, StepFunctions)] source: Source) {
     let scene = Scene::of(source, "").await;
     let (id, task) = scene.task(scene.plain()).await;
     for _ in 0..2 {
@@ -239,7 +242,7 @@ async fn the_same_reply_twice_ends_the_task_once(#[values(Swf)] source: Source) 
 
 #[rstest]
 #[tokio::test]
-async fn fifty_replies_at_once_end_the_task_once(#[values(Swf)] source: Source) {
+async fn fifty_replies_at_once_end_the_task_once(#[values(Swf, StepFunctions)] source: Source) {
     let scene = Scene::of(source, "").await;
     let (id, task) = scene.task(scene.plain()).await;
     let replies = (0..50).map(|_| scene.inbox.reply(&task, Answer::done("once").remove(0)));
@@ -251,11 +254,11 @@ async fn fifty_replies_at_once_end_the_task_once(#[values(Swf)] source: Source) 
 #[rstest]
 #[tokio::test]
 async fn replies_that_contradict_each_other_end_the_task_with_the_first(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let scene = Scene::of(source, "").await;
     let slow = Duration::from_millis(500);
-    let fault = FaultRule::latency("RespondActivityTaskCompleted", slow);
+    let fault = FaultRule::latency(source.complete(), slow);
     scene.world.sim.fault(fault);
     let (id, task) = scene.task(scene.plain()).await;
     scene
@@ -281,9 +284,10 @@ async fn duplicates_changed_nothing(scene: &Scene, id: &str, duplicates: u32) {
     })
     .await;
     let task = scene.world.closed(id).await;
+    let once = scene.world.source.result("once");
     assert_eq!(
-        (task.state, task.result.as_deref()),
-        (TaskState::Completed, Some("once"))
+        (task.state, task.result),
+        (TaskState::Completed, Some(once))
     );
     assert_eq!(
         (task.settle_calls, task.late_calls),
@@ -299,7 +303,7 @@ async fn duplicates_changed_nothing(scene: &Scene, id: &str, duplicates: u32) {
 #[rstest]
 #[tokio::test]
 async fn a_reply_to_a_task_that_timed_out_is_acknowledged_and_not_sent_again(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let scene = Scene::of(source, "max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
     let timeouts = Timeouts {
@@ -319,7 +323,7 @@ async fn a_reply_to_a_task_that_timed_out_is_acknowledged_and_not_sent_again(
     scene.all_replies_acknowledged().await;
     // Its slot is free, and nothing of it is left to be sent.
     let task = scene.ended_by(Answer::done("in time").remove(0)).await;
-    assert_eq!(task.result.as_deref(), Some("in time"));
+    assert_eq!(task.result, Some(source.result("in time")));
     let late = scene.world.sim.task(&id).expect("a record");
     assert_eq!((late.settle_calls, late.late_calls), (1, 1));
     assert_eq!(scene.bridge.metric("parked_replies_total").await, 0.0);

@@ -11,7 +11,7 @@ pub use bridge::{BridgeProcess, command};
 pub use node::Node;
 pub use proxy::Proxy;
 pub use scene::{Scene, all_acknowledged, unacknowledged};
-pub use source::Source::{self, Swf};
+pub use source::Source::{self, StepFunctions, Swf};
 pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge};
 
 use activity_sim::{Options, Schedule, Sim, Summary, TaskRecord, TaskState};

@@ -79,6 +79,14 @@ impl Source {
         }
     }
 
+    /// What every token of the simulator's begins with.
+    pub fn token(self) -> &'static str {
+        match self {
+            Swf => "AAAAKgAAAAIAAAAAAAAA",
+            StepFunctions => "AQCEAAAAKgAAAAMAAAAA",
+        }
+    }
+
     /// A task's input as its worker gets it. An execution of Step Functions always has one.
     pub fn input(self, scheduled: Option<&str>) -> &str {
         match self {
@@ -132,12 +140,26 @@ impl Source {
             ),
             StepFunctions => (
                 "x".repeat(262_143),
-                "the result has 262145 bytes, and Step Functions takes 262144",
+                "the result has 262145 bytes as JSON, and Step Functions takes 262144",
             ),
         }
     }
 
-    /// The words of a failure that the bridge sent itself.
+    /// Reason and details, or error and cause, of a failure that the bridge itself sends: Step Functions gets a name
+    /// to catch it by.
+    pub fn failure(self, name: &str, reason: &str, details: &str) -> (String, Option<String>) {
+        match (self, details) {
+            (Swf, "") => (reason.to_owned(), None),
+            (Swf, details) => (reason.to_owned(), Some(details.to_owned())),
+            (StepFunctions, "") => (format!("ActivityBridge.{name}"), Some(reason.to_owned())),
+            (StepFunctions, details) => (
+                format!("ActivityBridge.{name}"),
+                Some(format!("{reason}: {details}")),
+            ),
+        }
+    }
+
+    /// The words of such a failure.
     pub fn words(self, task: &TaskRecord) -> &str {
         let words = match self {
             Swf => &task.reason,

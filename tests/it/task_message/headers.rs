@@ -1,7 +1,7 @@
 //! Headers: each is a long string or a 64-bit integer, which every client reads.
 
 use super::unix_ms;
-use crate::harness::{DOMAIN, Scene, Source, Swf, TaskMessage};
+use crate::harness::{DOMAIN, Scene, Source, StepFunctions, Swf, TaskMessage};
 use activity_sim::{ActivityType, Schedule};
 use lapin::types::AMQPValue;
 use rstest::rstest;
@@ -29,8 +29,8 @@ fn value<'t>(task: &'t TaskMessage, name: &str) -> Option<&'t AMQPValue> {
 }
 
 /// The activity id and the message of a plain task, on a route with these settings.
-async fn message(settings: &str) -> (String, TaskMessage) {
-    let scene = Scene::with(settings).await;
+async fn message(source: Source, settings: &str) -> (String, TaskMessage) {
+    let scene = Scene::of(source, settings).await;
     scene.task(scene.plain()).await
 }
 
@@ -53,7 +53,7 @@ async fn no_header_is_there_but_the_documented_ones() {
         let table = task.properties.headers().as_ref().expect("headers");
         table.inner().keys().map(ToString::to_string).collect()
     };
-    let (_, task) = message("").await;
+    let (_, task) = message(Swf, "").await;
     assert!(names(&task).iter().eq(&expected), "{:?}", names(&task));
 
     let scene = Scene::with("start_to_close_secs = 600\nheartbeat = { timeout_secs = 45 }").await;
@@ -69,20 +69,20 @@ async fn no_header_is_there_but_the_documented_ones() {
 
 #[rstest]
 #[tokio::test]
-async fn route_is_the_routes_name(#[values(Swf)] source: Source) {
-    let (_, task) = message("").await;
+async fn route_is_the_routes_name(#[values(Swf, StepFunctions)] source: Source) {
+    let (_, task) = message(source, "").await;
     assert_eq!(text(&task, "route"), "payments");
 }
 
 #[tokio::test]
 async fn source_is_swf() {
-    let (_, task) = message("").await;
+    let (_, task) = message(Swf, "").await;
     assert_eq!(text(&task, "source"), "swf");
 }
 
 #[tokio::test]
 async fn domain_and_task_list_are_as_configured() {
-    let (_, task) = message("").await;
+    let (_, task) = message(Swf, "").await;
     assert_eq!(text(&task, "domain"), DOMAIN);
     assert_eq!(text(&task, "task-list"), "payments");
 }
@@ -124,39 +124,41 @@ async fn activity_type_and_activity_version_are_the_activity_types() {
 
 #[tokio::test]
 async fn started_event_id_is_the_number_of_an_event_in_the_history() {
-    let (_, task) = message("").await;
+    let (_, task) = message(Swf, "").await;
     assert!(integer(&task, "started-event-id") > 1);
 }
 
 #[rstest]
 #[tokio::test]
 async fn deadline_ms_is_when_aws_gives_the_task_up_where_that_is_known(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let before = unix_ms();
-    let (_, task) = message("start_to_close_secs = 600").await;
+    let (_, task) = message(source, "start_to_close_secs = 600").await;
     let after = unix_ms();
     let deadline = integer(&task, "deadline-ms");
     assert!(
         (before + 600_000..=after + 600_000).contains(&deadline),
         "{before} {deadline} {after}"
     );
-    let (_, task) = message("heartbeat = { timeout_secs = 45 }").await;
+    let (_, task) = message(source, "heartbeat = { timeout_secs = 45 }").await;
     assert_eq!(value(&task, "deadline-ms"), None);
 }
 
 #[rstest]
 #[tokio::test]
-async fn heartbeat_timeout_secs_is_there_where_the_timeout_is_known(#[values(Swf)] source: Source) {
-    let (_, task) = message("heartbeat = { timeout_secs = 45 }").await;
+async fn heartbeat_timeout_secs_is_there_where_the_timeout_is_known(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let (_, task) = message(source, "heartbeat = { timeout_secs = 45 }").await;
     assert_eq!(integer(&task, "heartbeat-timeout-secs"), 45);
-    let (_, task) = message("start_to_close_secs = 600").await;
+    let (_, task) = message(source, "start_to_close_secs = 600").await;
     assert_eq!(value(&task, "heartbeat-timeout-secs"), None);
 }
 
 #[rstest]
 #[tokio::test]
-async fn reply_queue_is_the_same_as_reply_to(#[values(Swf)] source: Source) {
-    let (_, task) = message("").await;
+async fn reply_queue_is_the_same_as_reply_to(#[values(Swf, StepFunctions)] source: Source) {
+    let (_, task) = message(source, "").await;
     assert_eq!(text(&task, "reply-queue"), task.reply_to());
 }

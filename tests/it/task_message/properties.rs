@@ -1,7 +1,7 @@
 //! Body and properties.
 
 use super::unix_ms;
-use crate::harness::{Answer, Inbox, Route, Scene, Source, Swf, TaskMessage, World};
+use crate::harness::{Answer, Inbox, Route, Scene, Source, StepFunctions, Swf, TaskMessage, World};
 use activity_sim::{ActivityType, Schedule};
 use lapin::types::ShortString;
 use rstest::rstest;
@@ -28,7 +28,7 @@ async fn message(settings: &str) -> TaskMessage {
 #[rstest]
 #[tokio::test]
 async fn body_is_the_input_byte_for_byte_and_empty_where_there_is_none(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let scene = Scene::of(source, "").await;
     for input in [
@@ -38,14 +38,13 @@ async fn body_is_the_input_byte_for_byte_and_empty_where_there_is_none(
         Some("{ \"n\" :\t1,\r\n \"größe\": 2 } \n"),
     ] {
         let task = with_input(&scene, input).await;
-        assert_eq!(task.body, input.unwrap_or_default());
+        assert_eq!(task.body, source.input(input));
     }
 }
 
-#[rstest]
 #[tokio::test]
-async fn content_type_is_json_only_where_the_input_is(#[values(Swf)] source: Source) {
-    let scene = Scene::of(source, "").await;
+async fn content_type_is_json_only_where_the_input_is() {
+    let scene = Scene::new().await;
     let (json, plain) = ("application/json", "text/plain");
     for (input, content_type) in [
         (None, plain),
@@ -75,7 +74,7 @@ async fn content_encoding_is_utf_8() {
 #[rstest]
 #[tokio::test]
 async fn message_id_and_correlation_id_are_the_task_id_that_no_other_task_has(
-    #[values(Swf)] source: Source,
+    #[values(Swf, StepFunctions)] source: Source,
 ) {
     let scene = Scene::of(source, "").await;
     let mut ids = BTreeSet::new();
@@ -136,7 +135,7 @@ async fn reply_to_is_the_queue_of_the_process_that_polled_the_task() {
 
 #[rstest]
 #[tokio::test]
-async fn timestamp_is_the_second_of_the_poll(#[values(Swf)] source: Source) {
+async fn timestamp_is_the_second_of_the_poll(#[values(Swf, StepFunctions)] source: Source) {
     let scene = Scene::of(source, "").await;
     let before = unix_ms() / 1_000;
     let (_, task) = scene.task(scene.plain()).await;
