@@ -219,3 +219,6 @@ impl End {
         record.cause = failure.cause;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,11 +67,21 @@ impl Client {
         action: &str,
         body: impl Into<String>,
     ) -> reqwest::Result<Answer> {
+        let target = format!("SimpleWorkflowService.{action}");
+        self.send_to(&target, body).await
+    }
+
+    /// Calls the action of a service that the target names.
+    pub(crate) async fn send_to(
+        &self,
+        target: &str,
+        body: impl Into<String>,
+    ) -> reqwest::Result<Answer> {
         let request = self
             .http
             .post(format!("{}/", self.url))
             .header("content-type", "application/x-amz-json-1.0")
-            .header("x-amz-target", format!("SimpleWorkflowService.{action}"))
+            .header("x-amz-target", target)
             .body(body.into());
         let response = request.send().await?;
         let status = response.status().as_u16();
@@ -87,6 +97,12 @@ impl Client {
         self.send(action, body.to_string()).await.unwrap()
     }
 
+    /// Calls an action of Step Functions and expects an answer.
+    pub(crate) async fn sfn(&self, action: &str, body: Value) -> Answer {
+        let target = format!("AWSStepFunctions.{action}");
+        self.send_to(&target, body.to_string()).await.unwrap()
+    }
+
     /// Polls a task list of the domain `shop`.
     pub(crate) async fn poll(&self, task_list: &str) -> Answer {
         self.call("PollForActivityTask", poll(task_list)).await
@@ -94,11 +110,28 @@ impl Client {
 
     /// Polls and expects a task; returns its token.
     pub(crate) async fn take(&self, task_list: &str) -> String {
-        let answer = self.poll(task_list).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let token = answer.token();
-        assert!(!token.is_empty(), "the poll came back empty");
-        token
+        taken(&self.poll(task_list).await)
+    }
+
+    /// The same of an activity of Step Functions.
+    pub(crate) async fn get(&self, arn: &str) -> String {
+        let body = json!({ "activityArn": arn, "workerName": "tester" });
+        taken(&self.sfn("GetActivityTask", body).await)
+    }
+
+    pub(crate) async fn succeed(&self, token: &str) -> Answer {
+        let body = json!({ "taskToken": token, "output": "\"done\"" });
+        self.sfn("SendTaskSuccess", body).await
+    }
+
+    pub(crate) async fn fail(&self, token: &str) -> Answer {
+        let body = json!({ "taskToken": token, "error": "NoStock", "cause": "shelf 3" });
+        self.sfn("SendTaskFailure", body).await
+    }
+
+    pub(crate) async fn beat(&self, token: &str) -> Answer {
+        self.sfn("SendTaskHeartbeat", json!({ "taskToken": token }))
+            .await
     }
 
     pub(crate) async fn complete(&self, token: &str) -> Answer {
@@ -134,4 +167,11 @@ impl Client {
 /// The body of a poll.
 pub(crate) fn poll(task_list: &str) -> Value {
     json!({ "domain": "shop", "taskList": { "name": task_list }, "identity": "tester" })
+}
+
+fn taken(answer: &Answer) -> String {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let token = answer.body["taskToken"].as_str().unwrap_or_default();
+    assert!(!token.is_empty(), "the poll came back empty");
+    token.to_owned()
 }

@@ -11,4 +11,5 @@ mod polling;
 mod program;
 mod refusals;
 mod settling;
+mod sfn;
 mod timeouts;

@@ -34,20 +34,38 @@ async fn started(args: &[&str]) -> (Child, String) {
 #[tokio::test]
 async fn it_says_where_it_listens_and_ends_well_on_a_signal() {
     for signal in ["TERM", "INT"] {
-        let (mut child, url) =
-            started(&["--hold-secs", "0.1", "--domain", "shop", "--domain", "bank"]).await;
+        let (mut child, url) = started(&[
+            "--hold-secs",
+            "0.1",
+            "--domain",
+            "shop",
+            "--domain",
+            "bank",
+            "--activity",
+            "a",
+            "--activity",
+            "b",
+        ])
+        .await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let poll = |domain: &str| {
-            http.post(&url)
-                .header("x-amz-target", "SimpleWorkflowService.PollForActivityTask")
-                .body(format!(
-                    r#"{{"domain": "{domain}", "taskList": {{"name": "list"}}}}"#
-                ))
-                .send()
+        let call = async |target: &str, body: String| {
+            let call = http.post(&url).header("x-amz-target", target).body(body);
+            call.send().await.unwrap().status().as_u16()
         };
-        assert_eq!(poll("shop").await.unwrap().status().as_u16(), 200);
-        assert_eq!(poll("bank").await.unwrap().status().as_u16(), 200);
-        assert_eq!(poll("none").await.unwrap().status().as_u16(), 400);
+        for (domain, status) in [("shop", 200), ("bank", 200), ("none", 400)] {
+            let body = format!(r#"{{"domain": "{domain}", "taskList": {{"name": "list"}}}}"#);
+            let target = "SimpleWorkflowService.PollForActivityTask";
+            assert_eq!(call(target, body).await, status, "{domain}");
+        }
+        for (name, status) in [("a", 200), ("b", 200), ("none", 400)] {
+            let arn = activity_sim::activity_arn(name);
+            let body = format!(r#"{{"activityArn": "{arn}"}}"#);
+            assert_eq!(
+                call("AWSStepFunctions.GetActivityTask", body).await,
+                status,
+                "{name}"
+            );
+        }
         let kill = format!("kill -{signal} {}", child.id().unwrap());
         assert!(
             Command::new("sh")
