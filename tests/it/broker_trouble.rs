@@ -151,7 +151,7 @@ async fn a_task_that_stays_unroutable_is_failed_back_to_aws_with_a_reason(
 
     let task = world.closed(&id).await;
     assert_eq!(task.state, TaskState::Failed);
-    let words = source.words(&task);
+    let words = source.words("Undelivered", &task);
     assert!(
         words.contains("could not hand it to queue payments within 3 s"),
         "{words}"

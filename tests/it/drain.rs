@@ -78,7 +78,7 @@ async fn what_is_in_flight_when_the_grace_ends_is_failed_back_to_aws(
     for id in ids {
         let task = world.sim.task(&id).expect("a record");
         assert_eq!(task.state, TaskState::Failed);
-        let words = source.words(&task);
+        let words = source.words("ShutDown", &task);
         assert!(
             words.contains("shut down before the worker replied"),
             "{words}"
@@ -138,7 +138,7 @@ async fn a_task_that_an_open_poll_brings_while_flushing_is_failed_back_too(
     let id = world.schedule("payments", 1).remove(0);
     let task = world.closed(&id).await;
     assert_eq!(task.state, TaskState::Failed);
-    let words = source.words(&task);
+    let words = source.words("ShutDown", &task);
     assert!(
         words.contains("shut down before the worker replied"),
         "{words}"

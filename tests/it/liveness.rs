@@ -212,7 +212,7 @@ async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_
     let (id, task) = scene.task(scene.plain()).await;
     let record = scene.world.closed(&id).await;
     assert_eq!(
-        (record.state, source.words(&record)),
+        (record.state, source.words("NotStarted", &record)),
         (TaskState::Failed, "no worker started it within 3 s")
     );
     let waited = record.closed_ms.expect("closed") - record.started_ms.expect("started");

@@ -138,7 +138,7 @@ async fn a_reply_of_an_unknown_type_is_parked_with_its_headers_and_fails_the_tas
         .header("parked-because", "mine");
     let task = scene.ended_by(answer).await;
     assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
-    let words = source.words(&task);
+    let words = source.words("UnusableReply", &task);
     assert!(
         words.starts_with("unusable reply: its type \"complete\" is none of completed"),
         "{words}"

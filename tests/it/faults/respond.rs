@@ -237,7 +237,7 @@ async fn check(row: &Row<End>, world: &World, bridge: &BridgeProcess, first: &st
                 task.state == TaskState::Failed && sent_once,
                 "{row}: {task:?}"
             );
-            let words = row.source.words(&task);
+            let words = row.source.words("OutcomeRefused", &task);
             let code = row.fault.name();
             let expected = format!("AWS refused it as {kind}: not valid: {code}");
             assert!(words.starts_with(&expected), "{row}: {words}");

@@ -14,7 +14,7 @@ pub use scene::{Scene, all_acknowledged, unacknowledged};
 pub use source::Source::{self, StepFunctions, Swf};
 pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge};
 
-use activity_sim::{Options, Schedule, Sim, Summary, TaskRecord, TaskState};
+use activity_sim::{ExecutionStatus, Options, Schedule, Sim, Summary, TaskRecord, TaskState};
 use std::{
     future::Future,
     path::{Path, PathBuf},
@@ -152,13 +152,20 @@ impl World {
         }
     }
 
-    /// Asserts that every task ended as completed, and that AWS was told so once.
+    /// Asserts that every task ended as completed, and with it its execution if it has one, and that AWS was told so once.
     pub fn assert_each_completed_once(&self, count: usize) {
         let tasks = self.sim.tasks();
         assert_eq!(tasks.len(), count);
         for task in &tasks {
             assert_eq!(task.state, TaskState::Completed, "{task:?}");
             assert_eq!((task.settle_calls, task.late_calls), (1, 0), "{task:?}");
+        }
+        for execution in self.sim.executions() {
+            assert_eq!(
+                execution.status,
+                ExecutionStatus::Succeeded,
+                "{execution:?}"
+            );
         }
     }
 }
@@ -223,8 +230,8 @@ impl Route {
             "" => String::new(),
             queue => format!("queue = \"{queue}\"\n"),
         };
-        let table = source.toml(self);
-        format!("[[routes]]\nname = \"{name}\"\n{queue}{settings}\n{table}")
+        let source = source.toml(self);
+        format!("[[routes]]\nname = \"{name}\"\n{queue}{source}{settings}\n")
     }
 }
 

@@ -16,18 +16,12 @@ pub enum Source {
 use Source::{StepFunctions, Swf};
 
 impl Source {
-    /// A route's table of its source, as TOML.
+    /// A route's keys of its source, as TOML.
     pub(super) fn toml(self, route: &Route) -> String {
-        let name = &route.name;
+        let Route { name, domain, .. } = route;
         match self {
-            Swf => format!(
-                "[routes.swf]\ndomain = \"{}\"\ntask_list = \"{name}\"\n",
-                route.domain
-            ),
-            StepFunctions => format!(
-                "[routes.step_functions]\nactivity_arn = \"{}\"\n",
-                activity_arn(name)
-            ),
+            Swf => format!("swf = {{ domain = \"{domain}\", task_list = \"{name}\" }}\n"),
+            StepFunctions => format!("step_functions.activity_arn = \"{}\"\n", activity_arn(name)),
         }
     }
 
@@ -68,14 +62,6 @@ impl Source {
         match self {
             Swf => "RespondActivityTaskCompleted",
             StepFunctions => "SendTaskSuccess",
-        }
-    }
-
-    /// The code of the fault that says that a token is dead.
-    pub fn gone(self) -> &'static str {
-        match self {
-            Swf => "UnknownResourceFault",
-            StepFunctions => "TaskTimedOut",
         }
     }
 
@@ -160,10 +146,13 @@ impl Source {
     }
 
     /// The words of such a failure.
-    pub fn words(self, task: &TaskRecord) -> &str {
+    pub fn words<'t>(self, name: &str, task: &'t TaskRecord) -> &'t str {
         let words = match self {
             Swf => &task.reason,
-            StepFunctions => &task.details,
+            StepFunctions => {
+                assert_eq!(task.reason, Some(format!("ActivityBridge.{name}")));
+                &task.details
+            }
         };
         words.as_deref().unwrap_or_default()
     }
