@@ -1,11 +1,15 @@
 //! When a worker acknowledges a task, and what becomes of the task when it dies before that.
 
-use crate::harness::{Answer, Inbox, Route, World, eventually};
+use crate::harness::{Answer, Inbox, Route, Source, StepFunctions, Swf, World, eventually};
 use lapin::options::BasicGetOptions;
+use rstest::rstest;
 
+#[rstest]
 #[tokio::test]
-async fn a_task_whose_worker_crashed_before_it_acknowledged_goes_to_another_worker() {
-    let world = World::new().await;
+async fn a_task_whose_worker_crashed_before_it_acknowledged_goes_to_another_worker(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let route = Route::new("payments").with("poll_without_consumers = true");
     let bridge = world.bridge(&[route]).await;
     bridge.route_is("payments", "polling").await;
@@ -32,6 +36,6 @@ async fn a_task_whose_worker_crashed_before_it_acknowledged_goes_to_another_work
     );
     assert_eq!(again.body.as_bytes(), first.data);
     other.reply(&again, Answer::done("ok").remove(0)).await;
-    assert_eq!(world.closed(&id).await.result.as_deref(), Some("ok"));
+    assert_eq!(world.closed(&id).await.result, Some(source.result("ok")));
     world.assert_each_completed_once(1);
 }

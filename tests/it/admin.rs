@@ -10,7 +10,7 @@ use tokio::time::timeout;
 async fn readiness_is_json_that_tells_of_the_broker_the_store_and_each_route() {
     let scene = Scene::with("max_in_flight = 3\npollers = { min = 1, max = 1 }").await;
     scene.bridge.route_is("payments", "polling").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .world
         .until("the next poll", |s| s.open_polls == 1)
@@ -34,7 +34,7 @@ async fn readiness_is_json_that_tells_of_the_broker_the_store_and_each_route() {
 #[tokio::test]
 async fn metrics_are_in_prometheus_s_format_with_our_prefix_and_no_task_in_a_label() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     scene.world.closed(&id).await;
     scene.bridge.idle().await;
@@ -99,7 +99,7 @@ async fn the_json_log_is_json_line_by_line_and_holds_nothing_of_a_task_but_its_i
     for case in 0..CASES.len() {
         world.sim.schedule(Schedule {
             input: Some(format!("{case} {INPUT}")),
-            ..Scene::plain()
+            ..world.plain("payments")
         });
     }
     let summary = world

@@ -14,7 +14,7 @@ async fn with_properties_in_body_a_task_begins_with_them() {
     let input = "first line\n\nthird".to_owned();
     let schedule = Schedule {
         input: Some(input.clone()),
-        ..Scene::plain()
+        ..scene.plain()
     };
     let (_, task) = scene.task(schedule).await;
     let head = format!(
@@ -30,7 +30,7 @@ async fn with_properties_in_body_a_task_begins_with_them() {
 #[tokio::test]
 async fn headers_stand_in_for_the_properties_that_a_reply_has_not() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let mut headers = FieldTable::default();
     for (name, value) in [
         ("correlation-id", task.id().as_str()),

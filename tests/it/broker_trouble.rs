@@ -1,17 +1,25 @@
 //! What the broker may do, and what the bridge makes of it.
 
-use crate::harness::{Answer, HOLD, Inbox, Node, Route, World, eventually};
+use crate::harness::{
+    Answer, HOLD, Inbox, Node, Route, Source, StepFunctions, Swf, World, eventually,
+};
 use activity_sim::TaskState;
 use lapin::{
     options::{QueueDeclareOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable},
 };
+use rstest::rstest;
 use std::time::Duration;
 
+#[rstest]
 #[tokio::test]
-async fn a_broker_that_is_killed_and_started_again_in_the_middle_of_2000_tasks_loses_none() {
+async fn a_broker_that_is_killed_and_started_again_in_the_middle_of_2000_tasks_loses_none(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
     let node = Node::start().await;
-    let world = World::at(node.amqp_uri.clone(), Duration::from_secs(8)).await;
+    let world = World::at(node.amqp_uri.clone(), Duration::from_secs(8))
+        .await
+        .of(source);
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
     let bridge = world
         .bridge(&[Route::new("payments").with("max_in_flight = 200")])
@@ -119,9 +127,12 @@ async fn a_deleted_queue_is_declared_again_and_the_unroutable_tasks_are_publishe
 }
 
 /// With `declare = false` and the queue gone for good, the task is failed back rather than kept for ever.
+#[rstest]
 #[tokio::test]
-async fn a_task_that_stays_unroutable_is_failed_back_to_aws_with_a_reason() {
-    let world = World::new().await;
+async fn a_task_that_stays_unroutable_is_failed_back_to_aws_with_a_reason(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let inbox = Inbox::connect(&world.amqp_uri).await;
     let durable = QueueDeclareOptions::durable();
     let declared = inbox
@@ -140,10 +151,10 @@ async fn a_task_that_stays_unroutable_is_failed_back_to_aws_with_a_reason() {
 
     let task = world.closed(&id).await;
     assert_eq!(task.state, TaskState::Failed);
-    let reason = task.reason.unwrap_or_default();
+    let words = source.words("Undelivered", &task);
     assert!(
-        reason.contains("could not hand it to queue payments within 3 s"),
-        "{reason}"
+        words.contains("could not hand it to queue payments within 3 s"),
+        "{words}"
     );
     assert!(task.details.unwrap_or_default().contains("NO_ROUTE"));
     assert!(

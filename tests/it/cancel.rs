@@ -1,8 +1,9 @@
 //! Cancels: how AWS's wish, and the end of a task, reach its worker.
 
-use crate::harness::{Answer, PATIENCE, Scene, TaskMessage};
+use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf, TaskMessage};
 use activity_sim::{Schedule, TaskRecord, TaskState, Timeouts};
 use lapin::types::ShortString;
+use rstest::rstest;
 use std::time::Duration;
 
 const CONTROL: &str = "activity-bridge.control";
@@ -27,7 +28,7 @@ async fn cancel() -> (String, TaskMessage) {
     let scene = Scene::new().await;
     let schedule = Schedule {
         request_cancel: true,
-        ..Scene::plain()
+        ..scene.plain()
     };
     let (_, task) = scene.task(schedule).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
@@ -67,7 +68,7 @@ async fn a_worker_that_was_done_already_completes_a_task_that_is_to_be_canceled(
     let scene = Scene::new().await;
     let schedule = Schedule {
         request_cancel: true,
-        ..Scene::plain()
+        ..scene.plain()
     };
     let (id, task) = scene.task(schedule).await;
     scene.inbox.reply(&task, Answer::of("heartbeat", "")).await;
@@ -87,8 +88,8 @@ async fn a_worker_that_was_done_already_completes_a_task_that_is_to_be_canceled(
 #[tokio::test]
 async fn a_cancel_is_announced_once_under_the_id_of_the_task() {
     let scene = Scene::with("heartbeat = { timeout_secs = 1 }").await;
-    let (id, task) = scene.task(Scene::plain()).await;
-    let (_, bystander) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
+    let (_, bystander) = scene.task(scene.plain()).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     let others = scene.inbox.bind(CONTROL, &bystander.id()).await;
     scene.inbox.reply(&task, Answer::of("heartbeat", "0")).await;
@@ -136,14 +137,17 @@ async fn a_cancel_is_announced_once_under_the_id_of_the_task() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_worker_on_a_task_that_is_gone_is_told_and_the_slot_is_freed() {
-    let scene = Scene::with("max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
+async fn a_worker_on_a_task_that_is_gone_is_told_and_the_slot_is_freed(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
     let timeouts = Timeouts {
         start_to_close: Some(Duration::from_millis(500)),
         ..Timeouts::default()
     };
-    let (id, task) = scene.task(Scene::timed(timeouts)).await;
+    let (id, task) = scene.task(scene.timed(timeouts)).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
     assert_eq!(

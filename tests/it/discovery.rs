@@ -1,6 +1,6 @@
 //! Learning the timeouts of tasks from SWF.
 
-use crate::harness::{Answer, BridgeProcess, DOMAIN, Inbox, Route, Scene, World, eventually};
+use crate::harness::{Answer, BridgeProcess, DOMAIN, Inbox, Route, World, eventually};
 use activity_sim::{ActivityType, FaultRule, Schedule, TaskState, Timeouts};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -61,7 +61,7 @@ async fn the_timeouts_of_an_activity_type_are_discovered_with_one_call() {
     let world = world(secs(30), secs(600)).await;
     let bridge = polling(&world, route("discover = true")).await;
     for _ in 0..5 {
-        let found = told(&world, Scene::plain()).await;
+        let found = told(&world, world.plain("payments")).await;
         assert_eq!(found, (Some("30".to_owned()), Some(600)));
     }
     assert_eq!(described(&world), 1);
@@ -96,10 +96,13 @@ async fn what_a_task_was_scheduled_with_wins_where_the_route_asks_for_overrides(
         start_to_close: secs(900),
         ..Timeouts::default()
     };
-    let overridden = Scene::timed(timeouts);
+    let overridden = Schedule {
+        timeouts,
+        ..world.plain("payments")
+    };
     let found = told(&world, overridden).await;
     assert_eq!(found, (Some("45".to_owned()), Some(900)));
-    let found = told(&world, Scene::plain()).await;
+    let found = told(&world, world.plain("payments")).await;
     assert_eq!(found, (Some("30".to_owned()), Some(600)), "the defaults");
     assert_eq!(described(&world), 0, "the history has it all");
 }
@@ -113,7 +116,10 @@ async fn an_outcome_is_not_given_up_at_the_deadline_of_a_type_that_the_task_may_
         start_to_close: secs(600),
         ..Timeouts::default()
     };
-    let id = world.sim.schedule(Scene::timed(timeouts));
+    let id = world.sim.schedule(Schedule {
+        timeouts,
+        ..world.plain("payments")
+    });
     let inbox = Inbox::connect(&world.amqp_uri).await;
     let task = inbox.next("payments").await;
     let deadline: u128 = task
@@ -142,7 +148,7 @@ async fn a_missing_permission_is_said_once_and_the_routes_settings_hold() {
     let route = route("discover_overrides = true, timeout_secs = 25");
     let bridge = polling(&world, route).await;
     for _ in 0..5 {
-        let found = told(&world, Scene::plain()).await;
+        let found = told(&world, world.plain("payments")).await;
         assert_eq!(found, (Some("25".to_owned()), None));
     }
     let log = bridge.log();
@@ -165,7 +171,7 @@ async fn a_type_that_is_slow_to_describe_holds_no_task_up_for_long() {
     let _bridge = polling(&world, route("discover = true")).await;
     let begun = Instant::now();
     for _ in 0..3 {
-        assert_eq!(told(&world, Scene::plain()).await, (None, None));
+        assert_eq!(told(&world, world.plain("payments")).await, (None, None));
     }
     assert!(
         begun.elapsed() < Duration::from_secs(10),

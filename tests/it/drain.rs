@@ -1,12 +1,18 @@
 //! Shutting down: a deploy loses no task.
 
-use crate::harness::{Answer, Inbox, Route, World, eventually};
+use crate::harness::{Answer, Inbox, Route, Source, StepFunctions, Swf, World, eventually};
 use activity_sim::TaskState;
+use rstest::rstest;
 
 /// SIGTERM comes while polls are open; then a task is handed out into one of them.
+#[rstest]
 #[tokio::test]
-async fn drain_loses_no_task_that_is_handed_to_an_open_poll() {
-    let world = World::with_hold(std::time::Duration::from_secs(8)).await;
+async fn drain_loses_no_task_that_is_handed_to_an_open_poll(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::with_hold(std::time::Duration::from_secs(8))
+        .await
+        .of(source);
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
     let route = Route::new("payments").with("pollers = { min = 4, max = 4 }");
     let mut bridge = world.bridge(&[route]).await;
@@ -27,9 +33,12 @@ async fn drain_loses_no_task_that_is_handed_to_an_open_poll() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn drain_waits_for_the_replies_of_tasks_in_flight() {
-    let world = World::new().await;
+async fn drain_waits_for_the_replies_of_tasks_in_flight(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let worker = world.worker("payments", |_| Vec::new()).await;
     let mut bridge = world.bridge(&[Route::new("payments")]).await;
     world.schedule("payments", 20);
@@ -51,9 +60,12 @@ async fn drain_waits_for_the_replies_of_tasks_in_flight() {
 }
 
 /// With the memory store nobody could settle them afterwards. A route without any must not keep the rest from ending.
+#[rstest]
 #[tokio::test]
-async fn what_is_in_flight_when_the_grace_ends_is_failed_back_to_aws() {
-    let world = World::new().await;
+async fn what_is_in_flight_when_the_grace_ends_is_failed_back_to_aws(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let worker = world.worker("payments", |_| Vec::new()).await;
     let settings = "[shutdown]\ngrace_secs = 5";
     let mut bridge = world
@@ -66,10 +78,10 @@ async fn what_is_in_flight_when_the_grace_ends_is_failed_back_to_aws() {
     for id in ids {
         let task = world.sim.task(&id).expect("a record");
         assert_eq!(task.state, TaskState::Failed);
-        let reason = task.reason.unwrap_or_default();
+        let words = source.words("ShutDown", &task);
         assert!(
-            reason.contains("shut down before the worker replied"),
-            "{reason}"
+            words.contains("shut down before the worker replied"),
+            "{words}"
         );
     }
 }
@@ -109,9 +121,14 @@ async fn a_drained_bridge_leaves_no_reply_queue_behind() {
 }
 
 /// A grace period that is shorter than a poll is held: the poll brings a task when what is left is being failed back.
+#[rstest]
 #[tokio::test]
-async fn a_task_that_an_open_poll_brings_while_flushing_is_failed_back_too() {
-    let world = World::with_hold(std::time::Duration::from_secs(30)).await;
+async fn a_task_that_an_open_poll_brings_while_flushing_is_failed_back_too(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::with_hold(std::time::Duration::from_secs(30))
+        .await
+        .of(source);
     let _worker = world.worker("payments", |_| Vec::new()).await;
     let settings = "[shutdown]\ngrace_secs = 10";
     let bridge = world.bridge_with(settings, &[Route::new("payments")]).await;
@@ -121,9 +138,9 @@ async fn a_task_that_an_open_poll_brings_while_flushing_is_failed_back_too() {
     let id = world.schedule("payments", 1).remove(0);
     let task = world.closed(&id).await;
     assert_eq!(task.state, TaskState::Failed);
-    let reason = task.reason.unwrap_or_default();
+    let words = source.words("ShutDown", &task);
     assert!(
-        reason.contains("shut down before the worker replied"),
-        "{reason}"
+        words.contains("shut down before the worker replied"),
+        "{words}"
     );
 }

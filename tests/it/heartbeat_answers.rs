@@ -1,12 +1,15 @@
 //! What a worker hears that asks, with a heartbeat or `started`, how its task fares.
 
-use crate::harness::{Answer, Inbox, PATIENCE, Scene, TaskMessage, eventually};
+use crate::harness::{
+    Answer, Inbox, PATIENCE, Scene, Source, StepFunctions, Swf, TaskMessage, eventually,
+};
 use activity_sim::TaskState;
 use futures_util::StreamExt;
 use lapin::{
     options::{BasicConsumeOptions, BasicGetOptions},
     types::ShortString,
 };
+use rstest::rstest;
 use tokio::time::timeout;
 
 /// Sends a sign of life with an address for the answer, and returns the answer.
@@ -28,7 +31,7 @@ async fn ask(inbox: &Inbox, task: &TaskMessage, kind: &'static str) -> String {
 /// A task's id, and the answer to its first heartbeat.
 async fn first_answer() -> (String, TaskMessage) {
     let scene = Scene::new().await;
-    let (_, task) = scene.task(Scene::plain()).await;
+    let (_, task) = scene.task(scene.plain()).await;
     (task.id(), answer(&scene.inbox, &task, "heartbeat").await)
 }
 
@@ -36,7 +39,7 @@ async fn first_answer() -> (String, TaskMessage) {
 #[tokio::test]
 async fn the_routing_key_of_an_answer_is_the_reply_to_of_the_heartbeat() {
     let scene = Scene::new().await;
-    let (_, task) = scene.task(Scene::plain()).await;
+    let (_, task) = scene.task(scene.plain()).await;
     let own = scene.inbox.own_queue().await;
     let sign = Answer::of("heartbeat", "").asking(&own);
     scene.inbox.reply(&task, sign).await;
@@ -81,7 +84,7 @@ async fn the_body_of_an_answer_is_the_status_once_more() {
 #[tokio::test]
 async fn an_answer_reaches_amq_rabbitmq_reply_to() {
     let scene = Scene::new().await;
-    let (_, task) = scene.task(Scene::plain()).await;
+    let (_, task) = scene.task(scene.plain()).await;
     let direct = "amq.rabbitmq.reply-to";
     let options = BasicConsumeOptions {
         no_ack: true,
@@ -97,10 +100,11 @@ async fn an_answer_reaches_amq_rabbitmq_reply_to() {
     assert_eq!(answer.data, b"alive");
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_sign_of_life_that_asks_is_answered_alive() {
-    let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+async fn a_sign_of_life_that_asks_is_answered_alive(#[values(Swf, StepFunctions)] source: Source) {
+    let scene = Scene::of(source, "").await;
+    let (id, task) = scene.task(scene.plain()).await;
     for kind in ["started", "heartbeat"] {
         assert_eq!(ask(&scene.inbox, &task, kind).await, "alive", "{kind}");
     }
@@ -112,7 +116,7 @@ async fn a_sign_of_life_that_asks_is_answered_alive() {
 #[tokio::test]
 async fn a_sign_of_life_that_asks_is_answered_cancel_requested() {
     let scene = Scene::with("heartbeat = { timeout_secs = 1 }").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
     eventually("the cancel to be told", || async {
         let status = ask(&scene.inbox, &task, "heartbeat").await;
@@ -126,10 +130,13 @@ async fn a_sign_of_life_that_asks_is_answered_cancel_requested() {
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Canceled);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_sign_of_life_of_a_task_that_has_ended_is_answered_gone() {
-    let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+async fn a_sign_of_life_of_a_task_that_has_ended_is_answered_gone(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     scene.world.closed(&id).await;
     scene.bridge.idle().await;
@@ -143,7 +150,7 @@ async fn a_sign_of_life_of_a_task_that_has_ended_is_answered_gone() {
 #[tokio::test]
 async fn a_sign_of_life_of_a_task_that_is_not_known_is_answered_gone() {
     let scene = Scene::new().await;
-    let (_, task) = scene.task(Scene::plain()).await;
+    let (_, task) = scene.task(scene.plain()).await;
     let own = scene.inbox.own_queue().await;
     let unknown = "0123456789abcdef0123456789abcdef";
     let sign = Answer {
@@ -161,7 +168,7 @@ async fn a_sign_of_life_of_a_task_that_is_not_known_is_answered_gone() {
 #[tokio::test]
 async fn the_bridge_does_not_answer_itself() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let sign = Answer::of("heartbeat", "half").asking(&task.reply_to());
     scene.inbox.reply(&task, sign).await;
     scene
@@ -178,7 +185,7 @@ async fn the_bridge_does_not_answer_itself() {
 #[tokio::test]
 async fn an_answer_that_nobody_takes_disturbs_nothing() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let sign = Answer::of("heartbeat", "half").asking("a queue that is not there");
     scene.inbox.reply(&task, sign).await;
     let heard = scene

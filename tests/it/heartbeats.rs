@@ -1,7 +1,8 @@
 //! Signs of life from a worker to AWS.
 
-use crate::harness::{Answer, PATIENCE, Scene};
+use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf};
 use activity_sim::{FaultRule, HeartbeatRecord, Summary, TaskRecord, TaskState, Timeouts};
+use rstest::rstest;
 use std::time::{Duration, Instant};
 
 async fn until(
@@ -20,10 +21,13 @@ fn newest(task: &TaskRecord) -> Option<&str> {
         .and_then(|beat| beat.details.as_deref())
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_heartbeat_reaches_aws_with_its_details_and_the_task_goes_on() {
-    let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+async fn a_heartbeat_reaches_aws_with_its_details_and_the_task_goes_on(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::of("heartbeat", "40 %"))
@@ -31,7 +35,7 @@ async fn a_heartbeat_reaches_aws_with_its_details_and_the_task_goes_on() {
     let record = until(&scene, &id, "a heartbeat", |task| task.heartbeat_count == 1).await;
     assert_eq!(
         (record.state, newest(&record)),
-        (TaskState::Started, Some("40 %"))
+        (TaskState::Started, source.kept("40 %"))
     );
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     let record = scene.world.closed(&id).await;
@@ -42,11 +46,14 @@ async fn a_heartbeat_reaches_aws_with_its_details_and_the_task_goes_on() {
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn started_is_a_sign_of_life_with_or_without_details() {
-    let scene = Scene::new().await;
-    for (body, details) in [("", None), ("on machine 7", Some("on machine 7"))] {
-        let (id, task) = scene.task(Scene::plain()).await;
+async fn started_is_a_sign_of_life_with_or_without_details(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
+    for (body, details) in [("", None), ("on machine 7", source.kept("on machine 7"))] {
+        let (id, task) = scene.task(scene.plain()).await;
         scene.inbox.reply(&task, Answer::of("started", body)).await;
         let record = until(&scene, &id, "a heartbeat", |task| task.heartbeat_count == 1).await;
         assert_eq!(
@@ -60,13 +67,16 @@ async fn started_is_a_sign_of_life_with_or_without_details() {
 }
 
 /// While AWS takes none, so that what the broker is told does not depend on AWS.
+#[rstest]
 #[tokio::test]
-async fn a_heartbeat_is_acknowledged_at_once_and_the_newest_details_are_sent_when_aws_is_back() {
-    let scene = Scene::new().await;
-    let action = "RecordActivityTaskHeartbeat";
+async fn a_heartbeat_is_acknowledged_at_once_and_the_newest_details_are_sent_when_aws_is_back(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
+    let action = source.heartbeat();
     let fault = FaultRule::error(action, 500, "InternalFailure");
     scene.world.sim.fault(fault);
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     for beat in ["older", "newest"] {
         scene
             .inbox
@@ -80,14 +90,14 @@ async fn a_heartbeat_is_acknowledged_at_once_and_the_newest_details_are_sent_whe
     assert_eq!(record.heartbeat_count, 0);
     scene.world.sim.clear_faults();
     let record = until(&scene, &id, "a heartbeat", |task| task.heartbeat_count == 1).await;
-    assert_eq!(newest(&record), Some("newest"));
+    assert_eq!(newest(&record), source.kept("newest"));
 }
 
 /// With a heartbeat timeout of 9 s AWS hears one every 3 s at most, whatever the worker does.
 #[tokio::test]
 async fn many_heartbeats_are_coalesced_to_the_newest() {
     let scene = Scene::with("heartbeat = { timeout_secs = 9 }").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let begun = Instant::now();
     for beat in 1..=50 {
         scene
@@ -123,7 +133,7 @@ fn number(beat: &HeartbeatRecord) -> u32 {
 #[tokio::test]
 async fn details_that_are_too_long_for_a_heartbeat_are_cut_with_a_mark() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::of("heartbeat", &"ä".repeat(3_000)))
@@ -138,36 +148,39 @@ async fn details_that_are_too_long_for_a_heartbeat_are_cut_with_a_mark() {
 }
 
 /// A worker that beats in time keeps its task, though the bridge passes on only some of the beats.
+#[rstest]
 #[tokio::test]
-async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout() {
-    let scene = Scene::with("heartbeat = { timeout_secs = 2 }").await;
+async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "heartbeat = { timeout_secs = 2 }").await;
     let timeouts = Timeouts {
         heartbeat: Some(Duration::from_secs(2)),
         ..Timeouts::default()
     };
-    let (id, task) = scene.task(Scene::timed(timeouts)).await;
+    let (id, task) = scene.task(scene.timed(timeouts)).await;
     let begun = Instant::now();
-    let mut beats = 0;
     while begun.elapsed() < Duration::from_secs(5) {
-        beats += 1;
+        let before = scene.world.sim.task(&id).expect("a record").heartbeat_count;
         scene
             .inbox
-            .reply(&task, Answer::of("heartbeat", &beats.to_string()))
+            .reply(&task, Answer::of("heartbeat", "alive"))
             .await;
-        let heard = |task: &TaskRecord| {
-            newest(task) == Some(beats.to_string().as_str()) || !task.state.is_open()
-        };
-        until(&scene, &id, "the newest details", heard).await;
+        let heard = |task: &TaskRecord| task.heartbeat_count > before || !task.state.is_open();
+        until(&scene, &id, "the newest heartbeat", heard).await;
     }
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
 }
 
 /// What waits to be passed on when the task ends is not sent behind its end.
+#[rstest]
 #[tokio::test]
-async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits() {
-    let scene = Scene::with("heartbeat = { timeout_secs = 9 }").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "heartbeat = { timeout_secs = 9 }").await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::of("heartbeat", "first"))
@@ -186,14 +199,14 @@ async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits() {
     scene.bridge.idle().await;
     // Another task's third beat goes out two intervals after its first, when the first task's second beat would have
     // gone out long ago.
-    let (other, message) = scene.task(Scene::plain()).await;
-    for beat in ["a", "b", "c"] {
+    let (other, message) = scene.task(scene.plain()).await;
+    for beat in 1..=3 {
         scene
             .inbox
-            .reply(&message, Answer::of("heartbeat", beat))
+            .reply(&message, Answer::of("heartbeat", "another"))
             .await;
         until(&scene, &other, "a heartbeat", |task| {
-            newest(task) == Some(beat)
+            task.heartbeat_count == beat
         })
         .await;
     }

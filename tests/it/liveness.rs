@@ -1,7 +1,10 @@
 //! Who keeps a task alive, and until when: the bridge while it waits, then the worker.
 
-use crate::harness::{Answer, Inbox, PATIENCE, Route, Scene, TaskMessage, World};
+use crate::harness::{
+    Answer, Inbox, PATIENCE, Route, Scene, Source, StepFunctions, Swf, TaskMessage, World,
+};
 use activity_sim::{FaultRule, Schedule, TaskRecord, TaskState, TimeoutType, Timeouts};
+use rstest::rstest;
 use std::time::{Duration, Instant};
 
 const CONTROL: &str = "activity-bridge.control";
@@ -10,16 +13,17 @@ const T: Duration = Duration::from_secs(2);
 /// What a busy machine may add to a time that the simulator measures.
 const SLACK_MS: u64 = 500;
 
-fn with_heartbeat_timeout() -> Schedule {
-    let timeouts = Timeouts {
+/// Of the heartbeat alone.
+fn timeouts() -> Timeouts {
+    Timeouts {
         heartbeat: Some(T),
         ..Timeouts::default()
-    };
-    Scene::timed(timeouts)
+    }
 }
 
-async fn scene(heartbeat: &str) -> Scene {
-    Scene::with(&format!("heartbeat = {{ timeout_secs = 2{heartbeat} }}")).await
+async fn scene(source: Source, heartbeat: &str) -> Scene {
+    let settings = format!("heartbeat = {{ timeout_secs = 2{heartbeat} }}");
+    Scene::of(source, &settings).await
 }
 
 async fn until(
@@ -54,13 +58,20 @@ async fn done(inbox: &Inbox, task: &TaskMessage) {
     inbox.reply(task, Answer::done("ok").remove(0)).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes() {
-    let world = World::new().await;
+async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let route = Route::new("payments")
         .with("poll_without_consumers = true\nheartbeat = { timeout_secs = 2 }");
     let _bridge = world.bridge(&[route]).await;
-    let id = world.sim.schedule(with_heartbeat_timeout()).remove(0);
+    let schedule = Schedule {
+        timeouts: timeouts(),
+        ..world.plain("payments")
+    };
+    let id = world.sim.schedule(schedule).remove(0);
     until(&world, &id, "polled", |task| task.started_ms.is_some()).await;
     let record = open_for(&world, &id, 5 * T).await;
     assert_eq!(record.state, TaskState::Started, "{record:?}");
@@ -74,20 +85,26 @@ async fn a_task_that_waits_five_heartbeat_timeouts_in_the_queue_still_completes(
     assert!(record.heartbeat_count <= 30, "{}", record.heartbeat_count);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_plain_worker_that_sends_no_heartbeat_is_waited_for() {
-    let scene = scene("").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+async fn a_plain_worker_that_sends_no_heartbeat_is_waited_for(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, "").await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     let record = open_for(&scene.world, &id, 2 * T).await;
     assert_eq!(record.state, TaskState::Started, "{record:?}");
     done(&scene.inbox, &task).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone() {
-    let scene = scene(", by = 'both'").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", by = 'both'").await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     scene.inbox.reply(&task, Answer::of("started", "")).await;
     let record = scene.world.closed(&id).await;
@@ -115,21 +132,20 @@ async fn a_worker_that_goes_quiet_is_left_to_time_out_and_told_gone() {
 }
 
 /// The worker's connection breaks in the middle of its work, and nobody takes the task again.
+#[rstest]
 #[tokio::test]
-async fn a_worker_that_dies_in_the_middle_is_noticed_within_one_heartbeat_timeout() {
-    let scene = scene("").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
-    let mut beats = 0;
-    while beats < 4 {
-        beats += 1;
-        let details = beats.to_string();
+async fn a_worker_that_dies_in_the_middle_is_noticed_within_one_heartbeat_timeout(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, "").await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
+    for beats in 1..=4 {
         scene
             .inbox
-            .reply(&task, Answer::of("heartbeat", &details))
+            .reply(&task, Answer::of("heartbeat", "alive"))
             .await;
         until(&scene.world, &id, "heard", |task| {
-            let newest = task.heartbeats.back();
-            newest.and_then(|beat| beat.details.as_deref()) == Some(&details)
+            task.heartbeat_count == beats
         })
         .await;
     }
@@ -148,10 +164,13 @@ async fn a_worker_that_dies_in_the_middle_is_noticed_within_one_heartbeat_timeou
     bridge.idle().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn by_worker_the_bridge_never_speaks_for_a_task() {
-    let scene = scene(", by = 'worker'").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+async fn by_worker_the_bridge_never_speaks_for_a_task(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", by = 'worker'").await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     let record = scene.world.closed(&id).await;
     assert_eq!(record.timeout_type, Some(TimeoutType::Heartbeat));
@@ -161,10 +180,13 @@ async fn by_worker_the_bridge_never_speaks_for_a_task() {
     scene.bridge.idle().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn by_bridge_a_worker_that_has_begun_may_be_quiet() {
-    let scene = scene(", by = 'bridge'").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+async fn by_bridge_a_worker_that_has_begun_may_be_quiet(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", by = 'bridge'").await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     scene.inbox.reply(&task, Answer::of("started", "")).await;
     scene
         .inbox
@@ -174,21 +196,24 @@ async fn by_bridge_a_worker_that_has_begun_may_be_quiet() {
     let newest = record.heartbeats.back().expect("a heartbeat");
     assert_eq!(
         (record.state, newest.details.as_deref()),
-        (TaskState::Started, Some("half")),
+        (TaskState::Started, source.kept("half")),
         "its details are kept"
     );
     done(&scene.inbox, &task).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_no_effect() {
-    let scene = scene(", max_wait_secs = 3").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_no_effect(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", max_wait_secs = 3").await;
+    let (id, task) = scene.task(scene.plain()).await;
     let record = scene.world.closed(&id).await;
     assert_eq!(
-        (record.state, record.reason.as_deref()),
-        (TaskState::Failed, Some("no worker started it within 3 s"))
+        (record.state, source.words("NotStarted", &record)),
+        (TaskState::Failed, "no worker started it within 3 s")
     );
     let waited = record.closed_ms.expect("closed") - record.started_ms.expect("started");
     assert!((3_000..4_500).contains(&waited), "{waited} ms");
@@ -204,10 +229,13 @@ async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_
     assert_eq!((record.settle_calls, record.late_calls), (1, 0));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_task_that_was_started_in_time_may_take_longer_than_max_wait() {
-    let scene = scene(", max_wait_secs = 2").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+async fn a_task_that_was_started_in_time_may_take_longer_than_max_wait(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", max_wait_secs = 2").await;
+    let (id, task) = scene.task(scene.plain()).await;
     let begun = Instant::now();
     while begun.elapsed() < 2 * T {
         scene.inbox.reply(&task, Answer::of("started", "")).await;
@@ -226,7 +254,7 @@ async fn a_cancel_arrives_within_one_heartbeat_interval() {
     let scene = Scene::with("heartbeat = { timeout_secs = 6 }").await;
     let interval = T;
     for _ in 0..3 {
-        let (id, task) = scene.task(Scene::plain()).await;
+        let (id, task) = scene.task(scene.plain()).await;
         let own = scene.inbox.bind(CONTROL, &task.id()).await;
         until(&scene.world, &id, "a heartbeat", |task| {
             task.heartbeat_count > 0
@@ -245,12 +273,12 @@ async fn a_cancel_arrives_within_one_heartbeat_interval() {
 
 #[tokio::test]
 async fn a_worker_hears_of_a_cancel_and_then_that_the_task_is_gone_once_each() {
-    let scene = scene("").await;
+    let scene = scene(Swf, "").await;
     let timeouts = Timeouts {
         start_to_close: Some(3 * T),
         ..Timeouts::default()
     };
-    let schedule = Scene::timed(timeouts);
+    let schedule = scene.timed(timeouts);
     let (id, task) = scene.task(schedule).await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
     assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
@@ -263,15 +291,16 @@ async fn a_worker_hears_of_a_cancel_and_then_that_the_task_is_gone_once_each() {
 }
 
 /// AWS takes longer to answer one of them than is left.
+#[rstest]
 #[tokio::test]
-async fn one_heartbeat_that_hangs_costs_no_task() {
-    let scene = Scene::with("heartbeat = { timeout_secs = 9 }").await;
+async fn one_heartbeat_that_hangs_costs_no_task(#[values(Swf, StepFunctions)] source: Source) {
+    let scene = Scene::of(source, "heartbeat = { timeout_secs = 9 }").await;
     let timeouts = Timeouts {
         heartbeat: Some(Duration::from_secs(9)),
         ..Timeouts::default()
     };
-    let schedule = Scene::timed(timeouts);
-    let hang = FaultRule::latency("RecordActivityTaskHeartbeat", Duration::from_secs(30));
+    let schedule = scene.timed(timeouts);
+    let hang = FaultRule::latency(source.heartbeat(), Duration::from_secs(30));
     scene.world.sim.fault(hang.times(1));
     let (id, task) = scene.task(schedule).await;
     let record = until(&scene.world, &id, "another heartbeat", |task| {
@@ -283,11 +312,12 @@ async fn one_heartbeat_that_hangs_costs_no_task() {
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_plain_reply_costs_no_heartbeat_beside_it() {
-    let scene = scene(", by = 'worker'").await;
+async fn a_plain_reply_costs_no_heartbeat_beside_it(#[values(Swf, StepFunctions)] source: Source) {
+    let scene = scene(source, ", by = 'worker'").await;
     for _ in 0..10 {
-        let (id, task) = scene.task(Scene::plain()).await;
+        let (id, task) = scene.task(scene.plain()).await;
         done(&scene.inbox, &task).await;
         let record = scene.world.closed(&id).await;
         assert_eq!(
@@ -299,7 +329,7 @@ async fn a_plain_reply_costs_no_heartbeat_beside_it() {
         scene
             .world
             .sim
-            .rates("RecordActivityTaskHeartbeat")
+            .rates(source.heartbeat())
             .per_second
             .iter()
             .sum::<u64>(),
@@ -312,7 +342,7 @@ async fn a_plain_reply_costs_no_heartbeat_beside_it() {
 async fn a_worker_that_begins_after_the_cancel_is_told_of_it() {
     for kind in ["started", "heartbeat"] {
         let scene = Scene::with("heartbeat = { timeout_secs = 3 }").await;
-        let (id, task) = scene.task(Scene::plain()).await;
+        let (id, task) = scene.task(scene.plain()).await;
         let early = scene.inbox.bind(CONTROL, &task.id()).await;
         assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
         scene.inbox.next(&early).await;
@@ -329,10 +359,13 @@ async fn a_worker_that_begins_after_the_cancel_is_told_of_it() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_worker_that_begins_a_task_that_is_gone_is_told_so() {
-    let scene = scene(", by = 'worker'").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
+async fn a_worker_that_begins_a_task_that_is_gone_is_told_so(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", by = 'worker'").await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
     scene.bridge.idle().await;
     let own = scene.inbox.bind(CONTROL, &task.id()).await;
@@ -343,11 +376,14 @@ async fn a_worker_that_begins_a_task_that_is_gone_is_told_so() {
 }
 
 /// The worker has done its part when AWS fails for longer than the heartbeat timeout.
+#[rstest]
 #[tokio::test]
-async fn an_outcome_that_aws_does_not_take_yet_is_kept_alive() {
-    let scene = scene(", by = 'worker'").await;
-    let (id, task) = scene.task(with_heartbeat_timeout()).await;
-    let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
+async fn an_outcome_that_aws_does_not_take_yet_is_kept_alive(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", by = 'worker'").await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
+    let fault = FaultRule::error(source.complete(), 500, "InternalFailure");
     scene.world.sim.fault(fault);
     done(&scene.inbox, &task).await;
     let record = open_for(&scene.world, &id, 2 * T).await;

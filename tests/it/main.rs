@@ -32,6 +32,7 @@ mod routing;
 mod scale;
 #[cfg(target_os = "linux")]
 mod silent_broker;
+mod step_functions;
 mod task_message;
 mod tls;
 mod trace_context;

@@ -210,7 +210,7 @@ async fn the_documented_permissions_are_enough_for_a_worker_that_hears_of_cancel
     let worker = Inbox::connect(&uri).await;
     let schedule = Schedule {
         request_cancel: true,
-        ..Scene::plain()
+        ..scene.plain()
     };
     let (id, task) = scene.task(schedule).await;
     let channel = worker.channel();

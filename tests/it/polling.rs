@@ -1,7 +1,8 @@
 //! When the bridge polls, how much, and when it does not.
 
-use crate::harness::{Answer, DOMAIN, Inbox, Route, World, eventually};
+use crate::harness::{Answer, DOMAIN, Inbox, Route, Source, StepFunctions, Swf, World, eventually};
 use activity_sim::{Summary, Throttle};
+use rstest::rstest;
 use std::time::Duration;
 
 /// Started and not closed, as AWS sees it, together with the polls that could start more.
@@ -10,9 +11,10 @@ fn held(summary: &Summary) -> u64 {
     summary.polled - closed + summary.open_polls
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_slot_bound_is_never_exceeded() {
-    let world = World::new().await;
+async fn the_slot_bound_is_never_exceeded(#[values(Swf, StepFunctions)] source: Source) {
+    let world = World::new().await.of(source);
     let worker = world.worker("payments", |_| Vec::new()).await;
     let route = Route::new("payments").with("max_in_flight = 7\npollers = { min = 2, max = 20 }");
     let bridge = world.bridge(&[route]).await;
@@ -34,9 +36,12 @@ async fn the_slot_bound_is_never_exceeded() {
     assert!(bridge.metric("tasks_in_flight").await <= 7.0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn polling_stops_without_consumers_and_resumes_with_them() {
-    let world = World::new().await;
+async fn polling_stops_without_consumers_and_resumes_with_them(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let bridge = world.bridge(&[Route::new("payments")]).await;
     bridge.route_is("payments", "waiting for a consumer").await;
     assert_eq!(
@@ -45,7 +50,7 @@ async fn polling_stops_without_consumers_and_resumes_with_them() {
         "waiting for consumers is ready"
     );
     world.schedule("payments", 5);
-    assert_eq!(world.sim.summary().calls.get("PollForActivityTask"), None);
+    assert_eq!(world.sim.summary().calls.get(source.poll()), None);
 
     let worker = world.worker("payments", |_| Answer::done("ok")).await;
     world.until("five completed", |s| s.completed == 5).await;
@@ -104,9 +109,12 @@ async fn polling_stops_while_the_queue_holds_more_than_the_route_allows() {
     world.until("the task polled", |s| s.polled == 1).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn pollers_grow_with_the_work_and_shrink_without() {
-    let world = World::new().await;
+async fn pollers_grow_with_the_work_and_shrink_without(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
     let route = Route::new("payments").with("pollers = { min = 1, max = 8 }");
     let bridge = world.bridge(&[route]).await;
@@ -121,9 +129,12 @@ async fn pollers_grow_with_the_work_and_shrink_without() {
 }
 
 /// The SDK's time-outs are in force: 75 s for the attempt, against the 60 s for which AWS holds an empty poll.
+#[rstest]
 #[tokio::test]
-async fn a_silent_poll_of_60_seconds_is_held_and_answered() {
-    let world = World::with_hold(Duration::from_secs(60)).await;
+async fn a_silent_poll_of_60_seconds_is_held_and_answered(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::with_hold(Duration::from_secs(60)).await.of(source);
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
     let route = Route::new("payments").with("pollers = { min = 1, max = 1 }");
     let bridge = world.bridge(&[route]).await;
@@ -136,7 +147,7 @@ async fn a_silent_poll_of_60_seconds_is_held_and_answered() {
     })
     .await;
     let summary = world.sim.summary();
-    let polls = &summary.calls["PollForActivityTask"];
+    let polls = &summary.calls[source.poll()];
     assert!(polls.errors.is_empty(), "{summary:?}");
     let unavailable = "polls_total{outcome=\"unavailable\"";
     assert_eq!(bridge.metric(unavailable).await, 0.0);
@@ -163,24 +174,28 @@ async fn the_identity_of_a_poll_names_route_host_and_process() {
 }
 
 /// Polls that wait because AWS throttles them are not begun once nobody consumes any more.
+#[rstest]
 #[tokio::test]
-async fn a_poll_that_waits_for_its_turn_is_not_begun_when_the_last_consumer_has_left() {
-    let world = World::with_hold(Duration::from_millis(200)).await;
+async fn a_poll_that_waits_for_its_turn_is_not_begun_when_the_last_consumer_has_left(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::with_hold(Duration::from_millis(200))
+        .await
+        .of(source);
     let worker = world.worker("payments", |_| Vec::new()).await;
     let route = Route::new("payments").with("pollers = { min = 20, max = 20 }");
     let bridge = world.bridge(&[route]).await;
     world.sim.throttle(Throttle {
-        action: "PollForActivityTask".to_owned(),
+        action: source.poll().to_owned(),
         rate_per_sec: 1.0,
         burst: 1.0,
     });
-    let throttled =
-        |summary: &Summary| summary.errors("PollForActivityTask", "ThrottlingException") > 5;
+    let throttled = |summary: &Summary| summary.errors(source.poll(), "ThrottlingException") > 5;
     world.until("polls are throttled", throttled).await;
     drop(worker);
     bridge.route_is("payments", "waiting for a consumer").await;
     let polls = || -> u64 {
-        let rates = world.sim.rates("PollForActivityTask");
+        let rates = world.sim.rates(source.poll());
         rates.per_second.iter().sum()
     };
     let before = polls();

@@ -1,19 +1,24 @@
 //! Replies that end a task: what AWS is told, and how often.
 
-use crate::harness::{Answer, Scene, eventually, unacknowledged};
+use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, eventually, unacknowledged};
 use activity_sim::{FaultRule, Schedule, TaskState, Timeouts};
 use lapin::{
     BasicProperties,
     options::BasicPublishOptions,
     types::{AMQPValue, FieldTable},
 };
+use rstest::rstest;
 use std::time::Duration;
 
+/// Of the details, or the cause, that both services take.
 const LIMIT: usize = 32_768;
 
+#[rstest]
 #[tokio::test]
-async fn a_reply_of_type_none_or_completed_completes_the_task_with_its_body() {
-    let scene = Scene::new().await;
+async fn a_reply_of_type_none_or_completed_completes_the_task_with_its_body(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let plain = Answer::done("plain").remove(0);
     for answer in [
         plain,
@@ -24,25 +29,33 @@ async fn a_reply_of_type_none_or_completed_completes_the_task_with_its_body() {
         let body = String::from_utf8(answer.body.clone()).expect("text");
         let task = scene.ended_by(answer).await;
         assert_eq!(task.state, TaskState::Completed);
-        assert_eq!(task.result.unwrap_or_default(), body);
+        assert_eq!(task.result.unwrap_or_default(), source.result(&body));
         assert_eq!((task.settle_calls, task.late_calls), (1, 0));
     }
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_longest_result_that_swf_takes_completes_the_task_whole() {
-    let scene = Scene::new().await;
-    // Limits count characters, so this is twice as many bytes.
-    let result = "é".repeat(LIMIT);
+async fn the_longest_result_that_aws_takes_completes_the_task_whole(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
+    let result = source.longest_result();
     let task = scene.ended_by(Answer::of("completed", &result)).await;
     assert_eq!(task.state, TaskState::Completed);
-    assert!(task.result == Some(result), "the result was changed");
+    assert!(
+        task.result == Some(source.result(&result)),
+        "the result was changed"
+    );
 }
 
+#[rstest]
 #[tokio::test]
-async fn failed_takes_the_reason_from_the_header_reason_or_error_and_the_details_from_the_body() {
-    let scene = Scene::new().await;
+async fn failed_takes_the_reason_from_the_header_reason_or_error_and_the_details_from_the_body(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let failed = || Answer::of("failed", "the long story");
     for (answer, reason) in [
         (failed().header("reason", "NoStock"), "NoStock"),
@@ -61,9 +74,12 @@ async fn failed_takes_the_reason_from_the_header_reason_or_error_and_the_details
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_reason_that_is_too_long_is_cut_with_a_mark() {
-    let scene = Scene::new().await;
+async fn a_reason_that_is_too_long_is_cut_with_a_mark(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let longest = "ü".repeat(256);
     let task = scene
         .ended_by(Answer::of("failed", "").header("reason", &longest))
@@ -79,9 +95,12 @@ async fn a_reason_that_is_too_long_is_cut_with_a_mark() {
     assert_eq!(scene.bridge.metric("parked_replies_total").await, 0.0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn details_of_failed_and_canceled_that_are_too_long_are_cut_with_a_mark() {
-    let scene = Scene::new().await;
+async fn details_of_failed_and_canceled_that_are_too_long_are_cut_with_a_mark(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let task = scene
         .ended_by(Answer::of("failed", &"d".repeat(LIMIT + 1)))
         .await;
@@ -89,18 +108,14 @@ async fn details_of_failed_and_canceled_that_are_too_long_are_cut_with_a_mark() 
     assert_eq!(details.chars().count(), LIMIT);
     assert!(details.ends_with("… [cut, was 32769 characters]"));
 
-    let (id, task) = scene
-        .task(Schedule {
-            request_cancel: true,
-            ..Scene::plain()
-        })
-        .await;
+    let schedule = source.asked_to_cancel(scene.plain());
+    let (id, task) = scene.task(schedule).await;
     scene
         .inbox
         .reply(&task, Answer::of("canceled", &"c".repeat(40_000)))
         .await;
     let task = scene.world.closed(&id).await;
-    assert_eq!(task.state, TaskState::Canceled);
+    assert_eq!(task.state, source.canceled());
     let details = task.details.unwrap_or_default();
     assert_eq!(details.chars().count(), LIMIT);
     assert!(details.ends_with("… [cut, was 40000 characters]"));
@@ -113,7 +128,7 @@ async fn canceled_ends_a_task_that_aws_asked_to_cancel() {
     let (id, task) = scene
         .task(Schedule {
             request_cancel: true,
-            ..Scene::plain()
+            ..scene.plain()
         })
         .await;
     scene
@@ -157,7 +172,7 @@ async fn replies_may_come_through_the_exchange_activity_bridge_replies() {
 #[tokio::test]
 async fn other_properties_and_headers_of_a_reply_mean_nothing() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let mut headers = FieldTable::default();
     headers.insert("reason".into(), AMQPValue::LongString("none".into()));
     headers.insert("retries".into(), AMQPValue::LongLongInt(3));
@@ -186,12 +201,15 @@ async fn other_properties_and_headers_of_a_reply_mean_nothing() {
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome() {
-    let scene = Scene::new().await;
-    let fault = FaultRule::error("RespondActivityTaskCompleted", 400, "LimitExceededFault");
+async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
+    let fault = FaultRule::error(source.complete(), 400, "ThrottlingException");
     scene.world.sim.fault(fault);
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::done("kept").remove(0))
@@ -203,17 +221,16 @@ async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome() {
     .await;
     assert_eq!(unacknowledged(&scene.world).await, 1);
     scene.world.sim.clear_faults();
-    assert_eq!(
-        scene.world.closed(&id).await.result.as_deref(),
-        Some("kept")
-    );
+    let task = scene.world.closed(&id).await;
+    assert_eq!(task.result, Some(source.result("kept")));
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_same_reply_twice_ends_the_task_once() {
-    let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+async fn the_same_reply_twice_ends_the_task_once(#[values(Swf, StepFunctions)] source: Source) {
+    let scene = Scene::of(source, "").await;
+    let (id, task) = scene.task(scene.plain()).await;
     for _ in 0..2 {
         scene
             .inbox
@@ -223,23 +240,27 @@ async fn the_same_reply_twice_ends_the_task_once() {
     duplicates_changed_nothing(&scene, &id, 1).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn fifty_replies_at_once_end_the_task_once() {
-    let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+async fn fifty_replies_at_once_end_the_task_once(#[values(Swf, StepFunctions)] source: Source) {
+    let scene = Scene::of(source, "").await;
+    let (id, task) = scene.task(scene.plain()).await;
     let replies = (0..50).map(|_| scene.inbox.reply(&task, Answer::done("once").remove(0)));
     futures_util::future::join_all(replies).await;
     duplicates_changed_nothing(&scene, &id, 49).await;
 }
 
 /// Also when they say different things, while the first is on its way to AWS.
+#[rstest]
 #[tokio::test]
-async fn replies_that_contradict_each_other_end_the_task_with_the_first() {
-    let scene = Scene::new().await;
+async fn replies_that_contradict_each_other_end_the_task_with_the_first(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let slow = Duration::from_millis(500);
-    let fault = FaultRule::latency("RespondActivityTaskCompleted", slow);
+    let fault = FaultRule::latency(source.complete(), slow);
     scene.world.sim.fault(fault);
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::of("completed", "once"))
@@ -263,9 +284,10 @@ async fn duplicates_changed_nothing(scene: &Scene, id: &str, duplicates: u32) {
     })
     .await;
     let task = scene.world.closed(id).await;
+    let once = scene.world.source.result("once");
     assert_eq!(
-        (task.state, task.result.as_deref()),
-        (TaskState::Completed, Some("once"))
+        (task.state, task.result),
+        (TaskState::Completed, Some(once))
     );
     assert_eq!(
         (task.settle_calls, task.late_calls),
@@ -278,14 +300,17 @@ async fn duplicates_changed_nothing(scene: &Scene, id: &str, duplicates: u32) {
     assert_eq!(scene.bridge.metric("late_replies_total").await, late);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_reply_to_a_task_that_timed_out_is_acknowledged_and_not_sent_again() {
-    let scene = Scene::with("max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
+async fn a_reply_to_a_task_that_timed_out_is_acknowledged_and_not_sent_again(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
     let timeouts = Timeouts {
         start_to_close: Some(Duration::from_millis(300)),
         ..Timeouts::default()
     };
-    let (id, task) = scene.task(Scene::timed(timeouts)).await;
+    let (id, task) = scene.task(scene.timed(timeouts)).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
 
     scene
@@ -298,7 +323,7 @@ async fn a_reply_to_a_task_that_timed_out_is_acknowledged_and_not_sent_again() {
     scene.all_replies_acknowledged().await;
     // Its slot is free, and nothing of it is left to be sent.
     let task = scene.ended_by(Answer::done("in time").remove(0)).await;
-    assert_eq!(task.result.as_deref(), Some("in time"));
+    assert_eq!(task.result, Some(source.result("in time")));
     let late = scene.world.sim.task(&id).expect("a record");
     assert_eq!((late.settle_calls, late.late_calls), (1, 1));
     assert_eq!(scene.bridge.metric("parked_replies_total").await, 0.0);

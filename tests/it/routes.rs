@@ -1,30 +1,51 @@
 //! Several routes in one process: the trouble of one is its own.
 
-use crate::harness::{Answer, DOMAIN, Route, World, eventually};
+use crate::harness::{Answer, Route, Source, StepFunctions, Swf, World, eventually};
 use activity_sim::{Schedule, TaskState};
+use rstest::rstest;
 use serde_json::Value;
 
-#[tokio::test]
-async fn a_forbidden_route_is_said_and_unready_while_the_other_works_until_it_is_permitted() {
-    let world = World::new().await;
-    world.sim.add_domain("vault");
-    world.sim.forbid("vault");
-    let fails = "OperationNotPermittedFault";
-    one_route_is_refused(&world, "vault", fails, || world.sim.permit("vault")).await;
+/// What is refused, in the words of the service.
+fn refusals(source: Source) -> (&'static str, &'static str) {
+    match source {
+        Swf => (
+            "OperationNotPermittedFault",
+            "UnknownResourceFault: Unknown domain: vault",
+        ),
+        StepFunctions => ("AccessDeniedException", "ActivityDoesNotExist: "),
+    }
 }
 
-#[tokio::test]
-async fn a_route_of_an_unknown_domain_is_said_and_unready_while_the_other_works_until_there_is_one()
-{
-    let world = World::new().await;
-    let fails = "UnknownResourceFault: Unknown domain: vault";
-    one_route_is_refused(&world, "vault", fails, || world.sim.add_domain("vault")).await;
+fn secrets() -> Route {
+    Route::new("secrets").domain("vault")
 }
 
-async fn one_route_is_refused(world: &World, domain: &str, fault: &str, mend: impl FnOnce()) {
+#[rstest]
+#[tokio::test]
+async fn a_forbidden_route_is_said_and_unready_while_the_other_works_until_it_is_permitted(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
+    world.create(&secrets());
+    world.forbid(&secrets());
+    let (forbidden, _) = refusals(source);
+    one_route_is_refused(&world, forbidden, || world.permit(&secrets())).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_route_of_an_unknown_place_is_said_and_unready_while_the_other_works_until_there_is_one(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
+    let (_, unknown) = refusals(source);
+    one_route_is_refused(&world, unknown, || world.create(&secrets())).await;
+}
+
+async fn one_route_is_refused(world: &World, fault: &str, mend: impl FnOnce()) {
     let _payments = world.worker("payments", |_| Answer::done("ok")).await;
     let _secrets = world.worker("secrets", |_| Answer::done("ok")).await;
-    let routes = [Route::new("payments"), Route::new("secrets").domain(domain)];
+    let routes = [Route::new("payments"), secrets()];
     let bridge = world.bridge(&routes).await;
     bridge.route_is("secrets", fault).await;
     world.schedule("payments", 100);
@@ -52,10 +73,7 @@ async fn one_route_is_refused(world: &World, domain: &str, fault: &str, mend: im
     assert_eq!(bridge.get("/livez").await.0, 200, "alive all the same");
 
     mend();
-    let id = world
-        .sim
-        .schedule(Schedule::new(domain, "secrets"))
-        .remove(0);
+    let id = world.sim.schedule(world.task_for(&secrets())).remove(0);
     assert_eq!(world.closed(&id).await.state, TaskState::Completed);
     eventually("readiness", || async {
         (bridge.get("/readyz").await.0 == 200).then_some(())
@@ -64,9 +82,12 @@ async fn one_route_is_refused(world: &World, domain: &str, fault: &str, mend: im
     assert_eq!(bridge.route("secrets").await, (true, "polling".to_owned()));
 }
 
+#[rstest]
 #[tokio::test]
-async fn ten_routes_in_one_process_each_bring_their_own_tasks_to_their_own_queue() {
-    let world = World::new().await;
+async fn ten_routes_in_one_process_each_bring_their_own_tasks_to_their_own_queue(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let names: Vec<_> = (0..10).map(|n| format!("route-{n}")).collect();
     let mut workers = Vec::new();
     for name in &names {
@@ -78,13 +99,15 @@ async fn ten_routes_in_one_process_each_bring_their_own_tasks_to_their_own_queue
     for name in &names {
         world.sim.schedule(Schedule {
             count: 30,
-            ..Schedule::new(DOMAIN, name)
+            ..world.plain(name)
         });
     }
     world.until("all completed", |s| s.completed == 300).await;
     world.assert_each_completed_once(300);
     for task in world.sim.tasks() {
-        assert_eq!(task.result, Some(format!("by {}", task.task_list)));
+        let of_route = |name: &&String| source.list(name) == task.task_list;
+        let name = names.iter().find(of_route).expect("a route");
+        assert_eq!(task.result, Some(source.result(&format!("by {name}"))));
     }
     bridge.idle().await;
     for (name, worker) in names.iter().zip(&workers) {

@@ -1,15 +1,15 @@
 //! Replies that can't be used: none is dropped, and a workflow whose task was meant to end by one learns at once.
 
-use crate::harness::{Answer, Scene, TaskMessage};
-use activity_sim::{FaultRule, TaskState};
+use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, TaskMessage};
+use activity_sim::{FaultRule, TaskRecord, TaskState};
 use lapin::{
     BasicProperties,
     options::{BasicGetOptions, BasicPublishOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
+use rstest::rstest;
 
 const PARKED: &str = "activity-bridge.parked";
-const TOO_LONG: usize = 32_769;
 
 async fn parked(scene: &Scene) -> (TaskMessage, String) {
     let message = scene.inbox.next(PARKED).await;
@@ -23,35 +23,45 @@ fn kind(message: &TaskMessage) -> Option<&str> {
     kind.map(ShortString::as_str)
 }
 
-#[tokio::test]
-async fn a_result_that_is_too_long_fails_the_task_with_that_reason_and_is_parked_whole() {
-    let scene = Scene::new().await;
-    let task = scene
-        .ended_by(Answer::done(&"x".repeat(TOO_LONG)).remove(0))
-        .await;
+/// The workflow learns why.
+fn is_failed_as_unusable(scene: &Scene, task: &TaskRecord, because: &str) {
     assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
-    let because = "the result has 32769 characters, and SWF takes 32768";
-    assert_eq!(
-        task.reason.as_deref(),
-        Some(format!("unusable reply: {because}").as_str())
-    );
+    let words = format!("unusable reply: {because}");
+    let (reason, details) = scene.world.source.failure("UnusableReply", &words, "");
+    assert_eq!(task.reason.as_deref(), Some(reason.as_str()));
+    assert_eq!(task.details, details);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_result_that_is_too_long_fails_the_task_with_that_reason_and_is_parked_whole(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
+    let (result, because) = source.too_long();
+    let task = scene.ended_by(Answer::done(&result).remove(0)).await;
+    is_failed_as_unusable(&scene, &task, because);
     let (message, why) = parked(&scene).await;
     assert_eq!(why, because);
-    assert_eq!(message.body.len(), TOO_LONG);
+    assert!(message.body == result, "it is parked as another");
     assert_eq!(message.id(), scene.worker.seen()[0].id());
     scene.all_replies_acknowledged().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn where_the_route_says_park_a_result_that_is_too_long_leaves_the_task_open() {
-    let scene = Scene::with("oversize_result = \"park\"").await;
-    let (id, task) = scene.task(Scene::plain()).await;
+async fn where_the_route_says_park_a_result_that_is_too_long_leaves_the_task_open(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "oversize_result = \"park\"").await;
+    let (id, task) = scene.task(scene.plain()).await;
+    let (result, because) = source.too_long();
     scene
         .inbox
-        .reply(&task, Answer::done(&"x".repeat(TOO_LONG)).remove(0))
+        .reply(&task, Answer::done(&result).remove(0))
         .await;
     let (_, why) = parked(&scene).await;
-    assert!(why.contains("32769 characters"), "{why}");
+    assert_eq!(why, because);
     scene.all_replies_acknowledged().await;
     let record = scene.world.sim.task(&id).expect("a record");
     assert_eq!((record.state, record.settle_calls), (TaskState::Started, 0));
@@ -60,27 +70,23 @@ async fn where_the_route_says_park_a_result_that_is_too_long_leaves_the_task_ope
         .inbox
         .reply(&task, Answer::done("shorter").remove(0))
         .await;
-    assert_eq!(
-        scene.world.closed(&id).await.result.as_deref(),
-        Some("shorter")
-    );
+    let record = scene.world.closed(&id).await;
+    assert_eq!(record.result, Some(source.result("shorter")));
 }
 
+#[rstest]
 #[tokio::test]
-async fn completed_failed_or_canceled_that_is_not_utf_8_is_parked_as_it_came_and_fails_the_task() {
-    let scene = Scene::new().await;
+async fn completed_failed_or_canceled_that_is_not_utf_8_is_parked_as_it_came_and_fails_the_task(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     for kind in ["completed", "failed", "canceled"] {
         let answer = Answer {
             body: vec![b'a', 0xff, 0xfe, b'b'],
             ..Answer::of(kind, "")
         };
         let task = scene.ended_by(answer).await;
-        assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
-        let because = "its body is not UTF-8 from byte 1 on";
-        assert_eq!(
-            task.reason.as_deref(),
-            Some(format!("unusable reply: {because}").as_str())
-        );
+        is_failed_as_unusable(&scene, &task, "its body is not UTF-8 from byte 1 on");
         let options = BasicGetOptions { no_ack: true };
         let got = scene
             .inbox
@@ -99,7 +105,7 @@ async fn completed_failed_or_canceled_that_is_not_utf_8_is_parked_as_it_came_and
 #[tokio::test]
 async fn started_or_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     for sign in ["started", "heartbeat"] {
         let answer = Answer {
             body: vec![0xff],
@@ -121,18 +127,21 @@ async fn started_or_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on()
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_reply_of_an_unknown_type_is_parked_with_its_headers_and_fails_the_task() {
-    let scene = Scene::new().await;
+async fn a_reply_of_an_unknown_type_is_parked_with_its_headers_and_fails_the_task(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let answer = Answer::of("complete", "almost")
         .header("shop", "A1")
         .header("parked-because", "mine");
     let task = scene.ended_by(answer).await;
     assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
-    let reason = task.reason.unwrap_or_default();
+    let words = source.words("UnusableReply", &task);
     assert!(
-        reason.starts_with("unusable reply: its type \"complete\" is none of completed"),
-        "{reason}"
+        words.starts_with("unusable reply: its type \"complete\" is none of completed"),
+        "{words}"
     );
     let (message, why) = parked(&scene).await;
     assert!(why.starts_with("its type \"complete\" is none of"), "{why}");
@@ -147,7 +156,7 @@ async fn a_reply_of_an_unknown_type_is_parked_with_its_headers_and_fails_the_tas
 #[tokio::test]
 async fn a_reply_without_correlation_id_or_with_one_that_is_not_a_task_id_leaves_the_task_open() {
     let scene = Scene::new().await;
-    let task = scene.task(Scene::plain()).await;
+    let task = scene.task(scene.plain()).await;
     let malformed = "its correlation_id is not a task id";
     let upper = task.1.id().to_uppercase();
     let rows = [
@@ -162,7 +171,7 @@ async fn a_reply_without_correlation_id_or_with_one_that_is_not_a_task_id_leaves
 #[tokio::test]
 async fn a_reply_whose_correlation_id_is_none_of_this_processs_tasks_leaves_the_task_open() {
     let scene = Scene::new().await;
-    let task = scene.task(Scene::plain()).await;
+    let task = scene.task(scene.plain()).await;
     let unknown = "no task of this bridge has this correlation_id";
     let rows = [("0123456789abcdef0123456789abcdef", unknown)];
     touch_no_task(&scene, task, &rows).await;
@@ -196,7 +205,7 @@ async fn touch_no_task(scene: &Scene, (id, task): (String, TaskMessage), rows: &
 #[tokio::test]
 async fn a_parked_reply_has_what_it_came_with_and_the_header_parked_because() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let mut headers = FieldTable::default();
     headers.insert("shop".into(), AMQPValue::LongString("A1".into()));
     headers.insert("attempt".into(), AMQPValue::LongInt(2));
@@ -225,12 +234,15 @@ async fn a_parked_reply_has_what_it_came_with_and_the_header_parked_because() {
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Failed);
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_outcome_that_aws_had_not_taken_when_the_deadline_passed_is_parked() {
-    let scene = Scene::with("start_to_close_secs = 2").await;
-    let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
+async fn an_outcome_that_aws_had_not_taken_when_the_deadline_passed_is_parked(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "start_to_close_secs = 2").await;
+    let fault = FaultRule::error(source.complete(), 500, "InternalFailure");
     scene.world.sim.fault(fault);
-    let (_, task) = scene.task(Scene::plain()).await;
+    let (_, task) = scene.task(scene.plain()).await;
     scene
         .inbox
         .reply(&task, Answer::done("precious").remove(0))
@@ -238,8 +250,8 @@ async fn an_outcome_that_aws_had_not_taken_when_the_deadline_passed_is_parked() 
     let (message, because) = parked(&scene).await;
     assert_eq!(because, "the task's deadline passed");
     assert_eq!(
-        (message.body.as_str(), message.id(), kind(&message)),
-        ("precious", task.id(), Some("completed"))
+        (message.body.clone(), message.id(), kind(&message)),
+        (source.result("precious"), task.id(), Some("completed"))
     );
     scene.all_replies_acknowledged().await;
     scene.bridge.idle().await;
@@ -249,7 +261,7 @@ async fn an_outcome_that_aws_had_not_taken_when_the_deadline_passed_is_parked() 
 #[tokio::test]
 async fn a_message_without_any_property_is_parked() {
     let scene = Scene::new().await;
-    let (_, task) = scene.task(Scene::plain()).await;
+    let (_, task) = scene.task(scene.plain()).await;
     let published = scene.inbox.channel().basic_publish(
         "".into(),
         task.reply_to().as_str().into(),
@@ -271,7 +283,7 @@ async fn a_message_without_any_property_is_parked() {
 #[tokio::test]
 async fn a_reply_whose_headers_are_too_large_to_be_passed_on_is_parked_without_them() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let answer = Answer::of("no such type", "body")
         .header("small", "kept")
         .header("zlarge", &"x".repeat(130_000));
@@ -288,7 +300,7 @@ async fn a_reply_whose_headers_are_too_large_to_be_passed_on_is_parked_without_t
 #[tokio::test]
 async fn a_parking_queue_that_was_deleted_is_declared_again() {
     let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+    let (id, task) = scene.task(scene.plain()).await;
     let delete = lapin::options::QueueDeleteOptions::default();
     let deleted = scene.inbox.channel().queue_delete(PARKED.into(), delete);
     deleted.await.expect("deleted");

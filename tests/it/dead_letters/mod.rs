@@ -4,7 +4,8 @@ mod operators;
 mod strangers;
 
 use crate::harness::{
-    BridgeProcess, HOLD, Inbox, Proxy, Route, World, all_acknowledged, eventually,
+    BridgeProcess, HOLD, Inbox, Proxy, Route, Source, StepFunctions, Swf, World, all_acknowledged,
+    eventually,
 };
 use activity_sim::{TaskRecord, TaskState};
 use lapin::{
@@ -16,6 +17,7 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable},
 };
+use rstest::rstest;
 
 const QUEUE: &str = "payments";
 const PARKED: &str = "activity-bridge.parked";
@@ -30,7 +32,11 @@ struct Place {
 
 impl Place {
     async fn with(settings: &str) -> Self {
-        Self::on(World::new().await, settings).await
+        Self::of(Swf, settings).await
+    }
+
+    async fn of(source: Source, settings: &str) -> Self {
+        Self::on(World::new().await.of(source), settings).await
     }
 
     async fn on(world: World, settings: &str) -> Self {
@@ -82,8 +88,10 @@ impl Place {
     async fn failed(&self, id: &str, reason: &str, details: &str) -> TaskRecord {
         let task = self.world.closed(id).await;
         assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
-        assert_eq!(task.reason.as_deref(), Some(reason));
-        assert_eq!(task.details.as_deref(), Some(details));
+        let source = self.world.source;
+        let (reason, details) = source.failure("DeadLetter", reason, details);
+        assert_eq!(task.reason.as_deref(), Some(reason.as_str()));
+        assert_eq!(task.details, details);
         self.bridge.idle().await;
         all_acknowledged(&self.world, &self.inbox, QUEUE).await;
         assert!(
@@ -121,9 +129,12 @@ fn table<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
     table
 }
 
+#[rstest]
 #[tokio::test]
-async fn basic_reject_without_requeue_fails_the_task_as_rejected_by_a_worker() {
-    let place = Place::with("").await;
+async fn basic_reject_without_requeue_fails_the_task_as_rejected_by_a_worker(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let place = Place::of(source, "").await;
     let id = place.schedule();
     place.reject().await;
     place
@@ -151,9 +162,12 @@ async fn basic_nack_without_requeue_fails_the_task_as_rejected_by_a_worker() {
         .await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_task_that_is_given_back_more_often_than_the_delivery_limit_is_failed() {
-    let place = Place::with("delivery_limit = 2").await;
+async fn a_task_that_is_given_back_more_often_than_the_delivery_limit_is_failed(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let place = Place::of(source, "delivery_limit = 2").await;
     let id = place.schedule();
     for _ in 0..2 {
         let task = place.take().await;
@@ -179,9 +193,12 @@ async fn a_task_that_is_given_back_more_often_than_the_delivery_limit_is_failed(
     assert_eq!(place.counted("delivery-limit").await, 1.0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_task_that_nobody_takes_until_its_deadline_expires_and_is_failed() {
-    let place = Place::with("start_to_close_secs = 3\nexpire_at_deadline = true").await;
+async fn a_task_that_nobody_takes_until_its_deadline_expires_and_is_failed(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let place = Place::of(source, "start_to_close_secs = 3\nexpire_at_deadline = true").await;
     let id = place.schedule();
     place
         .failed(&id, "expired in the queue", "queue payments")

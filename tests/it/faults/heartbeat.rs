@@ -1,10 +1,12 @@
-//! RecordActivityTaskHeartbeat.
+//! RecordActivityTaskHeartbeat and SendTaskHeartbeat.
 
-use super::{Fault, QUEUE, Row};
+use super::{Fault, QUEUE, Row, list_of};
 use crate::harness::{
-    Answer, BridgeProcess, DOMAIN, Inbox, TaskMessage, Worker, World, eventually,
+    Answer, BridgeProcess, Inbox, Source, StepFunctions, Swf, TaskMessage, Worker, World,
+    eventually,
 };
 use activity_sim::{Schedule, TaskState};
+use rstest::rstest;
 
 /// What becomes of a task one of whose heartbeats meets a fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,48 +21,93 @@ enum End {
     Gone,
 }
 
-const fn beat(fault: Fault, times: u64, end: End) -> Row<End> {
-    Row {
-        action: "RecordActivityTaskHeartbeat",
+const COMMON: [(Fault, u64, End); 8] = [
+    (
+        Fault::Answer(500, "InternalFailure"),
+        2,
+        End::Repeated("unavailable"),
+    ),
+    (
+        Fault::Answer(503, "ServiceUnavailable"),
+        2,
+        End::Repeated("unavailable"),
+    ),
+    (
+        Fault::Answer(400, "ThrottlingException"),
+        2,
+        End::Repeated("throttled"),
+    ),
+    (Fault::Answer(400, "ValidationException"), 1, End::Bare),
+    (Fault::Drop, 2, End::Repeated("unavailable")),
+    (Fault::Reset, 2, End::Repeated("unavailable")),
+    (Fault::LostAnswer, 1, End::Repeated("unavailable")),
+    (Fault::Late(300), 1, End::Heard),
+];
+const OF_SWF: [(Fault, u64, End); 3] = [
+    (
+        Fault::Answer(400, "LimitExceededFault"),
+        2,
+        End::Repeated("throttled"),
+    ),
+    (
+        Fault::Answer(400, "OperationNotPermittedFault"),
+        2,
+        End::Repeated("refused"),
+    ),
+    (Fault::Answer(400, "UnknownResourceFault"), 1, End::Gone),
+];
+const OF_STEP_FUNCTIONS: [(Fault, u64, End); 4] = [
+    (
+        Fault::Answer(400, "AccessDeniedException"),
+        2,
+        End::Repeated("refused"),
+    ),
+    (Fault::Answer(400, "TaskTimedOut"), 1, End::Gone),
+    (Fault::Answer(400, "TaskDoesNotExist"), 1, End::Gone),
+    (Fault::Answer(400, "InvalidToken"), 1, End::Gone),
+];
+
+fn table(source: Source) -> Vec<Row<End>> {
+    let own: &[_] = match source {
+        Swf => &OF_SWF,
+        StepFunctions => &OF_STEP_FUNCTIONS,
+    };
+    let rows = COMMON.iter().chain(own);
+    rows.map(|&(fault, times, end)| Row {
+        source,
+        action: source.heartbeat(),
         fault,
         times,
         end,
-    }
+    })
+    .collect()
 }
 
-#[rustfmt::skip]
-const TABLE: [Row<End>; 11] = [
-    beat(Fault::Answer(500, "InternalFailure"), 2, End::Repeated("unavailable")),
-    beat(Fault::Answer(503, "ServiceUnavailable"), 2, End::Repeated("unavailable")),
-    beat(Fault::Answer(400, "ThrottlingException"), 2, End::Repeated("throttled")),
-    beat(Fault::Answer(400, "LimitExceededFault"), 2, End::Repeated("throttled")),
-    beat(Fault::Answer(400, "OperationNotPermittedFault"), 2, End::Repeated("refused")),
-    beat(Fault::Answer(400, "ValidationException"), 1, End::Bare),
-    beat(Fault::Drop, 2, End::Repeated("unavailable")),
-    beat(Fault::Reset, 2, End::Repeated("unavailable")),
-    beat(Fault::LostAnswer, 1, End::Repeated("unavailable")),
-    beat(Fault::Late(300), 1, End::Heard),
-    beat(Fault::Answer(400, "UnknownResourceFault"), 1, End::Gone),
-];
-
+#[rstest]
 #[tokio::test]
-async fn a_fault_on_a_heartbeat_costs_no_task_unless_it_says_that_the_task_is_gone() {
-    let world = World::new().await;
+async fn a_fault_on_a_heartbeat_costs_no_task_unless_it_says_that_the_task_is_gone(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let worker = world.worker(QUEUE, |_| Vec::new()).await;
-    for row in &TABLE {
+    let table = table(source);
+    for row in &table {
         world.sim.fault(row.rule());
     }
     // By the worker alone, so that each heartbeat is one that it sent.
     let heartbeat = "heartbeat = { by = 'worker', timeout_secs = 3 }";
-    let routes = TABLE.map(|row| row.route().with(heartbeat));
+    let routes: Vec<_> = table
+        .iter()
+        .map(|row| row.route().with(heartbeat))
+        .collect();
     let bridge = world.bridge(&routes).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
-    for row in &TABLE {
+    for row in &table {
         let ids = world.sim.schedule(Schedule {
             count: 2,
-            ..Schedule::new(DOMAIN, row.list())
+            ..world.plain(&row.list())
         });
-        let task = message_of(&worker, &ids[0], row).await;
+        let task = nth_message(&worker, row, 0).await;
         let scene = Scene {
             world: &world,
             bridge: &bridge,
@@ -78,7 +125,7 @@ async fn a_fault_on_a_heartbeat_costs_no_task_unless_it_says_that_the_task_is_go
             }
         }
         // The one slot is free again.
-        message_of(&worker, &ids[1], row).await;
+        nth_message(&worker, row, 1).await;
     }
 }
 
@@ -110,6 +157,7 @@ impl Scene<'_> {
         assert_eq!(self.counted(label).await, faults as f64, "{row}");
         let record = self.world.sim.task(id).expect("a record");
         let newest = record.heartbeats.back().expect("a heartbeat");
+        let details = details.and_then(|details| row.source.kept(details));
         assert_eq!(newest.details.as_deref(), details, "{row}");
         self.inbox
             .reply(task, Answer::of("completed", "done"))
@@ -136,10 +184,12 @@ impl Scene<'_> {
     }
 }
 
-async fn message_of(worker: &Worker, activity_id: &str, row: &Row<End>) -> TaskMessage {
-    eventually(&format!("{row}: the message of {activity_id}"), || async {
-        let mut seen = worker.seen().into_iter();
-        seen.find(|task| task.header("activity-id").as_deref() == Some(activity_id))
+/// One by one they are polled, in the order in which they were scheduled.
+async fn nth_message(worker: &Worker, row: &Row<End>, n: usize) -> TaskMessage {
+    eventually(&format!("{row}: message {n}"), || async {
+        let seen = worker.seen().into_iter();
+        let mut of_row = seen.filter(|task| list_of(task) == row.list());
+        of_row.nth(n)
     })
     .await
 }

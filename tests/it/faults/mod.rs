@@ -1,6 +1,6 @@
-//! What SWF, or the network before it, may do to any call that the bridge makes, and what becomes of the tasks.
+//! What AWS, or the network before it, may do to any call that the bridge makes, and what becomes of the tasks.
 //!
-//! A table for each kind of call. The rows of a table run side by side in one bridge, each on a task list of its own,
+//! A table for each kind of call: what may happen at either service, and the codes of each service's own. The rows of a table run side by side in one bridge, each on a task list of its own,
 //! and all through one queue.
 
 mod heartbeat;
@@ -8,8 +8,8 @@ mod persistence;
 mod poll;
 mod respond;
 
-use crate::harness::{Answer, Route, TaskMessage};
-use activity_sim::{FaultKind, FaultRule};
+use crate::harness::{Answer, Route, Source, TaskMessage};
+use activity_sim::{FaultKind, FaultRule, TaskState};
 use std::{fmt, time::Duration};
 
 const QUEUE: &str = "work";
@@ -44,6 +44,7 @@ impl Fault {
 /// A row of a table: this fault on that many calls of this action in a row, and what must come of it.
 #[derive(Clone, Copy, Debug)]
 struct Row<E> {
+    source: Source,
     action: &'static str,
     fault: Fault,
     times: u64,
@@ -51,10 +52,11 @@ struct Row<E> {
 }
 
 impl<E> Row<E> {
-    /// The name of the row's route and of its task list.
+    /// The name of the row's route, and of its task list or activity.
     fn list(&self) -> String {
         let short = self.action.trim_start_matches("RespondActivityTask");
         let short = short.trim_start_matches("RecordActivityTask");
+        let short = short.trim_start_matches("SendTask");
         format!(
             "{}.{}",
             short.trim_end_matches("ForActivityTask"),
@@ -70,7 +72,8 @@ impl<E> Row<E> {
             Fault::LostAnswer => FaultRule::new(self.action, FaultKind::LostAnswer),
             Fault::Late(ms) => FaultRule::latency(self.action, Duration::from_millis(ms)),
         };
-        rule.task_list(self.list()).times(self.times)
+        rule.task_list(self.source.list(&self.list()))
+            .times(self.times)
     }
 
     /// One task at a time, so that a slot that is not freed shows.
@@ -88,18 +91,35 @@ impl<E> fmt::Display for Row<E> {
     }
 }
 
-/// The task list that a task came from.
+/// The route that a task came by, and with it the row.
 fn list_of(task: &TaskMessage) -> String {
-    task.header("task-list").expect("a task list")
+    task.header("route").expect("a route")
 }
 
-/// The reply that makes the bridge call a Respond action.
+/// The reply that makes the bridge call an action that ends a task.
 fn reply_for(action: &str, body: &str) -> Answer {
+    match kind_of(action) {
+        "failed" => Answer::of("failed", body).header("reason", "a reason"),
+        kind => Answer::of(kind, body),
+    }
+}
+
+/// The type of the reply that leads to an action, and the label of the outcome.
+fn kind_of(action: &str) -> &'static str {
     match action {
-        "RespondActivityTaskCompleted" => Answer::of("completed", body),
-        "RespondActivityTaskFailed" => Answer::of("failed", body).header("reason", "a reason"),
-        "RespondActivityTaskCanceled" => Answer::of("canceled", body),
-        other => panic!("{other} is not for ending a task"),
+        "RespondActivityTaskCompleted" | "SendTaskSuccess" => "completed",
+        "RespondActivityTaskFailed" | "SendTaskFailure" => "failed",
+        "RespondActivityTaskCanceled" => "canceled",
+        other => panic!("{other} does not end a task"),
+    }
+}
+
+/// The state in which an action leaves a task.
+fn state_after(action: &str) -> TaskState {
+    match kind_of(action) {
+        "completed" => TaskState::Completed,
+        "failed" => TaskState::Failed,
+        _ => TaskState::Canceled,
     }
 }
 

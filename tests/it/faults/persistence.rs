@@ -1,25 +1,40 @@
 //! An outcome is kept and sent until AWS has it, however long that takes.
 
 use super::{
-    Fault, QUEUE, Row, list_of, reply_for,
-    respond::{ACTIONS, End, run, state_after},
-    seconds_between,
+    Fault, QUEUE, Row, kind_of, list_of, reply_for,
+    respond::{End, actions, run},
+    seconds_between, state_after,
 };
-use crate::harness::{Answer, DOMAIN, Inbox, Node, Route, World, eventually};
+use crate::harness::{Answer, Inbox, Node, Route, Source, StepFunctions, Swf, World, eventually};
 use activity_sim::{FaultRule, Schedule, Summary, TaskState, Throttle};
+use rstest::rstest;
 use std::time::Duration;
 
 /// Refused three times, it is sent again after at least 1, 2 and 4 s.
+#[rstest]
+#[case::swf(Swf, &["OperationNotPermittedFault"])]
+#[case::step_functions(
+    StepFunctions,
+    &["AccessDeniedException", "KmsAccessDeniedException", "KmsInvalidStateException"],
+)]
 #[tokio::test]
-async fn while_an_outcome_is_not_permitted_it_is_kept_and_retried_slowly_until_it_is() {
-    let rows = ACTIONS.map(|action| Row {
+async fn while_an_outcome_is_not_permitted_it_is_kept_and_retried_slowly_until_it_is(
+    #[case] source: Source,
+    #[case] refused: &[&'static str],
+) {
+    let row = |action, code| Row {
+        source,
         action,
-        fault: Fault::Answer(400, "OperationNotPermittedFault"),
+        fault: Fault::Answer(400, code),
         times: 3,
         end: End::After("refused"),
-    });
+    };
+    let mut rows = Vec::new();
+    for action in actions(source) {
+        rows.extend(refused.iter().map(|code| row(action, code)));
+    }
     let (world, bridge, ids) = run(&rows).await;
-    let actions = rows.map(|row| (row.list(), row.action));
+    let actions: Vec<_> = rows.iter().map(|row| (row.list(), row.action)).collect();
     let _worker = world
         .worker(QUEUE, move |task| {
             let list = list_of(task);
@@ -56,24 +71,27 @@ async fn while_an_outcome_is_not_permitted_it_is_kept_and_retried_slowly_until_i
 }
 
 /// The SDK makes two attempts of each of ours, so this takes seven of ours.
+#[rstest]
 #[tokio::test]
-async fn a_result_is_sent_again_far_past_three_attempts() {
-    let world = World::new().await;
+async fn a_result_is_sent_again_far_past_three_attempts(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
     let _worker = world.worker("payments", |_| Answer::done("at last")).await;
     let bridge = world.bridge(&[Route::new("payments")]).await;
-    let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
+    let fault = FaultRule::error(source.complete(), 500, "InternalFailure");
     world.sim.fault(fault.times(9));
     let id = world.schedule("payments", 1).remove(0);
     let task = world.closed(&id).await;
     assert_eq!(
-        (task.result.as_deref(), task.settle_calls),
-        (Some("at last"), 1)
+        (task.result, task.settle_calls),
+        (Some(source.result("at last")), 1)
     );
     assert_eq!(
         world
             .sim
             .summary()
-            .errors("RespondActivityTaskCompleted", "InternalFailure"),
+            .errors(source.complete(), "InternalFailure"),
         9
     );
     assert!(
@@ -85,39 +103,47 @@ async fn a_result_is_sent_again_far_past_three_attempts() {
     bridge.idle().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn throttled_respond_calls_lose_none_of_300_results() {
-    let world = World::new().await;
-    for action in ACTIONS {
+async fn throttled_respond_calls_lose_none_of_300_results(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
+    let actions = actions(source);
+    for action in actions {
         world.sim.throttle(Throttle {
-            action: action.to_owned(),
+            action: (*action).to_owned(),
             rate_per_sec: 20.0,
             burst: 10.0,
         });
     }
     let worker = world
         .worker("payments", |task| {
-            let action = ACTIONS[task.body.len() % ACTIONS.len()];
+            let action = actions[task.body.len() % actions.len()];
             vec![reply_for(action, "ok")]
         })
         .await;
     let bridge = world
         .bridge(&[Route::new("payments").with("max_in_flight = 300")])
         .await;
-    for (index, action) in ACTIONS.into_iter().enumerate() {
+    let each = 300 / actions.len();
+    for (index, action) in actions.iter().enumerate() {
         world.sim.schedule(Schedule {
-            count: 100,
+            count: each as u32,
             input: Some("x".repeat(index)),
-            request_cancel: action == "RespondActivityTaskCanceled",
-            ..Schedule::new(DOMAIN, "payments")
+            request_cancel: kind_of(action) == "canceled",
+            ..world.plain("payments")
         });
     }
     let summary = world.until("all closed", |s| s.closed() == 300).await;
-    assert_eq!(
-        (summary.completed, summary.failed, summary.canceled),
-        (100, 100, 100)
-    );
-    for action in ACTIONS {
+    for action in actions {
+        let state = state_after(action);
+        let ended = world
+            .sim
+            .tasks()
+            .into_iter()
+            .filter(|task| task.state == state);
+        assert_eq!(ended.count(), each, "{action}");
         assert!(
             summary.errors(action, "ThrottlingException") > 0,
             "{action} was never throttled"

@@ -1,8 +1,9 @@
-//! PollForActivityTask.
+//! PollForActivityTask and GetActivityTask.
 
 use super::{Fault, QUEUE, Row, list_of, seconds_between};
-use crate::harness::{Answer, DOMAIN, World, eventually};
+use crate::harness::{Answer, Source, StepFunctions, Swf, World, eventually};
 use activity_sim::{Schedule, TaskState, Timeouts};
+use rstest::rstest;
 use std::time::Duration;
 
 /// What becomes of a route whose poll meets a fault.
@@ -16,46 +17,56 @@ enum End {
     OneLost,
 }
 
-const fn poll(fault: Fault, times: u64, end: End) -> Row<End> {
+fn row(source: Source, (fault, times, end): (Fault, u64, End)) -> Row<End> {
     Row {
-        action: "PollForActivityTask",
+        source,
+        action: source.poll(),
         fault,
         times,
         end,
     }
 }
 
-const TABLE: [Row<End>; 8] = [
-    poll(
+const COMMON: [(Fault, u64, End); 7] = [
+    (
         Fault::Answer(500, "InternalFailure"),
         3,
         End::Again("unavailable"),
     ),
-    poll(
+    (
         Fault::Answer(503, "ServiceUnavailable"),
         3,
         End::Again("unavailable"),
     ),
-    poll(
+    (
         Fault::Answer(400, "ThrottlingException"),
         3,
         End::Again("throttled"),
     ),
-    poll(
-        Fault::Answer(400, "LimitExceededFault"),
-        3,
-        End::Again("throttled"),
-    ),
-    poll(Fault::Drop, 3, End::Again("unavailable")),
-    poll(Fault::Reset, 3, End::Again("unavailable")),
-    poll(Fault::LostAnswer, 1, End::OneLost),
-    poll(Fault::Late(1_000), 1, End::Unnoticed),
+    (Fault::Drop, 3, End::Again("unavailable")),
+    (Fault::Reset, 3, End::Again("unavailable")),
+    (Fault::LostAnswer, 1, End::OneLost),
+    (Fault::Late(1_000), 1, End::Unnoticed),
 ];
 
+fn table(source: Source) -> Vec<Row<End>> {
+    let own: &[_] = match source {
+        Swf => &["LimitExceededFault"],
+        StepFunctions => &["ActivityWorkerLimitExceeded", "KmsThrottlingException"],
+    };
+    let throttled = |code: &&'static str| (Fault::Answer(400, code), 3, End::Again("throttled"));
+    let rows = COMMON.into_iter().chain(own.iter().map(throttled));
+    rows.map(|cells| row(source, cells)).collect()
+}
+
+#[rstest]
 #[tokio::test]
-async fn after_any_fault_on_a_poll_the_route_polls_again_and_no_task_that_was_handed_out_is_lost() {
-    let world = World::new().await;
-    for row in &TABLE {
+async fn after_any_fault_on_a_poll_the_route_polls_again_and_no_task_that_was_handed_out_is_lost(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::new().await.of(source);
+    let table = table(source);
+    for row in &table {
         world.sim.fault(row.rule());
         let start_to_close = (row.end == End::OneLost).then_some(Duration::from_secs(2));
         world.sim.schedule(Schedule {
@@ -64,21 +75,22 @@ async fn after_any_fault_on_a_poll_the_route_polls_again_and_no_task_that_was_ha
                 start_to_close,
                 ..Timeouts::default()
             },
-            ..Schedule::new(DOMAIN, row.list())
+            ..world.plain(&row.list())
         });
     }
     let _worker = world.worker(QUEUE, |_| Answer::done("ok")).await;
-    let routes = TABLE.map(|row| row.route());
+    let routes: Vec<_> = table.iter().map(Row::route).collect();
     let bridge = world.bridge(&routes).await;
 
-    for row in TABLE {
+    for row in table {
         let list = row.list();
-        let closed = |_: &_| world.sim.summary_of(&list).closed() == 3;
+        let summary_of_row = || world.sim.summary_of(&source.list(&list));
+        let closed = |_: &_| summary_of_row().closed() == 3;
         let summary = world
             .until(&format!("{row}: three closed tasks"), closed)
             .await;
         assert_eq!(summary.late_calls, 0, "{row}");
-        let ended = world.sim.summary_of(&list);
+        let ended = summary_of_row();
         let lost = u64::from(row.end == End::OneLost);
         assert_eq!(
             (ended.completed, ended.timed_out, ended.abandoned),
@@ -123,21 +135,39 @@ async fn after_any_fault_on_a_poll_the_route_polls_again_and_no_task_that_was_ha
 }
 
 /// They need a person: said in the log and in `/readyz`, and retried slowly.
-#[tokio::test]
-async fn a_refused_poll_is_said_clearly_retried_slowly_and_recovered_from() {
-    let refused = [
-        "UnknownResourceFault",
-        "OperationNotPermittedFault",
+#[rstest]
+#[case::swf(
+    Swf,
+    &["UnknownResourceFault", "OperationNotPermittedFault", "ValidationException"],
+)]
+#[case::step_functions(
+    StepFunctions,
+    &[
+        "ActivityDoesNotExist",
+        "InvalidArn",
+        "KmsAccessDeniedException",
+        "KmsInvalidStateException",
+        "AccessDeniedException",
         "ValidationException",
-    ];
-    let rows = refused.map(|code| poll(Fault::Answer(400, code), 1_000, End::Unnoticed));
-    let world = World::new().await;
+    ],
+)]
+#[tokio::test]
+async fn a_refused_poll_is_said_clearly_retried_slowly_and_recovered_from(
+    #[case] source: Source,
+    #[case] refused: &[&'static str],
+) {
+    let refusals = refused
+        .iter()
+        .map(|code| (Fault::Answer(400, code), 1_000, End::Unnoticed));
+    let rows: Vec<_> = refusals.map(|cells| row(source, cells)).collect();
+    let world = World::new().await.of(source);
     for row in &rows {
         world.sim.fault(row.rule());
-        world.sim.schedule(Schedule::new(DOMAIN, row.list()));
+        world.sim.schedule(world.plain(&row.list()));
     }
     let worker = world.worker(QUEUE, |_| Answer::done("ok")).await;
-    let bridge = world.bridge(&rows.map(|row| row.route())).await;
+    let routes: Vec<_> = rows.iter().map(Row::route).collect();
+    let bridge = world.bridge(&routes).await;
 
     for row in &rows {
         bridge.route_is(&row.list(), &row.fault.name()).await;

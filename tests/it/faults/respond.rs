@@ -1,8 +1,10 @@
-//! RespondActivityTaskCompleted, RespondActivityTaskFailed and RespondActivityTaskCanceled.
+//! RespondActivityTaskCompleted, RespondActivityTaskFailed and RespondActivityTaskCanceled, SendTaskSuccess and
+//! SendTaskFailure.
 
-use super::{Fault, QUEUE, Row, list_of, reply_for};
-use crate::harness::{BridgeProcess, DOMAIN, Inbox, World, all_acknowledged};
+use super::{Fault, QUEUE, Row, kind_of, list_of, reply_for, state_after};
+use crate::harness::{BridgeProcess, Inbox, Source, StepFunctions, Swf, World, all_acknowledged};
 use activity_sim::{Schedule, TaskRecord, TaskState};
+use rstest::rstest;
 
 /// What becomes of an outcome whose call meets a fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +21,7 @@ pub(super) enum End {
     Parked,
 }
 
-const FAULTS: [(Fault, u64, End); 11] = [
+const COMMON: [(Fault, u64, End); 9] = [
     (
         Fault::Answer(500, "InternalFailure"),
         6,
@@ -35,68 +37,79 @@ const FAULTS: [(Fault, u64, End); 11] = [
         6,
         End::After("throttled"),
     ),
-    (
-        Fault::Answer(400, "LimitExceededFault"),
-        6,
-        End::After("throttled"),
-    ),
     (Fault::Drop, 6, End::After("unavailable")),
     (Fault::Reset, 6, End::After("unavailable")),
     (Fault::LostAnswer, 1, End::ByWhom),
     (Fault::Late(1_000), 1, End::Unnoticed),
     // Longer than the 8 s for which the bridge waits for an answer.
     (Fault::Late(9_000), 1, End::ByWhom),
-    (Fault::Answer(400, "UnknownResourceFault"), 1, End::Gone),
     (Fault::Answer(400, "ValidationException"), 1, End::Parked),
 ];
-
-pub(super) const ACTIONS: [&str; 3] = [
-    "RespondActivityTaskCompleted",
-    "RespondActivityTaskFailed",
-    "RespondActivityTaskCanceled",
+const OF_SWF: [(Fault, u64, End); 2] = [
+    (
+        Fault::Answer(400, "LimitExceededFault"),
+        6,
+        End::After("throttled"),
+    ),
+    (Fault::Answer(400, "UnknownResourceFault"), 1, End::Gone),
 ];
+const OF_STEP_FUNCTIONS: [(Fault, u64, End); 4] = [
+    (
+        Fault::Answer(400, "KmsThrottlingException"),
+        6,
+        End::After("throttled"),
+    ),
+    (Fault::Answer(400, "TaskTimedOut"), 1, End::Gone),
+    (Fault::Answer(400, "TaskDoesNotExist"), 1, End::Gone),
+    (Fault::Answer(400, "InvalidToken"), 1, End::Gone),
+];
+/// Only of what must be JSON.
+const OF_SUCCESS: (Fault, u64, End) = (Fault::Answer(400, "InvalidOutput"), 1, End::Parked);
 
-fn table() -> Vec<Row<End>> {
-    let row = |action, (fault, times, end)| Row {
+/// The actions that end a task.
+pub(super) fn actions(source: Source) -> &'static [&'static str] {
+    match source {
+        Swf => &[
+            "RespondActivityTaskCompleted",
+            "RespondActivityTaskFailed",
+            "RespondActivityTaskCanceled",
+        ],
+        StepFunctions => &["SendTaskSuccess", "SendTaskFailure"],
+    }
+}
+
+fn table(source: Source) -> Vec<Row<End>> {
+    let row = |action, &(fault, times, end): &_| Row {
+        source,
         action,
         fault,
         times,
         end,
     };
-    let rows = ACTIONS
-        .into_iter()
-        .flat_map(|action| FAULTS.map(|fault| row(action, fault)));
-    rows.collect()
-}
-
-/// The state in which an action leaves a task.
-pub(super) fn state_after(action: &str) -> TaskState {
-    match action {
-        "RespondActivityTaskCompleted" => TaskState::Completed,
-        "RespondActivityTaskFailed" => TaskState::Failed,
-        _ => TaskState::Canceled,
+    let own: &[_] = match source {
+        Swf => &OF_SWF,
+        StepFunctions => &OF_STEP_FUNCTIONS,
+    };
+    let mut rows = Vec::new();
+    for action in actions(source) {
+        rows.extend(COMMON.iter().chain(own).map(|cells| row(action, cells)));
     }
-}
-
-/// The label of the outcome, and the type of the reply.
-fn kind_of(action: &str) -> &'static str {
-    match action {
-        "RespondActivityTaskCompleted" => "completed",
-        "RespondActivityTaskFailed" => "failed",
-        _ => "canceled",
+    if source == StepFunctions {
+        rows.push(row("SendTaskSuccess", &OF_SUCCESS));
     }
+    rows
 }
 
 /// A world in which each row's first task meets its fault, and a second one shows that the slot was freed.
 pub(super) async fn run(rows: &[Row<End>]) -> (World, BridgeProcess, Vec<[String; 2]>) {
-    let world = World::new().await;
+    let world = World::new().await.of(rows[0].source);
     let mut ids = Vec::new();
     for row in rows {
         world.sim.fault(row.rule());
         let scheduled = world.sim.schedule(Schedule {
             count: 2,
-            request_cancel: row.action == "RespondActivityTaskCanceled",
-            ..Schedule::new(DOMAIN, row.list())
+            request_cancel: kind_of(row.action) == "canceled",
+            ..world.plain(&row.list())
         });
         ids.push(<[String; 2]>::try_from(scheduled).expect("two ids"));
     }
@@ -105,9 +118,12 @@ pub(super) async fn run(rows: &[Row<End>]) -> (World, BridgeProcess, Vec<[String
     (world, bridge, ids)
 }
 
+#[rstest]
 #[tokio::test]
-async fn after_any_fault_on_a_respond_call_the_task_ends_as_it_must_and_the_slot_is_free() {
-    let rows = table();
+async fn after_any_fault_on_a_respond_call_the_task_ends_as_it_must_and_the_slot_is_free(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let rows = table(source);
     let (world, bridge, ids) = run(&rows).await;
     let actions: Vec<_> = rows.iter().map(|row| (row.list(), row.action)).collect();
     let worker = world
@@ -207,7 +223,7 @@ async fn check(row: &Row<End>, world: &World, bridge: &BridgeProcess, first: &st
             );
             assert_eq!(gone, 1.0, "{row}");
         }
-        End::Parked if row.action == "RespondActivityTaskFailed" => {
+        End::Parked if kind == "failed" => {
             assert_eq!(
                 (task.state, task.settle_calls),
                 (TaskState::Started, 0),
@@ -221,9 +237,10 @@ async fn check(row: &Row<End>, world: &World, bridge: &BridgeProcess, first: &st
                 task.state == TaskState::Failed && sent_once,
                 "{row}: {task:?}"
             );
-            let reason = task.reason.unwrap_or_default();
-            let expected = format!("AWS refused it as {kind}: not valid: ValidationException");
-            assert!(reason.starts_with(&expected), "{row}: {reason}");
+            let words = row.source.words("OutcomeRefused", &task);
+            let code = row.fault.name();
+            let expected = format!("AWS refused it as {kind}: not valid: {code}");
+            assert!(words.starts_with(&expected), "{row}: {words}");
             let failed =
                 format!("settlements_total{{kind=\"failed\",outcome=\"accepted\",route=\"{list}\"");
             assert_eq!(bridge.metric(&failed).await, 1.0, "{row}");
@@ -236,16 +253,23 @@ async fn check_parked(rows: &[Row<End>], inbox: &Inbox) {
     let mut expected: Vec<_> = rows.iter().filter(|row| row.end == End::Parked).collect();
     while !expected.is_empty() {
         let parked = inbox.next("activity-bridge.parked").await;
-        let row = expected
-            .iter()
-            .position(|row| parked.body == format!("from {}", row.list()));
+        let row = expected.iter().position(|row| {
+            let sent = format!("from {}", row.list());
+            let completed = kind_of(row.action) == "completed";
+            parked.body
+                == if completed {
+                    row.source.result(&sent)
+                } else {
+                    sent
+                }
+        });
         let row = expected.remove(row.unwrap_or_else(|| panic!("not of these rows: {parked:?}")));
         let because = parked.header("parked-because").unwrap_or_default();
-        assert!(because.contains("ValidationException"), "{row}: {because}");
+        assert!(because.contains(&row.fault.name()), "{row}: {because}");
         let kind = parked.properties.kind().as_ref().map(ToString::to_string);
         assert_eq!(kind.as_deref(), Some(kind_of(row.action)), "{row}");
         let reason = parked.header("reason").unwrap_or_default();
-        let words = if row.action == "RespondActivityTaskFailed" {
+        let words = if kind_of(row.action) == "failed" {
             "a reason"
         } else {
             ""

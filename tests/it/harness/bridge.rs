@@ -30,13 +30,14 @@ pub fn command() -> Command {
 }
 
 impl BridgeProcess {
-    pub(super) async fn start(config: &Path, swf: &str) -> Self {
+    pub(super) async fn start(config: &Path, aws: &str) -> Self {
         let log = config.with_extension("log");
         let file = std::fs::File::create(&log).expect("the log can be written");
         let child = command()
             .args(["run", "--config"])
             .arg(config)
-            .env("AWS_ENDPOINT_URL_SWF", swf)
+            .env("AWS_ENDPOINT_URL_SWF", aws)
+            .env("AWS_ENDPOINT_URL_SFN", aws)
             .stderr(file)
             .spawn()
             .expect("the bridge starts");

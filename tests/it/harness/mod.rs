@@ -4,15 +4,17 @@ mod bridge;
 mod node;
 mod proxy;
 mod scene;
+mod source;
 mod worker;
 
 pub use bridge::{BridgeProcess, command};
 pub use node::Node;
 pub use proxy::Proxy;
 pub use scene::{Scene, all_acknowledged, unacknowledged};
+pub use source::Source::{self, StepFunctions, Swf};
 pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge};
 
-use activity_sim::{Options, Schedule, Sim, Summary, TaskRecord, TaskState};
+use activity_sim::{ExecutionStatus, Options, Schedule, Sim, Summary, TaskRecord, TaskState};
 use std::{
     future::Future,
     path::{Path, PathBuf},
@@ -36,6 +38,8 @@ pub struct World {
     pub sim: Sim,
     /// Of the virtual host.
     pub amqp_uri: String,
+    /// Where its routes take tasks from, but for those that say so themselves.
+    pub source: Source,
     dir: TempDir,
 }
 
@@ -61,8 +65,15 @@ impl World {
         Self {
             sim: Sim::start(options).await.expect("the simulator starts"),
             amqp_uri,
+            source: Source::Swf,
             dir: TempDir::new().expect("a temporary folder"),
         }
+    }
+
+    /// With tasks of this source instead of SWF's.
+    pub fn of(mut self, source: Source) -> Self {
+        self.source = source;
+        self
     }
 
     /// The virtual host.
@@ -96,7 +107,11 @@ impl World {
             self.amqp_uri
         );
         for route in routes {
-            text.push_str(&route.toml());
+            let source = route.source.unwrap_or(self.source);
+            if source == Source::StepFunctions && route.domain == DOMAIN {
+                self.create(route);
+            }
+            text.push_str(&route.toml(source));
         }
         std::fs::write(&path, text).expect("the configuration can be written");
         path
@@ -111,12 +126,12 @@ impl World {
         Worker::start(&self.amqp_uri, queue, answer).await
     }
 
-    /// Schedules tasks on a task list of the domain.
-    pub fn schedule(&self, task_list: &str, count: u32) -> Vec<String> {
+    /// Schedules tasks for the route with this name.
+    pub fn schedule(&self, route: &str, count: u32) -> Vec<String> {
         self.sim.schedule(Schedule {
             count,
             input: Some(r#"{"n":1}"#.to_owned()),
-            ..Schedule::new(DOMAIN, task_list)
+            ..self.plain(route)
         })
     }
 
@@ -137,7 +152,7 @@ impl World {
         }
     }
 
-    /// Asserts that every task ended as completed, and that AWS was told so once.
+    /// Asserts that every task ended as completed, and with it its execution if it has one, and that AWS was told so once.
     pub fn assert_each_completed_once(&self, count: usize) {
         let tasks = self.sim.tasks();
         assert_eq!(tasks.len(), count);
@@ -145,30 +160,46 @@ impl World {
             assert_eq!(task.state, TaskState::Completed, "{task:?}");
             assert_eq!((task.settle_calls, task.late_calls), (1, 0), "{task:?}");
         }
+        for execution in self.sim.executions() {
+            assert_eq!(
+                execution.status,
+                ExecutionStatus::Succeeded,
+                "{execution:?}"
+            );
+        }
     }
 }
 
-/// A route of a test's configuration. Queue and task list have the route's name, unless it is told another queue.
+/// A route of a test's configuration. Queue and task list (or activity) have the route's name, unless it is told another
+/// queue.
 #[derive(Clone, Debug)]
 pub struct Route {
     name: String,
     queue: String,
     domain: String,
     settings: String,
+    source: Option<Source>,
 }
 
 impl Route {
-    /// In the known domain.
+    /// Of the world's source; of SWF in the known domain.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             queue: name.to_owned(),
             domain: DOMAIN.to_owned(),
             settings: String::new(),
+            source: None,
         }
     }
 
-    /// In another domain.
+    /// Of this source, whatever the world's is.
+    pub fn of(mut self, source: Source) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// In another domain, which nobody has made; nor is there its activity, if it is of Step Functions.
     pub fn domain(mut self, domain: &str) -> Self {
         self.domain = domain.to_owned();
         self
@@ -193,21 +224,14 @@ impl Route {
         self
     }
 
-    fn toml(&self) -> String {
-        let Self {
-            name,
-            queue,
-            domain,
-            settings,
-        } = self;
-        let queue = match queue.as_str() {
+    fn toml(&self, source: Source) -> String {
+        let Self { name, settings, .. } = self;
+        let queue = match self.queue.as_str() {
             "" => String::new(),
             queue => format!("queue = \"{queue}\"\n"),
         };
-        format!(
-            "[[routes]]\nname = \"{name}\"\n{queue}{settings}\n[routes.swf]\ndomain = \"{domain}\"\n\
-             task_list = \"{name}\"\n"
-        )
+        let source = source.toml(self);
+        format!("[[routes]]\nname = \"{name}\"\n{queue}{source}{settings}\n")
     }
 }
 

@@ -1,10 +1,11 @@
 //! The usual scene: one route named `payments`, a worker that takes tasks and says nothing, and a hand that replies.
 
-use super::{Answer, BridgeProcess, DOMAIN, Inbox, Route, TaskMessage, Worker, World, eventually};
+use super::{Answer, BridgeProcess, Inbox, Route, Source, TaskMessage, Worker, World, eventually};
 use activity_sim::{Schedule, TaskRecord, Timeouts};
+use std::collections::HashSet;
 use tokio::process::Command;
 
-/// The name of the route, its queue and its task list.
+/// The name of the route, its queue and its task list or activity.
 const PAYMENTS: &str = "payments";
 
 /// See the module.
@@ -20,14 +21,19 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// With the defaults of a route.
+    /// With tasks of SWF, and the defaults of a route.
     pub async fn new() -> Self {
         Self::with("").await
     }
 
-    /// With more settings of the route, as lines of TOML.
+    /// With tasks of SWF, and more settings of the route, as lines of TOML.
     pub async fn with(settings: &str) -> Self {
-        let world = World::new().await;
+        Self::of(Source::Swf, settings).await
+    }
+
+    /// With tasks of this source, and more settings of the route.
+    pub async fn of(source: Source, settings: &str) -> Self {
+        let world = World::new().await.of(source);
         let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
         let bridge = world.bridge(&[Route::new(PAYMENTS).with(settings)]).await;
         let inbox = Inbox::connect(&world.amqp_uri).await;
@@ -40,24 +46,27 @@ impl Scene {
     }
 
     /// What schedules one task on the route.
-    pub fn plain() -> Schedule {
-        Schedule::new(DOMAIN, PAYMENTS)
+    pub fn plain(&self) -> Schedule {
+        self.world.plain(PAYMENTS)
     }
 
     /// What schedules one task with these timeouts.
-    pub fn timed(timeouts: Timeouts) -> Schedule {
+    pub fn timed(&self, timeouts: Timeouts) -> Schedule {
         Schedule {
             timeouts,
-            ..Self::plain()
+            ..self.plain()
         }
     }
 
     /// Schedules one task and waits for its message. The activity id comes first.
     pub async fn task(&self, schedule: Schedule) -> (String, TaskMessage) {
+        // Only SWF's say their activity id; this is the one that was not there before.
+        let seen = self.worker.seen().into_iter();
+        let before: HashSet<_> = seen.map(|task| task.id()).collect();
         let id = self.world.sim.schedule(schedule).remove(0);
         let message = eventually(&format!("the message of {id}"), || async {
             let mut seen = self.worker.seen().into_iter();
-            seen.find(|task| task.header("activity-id").as_ref() == Some(&id))
+            seen.find(|task| !before.contains(&task.id()))
         })
         .await;
         (id, message)
@@ -65,7 +74,7 @@ impl Scene {
 
     /// Schedules a plain task, replies to it, and waits until it is closed.
     pub async fn ended_by(&self, answer: Answer) -> TaskRecord {
-        let (id, task) = self.task(Self::plain()).await;
+        let (id, task) = self.task(self.plain()).await;
         self.inbox.reply(&task, answer).await;
         self.world.closed(&id).await
     }

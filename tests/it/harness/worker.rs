@@ -127,8 +127,12 @@ impl Worker {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (uri, queue) = (uri.to_owned(), queue.to_owned());
         let answering: Answering = Arc::new(answer);
-        // The first connection is made here, so that the caller knows that it consumes.
-        let mut consumer = consume(&uri, &queue).await.expect("the worker connects");
+        // The first connection is made here, so that the caller knows that it consumes. RabbitMQ may fail when the bridge
+        // declares the same queue at the same moment.
+        let mut consumer = eventually("the worker's connection", || async {
+            consume(&uri, &queue).await.ok()
+        })
+        .await;
         let all = Arc::clone(&seen);
         let running = tokio::spawn(async move {
             loop {

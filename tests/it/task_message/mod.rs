@@ -3,21 +3,22 @@
 mod headers;
 mod properties;
 
-use crate::harness::{Answer, Scene};
+use crate::harness::{Answer, Scene, Source, StepFunctions, Swf};
+use rstest::rstest;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// What every token of the simulator's begins with.
-const TOKEN: &str = "AAAAKgAAAAIAAAAAAAAA";
 
 fn unix_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     i64::try_from(now.expect("after 1970").as_millis()).expect("fits")
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_token_of_aws_is_in_no_message_and_in_no_line_of_the_log() {
-    let scene = Scene::new().await;
-    let (id, task) = scene.task(Scene::plain()).await;
+async fn the_token_of_aws_is_in_no_message_and_in_no_line_of_the_log(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
+    let (id, task) = scene.task(scene.plain()).await;
     let control = scene.inbox.bind("activity-bridge.control", "#").await;
     scene.world.sim.cancel([&id]);
     scene
@@ -25,12 +26,15 @@ async fn the_token_of_aws_is_in_no_message_and_in_no_line_of_the_log() {
         .reply(&task, Answer::of("heartbeat", "half"))
         .await;
     let cancel = scene.inbox.next(&control).await;
-    scene.inbox.reply(&task, Answer::of("nonsense", "")).await;
+    scene.inbox.reply(&task, Answer::of("canceled", "")).await;
+    let (id, other) = scene.task(scene.plain()).await;
+    scene.inbox.reply(&other, Answer::of("nonsense", "")).await;
     scene.world.closed(&id).await;
     let parked = scene.inbox.next("activity-bridge.parked").await;
-    for message in [&task, &cancel, &parked] {
+    let token = source.token();
+    for message in [&task, &cancel, &other, &parked] {
         let all = format!("{message:?}");
-        assert!(!all.contains(TOKEN), "{all}");
+        assert!(!all.contains(token), "{all}");
         let table = message.properties.headers().as_ref().expect("headers");
         for name in table.inner().keys() {
             let value = message.header(name.as_str()).expect("it is there");
@@ -40,7 +44,7 @@ async fn the_token_of_aws_is_in_no_message_and_in_no_line_of_the_log() {
     scene.bridge.idle().await;
     let log = scene.bridge.log();
     assert!(
-        log.contains("DEBUG settled") && !log.contains(TOKEN),
+        log.contains("DEBUG settled") && !log.contains(token),
         "{log}"
     );
 }

@@ -1,9 +1,10 @@
 //! Body and properties.
 
 use super::unix_ms;
-use crate::harness::{Answer, Inbox, Route, Scene, TaskMessage, World};
+use crate::harness::{Answer, Inbox, Route, Scene, Source, StepFunctions, Swf, TaskMessage, World};
 use activity_sim::{ActivityType, Schedule};
 use lapin::types::ShortString;
+use rstest::rstest;
 use std::collections::BTreeSet;
 
 fn text(property: &Option<ShortString>) -> &str {
@@ -13,19 +14,23 @@ fn text(property: &Option<ShortString>) -> &str {
 async fn with_input(scene: &Scene, input: Option<&str>) -> TaskMessage {
     let schedule = Schedule {
         input: input.map(str::to_owned),
-        ..Scene::plain()
+        ..scene.plain()
     };
     scene.task(schedule).await.1
 }
 
 /// The message of a plain task, on a route with these settings.
 async fn message(settings: &str) -> TaskMessage {
-    Scene::with(settings).await.task(Scene::plain()).await.1
+    let scene = Scene::with(settings).await;
+    scene.task(scene.plain()).await.1
 }
 
+#[rstest]
 #[tokio::test]
-async fn body_is_the_input_byte_for_byte_and_empty_where_there_is_none() {
-    let scene = Scene::new().await;
+async fn body_is_the_input_byte_for_byte_and_empty_where_there_is_none(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     for input in [
         None,
         Some(""),
@@ -33,7 +38,7 @@ async fn body_is_the_input_byte_for_byte_and_empty_where_there_is_none() {
         Some("{ \"n\" :\t1,\r\n \"größe\": 2 } \n"),
     ] {
         let task = with_input(&scene, input).await;
-        assert_eq!(task.body, input.unwrap_or_default());
+        assert_eq!(task.body, source.input(input));
     }
 }
 
@@ -66,12 +71,15 @@ async fn content_encoding_is_utf_8() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn message_id_and_correlation_id_are_the_task_id_that_no_other_task_has() {
-    let scene = Scene::new().await;
+async fn message_id_and_correlation_id_are_the_task_id_that_no_other_task_has(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = Scene::of(source, "").await;
     let mut ids = BTreeSet::new();
     for _ in 0..5 {
-        let (_, task) = scene.task(Scene::plain()).await;
+        let (_, task) = scene.task(scene.plain()).await;
         let id = text(task.properties.message_id());
         let hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
         assert!(id.len() == 32 && id.chars().all(hexadecimal), "{id}");
@@ -93,7 +101,7 @@ async fn type_is_the_name_of_the_activity_type_cut_where_amqp_takes_no_more() {
         let (id, task) = scene
             .task(Schedule {
                 activity_type,
-                ..Scene::plain()
+                ..scene.plain()
             })
             .await;
         assert_eq!(text(task.properties.kind()), cut);
@@ -125,11 +133,12 @@ async fn reply_to_is_the_queue_of_the_process_that_polled_the_task() {
     assert_eq!(queues.len(), bridges.len(), "{queues:?}");
 }
 
+#[rstest]
 #[tokio::test]
-async fn timestamp_is_the_second_of_the_poll() {
-    let scene = Scene::new().await;
+async fn timestamp_is_the_second_of_the_poll(#[values(Swf, StepFunctions)] source: Source) {
+    let scene = Scene::of(source, "").await;
     let before = unix_ms() / 1_000;
-    let (_, task) = scene.task(Scene::plain()).await;
+    let (_, task) = scene.task(scene.plain()).await;
     let after = unix_ms() / 1_000;
     let timestamp = task.properties.timestamp().expect("a timestamp");
     let timestamp = i64::try_from(timestamp).expect("fits");

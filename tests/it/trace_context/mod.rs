@@ -24,7 +24,7 @@ async fn the_traceparent_of_an_input_goes_out_as_a_header_and_the_input_untouche
     let input = format!("{{ \"n\" : 1,\n\t\"traceparent\":\"{valid}\", \"größe\": [ ] }}\n");
     let schedule = Schedule {
         input: Some(input.clone()),
-        ..Scene::plain()
+        ..scene.plain()
     };
     let (_, task) = scene.task(schedule).await;
     assert_eq!(task.body, input, "byte for byte");
@@ -47,7 +47,7 @@ async fn what_is_no_valid_traceparent_at_the_top_level_goes_out_in_no_header() {
     ] {
         let schedule = Schedule {
             input: Some(input.clone()),
-            ..Scene::plain()
+            ..scene.plain()
         };
         let (_, task) = scene.task(schedule).await;
         assert_eq!(task.body, input, "byte for byte");
