@@ -13,12 +13,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    decider,
+    decider::{self, NotScheduled},
     faults::FaultRule,
     hub::Hub,
     model::{ActivityType, Schedule, Throttle, Timeouts},
-    record::{CancelReport, Rates, Summary, TaskRecord, TaskState},
-    registry::NoDomain,
+    record::{CancelReport, ExecutionRecord, Rates, Summary, TaskRecord, TaskState},
+    registry::Unusable,
 };
 
 /// Schedules of many large inputs come in one body.
@@ -32,8 +32,15 @@ struct NewDomain {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct NewActivity {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Forbid {
-    domain: String,
+    domain: Option<String>,
+    activity_arn: Option<String>,
     /// False permits it again.
     #[serde(default = "yes")]
     forbidden: bool,
@@ -85,10 +92,12 @@ pub(crate) fn router() -> Router<Arc<Hub>> {
     Router::new()
         .route("/_sim/domains", post(add_domain))
         .route("/_sim/types", post(register_type))
+        .route("/_sim/activities", post(create_activity))
         .route("/_sim/forbid", post(forbid))
         .route("/_sim/schedule", post(schedule))
         .route("/_sim/cancel", post(cancel))
         .route("/_sim/tasks", get(tasks))
+        .route("/_sim/executions", get(executions))
         .route("/_sim/summary", get(summary))
         .route("/_sim/rates", get(rates))
         .route(
@@ -118,20 +127,44 @@ async fn register_type(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Value
     Ok(Json(json!({ "registered": new })))
 }
 
+async fn create_activity(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Value> {
+    let NewActivity { name } = read(&body)?;
+    let arn = decider::create_activity(&hub, &name);
+    let arn = arn.ok_or_else(|| bad_request(format!("{name:?} is no name for an activity")))?;
+    Ok(Json(json!({ "activity_arn": arn })))
+}
+
 async fn forbid(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Value> {
-    let Forbid { domain, forbidden } = read(&body)?;
-    match hub.act(|state, _| state.registry.forbid(&domain, forbidden)) {
-        true => Ok(Json(json!({ "domain": domain, "forbidden": forbidden }))),
-        false => Err(no_domain(&domain, NoDomain::Unknown)),
+    let Forbid {
+        domain,
+        activity_arn,
+        forbidden,
+    } = read(&body)?;
+    match (domain, activity_arn) {
+        (Some(domain), None) => {
+            match hub.act(|state, _| state.registry.forbid(&domain, forbidden)) {
+                true => Ok(Json(json!({ "domain": domain, "forbidden": forbidden }))),
+                false => Err(no_domain(&domain, Unusable::Unknown)),
+            }
+        }
+        (None, Some(arn)) => match hub.act(|state, _| state.activities.forbid(&arn, forbidden)) {
+            true => Ok(Json(json!({ "activity_arn": arn, "forbidden": forbidden }))),
+            false => Err(no_activity(&arn)),
+        },
+        (Some(_), Some(_)) | (None, None) => Err(bad_request("either domain or activity_arn")),
     }
 }
 
 async fn schedule(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Value> {
     let mut ids = Vec::new();
     for schedule in read_many::<Schedule>(&body)? {
-        let domain = schedule.domain.clone();
+        let (domain, task_list) = (schedule.domain.clone(), schedule.task_list.clone());
         let scheduled = decider::schedule(&hub, schedule);
-        ids.extend(scheduled.map_err(|why| no_domain(&domain, why))?);
+        ids.extend(scheduled.map_err(|why| match why {
+            NotScheduled::NoDomain => no_domain(&domain, Unusable::Unknown),
+            NotScheduled::NoActivity => no_activity(&task_list),
+            NotScheduled::Refused(why) => bad_request(why),
+        })?);
     }
     Ok(Json(json!({ "activity_ids": ids })))
 }
@@ -152,6 +185,10 @@ async fn tasks(
                 .as_deref()
                 .is_none_or(|list| list == record.task_list)
     }))
+}
+
+async fn executions(State(hub): State<Arc<Hub>>) -> Json<Vec<ExecutionRecord>> {
+    Json(hub.executions())
 }
 
 async fn summary(
@@ -223,12 +260,18 @@ fn bad_request(problem: impl ToString) -> Refusal {
     )
 }
 
-fn no_domain(domain: &str, why: NoDomain) -> Refusal {
+fn no_domain(domain: &str, why: Unusable) -> Refusal {
     let error = match why {
-        NoDomain::Unknown => {
+        Unusable::Unknown => {
             format!("no domain {domain:?}; add it with POST /_sim/domains {{\"name\": {domain:?}}}")
         }
-        NoDomain::Forbidden => format!("the domain {domain:?} is forbidden by POST /_sim/forbid"),
+        Unusable::Forbidden => format!("the domain {domain:?} is forbidden by POST /_sim/forbid"),
     };
+    (StatusCode::NOT_FOUND, Json(json!({ "error": error })))
+}
+
+fn no_activity(arn: &str) -> Refusal {
+    let error =
+        format!("no activity {arn:?}; create it with POST /_sim/activities {{\"name\": …}}");
     (StatusCode::NOT_FOUND, Json(json!({ "error": error })))
 }

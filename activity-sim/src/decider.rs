@@ -5,12 +5,15 @@
 use std::sync::Arc;
 
 use crate::{
+    arn,
     faults::FaultRule,
     hub::{Hub, State},
-    model::{ActivityType, Schedule, Throttle, Timeouts},
+    model::{ActivityType, STATES, Schedule, Throttle, Timeouts},
     record::{CancelReport, Rates},
-    registry::{Domain, NoDomain, RegisteredType},
-    swf::Action,
+    registry::{Domain, RegisteredType, Unusable},
+    sfn::SfnAction,
+    swf::SwfAction,
+    wire::Action,
     world::{CancelOutcome, NewTask},
 };
 
@@ -22,20 +25,26 @@ pub(crate) fn add_domain(hub: &Arc<Hub>, name: &str) {
     hub.act(|state, _| state.registry.add(name, Domain::new(None, "7")));
 }
 
+/// Creates an activity of Step Functions, unless it exists, and returns its ARN; `None` when that is
+/// no name.
+pub(crate) fn create_activity(hub: &Arc<Hub>, name: &str) -> Option<String> {
+    arn::is_name(name).then(|| hub.act(|state, now| state.activities.create(name, now)))
+}
+
+/// Why nothing was scheduled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotScheduled {
+    NoDomain,
+    NoActivity,
+    /// What was asked for does not exist there.
+    Refused(&'static str),
+}
+
 /// Schedules activities; the ids are in order. Forbidding a domain does not concern deciders.
-pub(crate) fn schedule(hub: &Arc<Hub>, schedule: Schedule) -> Result<Vec<String>, NoDomain> {
-    let activity_type = Arc::new(schedule.activity_type);
-    let asked = hub.look(|state| {
-        if !state.registry.knows(&schedule.domain) {
-            return Err(NoDomain::Unknown);
-        }
-        let defaults = state.registry.defaults(&schedule.domain, &activity_type);
-        Ok(NewTask {
-            activity_type: Arc::clone(&activity_type),
-            input: schedule.input.map(Arc::from),
-            spans: schedule.timeouts.or(defaults).into(),
-            request_cancel: schedule.request_cancel,
-        })
+pub(crate) fn schedule(hub: &Arc<Hub>, schedule: Schedule) -> Result<Vec<String>, NotScheduled> {
+    let asked = hub.look(|state| match schedule.domain.as_str() {
+        STATES => state_of(state, &schedule),
+        _ => task_of(state, &schedule),
     })?;
     let mut ids = Vec::with_capacity(schedule.count as usize);
     let mut left = schedule.count;
@@ -45,14 +54,65 @@ pub(crate) fn schedule(hub: &Arc<Hub>, schedule: Schedule) -> Result<Vec<String>
         hub.act(|state, now| {
             let queue = state.world.queue(&schedule.domain, &schedule.task_list);
             for _ in 0..portion {
-                let workflow_id = schedule.workflow_id.as_deref();
-                let execution = state.world.execution(&schedule.domain, workflow_id);
-                let task = state.world.schedule(now, queue, execution, asked.clone());
+                let asked = asked.clone();
+                let task = if schedule.domain == STATES {
+                    state
+                        .world
+                        .start_execution(now, queue, asked, schedule.retry)
+                } else {
+                    let workflow_id = schedule.workflow_id.as_deref();
+                    let execution = state.world.execution(&schedule.domain, workflow_id);
+                    state.world.schedule(now, queue, execution, asked)
+                };
                 ids.push(state.world.activity_id(task));
             }
         });
     }
     Ok(ids)
+}
+
+/// A task of SWF.
+fn task_of(state: &State, schedule: &Schedule) -> Result<NewTask, NotScheduled> {
+    if !state.registry.knows(&schedule.domain) {
+        return Err(NotScheduled::NoDomain);
+    }
+    if schedule.retry.is_some() {
+        return Err(NotScheduled::Refused(
+            "retry is only for an activity of Step Functions",
+        ));
+    }
+    let activity_type = &schedule.activity_type;
+    let defaults = state.registry.defaults(&schedule.domain, activity_type);
+    Ok(NewTask {
+        activity_type: Arc::new(activity_type.clone()),
+        input: schedule.input.as_deref().map(Arc::from),
+        spans: schedule.timeouts.or(defaults).into(),
+        request_cancel: schedule.request_cancel,
+    })
+}
+
+/// The one state of a state machine of Step Functions.
+fn state_of(state: &State, schedule: &Schedule) -> Result<NewTask, NotScheduled> {
+    let activity = state.activities.get(&schedule.task_list);
+    let name = &activity.ok_or(NotScheduled::NoActivity)?.name;
+    let timeouts = &schedule.timeouts;
+    let refused = schedule.activity_type != ActivityType::default()
+        || schedule.workflow_id.is_some()
+        || schedule.request_cancel
+        || timeouts.schedule_to_start.is_some()
+        || timeouts.schedule_to_close.is_some();
+    if refused {
+        return Err(NotScheduled::Refused(
+            "an activity of Step Functions has no activity_type, workflow_id, request_cancel, \
+             schedule_to_start and schedule_to_close",
+        ));
+    }
+    Ok(NewTask {
+        activity_type: Arc::new(ActivityType::new(name, "")),
+        input: Some(schedule.input.as_deref().unwrap_or("{}").into()),
+        spans: schedule.timeouts.into(),
+        request_cancel: false,
+    })
 }
 
 /// Requests that activities be canceled.
@@ -80,7 +140,7 @@ pub(crate) fn register_type(
     domain: &str,
     activity_type: ActivityType,
     defaults: Timeouts,
-) -> Result<bool, NoDomain> {
+) -> Result<bool, Unusable> {
     let text = |span: Option<std::time::Duration>| span.map(|span| span.as_secs().to_string());
     hub.act(|state, now| {
         let registered = RegisteredType {
@@ -140,7 +200,8 @@ pub(crate) fn rates(hub: &Hub, action: &str) -> Result<Rates, String> {
 
 /// A rule for an action that does not exist would never hit anything, and nobody would know.
 fn check_action(action: &str) -> Result<(), String> {
-    if action == "*" || Action::is_known(action) {
+    let known = SwfAction::named(action).is_some() || SfnAction::named(action).is_some();
+    if action == "*" || known {
         return Ok(());
     }
     Err(format!(

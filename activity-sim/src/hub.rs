@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -10,14 +11,15 @@ use std::{
 use tokio::sync::{Notify, futures::Notified, oneshot};
 
 use crate::{
+    activities::Activities,
     calls::Calls,
     clock::{Clock, Micros},
     faults::Faults,
     rates::Arrivals,
-    record::{Rates, Summary, TaskRecord},
+    record::{ExecutionRecord, Rates, Summary, TaskRecord},
     registry::Registry,
     throttle::Throttles,
-    world::{Handout, PollNo, Polled, QueueNo, Rules, TaskNo, World},
+    world::{ExecutionNo, Handout, PollNo, Polled, QueueNo, Rules, TaskNo, World},
 };
 
 /// How many records are copied under one hold of the lock.
@@ -47,6 +49,7 @@ type Wait = oneshot::Sender<Option<Delivery>>;
 pub(crate) struct State {
     pub(crate) world: World,
     pub(crate) registry: Registry,
+    pub(crate) activities: Activities,
     /// Whom to answer when a held poll ends.
     waits: HashMap<PollNo, Wait>,
     /// What the timer waits for.
@@ -74,6 +77,7 @@ impl Hub {
             state: Mutex::new(State {
                 world: World::new(rules),
                 registry: Registry::default(),
+                activities: Activities::default(),
                 waits: HashMap::new(),
                 armed: None,
             }),
@@ -190,16 +194,27 @@ impl Hub {
     /// The records that pass `keep`, in order of scheduling. Copied in portions, so that asking
     /// for many does not stop the service; each record is consistent in itself.
     pub(crate) fn records(&self, keep: impl Fn(&TaskRecord) -> bool) -> Vec<TaskRecord> {
+        let numbers = self.look(|state| state.world.task_numbers());
+        let record = |world: &World, no| world.record(TaskNo(no)).filter(&keep);
+        self.in_portions(numbers, record)
+    }
+
+    /// The records of all executions of Step Functions, in order of their start.
+    pub(crate) fn executions(&self) -> Vec<ExecutionRecord> {
+        let places = self.look(|state| state.world.execution_places());
+        let record = |world: &World, place| world.execution_record(ExecutionNo(place as usize));
+        self.in_portions(places, record)
+    }
+
+    fn in_portions<R>(
+        &self,
+        mut numbers: Range<u64>,
+        record: impl Fn(&World, u64) -> Option<R>,
+    ) -> Vec<R> {
         let mut records = Vec::new();
-        let mut numbers = self.look(|state| state.world.task_numbers());
         while !numbers.is_empty() {
             let portion = numbers.by_ref().take(RECORDS_AT_ONCE);
-            let found = self.look(|state| -> Vec<_> {
-                portion
-                    .filter_map(|no| state.world.record(TaskNo(no)))
-                    .collect()
-            });
-            records.extend(found.into_iter().filter(&keep));
+            self.look(|state| records.extend(portion.filter_map(|no| record(&state.world, no))));
         }
         records
     }

@@ -1,18 +1,19 @@
-//! A simulator of the activity side of Amazon SWF over real HTTP, for development and tests.
+//! A simulator of the activity side of Amazon SWF and AWS Step Functions over real HTTP, for
+//! development and tests.
 //!
-//! Real long polls, tasks lost when a poll is abandoned, the four time-outs, histories, the service's
-//! limits and faults, throttling, and injected faults; and a record of what happened to every task. See the
-//! README for what is enforced and what is assumed.
+//! Real long polls, tasks lost when a poll is abandoned, the time-outs, histories and executions, the
+//! services' limits and faults, throttling, and injected faults; and a record of what happened to every
+//! task. See the README for what is enforced and what is assumed.
 //!
 //! ```text
-//! HTTP ── conn ── server ─┬─ swf (actions, limits, faults, tokens) ──┐
-//!                         └─ admin ── decider (schedule, cancel) ────┤
-//! tests ── Sim ───────────────────────┘                              │
-//!              hub (one lock, the time, answers to held polls) ──────┘
-//!              └─ world (task lists, polls, tasks, time-outs, histories: pure)
+//! HTTP ── conn ── server ─┬─ wire (faults, throttles, held polls, tokens) ┐
+//!                         │  ├─ swf (actions, limits, faults) ────────────┤
+//!                         │  └─ sfn (the same of Step Functions) ─────────┤
+//!                         └─ admin ── decider (schedule, cancel) ─────────┤
+//! tests ── Sim ───────────────────────┘                                   │
+//!              hub (one lock, the time, answers to held polls) ───────────┘
+//!              └─ world (task lists, polls, tasks, time-outs, histories, executions: pure)
 //! ```
-//!
-//! Another API is served by a module beside `swf` over the same hub and world.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -29,7 +30,9 @@
 //! # }
 //! ```
 
+mod activities;
 mod admin;
+mod arn;
 mod calls;
 mod clock;
 mod conn;
@@ -41,17 +44,20 @@ mod rates;
 mod record;
 mod registry;
 mod server;
+mod sfn;
 mod sim;
 mod swf;
 mod throttle;
+mod wire;
 mod world;
 
 pub use self::{
+    arn::activity_arn,
     faults::{FaultKind, FaultRule},
-    model::{ActivityType, Schedule, Throttle, Timeouts},
+    model::{ActivityType, Retry, STATES, Schedule, Throttle, Timeouts},
     record::{
-        CallCount, CancelReport, HeartbeatRecord, Rates, Summary, TaskRecord, TaskState,
-        TimeoutType,
+        CallCount, CancelReport, ExecutionRecord, ExecutionStatus, HeartbeatRecord, Rates, Summary,
+        TaskRecord, TaskState, TimeoutType,
     },
     sim::{Options, Sim, WaitError},
 };

@@ -11,9 +11,10 @@ use anyhow::Context;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A simulator of the activity side of Amazon SWF, for development and tests.
+/// A simulator of the activity side of Amazon SWF and AWS Step Functions, for development and tests.
 ///
-/// Point a worker at it with AWS_ENDPOINT_URL_SWF=http://HOST:PORT and any credentials and region.
+/// Point a worker at it with AWS_ENDPOINT_URL_SWF or AWS_ENDPOINT_URL_SFN set to http://HOST:PORT and
+/// any credentials and region.
 /// Schedule activities and read what became of them under /_sim/ of the same address; the README
 /// lists the calls.
 #[derive(Debug, Parser)]
@@ -42,7 +43,13 @@ struct Cli {
     #[arg(long = "domain", value_name = "NAME")]
     domains: Vec<String>,
 
-    /// How many open polls a task list may have before LimitExceededFault.
+    /// The name of an activity of Step Functions that exists from the start; can be given several
+    /// times. Its ARN is arn:aws:states:eu-west-1:123456789012:activity:NAME.
+    #[arg(long = "activity", value_name = "NAME")]
+    activities: Vec<String>,
+
+    /// How many open polls a task list or an activity may have before LimitExceededFault or
+    /// ActivityWorkerLimitExceeded.
     #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
     max_open_polls: usize,
 
@@ -69,6 +76,7 @@ async fn main() -> anyhow::Result<()> {
         listen,
         hold: cli.hold_secs,
         domains: cli.domains,
+        activities: cli.activities,
         max_open_polls: cli.max_open_polls,
         threads: cli.threads,
     })

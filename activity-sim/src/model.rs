@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// The domain of all activities of AWS Step Functions, which has none: an activity is a task list of
+/// its own, named by its ARN.
+pub const STATES: &str = "";
+
 /// The name and version of an activity type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,18 +65,35 @@ impl Timeouts {
     }
 }
 
+/// How a state machine tries its activity again after a failure or a time-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// How often it is tried again at most.
+    pub max_attempts: u32,
+    /// How long after the end of the attempt before. In JSON: seconds, fractions allowed.
+    #[serde(with = "seconds::always")]
+    pub interval: Duration,
+}
+
 /// Activities to schedule, as a decider would: `count` tasks that differ only by their ids.
+///
+/// In the domain [`STATES`] it starts `count` executions of a state machine whose one state is the
+/// activity of which `task_list` is the ARN. Of the time-outs, `start_to_close` is the state's
+/// TimeoutSeconds and `heartbeat` its HeartbeatSeconds. What Step Functions does not have is refused
+/// there: the other two, `activity_type`, `workflow_id` and `request_cancel`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// A domain the simulator knows.
+    /// A domain the simulator knows, or [`STATES`].
     pub domain: String,
-    /// The task list the tasks wait in; it comes into being by its first use.
+    /// The task list the tasks wait in; it comes into being by its first use. Or the ARN of an
+    /// activity that the simulator knows.
     pub task_list: String,
     /// Need not be registered.
     #[serde(default)]
     pub activity_type: ActivityType,
-    /// Given to the worker as it is.
+    /// Given to the worker as it is. An execution of Step Functions without one has `{}`.
     #[serde(default)]
     pub input: Option<String>,
     /// How many tasks.
@@ -88,6 +109,9 @@ pub struct Schedule {
     /// A cancel is requested the moment a worker gets the task.
     #[serde(default)]
     pub request_cancel: bool,
+    /// Only of an activity of Step Functions; not tried again without.
+    #[serde(default)]
+    pub retry: Option<Retry>,
 }
 
 impl Schedule {
@@ -98,6 +122,11 @@ impl Schedule {
             task_list: task_list.into(),
             ..Self::default()
         }
+    }
+
+    /// One execution of a state machine of this activity, without time-outs and retries.
+    pub fn activity(arn: impl Into<String>) -> Self {
+        Self::new(STATES, arn)
     }
 }
 
@@ -112,6 +141,7 @@ impl Default for Schedule {
             workflow_id: None,
             timeouts: Timeouts::default(),
             request_cancel: false,
+            retry: None,
         }
     }
 }
@@ -155,5 +185,24 @@ mod seconds {
         Option::<f64>::deserialize(deserializer)?
             .map(|secs| Duration::try_from_secs_f64(secs).map_err(Error::custom))
             .transpose()
+    }
+
+    /// The same for a duration that is always there.
+    pub(super) mod always {
+        use super::*;
+
+        pub(in crate::model) fn serialize<S: Serializer>(
+            value: &Duration,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            value.as_secs_f64().serialize(serializer)
+        }
+
+        pub(in crate::model) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Duration, D::Error> {
+            let secs = f64::deserialize(deserializer)?;
+            Duration::try_from_secs_f64(secs).map_err(Error::custom)
+        }
     }
 }

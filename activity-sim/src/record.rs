@@ -14,13 +14,14 @@ pub enum TaskState {
     Scheduled,
     /// Was handed to a poll.
     Started,
-    /// Closed by RespondActivityTaskCompleted.
+    /// Closed by RespondActivityTaskCompleted or SendTaskSuccess.
     Completed,
-    /// Closed by RespondActivityTaskFailed.
+    /// Closed by RespondActivityTaskFailed or SendTaskFailure.
     Failed,
-    /// Closed by RespondActivityTaskCanceled, or canceled before it was handed out.
+    /// Closed by RespondActivityTaskCanceled, canceled before it was handed out, or its execution
+    /// was stopped.
     Canceled,
-    /// Closed by one of the four time-outs.
+    /// Closed by one of the time-outs.
     TimedOut,
 }
 
@@ -55,6 +56,9 @@ pub struct HeartbeatRecord {
 }
 
 /// All that happened to one task. Times are Unix milliseconds.
+///
+/// A task of Step Functions has the domain `""`, its activity's ARN as the task list, its activity's
+/// name as the type's, and its execution's name and ARN as `workflow_id` and `run_id`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRecord {
     /// Unique in the process.
@@ -69,16 +73,18 @@ pub struct TaskRecord {
     pub run_id: String,
     /// The type it was scheduled with.
     pub activity_type: ActivityType,
+    /// What it was scheduled with.
+    pub input: Option<String>,
     /// Where it is now.
     pub state: TaskState,
     /// Set when the state is [`TaskState::TimedOut`].
     pub timeout_type: Option<TimeoutType>,
-    /// Of RespondActivityTaskFailed.
+    /// Of RespondActivityTaskFailed, or the error of SendTaskFailure.
     pub reason: Option<String>,
-    /// Of RespondActivityTaskFailed or RespondActivityTaskCanceled; of a task that timed out, the
-    /// details of its last heartbeat.
+    /// Of RespondActivityTaskFailed or RespondActivityTaskCanceled, or the cause of
+    /// SendTaskFailure; of a task that timed out, the details of its last heartbeat.
     pub details: Option<String>,
-    /// Of RespondActivityTaskCompleted.
+    /// Of RespondActivityTaskCompleted, or the output of SendTaskSuccess.
     pub result: Option<String>,
     /// When it was scheduled.
     pub scheduled_ms: u64,
@@ -100,6 +106,50 @@ pub struct TaskRecord {
     pub late_calls: u64,
     /// Respond calls that reached the service for it, accepted or not.
     pub settle_calls: u64,
+}
+
+/// How an execution of Step Functions is or has ended, spelt as the service spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ExecutionStatus {
+    /// An attempt is open, or the next one is to come.
+    Running,
+    /// An attempt succeeded.
+    Succeeded,
+    /// The last attempt failed.
+    Failed,
+    /// The last attempt timed out.
+    TimedOut,
+    /// Stopped by StopExecution or a request to cancel.
+    Aborted,
+}
+
+/// All that happened to one execution of Step Functions. Times are Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionRecord {
+    /// Unique in the process.
+    pub name: String,
+    /// The execution's ARN.
+    pub arn: String,
+    /// The ARN of the activity that it runs.
+    pub activity_arn: String,
+    /// Where it is now.
+    pub status: ExecutionStatus,
+    /// What it was started with.
+    pub input: Option<String>,
+    /// Of the attempt that succeeded.
+    pub output: Option<String>,
+    /// Of the last attempt's failure, `States.Timeout` or `States.HeartbeatTimeout` of its
+    /// time-out, or of StopExecution.
+    pub error: Option<String>,
+    /// The same.
+    pub cause: Option<String>,
+    /// The activity ids of its tasks, in order.
+    pub attempts: Vec<String>,
+    /// When it was started.
+    pub started_ms: u64,
+    /// When it ended.
+    pub stopped_ms: Option<u64>,
 }
 
 /// How the calls of one action ended.
@@ -185,9 +235,10 @@ impl Summary {
 pub struct CancelReport {
     /// Started tasks: their next heartbeat says so.
     pub requested: Vec<String>,
-    /// Tasks that no worker had yet: closed as canceled at once, as SWF does.
+    /// Closed as canceled at once: tasks that no worker had yet, as SWF does, and all of
+    /// executions of Step Functions, which are stopped.
     pub canceled: Vec<String>,
-    /// Tasks that were closed already.
+    /// Tasks that were closed already, and whose execution was over if of Step Functions.
     pub closed: Vec<String>,
     /// Ids the simulator does not know.
     pub unknown: Vec<String>,

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::model::{ActivityType, Timeouts};
 
-/// Why a domain cannot be used.
+/// Why a domain or an activity cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoDomain {
+pub(crate) enum Unusable {
     Unknown,
     Forbidden,
 }
@@ -59,10 +59,10 @@ impl RegisteredType {
 
 impl Registry {
     /// The domain, if the caller may use it.
-    pub(crate) fn domain(&self, name: &str) -> Result<&Domain, NoDomain> {
-        let domain = self.0.get(name).ok_or(NoDomain::Unknown)?;
+    pub(crate) fn domain(&self, name: &str) -> Result<&Domain, Unusable> {
+        let domain = self.0.get(name).ok_or(Unusable::Unknown)?;
         if domain.forbidden {
-            Err(NoDomain::Forbidden)
+            Err(Unusable::Forbidden)
         } else {
             Ok(domain)
         }
@@ -73,9 +73,9 @@ impl Registry {
         &mut self,
         domain: &str,
         registered: RegisteredType,
-    ) -> Result<bool, NoDomain> {
+    ) -> Result<bool, Unusable> {
         self.domain(domain)?;
-        let domain = self.0.get_mut(domain).ok_or(NoDomain::Unknown)?;
+        let domain = self.0.get_mut(domain).ok_or(Unusable::Unknown)?;
         let new = domain.find(&registered.activity_type).is_none();
         if new {
             domain.types.push(registered);

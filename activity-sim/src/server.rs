@@ -1,21 +1,31 @@
-//! The one HTTP server for both the service's API and the admin API.
+//! The one HTTP server for the API of both services and the admin API.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use axum::{Router, extract::DefaultBodyLimit, routing::post};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{ConnectInfo, DefaultBodyLimit, State},
+    http::HeaderMap,
+    response::Response,
+    routing::post,
+};
 use tokio::net::TcpSocket;
 
 use crate::{
     admin,
     conn::{ConnHandle, SimListener},
     hub::Hub,
-    swf,
+    sfn::SfnAction,
+    swf::SwfAction,
+    wire::{self, Action},
 };
 
 /// Connections that may wait to be accepted: a fleet of pollers connects all at once.
 const BACKLOG: u32 = 4_096;
 
-/// The largest request the service takes.
+/// The largest request the services take. The longest output of a task of Step Functions fits also
+/// when every character of it is escaped.
 const MAX_BODY: usize = 1 << 20;
 
 /// Binds the address. Must be called within a runtime.
@@ -33,7 +43,7 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<SimListener> {
 /// Serves until dropped.
 pub(crate) async fn serve(listener: SimListener, hub: Arc<Hub>) -> io::Result<()> {
     let app = Router::new()
-        .route("/", post(swf::serve))
+        .route("/", post(call))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .merge(admin::router())
         .with_state(hub);
@@ -42,4 +52,23 @@ pub(crate) async fn serve(listener: SimListener, hub: Arc<Hub>) -> io::Result<()
         app.into_make_service_with_connect_info::<ConnHandle>(),
     )
     .await
+}
+
+/// Answers one call of a service; the target says of which.
+async fn call(
+    State(hub): State<Arc<Hub>>,
+    ConnectInfo(conn): ConnectInfo<ConnHandle>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let target = headers.get("x-amz-target");
+    let target = target.and_then(|target| target.to_str().ok());
+    let target = target.unwrap_or_default();
+    if let Some(action) = SwfAction::from_target(target) {
+        wire::serve(action, hub, conn, &body).await
+    } else if let Some(action) = SfnAction::from_target(target) {
+        wire::serve(action, hub, conn, &body).await
+    } else {
+        wire::unknown(&hub)
+    }
 }

@@ -18,8 +18,13 @@ use tokio::{
 };
 
 use crate::{
-    ActivityType, CancelReport, FaultRule, Rates, Schedule, Summary, TaskRecord, Throttle,
-    Timeouts, clock::micros, decider, hub::Hub, server, world::Rules,
+    ActivityType, CancelReport, ExecutionRecord, FaultRule, Rates, Schedule, Summary, TaskRecord,
+    Throttle, Timeouts,
+    clock::micros,
+    decider::{self, NotScheduled},
+    hub::Hub,
+    server,
+    world::Rules,
 };
 
 /// How a simulator is started.
@@ -31,7 +36,11 @@ pub struct Options {
     pub hold: Duration,
     /// Domains that exist from the start.
     pub domains: Vec<String>,
-    /// Open polls per task list before LimitExceededFault; 1,000 on the real service.
+    /// Names of the activities of Step Functions that exist from the start; see
+    /// [`activity_arn`](crate::activity_arn).
+    pub activities: Vec<String>,
+    /// Open polls per task list or activity before LimitExceededFault or
+    /// ActivityWorkerLimitExceeded; 1,000 on the real service.
     pub max_open_polls: usize,
     /// Threads that serve. They are the simulator's own, whatever runtime it is started from.
     pub threads: usize,
@@ -43,6 +52,7 @@ impl Default for Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             hold: Duration::from_secs(60),
             domains: Vec::new(),
+            activities: Vec::new(),
             max_open_polls: 1_000,
             threads: 2,
         }
@@ -69,13 +79,9 @@ impl Sim {
     ///
     /// # Errors
     ///
-    /// When the address cannot be bound or the threads cannot be started.
+    /// When the address cannot be bound, the threads cannot be started, or an activity's name is
+    /// none.
     pub async fn start(options: Options) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(options.threads.max(1))
-            .thread_name("activity-sim")
-            .enable_all()
-            .build()?;
         let hub = Hub::new(Rules {
             hold: micros(options.hold),
             max_open_polls: options.max_open_polls,
@@ -84,6 +90,17 @@ impl Sim {
         for domain in &options.domains {
             decider::add_domain(&hub, domain);
         }
+        for name in &options.activities {
+            if decider::create_activity(&hub, name).is_none() {
+                let error = format!("{name:?} is no name for an activity");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+            }
+        }
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(options.threads.max(1))
+            .thread_name("activity-sim")
+            .enable_all()
+            .build()?;
         let bound = {
             let _within = runtime.enter();
             server::bind(options.listen).and_then(|bound| Ok((bound.0.local_addr()?, bound)))
@@ -133,6 +150,17 @@ impl Sim {
         decider::add_domain(&self.hub, name.as_ref());
     }
 
+    /// Creates an activity of Step Functions, unless it exists, and returns its ARN.
+    ///
+    /// # Panics
+    ///
+    /// When that is no name for an activity.
+    pub fn create_activity(&self, name: impl AsRef<str>) -> String {
+        let name = name.as_ref();
+        decider::create_activity(&self.hub, name)
+            .unwrap_or_else(|| panic!("{name:?} is no name for an activity"))
+    }
+
     /// Answers OperationNotPermittedFault to all calls about the domain from now on.
     ///
     /// # Panics
@@ -161,6 +189,34 @@ impl Sim {
         );
     }
 
+    /// Answers AccessDeniedException to all calls about the activity of this ARN from now on.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such activity.
+    pub fn forbid_activity(&self, arn: impl AsRef<str>) {
+        self.set_activity_forbidden(arn.as_ref(), true);
+    }
+
+    /// Takes [`Sim::forbid_activity`] back.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such activity.
+    pub fn permit_activity(&self, arn: impl AsRef<str>) {
+        self.set_activity_forbidden(arn.as_ref(), false);
+    }
+
+    fn set_activity_forbidden(&self, arn: &str, forbidden: bool) {
+        let known = self
+            .hub
+            .act(|state, _| state.activities.forbid(arn, forbidden));
+        assert!(
+            known,
+            "the simulator has no activity {arn:?}; create_activity first"
+        );
+    }
+
     /// Registers an activity type, unless it exists. Time-outs are cut to whole seconds, as the
     /// service knows no others.
     ///
@@ -181,18 +237,26 @@ impl Sim {
         );
     }
 
-    /// Schedules activities and returns their ids in order.
+    /// Schedules activities and returns their ids in order, of executions of Step Functions those of
+    /// their first attempts.
     ///
     /// # Panics
     ///
-    /// When there is no such domain.
+    /// When there is no such domain or activity, or it does not have what is asked for.
     pub fn schedule(&self, schedule: Schedule) -> Vec<String> {
-        let domain = schedule.domain.clone();
-        decider::schedule(&self.hub, schedule)
-            .unwrap_or_else(|_| panic!("the simulator has no domain {domain:?}; add_domain first"))
+        let (domain, task_list) = (schedule.domain.clone(), schedule.task_list.clone());
+        decider::schedule(&self.hub, schedule).unwrap_or_else(|why| match why {
+            NotScheduled::NoDomain => {
+                panic!("the simulator has no domain {domain:?}; add_domain first")
+            }
+            NotScheduled::NoActivity => {
+                panic!("the simulator has no activity {task_list:?}; create_activity first")
+            }
+            NotScheduled::Refused(why) => panic!("not scheduled: {why}"),
+        })
     }
 
-    /// Requests that activities be canceled.
+    /// Requests that activities be canceled; of Step Functions, stops their executions.
     pub fn cancel<I: Into<String>>(&self, ids: impl IntoIterator<Item = I>) -> CancelReport {
         decider::cancel(&self.hub, ids.into_iter().map(Into::into))
     }
@@ -206,6 +270,11 @@ impl Sim {
     pub fn task(&self, activity_id: &str) -> Option<TaskRecord> {
         self.hub
             .look(|state| state.world.record(state.world.task_of(activity_id)?))
+    }
+
+    /// The records of all executions of Step Functions, in order of their start.
+    pub fn executions(&self) -> Vec<ExecutionRecord> {
+        self.hub.executions()
     }
 
     /// The totals.

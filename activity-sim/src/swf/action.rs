@@ -1,8 +1,18 @@
 //! The actions that are simulated.
 
+use std::sync::Arc;
+
+use crate::{
+    faults::About,
+    hub::Hub,
+    swf::{execute, request::Request},
+    wire::{Action, Begun, Fault, token::Issuer},
+    world::Handout,
+};
+
 /// One action of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum SwfAction {
     RegisterDomain,
     DescribeDomain,
     ListDomains,
@@ -17,10 +27,9 @@ pub(crate) enum Action {
     RespondActivityTaskCanceled,
 }
 
-const PREFIX: &str = "SimpleWorkflowService.";
-
-impl Action {
-    const ALL: [Self; 12] = [
+impl Action for SwfAction {
+    const PREFIX: &'static str = "SimpleWorkflowService.";
+    const ALL: &'static [Self] = &[
         Self::PollForActivityTask,
         Self::RespondActivityTaskCompleted,
         Self::RecordActivityTaskHeartbeat,
@@ -34,8 +43,12 @@ impl Action {
         Self::ListDomains,
         Self::RegisterDomain,
     ];
+    const ISSUER: Issuer = Issuer::Swf;
+    /// All members that the service's model says are always there.
+    const EMPTY_POLL: &'static [u8] = br#"{"taskToken":"","activityId":"","startedEventId":0}"#;
+    type Request = Request;
 
-    pub(crate) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::RegisterDomain => "RegisterDomain",
             Self::DescribeDomain => "DescribeDomain",
@@ -52,14 +65,33 @@ impl Action {
         }
     }
 
-    /// The action that an `X-Amz-Target` header names.
-    pub(crate) fn from_target(target: &str) -> Option<Self> {
-        let name = target.strip_prefix(PREFIX)?;
-        Self::ALL.into_iter().find(|action| action.name() == name)
+    fn parse(self, body: &[u8]) -> Result<Request, Fault> {
+        Request::parse(self, body)
     }
 
-    /// Whether one of the actions has this name.
-    pub(crate) fn is_known(name: &str) -> bool {
-        Self::ALL.into_iter().any(|action| action.name() == name)
+    fn about(request: &Request) -> About<'_> {
+        request.about()
+    }
+
+    fn token(request: &Request) -> Option<&str> {
+        match request {
+            Request::Token(call) => call.task_token.as_deref(),
+            Request::RegisterDomain(_)
+            | Request::DescribeDomain(_)
+            | Request::ListDomains(_)
+            | Request::RegisterActivityType(_)
+            | Request::DescribeActivityType(_)
+            | Request::Count(_)
+            | Request::History(_)
+            | Request::Poll(_) => None,
+        }
+    }
+
+    fn execute(self, hub: &Arc<Hub>, request: Request) -> Result<Begun, Fault> {
+        execute::execute(hub, self, request)
+    }
+
+    fn task_body(nonce: u64, handout: &Handout) -> Vec<u8> {
+        execute::task_body(nonce, handout)
     }
 }

@@ -8,22 +8,26 @@ use serde_json::{Value, json};
 use crate::{
     hub::{Hub, PollStart, State},
     model::ActivityType,
-    registry::{Domain, NoDomain, RegisteredType},
+    registry::{Domain, RegisteredType, Unusable},
     swf::{
-        Action, Begun,
-        fault::Fault,
-        history, limits,
+        SwfAction, history, limits,
         request::{
             Count, DescribeActivityType, DescribeDomain, ListDomains, Poll, RegisterActivityType,
             RegisterDomain, Request, TokenCall, check_place,
         },
-        token::{self, Token},
+    },
+    wire::{
+        Begun, Fault,
+        limits::{optional, required},
+        put,
+        token::{self, Issuer, Token},
+        written,
     },
     world::{Handout, Outcome, Refused, TaskNo},
 };
 
 /// Validates a request and carries it out.
-pub(super) fn execute(hub: &Arc<Hub>, action: Action, request: Request) -> Result<Begun, Fault> {
+pub(super) fn execute(hub: &Arc<Hub>, action: SwfAction, request: Request) -> Result<Begun, Fault> {
     match request {
         Request::Poll(request) => poll(hub, request),
         Request::Token(request) => token_call(hub, action, request),
@@ -35,24 +39,6 @@ pub(super) fn execute(hub: &Arc<Hub>, action: Action, request: Request) -> Resul
         Request::RegisterActivityType(request) => register_type(hub, *request),
         Request::DescribeActivityType(request) => describe_type(hub, &request),
     }
-}
-
-/// The domain and the task list of the task whose token the request carries.
-pub(super) fn place_of_token(hub: &Hub, request: &Request) -> Option<(String, String)> {
-    let Request::Token(TokenCall {
-        task_token: Some(text),
-        ..
-    }) = request
-    else {
-        return None;
-    };
-    let Token::Task(task) = token::decode(hub.nonce, text) else {
-        return None;
-    };
-    hub.look(|state| {
-        let (domain, task_list) = state.world.place_of(task)?;
-        Some((domain.to_owned(), task_list.to_owned()))
-    })
 }
 
 /// The answer that hands out a task.
@@ -75,7 +61,7 @@ pub(super) fn task_body(nonce: u64, handout: &Handout) -> Vec<u8> {
         run_id: &'a str,
     }
     let body = Body {
-        task_token: token::encode(nonce, handout.task),
+        task_token: token::encode(Issuer::Swf, nonce, handout.task),
         activity_id: &handout.activity_id,
         started_event_id: handout.started_event,
         workflow_execution: Execution {
@@ -85,12 +71,12 @@ pub(super) fn task_body(nonce: u64, handout: &Handout) -> Vec<u8> {
         activity_type: &handout.activity_type,
         input: handout.input.as_deref(),
     };
-    serde_json::to_vec(&body).expect("strings and numbers can be written as JSON")
+    written(&body)
 }
 
 fn poll(hub: &Arc<Hub>, request: Poll) -> Result<Begun, Fault> {
     let (domain, list) = check_place(request.domain.as_deref(), request.task_list.as_ref())?;
-    limits::optional(request.identity.as_deref(), "identity", limits::NAME)?;
+    optional(request.identity.as_deref(), "identity", limits::NAME)?;
     let place = |state: &mut State| {
         usable(state, domain)?;
         Ok(state.world.queue(domain, list))
@@ -104,8 +90,8 @@ fn poll(hub: &Arc<Hub>, request: Poll) -> Result<Begun, Fault> {
     }
 }
 
-fn token_call(hub: &Arc<Hub>, action: Action, request: TokenCall) -> Result<Begun, Fault> {
-    let task = match token::decode(hub.nonce, request.check(action)?) {
+fn token_call(hub: &Arc<Hub>, action: SwfAction, request: TokenCall) -> Result<Begun, Fault> {
+    let task = match token::decode(Issuer::Swf, hub.nonce, request.check(action)?) {
         Token::Task(task) => task,
         Token::Foreign => return Err(Fault::unknown_resource("Unknown activity")),
         Token::Invalid => return Err(Fault::validation("Invalid token")),
@@ -117,9 +103,9 @@ fn token_call(hub: &Arc<Hub>, action: Action, request: TokenCall) -> Result<Begu
         ..
     } = request;
     let outcome = match action {
-        Action::RespondActivityTaskCompleted => Outcome::Completed { result },
-        Action::RespondActivityTaskFailed => Outcome::Failed { reason, details },
-        Action::RespondActivityTaskCanceled => Outcome::Canceled { details },
+        SwfAction::RespondActivityTaskCompleted => Outcome::Completed { result },
+        SwfAction::RespondActivityTaskFailed => Outcome::Failed { reason, details },
+        SwfAction::RespondActivityTaskCanceled => Outcome::Canceled { details },
         _ => return heartbeat(hub, task, details),
     };
     hub.act(|state, now| {
@@ -152,7 +138,7 @@ fn count(hub: &Hub, request: &Count) -> Result<Begun, Fault> {
         usable(state, domain)?;
         Ok(state.world.waiting(domain, list))
     })?;
-    Ok(reply(&json!({ "count": count, "truncated": false })))
+    Ok(Begun::reply(&json!({ "count": count, "truncated": false })))
 }
 
 fn register_domain(hub: &Arc<Hub>, request: &RegisterDomain) -> Result<Begun, Fault> {
@@ -173,12 +159,12 @@ fn describe_domain(hub: &Hub, request: &DescribeDomain) -> Result<Begun, Fault> 
             "configuration": { "workflowExecutionRetentionPeriodInDays": domain.retention },
         }))
     })?;
-    Ok(reply(&answer))
+    Ok(Begun::reply(&answer))
 }
 
 fn list_domains(hub: &Hub, request: &ListDomains) -> Result<Begun, Fault> {
     let status = request.registration_status.as_deref();
-    let status = limits::required(status, "registrationStatus", limits::NAME)?;
+    let status = required(status, "registrationStatus", limits::NAME)?;
     // No domain is ever deprecated here.
     let infos: Vec<Value> = match status {
         "REGISTERED" => hub.look(|state| {
@@ -190,7 +176,7 @@ fn list_domains(hub: &Hub, request: &ListDomains) -> Result<Begun, Fault> {
         }),
         _ => Vec::new(),
     };
-    Ok(reply(&json!({ "domainInfos": infos })))
+    Ok(Begun::reply(&json!({ "domainInfos": infos })))
 }
 
 fn domain_info(name: &str, domain: &Domain) -> Value {
@@ -268,7 +254,7 @@ fn describe_type(hub: &Hub, request: &DescribeActivityType) -> Result<Begun, Fau
     if let Some(list) = &known.task_list {
         configuration["defaultTaskList"] = json!({ "name": list });
     }
-    Ok(reply(
+    Ok(Begun::reply(
         &json!({ "typeInfo": info, "configuration": configuration }),
     ))
 }
@@ -286,10 +272,10 @@ fn permitted(state: &State, task: TaskNo) -> Result<(), Fault> {
     domain.map_or(Ok(()), |domain| usable(state, domain).map(|_| ()))
 }
 
-fn no_domain(domain: &str, why: NoDomain) -> Fault {
+fn no_domain(domain: &str, why: Unusable) -> Fault {
     match why {
-        NoDomain::Unknown => Fault::unknown_resource(format!("Unknown domain: {domain}")),
-        NoDomain::Forbidden => Fault::not_permitted(format!(
+        Unusable::Unknown => Fault::unknown_resource(format!("Unknown domain: {domain}")),
+        Unusable::Forbidden => Fault::not_permitted(format!(
             "User is not authorized to perform this action on the domain {domain}"
         )),
     }
@@ -297,23 +283,12 @@ fn no_domain(domain: &str, why: NoDomain) -> Fault {
 
 fn refusal(state: &State, task: TaskNo, refused: Refused) -> Fault {
     match refused {
-        Refused::Gone => {
+        Refused::Unknown | Refused::Closed => {
             let id = state.world.activity_id(task);
             Fault::unknown_resource(format!("Unknown activity: {id}"))
         }
         Refused::CancelNotRequested => {
             Fault::validation("Cancellation of the activity task was not requested")
         }
-    }
-}
-
-pub(super) fn reply(body: &Value) -> Begun {
-    Begun::Reply(body.to_string().into_bytes())
-}
-
-/// Sets a member, unless there is no value for it.
-pub(super) fn put(object: &mut Value, key: &str, value: Option<&str>) {
-    if let Some(value) = value {
-        object[key] = Value::from(value);
     }
 }

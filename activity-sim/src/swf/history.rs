@@ -5,12 +5,8 @@ use serde_json::{Value, json};
 use crate::{
     clock::{Micros, millis},
     hub::Hub,
-    swf::{
-        Begun,
-        execute::{put, reply, usable},
-        fault::Fault,
-        request::GetHistory,
-    },
+    swf::{execute::usable, request::GetHistory},
+    wire::{Begun, Fault, put},
     world::{DECISION_COMPLETED, Event, Happened, NewTask, Outcome, Page},
 };
 
@@ -42,7 +38,7 @@ pub(super) fn get(hub: &Hub, request: &GetHistory) -> Result<Begun, Fault> {
     let next = next.map(|id| format!("{token_of}{id}"));
     let mut body = json!({ "events": events });
     put(&mut body, "nextPageToken", next.as_deref());
-    Ok(reply(&body))
+    Ok(Begun::reply(&body))
 }
 
 fn page_start(token: &str, token_of: &str) -> Result<u32, Fault> {

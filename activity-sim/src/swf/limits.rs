@@ -1,7 +1,9 @@
-//! The service's rules for members of a request, checked as the service words them. Lengths are
-//! counted in characters (Unicode scalar values).
+//! The service's limits, and its rules for names and durations.
 
-use crate::swf::fault::Fault;
+use crate::wire::{
+    Fault,
+    limits::{at_most, refuse, required},
+};
 
 /// Domains, task lists, identities, workflow and activity ids, names of types.
 pub(crate) const NAME: usize = 256;
@@ -18,32 +20,6 @@ pub(crate) const PAGE_TOKEN: usize = 2_048;
 const PAGE: u32 = 1_000;
 /// Of a duration written as text.
 pub(crate) const DURATION: usize = 8;
-
-/// A member that must be there, 1 to `max` characters.
-pub(crate) fn required<'a>(
-    value: Option<&'a str>,
-    field: &str,
-    max: usize,
-) -> Result<&'a str, Fault> {
-    let value = value.ok_or_else(|| {
-        refuse(
-            &format!("Value null at '{field}'"),
-            "Member must not be null",
-        )
-    })?;
-    if value.is_empty() {
-        return Err(refuse(
-            &format!("Value '' at '{field}'"),
-            "Member must have length greater than or equal to 1",
-        ));
-    }
-    at_most(value, field, max)
-}
-
-/// A member that may be missing, up to `max` characters.
-pub(crate) fn optional(value: Option<&str>, field: &str, max: usize) -> Result<(), Fault> {
-    value.map_or(Ok(()), |value| at_most(value, field, max).map(|_| ()))
-}
 
 /// A member that is a name, by the rules for the names of domains, task lists and types.
 pub(crate) fn name<'a>(value: Option<&'a str>, field: &str, max: usize) -> Result<&'a str, Fault> {
@@ -87,24 +63,6 @@ pub(crate) fn page_size(value: Option<i64>) -> Result<u32, Fault> {
     }
 }
 
-fn at_most<'a>(value: &'a str, field: &str, max: usize) -> Result<&'a str, Fault> {
-    // Never more characters than bytes.
-    if value.len() <= max || value.chars().count() <= max {
-        return Ok(value);
-    }
-    let shown: String = value.chars().take(64).collect();
-    Err(refuse(
-        &format!("Value '{shown}...' at '{field}'"),
-        &format!("Member must have length less than or equal to {max}"),
-    ))
-}
-
-fn refuse(what: &str, rule: &str) -> Fault {
-    Fault::validation(format!(
-        "1 validation error detected: {what} failed to satisfy constraint: {rule}"
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,14 +88,6 @@ mod tests {
             assert_eq!(fault.code, "ValidationException");
         }
         assert!(name(None, "domain", NAME).is_err());
-    }
-
-    #[test]
-    fn lengths_are_counted_in_characters() {
-        assert!(optional(Some(&"ü".repeat(REASON)), "reason", REASON).is_ok());
-        assert!(optional(Some(&"ü".repeat(REASON + 1)), "reason", REASON).is_err());
-        assert!(optional(None, "reason", REASON).is_ok());
-        assert!(optional(Some(""), "reason", REASON).is_ok());
     }
 
     #[test]

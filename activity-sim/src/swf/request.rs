@@ -1,13 +1,17 @@
 //! The requests: their shapes and their limits.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use crate::{
     faults::About,
     swf::{
-        Action,
-        fault::Fault,
-        limits::{self, duration, name, optional, required},
+        SwfAction,
+        limits::{self, duration, name},
+    },
+    wire::{
+        Fault,
+        limits::{optional, required},
+        read,
     },
 };
 
@@ -132,20 +136,20 @@ pub(crate) struct TokenCall {
 
 impl Request {
     /// Reads the body of a call of this action.
-    pub(crate) fn parse(action: Action, body: &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn parse(action: SwfAction, body: &[u8]) -> Result<Self, Fault> {
         Ok(match action {
-            Action::RegisterDomain => Self::RegisterDomain(json(body)?),
-            Action::DescribeDomain => Self::DescribeDomain(json(body)?),
-            Action::ListDomains => Self::ListDomains(json(body)?),
-            Action::RegisterActivityType => Self::RegisterActivityType(json(body)?),
-            Action::DescribeActivityType => Self::DescribeActivityType(json(body)?),
-            Action::CountPendingActivityTasks => Self::Count(json(body)?),
-            Action::GetWorkflowExecutionHistory => Self::History(json(body)?),
-            Action::PollForActivityTask => Self::Poll(json(body)?),
-            Action::RecordActivityTaskHeartbeat
-            | Action::RespondActivityTaskCompleted
-            | Action::RespondActivityTaskFailed
-            | Action::RespondActivityTaskCanceled => Self::Token(json(body)?),
+            SwfAction::RegisterDomain => Self::RegisterDomain(read(body)?),
+            SwfAction::DescribeDomain => Self::DescribeDomain(read(body)?),
+            SwfAction::ListDomains => Self::ListDomains(read(body)?),
+            SwfAction::RegisterActivityType => Self::RegisterActivityType(read(body)?),
+            SwfAction::DescribeActivityType => Self::DescribeActivityType(read(body)?),
+            SwfAction::CountPendingActivityTasks => Self::Count(read(body)?),
+            SwfAction::GetWorkflowExecutionHistory => Self::History(read(body)?),
+            SwfAction::PollForActivityTask => Self::Poll(read(body)?),
+            SwfAction::RecordActivityTaskHeartbeat
+            | SwfAction::RespondActivityTaskCompleted
+            | SwfAction::RespondActivityTaskFailed
+            | SwfAction::RespondActivityTaskCanceled => Self::Token(read(body)?),
         })
     }
 
@@ -169,10 +173,6 @@ impl Request {
             task_list,
         }
     }
-}
-
-fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
-    serde_json::from_slice(body).map_err(|error| Fault::serialization(error.to_string()))
 }
 
 impl RegisterDomain {
@@ -276,7 +276,7 @@ pub(crate) fn check_place<'a>(
 
 impl TokenCall {
     /// The token, when the call keeps to the action's limits.
-    pub(crate) fn check(&self, action: Action) -> Result<&str, Fault> {
+    pub(crate) fn check(&self, action: SwfAction) -> Result<&str, Fault> {
         let token = required(self.task_token.as_deref(), "taskToken", limits::TOKEN)?;
         let (details, result, reason) = (
             self.details.as_deref(),
@@ -284,11 +284,11 @@ impl TokenCall {
             self.reason.as_deref(),
         );
         match action {
-            Action::RecordActivityTaskHeartbeat => {
+            SwfAction::RecordActivityTaskHeartbeat => {
                 optional(details, "details", limits::HEARTBEAT_DETAILS)?;
             }
-            Action::RespondActivityTaskCompleted => optional(result, "result", limits::DATA)?,
-            Action::RespondActivityTaskFailed => {
+            SwfAction::RespondActivityTaskCompleted => optional(result, "result", limits::DATA)?,
+            SwfAction::RespondActivityTaskFailed => {
                 optional(reason, "reason", limits::REASON)?;
                 optional(details, "details", limits::DATA)?;
             }

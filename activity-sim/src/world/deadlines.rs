@@ -6,7 +6,7 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use crate::{
     clock::Micros,
     record::TimeoutType,
-    world::{PollNo, task::TaskNo},
+    world::{ExecutionNo, PollNo, task::TaskNo},
 };
 
 /// What comes due.
@@ -16,6 +16,8 @@ pub(crate) enum Alarm {
     PollEnds(PollNo),
     /// A time-out of a task may strike.
     Timeout(TaskNo, TimeoutType),
+    /// An execution tries its activity again.
+    Retry(ExecutionNo),
 }
 
 /// Ordered by time, then by the order of setting.

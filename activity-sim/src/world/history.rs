@@ -7,6 +7,7 @@ use crate::{
     clock::Micros,
     world::{
         ExecutionIds, ExecutionNo, World,
+        states::Machine,
         task::{NewTask, Outcome},
     },
 };
@@ -19,7 +20,9 @@ pub(crate) const DECISION_COMPLETED: u32 = 4;
 pub(super) struct Execution {
     pub(super) ids: Arc<ExecutionIds>,
     /// The place among the tasks of the one that each event is about.
-    log: Vec<u32>,
+    pub(super) log: Vec<u32>,
+    /// Only of Step Functions.
+    pub(super) machine: Option<Box<Machine>>,
 }
 
 impl Execution {
@@ -27,6 +30,7 @@ impl Execution {
         Self {
             ids: Arc::new(ids),
             log: Vec::new(),
+            machine: None,
         }
     }
 

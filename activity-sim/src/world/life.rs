@@ -4,7 +4,7 @@ use crate::{
     clock::Micros,
     record::TimeoutType,
     world::{
-        CancelOutcome, Refused, World,
+        CancelOutcome, Failure, Refused, World,
         deadlines::Alarm,
         task::{Due, Outcome, Stage, TaskNo},
     },
@@ -27,7 +27,7 @@ impl World {
         task: TaskNo,
         details: Option<String>,
     ) -> Result<bool, Refused> {
-        let index = self.index(task).ok_or(Refused::Gone)?;
+        let index = self.index(task).ok_or(Refused::Unknown)?;
         match self.tasks[index].heartbeat(now, details) {
             Some(cancel_requested) => Ok(cancel_requested),
             None => Err(self.late(index)),
@@ -41,7 +41,7 @@ impl World {
         task: TaskNo,
         outcome: Outcome,
     ) -> Result<(), Refused> {
-        let index = self.index(task).ok_or(Refused::Gone)?;
+        let index = self.index(task).ok_or(Refused::Unknown)?;
         let known = &mut self.tasks[index];
         known.settle_calls += 1;
         if !matches!(known.stage, Stage::Started { .. }) {
@@ -54,11 +54,17 @@ impl World {
         Ok(())
     }
 
-    /// A decider's request to cancel: a task that nobody has yet is canceled at once.
+    /// A decider's request to cancel: a task that nobody has yet is canceled at once. Step Functions
+    /// has no such request: the task's execution is stopped, if it still runs.
     pub(crate) fn request_cancel(&mut self, now: Micros, task: TaskNo) -> CancelOutcome {
         let Some(index) = self.index(task) else {
             return CancelOutcome::Unknown;
         };
+        let execution = self.tasks[index].execution;
+        if self.is_running(execution) {
+            self.stop_execution(now, execution, Failure::default());
+            return CancelOutcome::Canceled;
+        }
         let known = &mut self.tasks[index];
         match known.stage {
             Stage::Closed { .. } => return CancelOutcome::Closed,
@@ -69,7 +75,6 @@ impl World {
             }
         }
         known.cancel_requested = true;
-        self.queues[self.tasks[index].queue].waiting -= 1;
         self.close(now, index, Outcome::Canceled { details: None });
         CancelOutcome::Canceled
     }
@@ -77,7 +82,7 @@ impl World {
     fn late(&mut self, index: usize) -> Refused {
         self.tasks[index].late_calls += 1;
         self.queues[self.tasks[index].queue].stats.late_calls += 1;
-        Refused::Gone
+        Refused::Closed
     }
 
     /// A time-out that was set for `at` strikes, unless it is not due after all.
@@ -94,21 +99,26 @@ impl World {
             Due::Never => {}
             // Heartbeats have come since: the one entry moves on, instead of one for each.
             Due::At(later) => self.deadlines.set(later, Alarm::Timeout(no, timeout)),
-            Due::Now => {
-                if matches!(task.stage, Stage::Scheduled) {
-                    self.queues[task.queue].waiting -= 1;
-                }
-                self.close(at, index, Outcome::TimedOut(timeout));
-            }
+            Due::Now => self.close(at, index, Outcome::TimedOut(timeout)),
         }
     }
 
-    fn close(&mut self, at: Micros, index: usize, outcome: Outcome) {
+    pub(super) fn close(&mut self, at: Micros, index: usize, outcome: Outcome) {
         let task = &mut self.tasks[index];
-        self.queues[task.queue]
-            .stats
-            .closed(&outcome, at.saturating_sub(task.scheduled));
-        self.executions[task.execution.0].note(index);
+        let queue = &mut self.queues[task.queue];
+        if matches!(task.stage, Stage::Scheduled) {
+            queue.waiting -= 1;
+        }
+        let after = at.saturating_sub(task.scheduled);
+        queue.stats.closed(&outcome, after);
+        let execution = &mut self.executions[task.execution.0];
+        execution.note(index);
+        if matches!(outcome, Outcome::Failed { .. } | Outcome::TimedOut(_))
+            && let Some(after) = execution.retry_after()
+        {
+            let retry = Alarm::Retry(task.execution);
+            self.deadlines.set(at.saturating_add(after), retry);
+        }
         task.stage = Stage::Closed {
             started: task.started_at(),
             at,

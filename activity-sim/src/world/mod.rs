@@ -10,6 +10,7 @@ mod deadlines;
 mod history;
 mod life;
 mod queue;
+mod states;
 mod stats;
 mod task;
 mod view;
@@ -28,9 +29,10 @@ use self::{
 pub(crate) use self::{
     history::{DECISION_COMPLETED, Event, Happened, Page},
     queue::QueueNo,
+    states::Failure,
     task::{NewTask, Outcome, TaskNo},
 };
-use crate::{clock::Micros, model::ActivityType, record::TimeoutType};
+use crate::{arn, clock::Micros, model::ActivityType, record::TimeoutType};
 
 /// A held poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,9 +40,9 @@ pub(crate) struct PollNo(u64);
 
 /// A workflow execution, by its place among the executions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ExecutionNo(usize);
+pub(crate) struct ExecutionNo(pub(crate) usize);
 
-/// The ids of a workflow execution.
+/// The ids of a workflow execution; name and ARN of one of Step Functions.
 #[derive(Debug)]
 pub(crate) struct ExecutionIds {
     pub(crate) workflow_id: String,
@@ -95,8 +97,10 @@ pub(crate) enum Polled {
 /// Why a heartbeat or a settlement is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// Closed already, or never known.
-    Gone,
+    /// Never known, or before a reset.
+    Unknown,
+    /// Closed already.
+    Closed,
     /// Canceled without having been asked to.
     CancelNotRequested,
 }
@@ -158,6 +162,7 @@ impl World {
             match alarm {
                 Alarm::PollEnds(poll) => self.end_poll(poll),
                 Alarm::Timeout(task, timeout) => self.check_timeout(at, now, task, timeout),
+                Alarm::Retry(execution) => self.try_again(at, execution),
             }
         }
     }
@@ -184,13 +189,15 @@ impl World {
                 Entry::Vacant(unknown) => unknown.insert(no),
             };
         }
-        let workflow_id = workflow_id.map_or_else(
-            || format!("workflow-{}-{}", self.rules.label, self.first + no.0 as u64),
-            str::to_owned,
-        );
+        let workflow_id = workflow_id.map_or_else(|| self.execution_name(no), str::to_owned);
         let ids = ExecutionIds::new(workflow_id, no.0);
         self.executions.push(Execution::new(ids));
         no
+    }
+
+    /// The name of an execution that was given none; unique in the process.
+    fn execution_name(&self, no: ExecutionNo) -> String {
+        format!("workflow-{}-{}", self.rules.label, self.first + no.0 as u64)
     }
 
     /// Puts a task into its task list, or hands it to the poll that has waited longest.

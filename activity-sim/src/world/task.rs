@@ -186,6 +186,7 @@ impl Task {
             workflow_id: String::new(),
             run_id: String::new(),
             activity_type: ActivityType::clone(&self.asked.activity_type),
+            input: self.asked.input.as_deref().map(str::to_owned),
             state: self.state(),
             timeout_type: None,
             reason: None,

@@ -176,7 +176,7 @@ fn each_timeout_strikes_at_its_time() {
         assert_eq!(world.record(task).expect("known").closed_ms, Some(11_000));
         assert_eq!(
             world.settle(20 * SECOND, task, completed()),
-            Err(Refused::Gone)
+            Err(Refused::Closed)
         );
         assert_eq!(world.waiting("shop", "list"), 0);
         assert!(matches!(poll(&mut world, 20 * SECOND), Polled::Held(_)));
@@ -228,8 +228,8 @@ fn a_settled_task_refuses_all_further_calls() {
     let mut world = world();
     let task = started(&mut world, 0, task::Spans::default());
     assert_eq!(world.settle(1, task, completed()), Ok(()));
-    assert_eq!(world.settle(2, task, completed()), Err(Refused::Gone));
-    assert_eq!(world.heartbeat(2, task, None), Err(Refused::Gone));
+    assert_eq!(world.settle(2, task, completed()), Err(Refused::Closed));
+    assert_eq!(world.heartbeat(2, task, None), Err(Refused::Closed));
     let record = world.record(task).expect("known");
     assert_eq!((record.settle_calls, record.late_calls), (2, 2));
     assert_eq!(record.result.as_deref(), Some("done"));
@@ -307,7 +307,7 @@ fn a_reset_forgets_tasks_and_keeps_polls() {
     let old = started(&mut world, 0, spans);
     assert!(matches!(poll(&mut world, 0), Polled::Held(_)));
     world.reset();
-    assert_eq!(world.settle(1, old, completed()), Err(Refused::Gone));
+    assert_eq!(world.settle(1, old, completed()), Err(Refused::Unknown));
     assert_eq!(world.summary(None).scheduled, 0);
     assert_eq!(world.summary(None).open_polls, 1);
     let new = scheduled(&mut world, 2, task::Spans::default());

@@ -7,8 +7,24 @@ use crate::world::TaskNo;
 const LENGTH: usize = 600;
 /// Two numbers of 16 hexadecimal digits.
 const NUMBERS: usize = 32;
-const PREFIX: &str = "AAAAKgAAAAIAAAAAAAAA";
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Whose task a token is for. Each service knows only its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Issuer {
+    Swf,
+    StepFunctions,
+}
+
+impl Issuer {
+    /// What its tokens begin with.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Swf => "AAAAKgAAAAIAAAAAAAAA",
+            Self::StepFunctions => "AQCEAAAAKgAAAAMAAAAA",
+        }
+    }
+}
 
 /// What a token turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +38,9 @@ pub(crate) enum Token {
 }
 
 /// The token of a task.
-pub(crate) fn encode(nonce: u64, task: TaskNo) -> String {
+pub(crate) fn encode(issuer: Issuer, nonce: u64, task: TaskNo) -> String {
     let mut token = String::with_capacity(LENGTH);
-    token.push_str(PREFIX);
+    token.push_str(issuer.prefix());
     token.push_str(&format!("{nonce:016x}{:016x}", task.0));
     let mut seed = nonce ^ task.0.rotate_left(32);
     while token.len() < LENGTH {
@@ -39,15 +55,16 @@ pub(crate) fn encode(nonce: u64, task: TaskNo) -> String {
 }
 
 /// What a token stands for.
-pub(crate) fn decode(nonce: u64, token: &str) -> Token {
+pub(crate) fn decode(issuer: Issuer, nonce: u64, token: &str) -> Token {
+    let digits = token.strip_prefix(issuer.prefix()).unwrap_or_default();
     let number = |at: usize| {
-        let digits = token.get(PREFIX.len() + at..PREFIX.len() + at + NUMBERS / 2)?;
+        let digits = digits.get(at..at + NUMBERS / 2)?;
         u64::from_str_radix(digits, 16).ok()
     };
     let (Some(theirs), Some(task)) = (number(0), number(NUMBERS / 2)) else {
         return Token::Invalid;
     };
-    if encode(theirs, TaskNo(task)) != token {
+    if encode(issuer, theirs, TaskNo(task)) != token {
         Token::Invalid
     } else if theirs == nonce {
         Token::Task(TaskNo(task))
@@ -71,24 +88,38 @@ mod tests {
     #[test]
     fn a_token_leads_back_to_its_task() {
         for task in [1, 2, 99_999, u64::MAX].map(TaskNo) {
-            let token = encode(7, task);
+            let token = encode(Issuer::Swf, 7, task);
             assert_eq!(token.len(), LENGTH);
-            assert_eq!(decode(7, &token), Token::Task(task));
-            assert_eq!(decode(8, &token), Token::Foreign);
+            assert_eq!(decode(Issuer::Swf, 7, &token), Token::Task(task));
+            assert_eq!(decode(Issuer::Swf, 8, &token), Token::Foreign);
+        }
+    }
+
+    #[test]
+    fn a_token_is_none_to_the_other_service() {
+        let issuers = [Issuer::Swf, Issuer::StepFunctions];
+        for (mine, other) in [(0, 1), (1, 0)].map(|(a, b)| (issuers[a], issuers[b])) {
+            let token = encode(mine, 7, TaskNo(3));
+            assert_eq!(decode(mine, 7, &token), Token::Task(TaskNo(3)));
+            assert_eq!(decode(other, 7, &token), Token::Invalid);
         }
     }
 
     #[test]
     fn a_changed_token_is_invalid() {
-        let token = encode(7, TaskNo(3));
+        let token = encode(Issuer::Swf, 7, TaskNo(3));
         for at in 0..LENGTH {
             let mut bytes = token.clone().into_bytes();
             bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
             let changed = String::from_utf8(bytes).expect("ASCII");
-            assert_eq!(decode(7, &changed), Token::Invalid, "changed at {at}");
+            assert_eq!(
+                decode(Issuer::Swf, 7, &changed),
+                Token::Invalid,
+                "changed at {at}"
+            );
         }
         for other in ["", "x", &token[1..], &token[..LENGTH - 1], &"é".repeat(300)] {
-            assert_eq!(decode(7, other), Token::Invalid);
+            assert_eq!(decode(Issuer::Swf, 7, other), Token::Invalid);
         }
     }
 }

@@ -1,0 +1,58 @@
+//! The activities of AWS Step Functions, and which of them the caller may not touch.
+
+use std::collections::BTreeMap;
+
+use crate::{arn, clock::Micros, registry::Unusable};
+
+/// All activities by ARN.
+#[derive(Debug, Default)]
+pub(crate) struct Activities(BTreeMap<String, Activity>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Activity {
+    pub(crate) name: String,
+    pub(crate) created: Micros,
+    forbidden: bool,
+}
+
+impl Activities {
+    /// Creates the activity, unless it exists, and returns its ARN.
+    pub(crate) fn create(&mut self, name: &str, now: Micros) -> String {
+        let arn = arn::activity_arn(name);
+        self.0.entry(arn.clone()).or_insert_with(|| Activity {
+            name: name.to_owned(),
+            created: now,
+            forbidden: false,
+        });
+        arn
+    }
+
+    /// The activity, whether the caller may use it or not.
+    pub(crate) fn get(&self, arn: &str) -> Option<&Activity> {
+        self.0.get(arn)
+    }
+
+    /// The activity, if the caller may use it.
+    pub(crate) fn usable(&self, arn: &str) -> Result<&Activity, Unusable> {
+        let activity = self.get(arn).ok_or(Unusable::Unknown)?;
+        if activity.forbidden {
+            Err(Unusable::Forbidden)
+        } else {
+            Ok(activity)
+        }
+    }
+
+    /// Forbids the activity or permits it again; false when there is none of this ARN.
+    pub(crate) fn forbid(&mut self, arn: &str, forbidden: bool) -> bool {
+        self.0
+            .get_mut(arn)
+            .map(|activity| activity.forbidden = forbidden)
+            .is_some()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Activity)> {
+        self.0
+            .iter()
+            .map(|(arn, activity)| (arn.as_str(), activity))
+    }
+}
