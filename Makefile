@@ -3,10 +3,10 @@ PYTHON ?= python3
 NODE = $(PYTHON) scripts/rabbitmq.py run
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-it test-moto test-workers test-asyncapi lint bench clean
+.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi lint bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## see tasks flow: simulator, bridge, RabbitMQ, Python workers (TASKS=1000)
 	@$(PYTHON) scripts/demo.py
@@ -22,6 +22,9 @@ test-it: ## integration tests against a private RabbitMQ node and the simulator
 
 test-moto: ## a boto3 decider on moto, the bridge, RabbitMQ and a pika worker
 	@$(PYTHON) scripts/test.py moto
+
+test-ministack: ## state machines on ministack, the bridge, RabbitMQ and pika workers
+	@$(PYTHON) scripts/test.py ministack
 
 test-workers: ## the example workers of eight clients against the bridge
 	@$(PYTHON) scripts/test.py workers

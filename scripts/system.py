@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DEV = ROOT / ".dev"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
 
 
 class Failure(Exception):
@@ -209,6 +210,13 @@ class Process:
         with uninterrupted():
             end(self.child, seconds)
         return self.child.returncode == 0
+
+
+def bridge_environment(url):
+    """For a bridge that finds SWF and Step Functions at this address. Nothing of the user's own AWS account or settings gets in."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "ACTIVITY_BRIDGE_"))}
+    return {**env, **CREDENTIALS, "AWS_ENDPOINT_URL_SWF": url, "AWS_ENDPOINT_URL_SFN": url,
+            "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
 # --- HTTP ---------------------------------------------------------------------------------------

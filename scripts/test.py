@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Runs the tests stage by stage and closes with the totals.
 
-    test.py [lint] [unit] [it] [scale] [moto] [workers] [asyncapi]       all of them, in this order, when none is named
+    test.py [lint] [unit] [it] [scale] [moto] [ministack] [workers] [asyncapi]
+
+All of them, in this order, when none is named.
 """
 import contextlib
 import os
@@ -10,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 
 import node
 import venv
@@ -99,12 +102,13 @@ def scale(totals):
         cargo_test(totals, "--test", "it", "--", "--nocapture", "scale::", env=env)
 
 
-def moto(totals):
+def foreign(server, totals):
+    """Against a server that no one here wrote."""
     # Builds the binary as the integration tests do: another set of features would compile everything once more.
     cargo_test(totals, "--no-run", "--test", "it")
     python = venv.ensure(venv.WORKER, venv.TESTS)
     with broker() as env:
-        run(totals, python, "tests/moto/run.py", env=env)
+        run(totals, python, f"tests/{server}/run.py", env=env)
 
 
 def workers(totals):
@@ -132,7 +136,8 @@ def broker():
         yield {"AMQP_URI": node.amqp_uri, "RABBITMQ_API": node.api, "RABBITMQ_NODE_DIR": str(node.dir)}
 
 
-STAGES = {"lint": lint, "unit": unit, "it": it, "scale": scale, "moto": moto, "workers": workers, "asyncapi": asyncapi}
+STAGES = {"lint": lint, "unit": unit, "it": it, "scale": scale, "moto": partial(foreign, "moto"),
+          "ministack": partial(foreign, "ministack"), "workers": workers, "asyncapi": asyncapi}
 
 
 def body():

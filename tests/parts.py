@@ -8,9 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from system import TARGET, Failure, Process, await_200, free_ports, main  # noqa: E402
-
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
+from system import CREDENTIALS, TARGET, Failure, Process, await_200, bridge_environment, free_ports, main  # noqa: E402, F401
 
 
 def start_simulator(folder, processes, domain):
@@ -24,8 +22,8 @@ def start_simulator(folder, processes, domain):
     return url
 
 
-def start_bridge(folder, processes, swf_url, routes):
-    """The bridge with these routes, in TOML, once it is ready."""
+def start_bridge(folder, processes, aws_url, routes):
+    """The bridge with these routes, in TOML, once it is ready; `admin` is the address of its admin endpoint."""
     admin = f"127.0.0.1:{free_ports(1)[0]}"
     config = folder / "bridge.toml"
     # A JSON string is a TOML string.
@@ -39,14 +37,11 @@ listen = "{admin}"
 [shutdown]
 grace_secs = 30
 {routes}""")
-    # Nothing of the user's own AWS account or settings gets in.
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "ACTIVITY_BRIDGE_"))}
-    env.update(CREDENTIALS, AWS_ENDPOINT_URL_SWF=swf_url, AWS_CONFIG_FILE=os.devnull,
-               AWS_SHARED_CREDENTIALS_FILE=os.devnull)
     bridge = Process("the bridge", [TARGET / "debug/activity-bridge", "run", "--config", config],
-                     folder / "bridge.log", env)
+                     folder / "bridge.log", bridge_environment(aws_url))
     processes.append(bridge)
-    await_200(bridge, f"http://{admin}/readyz")
+    bridge.admin = f"http://{admin}"
+    await_200(bridge, f"{bridge.admin}/readyz")
     return bridge
 
 
