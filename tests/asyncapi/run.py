@@ -16,32 +16,49 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from document import YAML, Message, parse, problems_in, problems_of, undetected  # noqa: E402
 from hand import WAIT_SECS, Hand  # noqa: E402
 from parts import run_suite, start_bridge, start_simulator  # noqa: E402
-from system import Failure, wait_for  # noqa: E402
+from system import Failure, http, wait_for  # noqa: E402
 
 DOMAIN = "shop"
 # The routes, and the settings in which they differ: nothing that is optional in a task; all of it; heartbeats that are
 # relayed within a second.
 PLAIN, FULL, BEATING = "asyncapi-plain", "asyncapi-full", "asyncapi-beating"
-SETTINGS = {
-    PLAIN: "",
-    FULL: "start_to_close_secs = 300\nexpire_at_deadline = true\npriority = 5\nheartbeat = { timeout_secs = 60 }",
-    BEATING: "heartbeat = { timeout_secs = 3 }",
+STATES, STATES_FULL = "asyncapi-states", "asyncapi-states-full"
+ALL = "start_to_close_secs = 300\nexpire_at_deadline = true\npriority = 5\nheartbeat = {{ timeout_secs = {} }}"
+SETTINGS = {PLAIN: "", FULL: ALL.format(60), BEATING: "heartbeat = { timeout_secs = 3 }", STATES: "", STATES_FULL: ALL.format(3)}
+ARNS = {route: f"arn:aws:states:eu-west-1:123456789012:activity:{route}" for route in (STATES, STATES_FULL)}
+SOURCES = {
+    **{route: {"domain": DOMAIN, "task_list": route, "activity_type": {"name": "charge", "version": "1"}}
+       for route in (PLAIN, FULL, BEATING)},
+    **{route: {"domain": "", "task_list": arn} for route, arn in ARNS.items()},
 }
 FROM_WORKERS = ("completed", "failed", "canceled", "started", "heartbeat")
+# The extensions that say what a worker's message leads to, each with a route to try it on.
+EFFECTS = {"x-swf-effect": BEATING, "x-step-functions-effect": STATES_FULL}
 ENDS = {"RespondActivityTaskCompleted": "completed", "RespondActivityTaskFailed": "failed",
-        "RespondActivityTaskCanceled": "canceled"}
+        "RespondActivityTaskCanceled": "canceled", "SendTaskSuccess": "completed", "SendTaskFailure": "failed"}
+BEATS = ("RecordActivityTaskHeartbeat", "SendTaskHeartbeat")
+# What Step Functions calls the same things, which the simulator's records call as SWF does.
+WORDS = {"result": "output", "reason": "error", "details": "cause"}
 
-# Of headers and of properties, what the tasks of FULL have and those of PLAIN have not.
+# Of headers and of properties, what the tasks of the full routes have and those of the plain ones have not.
 OPTIONAL = ({"deadline-ms", "heartbeat-timeout-secs"}, {"expiration", "priority"})
+
+
+
+def source(route):
+    if route in ARNS:
+        return f'step_functions = {{ activity_arn = "{ARNS[route]}" }}'
+    return f'swf = {{ domain = "{DOMAIN}", task_list = "{route}" }}'
+
 
 ROUTES = "".join(f"""
 [[routes]]
-name = "{name}"
-queue = "{name}"
+name = "{route}"
+queue = "{route}"
 poll_without_consumers = true
-swf = {{ domain = "{DOMAIN}", task_list = "{name}" }}
+{source(route)}
 {settings}
-""" for name, settings in SETTINGS.items())
+""" for route, settings in SETTINGS.items())
 
 # Each makes the document wrong in another way: against the schema, a binding's schema, and a rule of the parser's own.
 BREAKS = {
@@ -77,7 +94,7 @@ def problems_of_examples(name, message):
     for schema in (message["headers"], message["payload"], message["x-amqp-properties"]):
         Draft7Validator.check_schema(schema)
     examples = {example["name"]: example for example in message.get("examples", [])}
-    for extension in ("x-amqp-examples", *(["x-swf-effect"] if name in FROM_WORKERS else [])):
+    for extension in ("x-amqp-examples", *(EFFECTS if name in FROM_WORKERS else [])):
         if not examples or message[extension].keys() != examples.keys():
             problems.append(f"{extension} has not the same names as the examples")
     for example in examples.values():
@@ -110,11 +127,14 @@ def task_with(route=PLAIN, **asked):
         properties, headers = task.properties, task.headers
         hand.reply(task, "completed")
         record = hand.record(activity, lambda record: record["state"] == "completed")
-        expected = {
-            "route": route, "domain": DOMAIN, "task-list": route, "workflow-id": record["workflow_id"],
-            "run-id": record["run_id"], "activity-type": "charge", "activity-version": "1",
-            "reply-queue": properties["reply_to"],
-        }
+        expected = {"route": route, "reply-queue": properties["reply_to"]}
+        if route in ARNS:
+            expected["activity-arn"] = ARNS[route]
+        else:
+            expected.update({
+                "domain": DOMAIN, "task-list": route, "workflow-id": record["workflow_id"], "run-id": record["run_id"],
+                "activity-type": "charge", "activity-version": "1",
+            })
         for key, value in expected.items():
             if headers.get(key) != value:
                 raise Failure(f"the header {key} is {headers.get(key)!r} instead of {value!r}")
@@ -122,7 +142,7 @@ def task_with(route=PLAIN, **asked):
             raise Failure("message_id and correlation_id differ")
         for found, optional in zip((headers, properties), OPTIONAL):
             there = optional & found.keys()
-            if there != (optional if route == FULL else set()):
+            if there != (optional if route in (FULL, STATES_FULL) else set()):
                 raise Failure(f"of {sorted(optional)} it has {sorted(there)}")
         if task.body != (asked.get("input") or "").encode():
             raise Failure(f"its body is {task.body!r}")
@@ -217,6 +237,9 @@ CAPTURES = {
     "a_task_without_an_input": ("tasks", "textTask", task_with(input=None)),
     "a_task_with_all_that_is_optional": (
         "tasks", "jsonTask", task_with(FULL, input="42", timeouts={"start_to_close": 300, "heartbeat": 60})),
+    "a_task_of_step_functions": ("tasks", "stepFunctionsTask", task_with(STATES, input='{"picture": "cat.png"}')),
+    "a_task_of_step_functions_with_all_that_is_optional": (
+        "tasks", "stepFunctionsTask", task_with(STATES_FULL, input="[42]", timeouts={"start_to_close": 300, "heartbeat": 3})),
     "the_cancel_of_a_task_that_is_to_be_canceled": ("control", "cancel", cancel_requested),
     "the_cancel_of_a_task_that_is_gone": ("control", "cancel", cancel_gone),
     "the_status_alive": ("answers", "status", status_of("heartbeat", "alive")),
@@ -233,23 +256,24 @@ CAPTURES = {
 # --- What workers send --------------------------------------------------------------------------
 
 def check_examples(checks, document, hand):
-    """Sends every example of every worker's message, by either way, and looks at what SWF got."""
+    """Sends every example of every worker's message, to either service and by either way, and looks at what it got."""
     for name in FROM_WORKERS:
         message = document["channels"]["replies"]["messages"][name]
         for example in message["examples"]:
-            effect = message["x-swf-effect"][example["name"]]
             problems = []
-            for exchange in ("", "activity-bridge.replies"):
-                found = problems_of_effect(hand, Message.of_example(message, example), effect, exchange)
-                problems += [f"through the exchange {exchange!r}: {problem}" for problem in found]
+            for extension, route in EFFECTS.items():
+                effect = message[extension][example["name"]]
+                for exchange in ("", "activity-bridge.replies"):
+                    found = problems_of_effect(hand, route, Message.of_example(message, example), effect, exchange)
+                    problems += [f"{extension}, through the exchange {exchange!r}: {problem}" for problem in found]
             checks.check(f"the_example_{example['name']}_of_{name}_has_its_effect", problems)
 
 
-def problems_of_effect(hand, message, effect, exchange):
-    activity, task = hand.task(request_cancel=effect.get("cancelRequested", False))
+def problems_of_effect(hand, route, message, effect, exchange):
+    activity, task = hand.task(route, request_cancel=effect.get("cancelRequested", False))
     message.properties["correlation_id"] = task.properties["correlation_id"]
     hand.send(exchange, task.properties["reply_to"], message)
-    if effect["call"] == "RecordActivityTaskHeartbeat":
+    if effect["call"] in BEATS:
         wanted = effect.get("details")
         record = hand.record(activity, lambda record: any(beat["details"] == wanted for beat in record["heartbeats"]))
         hand.reply(task, "completed")
@@ -258,7 +282,7 @@ def problems_of_effect(hand, message, effect, exchange):
         return problems if wanted in beats else [*problems, f"heartbeats {beats} instead of one with {wanted!r}"]
     record = hand.record(activity, lambda record: record["closed_ms"] is not None)
     expected = {"state": ENDS[effect["call"]], "settle_calls": 1,
-                **{key: effect.get(key) for key in ("result", "reason", "details")}}
+                **{key: effect.get(key, effect.get(other)) for key, other in WORDS.items()}}
     return [f"{key} is {record[key]!r} instead of {value!r}" for key, value in expected.items() if record[key] != value]
 
 
@@ -294,8 +318,10 @@ def problems_of_topology(document):
 def run(folder, processes, checks):
     document = check_document(checks, folder)
     sim_url = start_simulator(folder, processes, DOMAIN)
+    for activity in ARNS:
+        http(f"{sim_url}/_sim/activities", {"name": activity})
     bridge = start_bridge(folder, processes, sim_url, ROUTES)
-    hand = Hand(sim_url, DOMAIN, BEATING)
+    hand = Hand(sim_url, SOURCES, BEATING)
     checks.check("the_exchanges_and_queues_are_as_described", problems_of_topology(document))
     check_captured(checks, document, hand, CAPTURES)
     check_examples(checks, document, hand)
