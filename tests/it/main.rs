@@ -1,7 +1,12 @@
-//! Integration tests: the real binary, a real RabbitMQ, and the simulator of SWF over HTTP.
+//! Integration tests: the real binary, a real RabbitMQ, and the simulator of both services over HTTP.
 //!
 //! `python3 scripts/test.py it` gives them a broker of their own; each test has a virtual host of its own in it, and
 //! those that break the broker start another. No test sleeps for a time: each waits for a condition, with a deadline.
+//!
+//! The main job and the heartbeats are tested from one body for tasks of SWF and of Step Functions: such a test takes a
+//! `Source`, which knows what differs. What only one of them has is in `cancel`, `discovery` and `replies` (SWF's cancel
+//! requests, its timeouts that can be asked for) and in `step_functions`. What is between the bridge and the broker or an
+//! operator, and the tests of scale, have tasks of SWF alone.
 
 #![allow(
     unreachable_pub,

@@ -2,7 +2,7 @@
 
 use super::unix_ms;
 use crate::harness::{DOMAIN, Scene, Source, StepFunctions, Swf, TaskMessage};
-use activity_sim::{ActivityType, Schedule};
+use activity_sim::{ActivityType, Schedule, activity_arn};
 use lapin::types::AMQPValue;
 use rstest::rstest;
 use std::collections::BTreeSet;
@@ -34,11 +34,10 @@ async fn message(source: Source, settings: &str) -> (String, TaskMessage) {
     scene.task(scene.plain()).await
 }
 
-#[tokio::test]
-async fn no_header_is_there_but_the_documented_ones() {
-    let mut expected = BTreeSet::from([
-        "route",
-        "source",
+#[rstest]
+#[case::swf(
+    Swf,
+    &[
         "domain",
         "task-list",
         "workflow-id",
@@ -47,16 +46,25 @@ async fn no_header_is_there_but_the_documented_ones() {
         "activity-type",
         "activity-version",
         "started-event-id",
-        "reply-queue",
-    ]);
+    ],
+)]
+#[case::step_functions(StepFunctions, &["activity-arn"])]
+#[tokio::test]
+async fn no_header_is_there_but_the_documented_ones(
+    #[case] source: Source,
+    #[case] own: &[&'static str],
+) {
+    let mut expected = BTreeSet::from(["route", "source", "reply-queue"]);
+    expected.extend(own);
     let names = |task: &TaskMessage| -> BTreeSet<String> {
         let table = task.properties.headers().as_ref().expect("headers");
         table.inner().keys().map(ToString::to_string).collect()
     };
-    let (_, task) = message(Swf, "").await;
+    let (_, task) = message(source, "").await;
     assert!(names(&task).iter().eq(&expected), "{:?}", names(&task));
 
-    let scene = Scene::with("start_to_close_secs = 600\nheartbeat = { timeout_secs = 45 }").await;
+    let timeouts = "start_to_close_secs = 600\nheartbeat = { timeout_secs = 45 }";
+    let scene = Scene::of(source, timeouts).await;
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let schedule = Schedule {
         input: Some(format!(r#"{{"traceparent": "{traceparent}"}}"#)),
@@ -75,9 +83,17 @@ async fn route_is_the_routes_name(#[values(Swf, StepFunctions)] source: Source) 
 }
 
 #[tokio::test]
-async fn source_is_swf() {
-    let (_, task) = message(Swf, "").await;
-    assert_eq!(text(&task, "source"), "swf");
+async fn source_is_swf_or_step_functions() {
+    for (source, expected) in [(Swf, "swf"), (StepFunctions, "step-functions")] {
+        let (_, task) = message(source, "").await;
+        assert_eq!(text(&task, "source"), expected);
+    }
+}
+
+#[tokio::test]
+async fn activity_arn_is_as_configured() {
+    let (_, task) = message(StepFunctions, "").await;
+    assert_eq!(text(&task, "activity-arn"), activity_arn("payments"));
 }
 
 #[tokio::test]

@@ -113,6 +113,13 @@ async fn type_is_the_name_of_the_activity_type_cut_where_amqp_takes_no_more() {
 }
 
 #[tokio::test]
+async fn type_is_the_name_of_the_activity_of_step_functions() {
+    let scene = Scene::of(StepFunctions, "").await;
+    let (_, task) = scene.task(scene.plain()).await;
+    assert_eq!(text(task.properties.kind()), "payments");
+}
+
+#[tokio::test]
 async fn reply_to_is_the_queue_of_the_process_that_polled_the_task() {
     let world = World::new().await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
