@@ -32,19 +32,13 @@ const MAX_WORKER_NAME: usize = 80;
 /// The error name of a task that a worker canceled; Step Functions knows no canceled tasks.
 const CANCELED: &str = "Canceled";
 
-/// A poll that brings a task at all is a sign that more of them would: the tasks of an activity are spread over many
-/// hosts of the service, and a poll sees those of one. AWS advises 100 open polls for a busy activity.
+/// Any task asks for one more open poll: AWS advises 100 for an activity, because an answer that gets lost can hold up
+/// those of other polls. An activity that is not busy gets fewer.
 const BUSY_WITHIN: Duration = Duration::from_secs(60);
 
-const KMS_DENIED: (&str, Meaning) = (
-    "KmsAccessDeniedException",
-    Meaning::Refused(Some(
-        "allow the bridge's role kms:Decrypt and kms:GenerateDataKey with the activity's key, in IAM and in the key's policy",
-    )),
-);
 const KMS_STATE: (&str, Meaning) = (
     "KmsInvalidStateException",
-    Meaning::Refused(Some("enable the activity's KMS key, or restore it")),
+    Meaning::Refused(Some("enable the KMS key, or restore it")),
 );
 const KMS_THROTTLING: (&str, Meaning) = ("KmsThrottlingException", Meaning::TooMany);
 
@@ -61,7 +55,12 @@ const OF_ACTIVITIES: &Meanings = &[
         Meaning::Refused(Some("correct activity_arn or the region")),
     ),
     ("ActivityWorkerLimitExceeded", Meaning::TooMany),
-    KMS_DENIED,
+    (
+        "KmsAccessDeniedException",
+        Meaning::Refused(Some(
+            "allow the bridge's role kms:Decrypt with the activity's key",
+        )),
+    ),
     KMS_STATE,
     KMS_THROTTLING,
 ];
@@ -71,7 +70,12 @@ const OF_TOKENS: &Meanings = &[
     ("TaskDoesNotExist", Meaning::Gone),
     ("InvalidToken", Meaning::Gone),
     ("InvalidOutput", Meaning::Invalid),
-    KMS_DENIED,
+    (
+        "KmsAccessDeniedException",
+        Meaning::Refused(Some(
+            "allow the state machine's role kms:Decrypt and kms:GenerateDataKey with its key",
+        )),
+    ),
     KMS_STATE,
     KMS_THROTTLING,
 ];
