@@ -1,7 +1,7 @@
 //! `check --online`: a row for each thing that a configuration names, and what is wrong with it.
 
 use super::{AWS_SECRET, Ended, PASSWORD, check, dead_port, ended, user_of};
-use crate::harness::{Answer, Inbox, Route, World, arguments_of_the_bridge};
+use crate::harness::{Answer, Inbox, Route, StepFunctions, World, arguments_of_the_bridge};
 use lapin::{options::QueueDeclareOptions, types::FieldTable};
 use std::path::Path;
 
@@ -9,7 +9,8 @@ async fn check_online(world: &World, config: &Path) -> Ended {
     let mut command = check(config);
     command
         .arg("--online")
-        .env("AWS_ENDPOINT_URL_SWF", world.sim.url());
+        .env("AWS_ENDPOINT_URL_SWF", world.sim.url())
+        .env("AWS_ENDPOINT_URL_SFN", world.sim.url());
     ended(command).await
 }
 
@@ -64,6 +65,29 @@ async fn an_online_check_says_which_route_aws_does_not_know_or_permit() {
         "OperationNotPermittedFault",
     );
     ended.assert_row("broker amqp://", "ok", "logged in");
+}
+
+#[tokio::test]
+async fn an_online_check_says_which_activity_there_is_and_which_it_may_not_describe() {
+    let world = World::new().await.of(StepFunctions);
+    let secrets = Route::new("secrets").domain("vault");
+    world.create(&secrets);
+    world.forbid(&secrets);
+    let routes = [
+        Route::new("payments"),
+        Route::new("lost").domain("nowhere"),
+        secrets,
+    ];
+    let ended = check_online(&world, &world.write_config("", &routes)).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.out);
+    ended.assert_row("route payments: activity", "ok", "reached");
+    ended.assert_row("route lost: activity", "FAIL", "ActivityDoesNotExist: ");
+    ended.assert_row(
+        "route secrets: activity",
+        "note",
+        "DescribeActivity is not permitted, so this could not be checked",
+    );
+    assert_eq!(world.sim.summary().polled, 0, "the check took a task");
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ impl World {
             self.amqp_uri
         );
         for route in routes {
-            let source = route.source.unwrap_or(self.source);
+            let source = self.source_of(route);
             if source == Source::StepFunctions && route.domain == DOMAIN {
                 self.create(route);
             }

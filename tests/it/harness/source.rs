@@ -160,9 +160,14 @@ impl Source {
 
 /// What a route needs at the service. A test makes it only where it is about that.
 impl World {
+    /// Where a route's tasks come from.
+    pub(super) fn source_of(&self, route: &Route) -> Source {
+        route.source.unwrap_or(self.source)
+    }
+
     /// Makes the route's domain or activity.
     pub fn create(&self, route: &Route) {
-        match route.source.unwrap_or(self.source) {
+        match self.source_of(route) {
             Swf => self.sim.add_domain(&route.domain),
             StepFunctions => drop(self.sim.create_activity(&route.name)),
         }
@@ -170,7 +175,7 @@ impl World {
 
     /// Refuses every call for this route from now on.
     pub fn forbid(&self, route: &Route) {
-        match self.source {
+        match self.source_of(route) {
             Swf => self.sim.forbid(&route.domain),
             StepFunctions => self.sim.forbid_activity(activity_arn(&route.name)),
         }
@@ -178,7 +183,7 @@ impl World {
 
     /// Takes [`World::forbid`] back.
     pub fn permit(&self, route: &Route) {
-        match self.source {
+        match self.source_of(route) {
             Swf => self.sim.permit(&route.domain),
             StepFunctions => self.sim.permit_activity(activity_arn(&route.name)),
         }
@@ -186,7 +191,7 @@ impl World {
 
     /// What schedules one task for this route, without input and timeouts.
     pub fn task_for(&self, route: &Route) -> Schedule {
-        match route.source.unwrap_or(self.source) {
+        match self.source_of(route) {
             Swf => Schedule::new(&route.domain, &route.name),
             StepFunctions => Schedule::activity(self.sim.create_activity(&route.name)),
         }
