@@ -1,0 +1,87 @@
+//! What a worker is told of its task, and when.
+
+use super::{CONTROL, T, scene, timeouts, until};
+use crate::harness::{Answer, Scene, Source, StepFunctions, Swf};
+use activity_sim::{TaskState, Timeouts};
+use rstest::rstest;
+use std::time::{Duration, Instant};
+
+/// The worker knows nothing of heartbeats; the bridge's own bring the cancel.
+#[tokio::test]
+async fn a_cancel_arrives_within_one_heartbeat_interval() {
+    let scene = Scene::with("heartbeat = { timeout_secs = 6 }").await;
+    let interval = T;
+    for _ in 0..3 {
+        let (id, task) = scene.task(scene.plain()).await;
+        let own = scene.inbox.bind(CONTROL, &task.id()).await;
+        until(&scene.world, &id, "a heartbeat", |task| {
+            task.heartbeat_count > 0
+        })
+        .await;
+        let asked = Instant::now();
+        assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
+        let told = scene.inbox.next(&own).await;
+        let took = asked.elapsed();
+        assert_eq!(told.header("reason").as_deref(), Some("cancel-requested"));
+        assert!(took <= interval + Duration::from_millis(500), "{took:?}");
+        scene.inbox.reply(&task, Answer::of("canceled", "")).await;
+        assert_eq!(scene.world.closed(&id).await.state, TaskState::Canceled);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_hears_of_a_cancel_and_then_that_the_task_is_gone_once_each() {
+    let scene = scene(Swf, "").await;
+    let timeouts = Timeouts {
+        start_to_close: Some(3 * T),
+        ..Timeouts::default()
+    };
+    let schedule = scene.timed(timeouts);
+    let (id, task) = scene.task(schedule).await;
+    let own = scene.inbox.bind(CONTROL, &task.id()).await;
+    assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
+    for reason in ["cancel-requested", "gone"] {
+        let told = scene.inbox.next(&own).await;
+        assert_eq!(told.header("reason").as_deref(), Some(reason));
+    }
+    scene.bridge.idle().await;
+    assert!(scene.inbox.get(&own).await.is_none(), "told twice");
+}
+
+/// What was announced while it waited in the queue, nobody could hear.
+#[tokio::test]
+async fn a_worker_that_begins_after_the_cancel_is_told_of_it() {
+    for kind in ["started", "heartbeat"] {
+        let scene = Scene::with("heartbeat = { timeout_secs = 3 }").await;
+        let (id, task) = scene.task(scene.plain()).await;
+        let early = scene.inbox.bind(CONTROL, &task.id()).await;
+        assert_eq!(scene.world.sim.cancel([&id]).requested.len(), 1);
+        scene.inbox.next(&early).await;
+        let own = scene.inbox.bind(CONTROL, &task.id()).await;
+        scene.inbox.reply(&task, Answer::of(kind, "")).await;
+        let told = scene.inbox.next(&own).await;
+        assert_eq!(
+            told.header("reason").as_deref(),
+            Some("cancel-requested"),
+            "{kind}"
+        );
+        scene.inbox.reply(&task, Answer::of("canceled", "")).await;
+        assert_eq!(scene.world.closed(&id).await.state, TaskState::Canceled);
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_worker_that_begins_a_task_that_is_gone_is_told_so(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let scene = scene(source, ", by = 'worker'").await;
+    let (id, task) = scene.task(scene.timed(timeouts())).await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
+    scene.bridge.idle().await;
+    let own = scene.inbox.bind(CONTROL, &task.id()).await;
+    scene.inbox.reply(&task, Answer::of("started", "")).await;
+    let told = scene.inbox.next(&own).await;
+    assert_eq!(told.header("reason").as_deref(), Some("gone"));
+    scene.all_replies_acknowledged().await;
+}
