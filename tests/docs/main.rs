@@ -2,6 +2,7 @@
 
 mod code;
 mod configuration;
+mod state_machines;
 mod worker_protocol;
 
 use std::{
