@@ -4,7 +4,7 @@ use crate::{
     admin::{self, Admin},
     bridge::Bridge,
     broker::rabbitmq::{Options, RabbitMq},
-    config::{Config, StoreConfig},
+    config::{Config, RouteConfig, StoreConfig},
     flights::Flights,
     gate::{self, Gate},
     heartbeat,
@@ -58,6 +58,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
     let (phase, phase_seen) = watch::channel(Phase::Running);
     let mut running = Running::default();
     for config in config.routes {
+        warn_of_an_unknown_timeout(&config);
         let source = sources.for_route(&config);
         let metrics = bridge.metrics.for_route(&config.name, source.kind());
         let route = Arc::new(Route::new(
@@ -113,6 +114,16 @@ impl Running {
         self.pollers
             .spawn(poller::run(bridge, Arc::clone(&route), seen, phase));
         self.routes.push((route, gate_seen));
+    }
+}
+
+fn warn_of_an_unknown_timeout(route: &RouteConfig) {
+    if let Some(interval) = route.supposed_interval() {
+        let (route, secs) = (&route.name, interval.as_secs());
+        warn!(
+            route,
+            "heartbeat.timeout_secs is not set: a task that waits is kept alive every {secs} s, and times out if its heartbeat timeout is shorter"
+        );
     }
 }
 

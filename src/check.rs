@@ -25,6 +25,15 @@ pub async fn check(config: &Config, online: bool) -> anyhow::Result<bool> {
         Mark::Ok,
         format!("valid, routes: {routes}"),
     ))?;
+    for route in &config.routes {
+        if let Some(interval) = route.supposed_interval() {
+            let words = format!(
+                "heartbeat.timeout_secs is not set; waiting tasks are kept alive every {} s",
+                interval.as_secs()
+            );
+            table.add(Row::new(format!("route {}", route.name), Mark::Note, words))?;
+        }
+    }
     if online {
         check_aws(config, &mut table).await?;
         for uri in &config.amqp_uris {
@@ -76,12 +85,18 @@ async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {
 
 fn aws_row(what: String, error: &SourceError, action: &str) -> Row {
     let words = error.to_string();
-    // It is a permission of its own, which the bridge itself does not need.
-    if words.contains(action) {
-        let words = format!("{action} is not permitted, so this could not be checked: {words}");
-        return Row::new(what, Mark::Note, words);
+    match error {
+        // It is a permission of its own, which the bridge itself does not need.
+        SourceError::Refused(_) if words.contains(&format!(":{action}")) => {
+            let words = format!("{action} is not permitted, so this could not be checked: {words}");
+            Row::new(what, Mark::Note, words)
+        }
+        SourceError::Throttled(_) | SourceError::TooMany(_) => Row::new(what, Mark::Note, words),
+        SourceError::Refused(_)
+        | SourceError::Unavailable(_)
+        | SourceError::Invalid(_)
+        | SourceError::Gone(_) => Row::new(what, Mark::Fail, words),
     }
-    Row::new(what, Mark::Fail, words)
 }
 
 async fn check_broker(config: &Config, uri: &Uri, table: &mut Table) -> std::io::Result<()> {

@@ -17,7 +17,7 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// How a poll ended, when it began, and how long it took.
 struct Answer {
@@ -73,7 +73,6 @@ pub async fn run(
     }
 }
 
-/// Polls that fail together are one failure: what began before the last one was over teaches nothing more.
 fn learn(
     route: &Route,
     pacer: &mut Pacer,
@@ -88,9 +87,8 @@ fn learn(
             took: Duration::ZERO,
         }
     });
-    if answer.begun >= *not_before
-        && let Some(wait) = pacer.learn(answer.polled, answer.took)
-    {
+    let late = answer.begun < *not_before;
+    if let Some(wait) = pacer.learn(answer.polled, answer.took, late) {
         *not_before = Instant::now() + wait;
     }
 }
@@ -127,13 +125,13 @@ async fn poll(bridge: Arc<Bridge>, route: Arc<Route>, slot: Slot, mut leave: Lea
     let polled = match answer {
         Ok(Some(task)) => {
             route.metrics.polled("task");
-            route.set_refused(None);
+            route.let_in(begun);
             tokio::spawn(dispatch::dispatch(bridge, route, task, slot));
             Polled::Task
         }
         Ok(None) => {
             route.metrics.polled("empty");
-            route.set_refused(None);
+            route.let_in(begun);
             Polled::Empty
         }
         Err(error) => failed(&route, &error),
@@ -150,7 +148,11 @@ fn failed(route: &Route, error: &SourceError) -> Polled {
     let name = route.name();
     match error {
         SourceError::Throttled(_) | SourceError::TooMany(_) => {
-            info!(route = name, %error, "a poll was throttled");
+            if route.may_complain() {
+                info!(route = name, %error, "polls are throttled");
+            } else {
+                debug!(route = name, %error, "a poll was throttled");
+            }
             Polled::Throttled
         }
         SourceError::Unavailable(_) => {
@@ -158,12 +160,8 @@ fn failed(route: &Route, error: &SourceError) -> Polled {
             Polled::Failed
         }
         SourceError::Refused(_) | SourceError::Invalid(_) | SourceError::Gone(_) => {
-            if route.set_refused(Some(error.to_string())) {
-                warn!(
-                    route = name,
-                    %error,
-                    "AWS refuses to be polled for this route; check its names, the region and the IAM permissions"
-                );
+            if route.set_refused(error.to_string()) {
+                warn!(route = name, %error, "AWS refuses to be polled for this route");
             }
             Polled::Refused
         }

@@ -90,6 +90,15 @@ fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
         }
         Err(unusable) => {
             route.metrics.replied("unusable");
+            let Unusable {
+                because,
+                fails_task,
+            } = &unusable;
+            warn!(route = route.name(), task = %id, because, fails_task, "a reply can't be used; parking it");
+            if !fails_task {
+                // There is a worker, of whose signs of life the task must now live.
+                bridge.flights.on_sign(id, String::new());
+            }
             tokio::spawn(refuse(Arc::clone(bridge), id, delivery, unusable));
         }
     }
@@ -175,7 +184,6 @@ fn park(bridge: &Arc<Bridge>, delivery: Delivery, because: &'static str) {
 /// Parks a reply to an open task, then fails the task with the same reason, so that the workflow learns at once.
 async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery, unusable: Unusable) {
     let because = &unusable.because;
-    warn!(task = %id, because, fails_task = unusable.fails_task, "a reply can't be used; parking it");
     if !parking::park_reply(&bridge, &delivery, because).await {
         // The connection has gone, and the broker will deliver the reply again.
         return;
@@ -271,7 +279,7 @@ fn text_header<'d>(delivery: &'d Delivery, names: &[&str]) -> Option<&'d str> {
     names.iter().find_map(|name| {
         let (_, value) = delivery.headers.iter().find(|(header, _)| header == name)?;
         match value {
-            HeaderValue::Text(text) => Some(text.as_str()),
+            HeaderValue::Text(text) => Some(text.as_str()).filter(|text| !text.is_empty()),
             HeaderValue::Integer(_) => None,
         }
     })

@@ -31,8 +31,8 @@ pub struct Route {
     pub metrics: RouteMetrics,
     /// The headers that all its tasks share.
     headers: Vec<(&'static str, HeaderValue)>,
-    /// Why AWS will not have us, while it will not.
-    refused: Mutex<Option<String>>,
+    /// Why AWS will not have us, while it will not, and when it last said so.
+    refused: Mutex<Option<(String, Instant)>>,
     /// When a line was last written about heartbeats that fail.
     complained: Mutex<Option<Instant>>,
     /// How many tasks are being published for the second time or more.
@@ -95,19 +95,28 @@ impl Route {
         }
     }
 
-    /// Notes that AWS refuses this route, or (`None`) that it no longer does. True where that is news.
-    pub fn set_refused(&self, why: Option<String>) -> bool {
+    /// Notes that AWS refuses this route. True where that is news.
+    pub fn set_refused(&self, why: String) -> bool {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = *refused != why;
-        *refused = why;
+        let news = refused.as_ref().is_none_or(|(known, _)| *known != why);
+        *refused = Some((why, Instant::now()));
         news
+    }
+
+    /// Notes that AWS did not refuse a poll that was begun at `begun`. One that was let in before the refusal, and held
+    /// until now, says nothing of it.
+    pub fn let_in(&self, begun: Instant) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.as_ref().is_some_and(|(_, at)| *at < begun) {
+            *refused = None;
+        }
     }
 
     /// Why AWS refuses this route, if it does.
     #[must_use]
     pub fn refused(&self) -> Option<String> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.clone()
+        refused.as_ref().map(|(why, _)| why.clone())
     }
 
     /// Whether it is time for another line about what fails all the time.

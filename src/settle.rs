@@ -21,6 +21,9 @@ use tracing::{debug, error, warn};
 /// After a throttle, before the outcome asks for its next turn.
 const THROTTLED: Duration = Duration::from_millis(200);
 
+/// After so many attempts in vain a line is written, now and then.
+const SAY_AFTER: u32 = 3;
+
 /// How a settlement ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -84,6 +87,7 @@ async fn bring(bridge: &Bridge, ticket: &mut Ticket, outcome: &mut Outcome) -> E
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
     // While AWS refuses us, until somebody mends it.
     let mut slowly = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
+    let mut replaced = false;
     loop {
         let result = attempt(ticket, outcome).await;
         let Err(error) = result else {
@@ -92,32 +96,39 @@ async fn bring(bridge: &Bridge, ticket: &mut Ticket, outcome: &mut Outcome) -> E
         let (route, id) = (&ticket.route, ticket.id);
         let wait = match error.verdict() {
             Verdict::Gone => return End::Gone,
+            // A heartbeat has found the token dead, while this is refused for another reason.
+            Verdict::Retry | Verdict::RetrySlowly if bridge.flights.is_gone(id) => {
+                return End::Gone;
+            }
             // Its lane of the budget paces it from here on.
             Verdict::Retry if matches!(error, SourceError::Throttled(_)) => jittered(THROTTLED),
-            Verdict::Retry => backoff.next_wait(),
+            Verdict::Retry => {
+                if backoff.attempts() >= SAY_AFTER && route.may_complain() {
+                    warn!(route = route.name(), task = %id, %error, "an outcome is not settled yet; it is kept and tried again");
+                }
+                backoff.next_wait()
+            }
             Verdict::RetrySlowly => {
                 if slowly.attempts() == 0 {
                     warn!(route = route.name(), task = %id, %error, "AWS refuses the outcome; it is kept and tried again");
                 }
                 slowly.next_wait()
             }
-            Verdict::Reject => match &*outcome {
-                Outcome::Failed { .. } => {
-                    error!(route = route.name(), task = %id, %error, "AWS takes no outcome of this task; parking it");
-                    parking::park_outcome(bridge, id, outcome, &error.to_string()).await;
-                    return End::Rejected;
-                }
-                Outcome::Completed { .. } | Outcome::Canceled { .. } => {
-                    parking::park_outcome(bridge, id, outcome, &error.to_string()).await;
-                    let kind = outcome.kind();
-                    let failure = Outcome::failed(
-                        OwnFailure::OutcomeRefused,
-                        format!("AWS refused it as {kind}: {error}"),
-                    );
-                    *outcome = route.source.fit(failure);
-                    continue;
-                }
-            },
+            Verdict::Reject if replaced => {
+                error!(route = route.name(), task = %id, %error, "AWS takes no outcome of this task; it will time out");
+                return End::Rejected;
+            }
+            Verdict::Reject => {
+                let kind = outcome.kind();
+                warn!(route = route.name(), task = %id, kind, %error, "AWS will never take this outcome; parking it and failing the task");
+                parking::park_outcome(bridge, id, outcome, &error.to_string()).await;
+                let reason = format!("AWS refused it as {kind}: {error}");
+                *outcome = route
+                    .source
+                    .fit(Outcome::failed(OwnFailure::OutcomeRefused, reason));
+                replaced = true;
+                continue;
+            }
         };
         route.metrics.settle_retried(error.kind());
         let Some(wait) = before(ticket.deadline, wait, SystemTime::now()) else {

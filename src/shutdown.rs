@@ -131,9 +131,11 @@ impl Shutdown {
         }
         let left = self.bridge.flights.len();
         if !drained {
+            let replies = self.bridge.broker.reply_to();
             error!(
                 left,
-                "the grace period is over, and tasks are still in flight"
+                replies,
+                "the grace period is over, and tasks are still in flight; replies that AWS has not taken stay in their queue for a day"
             );
         }
         let forget_replies = drained && !self.bridge.store.outlives_process();

@@ -2,7 +2,7 @@
 
 use super::{
     Destination, destination,
-    heartbeat::{self, HeartbeatConfig},
+    heartbeat::{self, By, Discover, HeartbeatConfig},
     reader::Reader,
     source::{self, SourceConfig},
 };
@@ -41,6 +41,21 @@ pub struct RouteConfig {
     pub properties_in_body: bool,
     /// Where tasks come from.
     pub source: SourceConfig,
+}
+
+impl RouteConfig {
+    /// The interval at which the bridge keeps waiting tasks alive, where that is only supposed to be short enough.
+    #[must_use]
+    pub fn supposed_interval(&self) -> Option<Duration> {
+        let HeartbeatConfig {
+            by,
+            timeout,
+            discover,
+            ..
+        } = self.heartbeat;
+        let supposed = timeout.is_none() && discover == Discover::Off && by != By::Worker;
+        supposed.then(|| self.heartbeat.interval(None))
+    }
 }
 
 /// How many polls a route holds open. `1 <= min <= max`.

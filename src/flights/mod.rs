@@ -42,6 +42,8 @@ pub struct Flight {
     /// Its entry in the table's order of what is due.
     due: Option<Instant>,
     cancel_requested: bool,
+    /// AWS said, while the task was being settled, that the token is dead.
+    gone: bool,
     /// Dropped with the flight, which frees the slot.
     _slot: Slot,
 }
@@ -169,6 +171,7 @@ impl Flights {
             pulse: Pulse::new(terms, now, rand::random()),
             due: None,
             cancel_requested: false,
+            gone: false,
             _slot: slot,
         };
         let mut table = self.table();
@@ -245,9 +248,19 @@ impl Flights {
     /// AWS says that the token is dead. The flight is returned where the worker is to be told.
     pub fn on_gone(&self, id: TaskId) -> Option<Flight> {
         let mut table = self.table();
-        (table.step(id, Event::Gone) == Command::AnnounceGone)
-            .then(|| table.end(id))
-            .flatten()
+        if table.step(id, Event::Gone) == Command::AnnounceGone {
+            return table.end(id);
+        }
+        if let Some(flight) = table.open.get_mut(&id) {
+            flight.gone = true;
+        }
+        None
+    }
+
+    /// Whether AWS said, while the task was being settled, that the token is dead.
+    #[must_use]
+    pub fn is_gone(&self, id: TaskId) -> bool {
+        self.table().open.get(&id).is_some_and(|flight| flight.gone)
     }
 
     /// The settlement is over.

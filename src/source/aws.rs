@@ -84,8 +84,8 @@ pub enum Meaning {
     Refused(Option<&'static str>),
     /// Too much of something other than calls in a second.
     TooMany,
-    /// The request will never be right.
-    Invalid,
+    /// The request will never be right, for this reason. AWS's own words may quote it.
+    Invalid(&'static str),
 }
 
 /// The faults of a service's own, by code. Those that all services share are known to [`sort_error`].
@@ -114,7 +114,7 @@ where
             Meaning::Refused(None) => SourceError::Refused(words),
             Meaning::Refused(Some(mend)) => SourceError::Refused(format!("{words}; {mend}")),
             Meaning::TooMany => SourceError::TooMany(words),
-            Meaning::Invalid => SourceError::Invalid(words),
+            Meaning::Invalid(why) => SourceError::Invalid(format!("{code}: {why}")),
         };
     }
     match code {
@@ -141,8 +141,10 @@ where
         | "RequestLimitExceeded"
         | "BandwidthLimitExceeded"
         | "SlowDown" => SourceError::Throttled(words),
-        "ValidationException" | "ValidationError" | "SerializationException" => {
-            SourceError::Invalid(words)
+        "ValidationException" | "ValidationError" => SourceError::Invalid(words),
+        // AWS's words may quote the request.
+        "SerializationException" | "RequestEntityTooLarge" | "RequestEntityTooLargeException" => {
+            SourceError::Invalid(code.to_owned())
         }
         _ => SourceError::Unavailable(words),
     }
@@ -163,6 +165,7 @@ where
         (_, Some(status @ (401 | 403 | 407))) => SourceError::Refused(format!(
             "HTTP {status} without an error code of AWS; is there a proxy in between?"
         )),
+        (_, Some(413)) => SourceError::Invalid("HTTP 413: the request is too large".to_owned()),
         (_, Some(status)) => SourceError::Unavailable(format!("HTTP {status}: {words}")),
         (_, None) => SourceError::Unavailable(words),
     }
