@@ -8,6 +8,7 @@ use crate::{
     flights::{DueFlight, Ticket},
     parking,
     pulse::Due,
+    route::Complaint,
     settle,
     source::{CancelRequested, SourceError, Verdict},
     task::{Outcome, OwnFailure},
@@ -91,7 +92,7 @@ async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
 fn say_failed(ticket: &Ticket, error: &SourceError) {
     let (route, task) = (ticket.route.name(), ticket.id);
     let throttled = matches!(error, SourceError::Throttled(_));
-    if !throttled && ticket.route.may_complain() {
+    if !throttled && ticket.route.may_complain(Complaint::Heartbeats) {
         warn!(route, %task, %error, "a heartbeat failed; it is tried again");
     } else {
         debug!(route, %task, %error, "a heartbeat failed; it is tried again");

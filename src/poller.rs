@@ -6,7 +6,7 @@ use crate::{
     dispatch,
     gate::Gate,
     pacer::{Pacer, Polled},
-    route::Route,
+    route::{Complaint, Route},
     shutdown::{POLL_HOLD, Phase},
     slots::Slot,
     source::SourceError,
@@ -148,7 +148,7 @@ fn failed(route: &Route, error: &SourceError) -> Polled {
     let name = route.name();
     match error {
         SourceError::Throttled(_) | SourceError::TooMany(_) => {
-            if route.may_complain() {
+            if route.may_complain(Complaint::Polls) {
                 info!(route = name, %error, "polls are throttled");
             } else {
                 debug!(route = name, %error, "a poll was throttled");

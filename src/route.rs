@@ -16,8 +16,19 @@ use std::{
 };
 use tokio::{sync::watch, time::Instant};
 
-/// How often a line is written about heartbeats that fail.
+/// How often a line is written about what fails all the time.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// What may fail all the time, so that a line for each would bury all others.
+#[derive(Clone, Copy, Debug)]
+pub enum Complaint {
+    /// Polls are throttled.
+    Polls,
+    /// Heartbeats fail.
+    Heartbeats,
+    /// Outcomes are not settled.
+    Outcomes,
+}
 
 /// One route. Shared by its pollers and by every task in flight.
 pub struct Route {
@@ -33,8 +44,8 @@ pub struct Route {
     headers: Vec<(&'static str, HeaderValue)>,
     /// Why AWS will not have us, while it will not, and when it last said so.
     refused: Mutex<Option<(String, Instant)>>,
-    /// When a line was last written about heartbeats that fail.
-    complained: Mutex<Option<Instant>>,
+    /// When a line was last written about each.
+    complained: Mutex<[Option<Instant>; 3]>,
     /// How many tasks are being published for the second time or more.
     undelivered: watch::Sender<usize>,
 }
@@ -120,11 +131,12 @@ impl Route {
     }
 
     /// Whether it is time for another line about what fails all the time.
-    pub fn may_complain(&self) -> bool {
-        let mut last = self
+    pub fn may_complain(&self, of: Complaint) -> bool {
+        let mut all = self
             .complained
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let last = &mut all[of as usize];
         let due = last.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY);
         if due {
             *last = Some(Instant::now());

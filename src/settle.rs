@@ -8,6 +8,7 @@ use crate::{
     budget::{Call, Due},
     flights::{Flight, Ticket},
     parking,
+    route::Complaint,
     source::{CancelRequested, SourceError, Verdict},
     task::{Outcome, OwnFailure, TaskId},
 };
@@ -103,7 +104,7 @@ async fn bring(bridge: &Bridge, ticket: &mut Ticket, outcome: &mut Outcome) -> E
             // Its lane of the budget paces it from here on.
             Verdict::Retry if matches!(error, SourceError::Throttled(_)) => jittered(THROTTLED),
             Verdict::Retry => {
-                if backoff.attempts() >= SAY_AFTER && route.may_complain() {
+                if backoff.attempts() >= SAY_AFTER && route.may_complain(Complaint::Outcomes) {
                     warn!(route = route.name(), task = %id, %error, "an outcome is not settled yet; it is kept and tried again");
                 }
                 backoff.next_wait()
