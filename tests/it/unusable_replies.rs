@@ -1,13 +1,14 @@
 //! Replies that can't be used: none is dropped, and a workflow whose task was meant to end by one learns at once.
 
-use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, TaskMessage};
-use activity_sim::{FaultRule, TaskRecord, TaskState};
+use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf, TaskMessage};
+use activity_sim::{FaultRule, TaskRecord, TaskState, TimeoutType, Timeouts};
 use lapin::{
     BasicProperties,
     options::{BasicGetOptions, BasicPublishOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
 use rstest::rstest;
+use std::time::Duration;
 
 const PARKED: &str = "activity-bridge.parked";
 
@@ -74,6 +75,34 @@ async fn where_the_route_says_park_a_result_that_is_too_long_leaves_the_task_ope
     assert_eq!(record.result, Some(source.result("shorter")));
 }
 
+/// The reply was a sign of life, and the bridge speaks no longer for a worker that gives none.
+#[rstest]
+#[tokio::test]
+async fn a_task_whose_only_result_was_too_long_times_out_by_its_heartbeat_and_frees_its_slot(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let settings = "oversize_result = \"park\"\nmax_in_flight = 1\npollers = { min = 1, max = 1 }\n\
+                    heartbeat = { timeout_secs = 2 }";
+    let scene = Scene::of(source, settings).await;
+    let timeouts = Timeouts {
+        heartbeat: Some(Duration::from_secs(2)),
+        ..Timeouts::default()
+    };
+    let (id, task) = scene.task(scene.timed(timeouts)).await;
+    let (result, _) = source.too_long();
+    scene
+        .inbox
+        .reply(&task, Answer::done(&result).remove(0))
+        .await;
+    let record = scene.world.closed(&id).await;
+    assert_eq!(
+        (record.state, record.timeout_type),
+        (TaskState::TimedOut, Some(TimeoutType::Heartbeat))
+    );
+    let next = scene.ended_by(Answer::done("shorter").remove(0)).await;
+    assert_eq!(next.state, TaskState::Completed);
+}
+
 #[rstest]
 #[tokio::test]
 async fn completed_failed_or_canceled_that_is_not_utf_8_is_parked_as_it_came_and_fails_the_task(
@@ -101,7 +130,7 @@ async fn completed_failed_or_canceled_that_is_not_utf_8_is_parked_as_it_came_and
     scene.all_replies_acknowledged().await;
 }
 
-/// They were not meant to end the task, so they do not.
+/// They were not meant to end the task, so they do not. AWS is told that the worker lives, and nothing else.
 #[tokio::test]
 async fn started_or_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on() {
     let scene = Scene::new().await;
@@ -117,14 +146,19 @@ async fn started_or_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on()
             (kind(&message), why.as_str()),
             (Some(sign), "its body is not UTF-8 from byte 0 on")
         );
+        // The second is too soon after the first to be passed on.
+        let heard = |task: &TaskRecord| task.heartbeat_count == 1;
+        let record = scene.world.sim.wait_for_task(&id, PATIENCE, heard).await;
+        record.expect("a heartbeat");
     }
     scene.all_replies_acknowledged().await;
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     let record = scene.world.closed(&id).await;
     assert_eq!(
         (record.state, record.heartbeat_count),
-        (TaskState::Completed, 0)
+        (TaskState::Completed, 1)
     );
+    assert_eq!(record.heartbeats[0].details, None);
 }
 
 #[rstest]
