@@ -1,14 +1,13 @@
 //! Replies that can't be used: none is dropped, and a workflow whose task was meant to end by one learns at once.
 
 use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf, TaskMessage};
-use activity_sim::{FaultRule, TaskRecord, TaskState, TimeoutType, Timeouts};
+use activity_sim::{FaultRule, TaskRecord, TaskState};
 use lapin::{
     BasicProperties,
     options::{BasicGetOptions, BasicPublishOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
 use rstest::rstest;
-use std::time::Duration;
 
 const PARKED: &str = "activity-bridge.parked";
 
@@ -73,34 +72,6 @@ async fn where_the_route_says_park_a_result_that_is_too_long_leaves_the_task_ope
         .await;
     let record = scene.world.closed(&id).await;
     assert_eq!(record.result, Some(source.result("shorter")));
-}
-
-/// The reply was a sign of life, and the bridge speaks no longer for a worker that gives none.
-#[rstest]
-#[tokio::test]
-async fn a_task_whose_only_result_was_too_long_times_out_by_its_heartbeat_and_frees_its_slot(
-    #[values(Swf, StepFunctions)] source: Source,
-) {
-    let settings = "oversize_result = \"park\"\nmax_in_flight = 1\npollers = { min = 1, max = 1 }\n\
-                    heartbeat = { timeout_secs = 2 }";
-    let scene = Scene::of(source, settings).await;
-    let timeouts = Timeouts {
-        heartbeat: Some(Duration::from_secs(2)),
-        ..Timeouts::default()
-    };
-    let (id, task) = scene.task(scene.timed(timeouts)).await;
-    let (result, _) = source.too_long();
-    scene
-        .inbox
-        .reply(&task, Answer::done(&result).remove(0))
-        .await;
-    let record = scene.world.closed(&id).await;
-    assert_eq!(
-        (record.state, record.timeout_type),
-        (TaskState::TimedOut, Some(TimeoutType::Heartbeat))
-    );
-    let next = scene.ended_by(Answer::done("shorter").remove(0)).await;
-    assert_eq!(next.state, TaskState::Completed);
 }
 
 #[rstest]
