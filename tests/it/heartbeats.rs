@@ -1,7 +1,9 @@
 //! Signs of life from a worker to AWS.
 
 use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf};
-use activity_sim::{FaultRule, HeartbeatRecord, Summary, TaskRecord, TaskState, Timeouts};
+use activity_sim::{
+    FaultRule, HeartbeatRecord, Summary, TaskRecord, TaskState, TimeoutType, Timeouts,
+};
 use rstest::rstest;
 use std::time::{Duration, Instant};
 
@@ -216,4 +218,32 @@ async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits(
         (1, 0),
         "{record:?}"
     );
+}
+
+/// That reply was a sign of life, and the bridge speaks no longer for a worker that gives none.
+#[rstest]
+#[tokio::test]
+async fn a_task_whose_only_result_was_too_long_times_out_by_its_heartbeat_and_frees_its_slot(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let settings = "oversize_result = \"park\"\nmax_in_flight = 1\npollers = { min = 1, max = 1 }\n\
+                    heartbeat = { timeout_secs = 2 }";
+    let scene = Scene::of(source, settings).await;
+    let timeouts = Timeouts {
+        heartbeat: Some(Duration::from_secs(2)),
+        ..Timeouts::default()
+    };
+    let (id, task) = scene.task(scene.timed(timeouts)).await;
+    let (result, _) = source.too_long();
+    scene
+        .inbox
+        .reply(&task, Answer::done(&result).remove(0))
+        .await;
+    let record = scene.world.closed(&id).await;
+    assert_eq!(
+        (record.state, record.timeout_type),
+        (TaskState::TimedOut, Some(TimeoutType::Heartbeat))
+    );
+    let next = scene.ended_by(Answer::done("shorter").remove(0)).await;
+    assert_eq!(next.state, TaskState::Completed);
 }

@@ -1,7 +1,7 @@
 //! When the bridge polls, how much, and when it does not.
 
 use crate::harness::{Answer, DOMAIN, Inbox, Route, Source, StepFunctions, Swf, World, eventually};
-use activity_sim::{Summary, Throttle};
+use activity_sim::{FaultRule, Summary, Throttle};
 use rstest::rstest;
 use std::time::Duration;
 
@@ -126,6 +126,28 @@ async fn pollers_grow_with_the_work_and_shrink_without(
         (bridge.metric("open_polls").await == 1.0).then_some(())
     })
     .await;
+}
+
+/// A poll that succeeds ends the back-off, though others fail beside it.
+#[rstest]
+#[case::swf(Swf, "LimitExceededFault")]
+#[case::step_functions(StepFunctions, "KmsThrottlingException")]
+#[tokio::test]
+async fn while_most_polls_are_throttled_the_others_bring_their_tasks(
+    #[case] source: Source,
+    #[case] code: &str,
+) {
+    let world = World::new().await.of(source);
+    let fault = FaultRule::error(source.poll(), 400, code);
+    world.sim.fault(fault.probability(0.75));
+    world.schedule("payments", 200);
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let route = Route::new("payments").with("pollers = { min = 16, max = 16 }");
+    let bridge = world.bridge(&[route]).await;
+    let limit = Duration::from_secs(30);
+    let done = world.sim.wait_until(limit, |s| s.completed == 200).await;
+    done.unwrap_or_else(|summary| panic!("not within {limit:?}: {summary:?}"));
+    assert!(bridge.metric("polls_total{outcome=\"throttled\"").await > 10.0);
 }
 
 /// The SDK's time-outs are in force: 75 s for the attempt, against the 60 s for which AWS holds an empty poll.

@@ -64,6 +64,11 @@ async fn failed_takes_the_reason_from_the_header_reason_or_error_and_the_details
             failed().header("error", "second").header("reason", "first"),
             "first",
         ),
+        (
+            failed().header("reason", "").header("error", "NoStock"),
+            "NoStock",
+        ),
+        (failed().header("error", ""), "failed"),
         (failed(), "failed"),
     ] {
         let task = scene.ended_by(answer).await;

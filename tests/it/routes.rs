@@ -1,9 +1,10 @@
 //! Several routes in one process: the trouble of one is its own.
 
 use crate::harness::{Answer, Route, Source, StepFunctions, Swf, World, eventually};
-use activity_sim::{Schedule, TaskState};
+use activity_sim::{FaultRule, Schedule, TaskState};
 use rstest::rstest;
 use serde_json::Value;
+use std::time::Duration;
 
 /// What is refused, in the words of the service.
 fn refusals(source: Source) -> (&'static str, &'static str) {
@@ -80,6 +81,46 @@ async fn one_route_is_refused(world: &World, fault: &str, mend: impl FnOnce()) {
     })
     .await;
     assert_eq!(bridge.route("secrets").await, (true, "polling".to_owned()));
+}
+
+/// A poll that was held since before the refusal says nothing of it when it ends.
+#[rstest]
+#[tokio::test]
+async fn a_refusal_lasts_until_a_poll_that_was_begun_after_it_is_let_in(
+    #[values(Swf, StepFunctions)] source: Source,
+) {
+    let world = World::with_hold(Duration::from_secs(4)).await.of(source);
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let route = Route::new("payments").with("pollers = { min = 5, max = 5 }");
+    let bridge = world.bridge(&[route]).await;
+    world.until("five open polls", |s| s.open_polls == 5).await;
+    let (forbidden, _) = refusals(source);
+    world
+        .sim
+        .fault(FaultRule::error(source.poll(), 400, forbidden));
+    // One poll ends with it, and the next is refused while four are still open.
+    world.schedule("payments", 1);
+    bridge.route_is("payments", forbidden).await;
+    assert_eq!(world.sim.summary().open_polls, 4);
+
+    eventually("four empty polls, and a second refusal", || async {
+        let (status, body) = bridge.get("/readyz").await;
+        assert_eq!(status, 503, "{body}");
+        let empty = bridge.metric("polls_total{outcome=\"empty\"").await;
+        let refused = bridge.metric("polls_total{outcome=\"refused\"").await;
+        (empty == 4.0 && refused >= 2.0).then_some(())
+    })
+    .await;
+    assert_eq!(bridge.get("/readyz").await.0, 503);
+    let log = bridge.log();
+    let said = log.matches("AWS refuses to be polled for this route");
+    assert_eq!(said.count(), 1, "said once");
+
+    world.sim.clear_faults();
+    eventually("readiness", || async {
+        (bridge.get("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
 }
 
 #[rstest]

@@ -1,6 +1,6 @@
 //! Replies that can't be used: none is dropped, and a workflow whose task was meant to end by one learns at once.
 
-use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, TaskMessage};
+use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf, TaskMessage};
 use activity_sim::{FaultRule, TaskRecord, TaskState};
 use lapin::{
     BasicProperties,
@@ -101,7 +101,7 @@ async fn completed_failed_or_canceled_that_is_not_utf_8_is_parked_as_it_came_and
     scene.all_replies_acknowledged().await;
 }
 
-/// They were not meant to end the task, so they do not.
+/// They were not meant to end the task, so they do not. AWS is told that the worker lives, and nothing else.
 #[tokio::test]
 async fn started_or_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on() {
     let scene = Scene::new().await;
@@ -117,14 +117,19 @@ async fn started_or_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on()
             (kind(&message), why.as_str()),
             (Some(sign), "its body is not UTF-8 from byte 0 on")
         );
+        // The second is too soon after the first to be passed on.
+        let heard = |task: &TaskRecord| task.heartbeat_count == 1;
+        let record = scene.world.sim.wait_for_task(&id, PATIENCE, heard).await;
+        record.expect("a heartbeat");
     }
     scene.all_replies_acknowledged().await;
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     let record = scene.world.closed(&id).await;
     assert_eq!(
         (record.state, record.heartbeat_count),
-        (TaskState::Completed, 0)
+        (TaskState::Completed, 1)
     );
+    assert_eq!(record.heartbeats[0].details, None);
 }
 
 #[rstest]

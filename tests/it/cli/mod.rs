@@ -2,7 +2,7 @@
 
 mod online;
 
-use crate::harness::{Answer, PATIENCE, Route, World, command, put};
+use crate::harness::{Answer, PATIENCE, Route, StepFunctions, Swf, World, command, put};
 use serde_json::json;
 use std::path::Path;
 use tokio::{net::TcpListener, process::Command, time::timeout};
@@ -76,6 +76,41 @@ async fn a_good_configuration_is_checked_without_reaching_anything() {
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     ended.assert_row("configuration", "ok", "valid, routes: 1");
     assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
+}
+
+#[tokio::test]
+async fn a_heartbeat_timeout_that_nobody_knows_is_said_by_check_and_by_run() {
+    let world = World::new().await.of(StepFunctions);
+    let routes = [
+        Route::new("not-told"),
+        Route::new("told").with("heartbeat = { timeout_secs = 60 }"),
+        Route::new("worker").with("heartbeat = { by = 'worker' }"),
+        Route::new("asked").of(Swf),
+        Route::new("not-asked")
+            .of(Swf)
+            .with("heartbeat = { discover = false }"),
+    ];
+    let words = "heartbeat.timeout_secs is not set";
+    let unknown = ["not-told", "not-asked"];
+
+    let checked = ended(check(&world.write_config("", &routes))).await;
+    assert_eq!(checked.code, Some(0), "{}", checked.err);
+    for name in unknown {
+        checked.assert_row(&format!("route {name}"), "note", words);
+    }
+    assert_eq!(checked.out.matches(words).count(), 2, "{}", checked.out);
+
+    let bridge = world.bridge(&routes).await;
+    for name in unknown {
+        let said = bridge.logged(&format!("{words}: a task")).await;
+        assert!(said.contains(" WARN "), "{said}");
+        bridge
+            .logged(&format!(
+                "every 20 s, and times out if its heartbeat timeout is shorter route=\"{name}\""
+            ))
+            .await;
+    }
+    assert_eq!(bridge.log().matches(words).count(), 2);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! `check --online`: a row for each thing that a configuration names, and what is wrong with it.
 
 use super::{AWS_SECRET, Ended, PASSWORD, check, dead_port, ended, user_of};
-use crate::harness::{Answer, Inbox, Route, StepFunctions, World, arguments_of_the_bridge};
+use crate::harness::{Answer, Inbox, Route, StepFunctions, Swf, World, arguments_of_the_bridge};
+use activity_sim::FaultRule;
 use lapin::{options::QueueDeclareOptions, types::FieldTable};
 use std::path::Path;
 
@@ -88,6 +89,30 @@ async fn an_online_check_says_which_activity_there_is_and_which_it_may_not_descr
         "DescribeActivity is not permitted, so this could not be checked",
     );
     assert_eq!(world.sim.summary().polled, 0, "the check took a task");
+}
+
+/// The bridge would get through, later.
+#[tokio::test]
+async fn an_online_check_whose_question_is_throttled_notes_that_and_does_not_fail() {
+    for (source, action, row) in [
+        (
+            Swf,
+            "CountPendingActivityTasks",
+            "route payments: task list",
+        ),
+        (
+            StepFunctions,
+            "DescribeActivity",
+            "route payments: activity",
+        ),
+    ] {
+        let world = World::new().await.of(source);
+        let fault = FaultRule::error(action, 400, "ThrottlingException");
+        world.sim.fault(fault);
+        let ended = check_online(&world, &world.write_config("", &[Route::new("payments")])).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.out);
+        ended.assert_row(row, "note", "ThrottlingException");
+    }
 }
 
 #[tokio::test]

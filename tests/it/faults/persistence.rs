@@ -5,8 +5,10 @@ use super::{
     respond::{End, actions, run},
     seconds_between, state_after,
 };
-use crate::harness::{Answer, Inbox, Node, Route, Source, StepFunctions, Swf, World, eventually};
-use activity_sim::{FaultRule, Schedule, Summary, TaskState, Throttle};
+use crate::harness::{
+    Answer, Inbox, Node, Route, Scene, Source, StepFunctions, Swf, World, eventually,
+};
+use activity_sim::{FaultRule, Schedule, Summary, TaskState, Throttle, Timeouts};
 use rstest::rstest;
 use std::time::Duration;
 
@@ -68,6 +70,38 @@ async fn while_an_outcome_is_not_permitted_it_is_kept_and_retried_slowly_until_i
         assert!(waited >= 7.0, "{row}: accepted after {waited} s");
     }
     bridge.idle().await;
+}
+
+/// It is a heartbeat that finds the task dead; the refusal stays. Heartbeats go once a second here.
+#[rstest]
+#[case::swf(Swf, "AccessDeniedException")]
+#[case::step_functions(StepFunctions, "KmsAccessDeniedException")]
+#[tokio::test]
+async fn an_outcome_that_is_not_permitted_is_given_up_when_its_task_has_timed_out(
+    #[case] source: Source,
+    #[case] refused: &str,
+) {
+    let settings =
+        "max_in_flight = 1\npollers = { min = 1, max = 1 }\nheartbeat = { timeout_secs = 3 }";
+    let scene = Scene::of(source, settings).await;
+    let fault = FaultRule::error(source.complete(), 400, refused);
+    scene.world.sim.fault(fault);
+    let timeouts = Timeouts {
+        start_to_close: Some(Duration::from_secs(1)),
+        ..Timeouts::default()
+    };
+    let (id, task) = scene.task(scene.timed(timeouts)).await;
+    scene
+        .inbox
+        .reply(&task, Answer::done("too late").remove(0))
+        .await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::TimedOut);
+    // There is room for one.
+    scene.task(scene.plain()).await;
+    let gone = "settlements_total{kind=\"completed\",outcome=\"gone\"";
+    assert_eq!(scene.bridge.metric(gone).await, 1.0);
+    scene.all_replies_acknowledged().await;
+    assert!(scene.inbox.get("activity-bridge.parked").await.is_none());
 }
 
 /// The SDK makes two attempts of each of ours, so this takes seven of ours.
