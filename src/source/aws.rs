@@ -1,6 +1,6 @@
 //! What every AWS client of the bridge shares: credentials, region, one HTTP stack, and two sets of time-outs.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_swf::{
     config::http::HttpResponse,
@@ -39,24 +39,27 @@ fn http_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// For polls.
+/// The configuration of a client for polls.
 #[must_use]
-pub fn poll_timeouts() -> TimeoutConfig {
-    timeouts(POLL_ATTEMPT)
+pub fn for_polls(config: &SdkConfig) -> SdkConfig {
+    with_patience(config, POLL_ATTEMPT)
 }
 
-/// For heartbeats, results and questions.
+/// The configuration of a client for heartbeats, results and questions.
 #[must_use]
-pub fn respond_timeouts() -> TimeoutConfig {
-    timeouts(RESPOND_ATTEMPT)
+pub fn for_responses(config: &SdkConfig) -> SdkConfig {
+    with_patience(config, RESPOND_ATTEMPT)
 }
 
-fn timeouts(attempt: Duration) -> TimeoutConfig {
-    TimeoutConfig::builder()
+fn with_patience(config: &SdkConfig, attempt: Duration) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .read_timeout(attempt)
         .operation_attempt_timeout(attempt)
-        .build()
+        .build();
+    let config = config.to_builder().timeout_config(timeouts);
+    // The bridge's loops see each fault and decide; so no call waits for another's retries.
+    config.retry_config(RetryConfig::disabled()).build()
 }
 
 /// Whether the chain finds credentials, and if not, what it says.

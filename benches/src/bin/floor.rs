@@ -10,8 +10,7 @@
 use activity_bridge::source::aws;
 use anyhow::{Context, ensure};
 use aws_sdk_swf::{
-    Client, config, config::retry::RetryConfig,
-    operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
+    Client, operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
 };
 use futures_util::StreamExt;
 use lapin::{
@@ -91,15 +90,9 @@ async fn run() -> anyhow::Result<()> {
     tasks.confirm_select(confirms).await?;
 
     let aws = aws::load(None).await;
-    let client = |timeouts| {
-        let config = config::Builder::from(&aws)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::disabled());
-        Client::from_conf(config.build())
-    };
     let floor = Arc::new(Floor {
-        poll: client(aws::poll_timeouts()),
-        respond: client(aws::respond_timeouts()),
+        poll: Client::new(&aws::for_polls(&aws)),
+        respond: Client::new(&aws::for_responses(&aws)),
         tasks,
         queue: queue.clone(),
         reply_to,

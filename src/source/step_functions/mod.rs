@@ -14,8 +14,8 @@ use crate::{
     task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeouts},
 };
 use async_trait::async_trait;
-use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_sfn::{Client, config, operation::get_activity_task::GetActivityTaskOutput};
+use aws_config::SdkConfig;
+use aws_sdk_sfn::{Client, operation::get_activity_task::GetActivityTaskOutput};
 use serde::de::IgnoredAny;
 use std::{
     borrow::Cow,
@@ -118,17 +118,9 @@ impl SfnClients {
     /// Builds them from one configuration. Nothing is called yet.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
-        let client = |timeouts: TimeoutConfig| {
-            let config = config::Builder::from(config)
-                .timeout_config(timeouts)
-                // The bridge's loops see each fault and decide; so no call waits for another's retries.
-                .retry_config(RetryConfig::disabled())
-                .build();
-            Client::from_conf(config)
-        };
         Self {
-            poll: client(aws::poll_timeouts()),
-            respond: client(aws::respond_timeouts()),
+            poll: Client::new(&aws::for_polls(config)),
+            respond: Client::new(&aws::for_responses(config)),
             budget: Arc::default(),
         }
     }

@@ -13,9 +13,9 @@ use crate::{
     task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use async_trait::async_trait;
-use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::SdkConfig;
 use aws_sdk_swf::{
-    Client, config, operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
+    Client, operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
 };
 use discovery::Discovery;
 use std::{
@@ -88,18 +88,10 @@ impl SwfClients {
     /// Builds them from one configuration. Nothing is called yet.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
-        let client = |timeouts: TimeoutConfig| {
-            let config = config::Builder::from(config)
-                .timeout_config(timeouts)
-                // The bridge's loops see each fault and decide; so no call waits for another's retries.
-                .retry_config(RetryConfig::disabled())
-                .build();
-            Client::from_conf(config)
-        };
-        let respond = client(aws::respond_timeouts());
+        let respond = Client::new(&aws::for_responses(config));
         let budget = Arc::<Budget>::default();
         Self {
-            poll: client(aws::poll_timeouts()),
+            poll: Client::new(&aws::for_polls(config)),
             discovery: Arc::new(Discovery::new(respond.clone(), Arc::clone(&budget))),
             budget,
             respond,
