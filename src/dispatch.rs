@@ -30,7 +30,8 @@ pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, sl
     debug!(route = route.name(), task = %id, activity = task.activity, "polled");
     let span = bridge.tracer.task(&route, &task);
     let context = span.traceparent().or(task.input.traceparent());
-    let header = |context: Traceparent| ("traceparent", HeaderValue::Text(context.to_string()));
+    let header =
+        |context: Traceparent| ("traceparent".into(), HeaderValue::Text(context.to_string()));
     task.headers.extend(context.map(header));
     bridge
         .flights
@@ -100,11 +101,11 @@ async fn learn(bridge: &Bridge, route: &Route, task: &mut Task) {
     if let Some(limit) = timeouts.heartbeat.limit() {
         let secs = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
         let header = HeaderValue::Integer(secs);
-        task.headers.push(("heartbeat-timeout-secs", header));
+        task.headers.push(("heartbeat-timeout-secs".into(), header));
     }
     if let Some(deadline) = task.likely_deadline() {
         let header = HeaderValue::Integer(unix_millis(deadline));
-        task.headers.push(("deadline-ms", header));
+        task.headers.push(("deadline-ms".into(), header));
     }
 }
 
@@ -163,7 +164,7 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
         drop(link.wait_for(Link::is_connected).await);
     }
     drop(undelivered);
-    if confirmed && let Err(error) = bridge.store.confirmed(task.id).await {
+    if confirmed && let Err(error) = bridge.store.confirmed(task.id, task.timeouts).await {
         // At worst the message is published once more after a restart, with the same id.
         debug!(task = id, %error, "could not note the confirm");
     }
@@ -237,7 +238,11 @@ fn returned(bridge: &Arc<Bridge>, message_id: &str) {
 /// The message of a task, as the worker protocol says, but for where it goes and its body. It borrows everything.
 fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task) -> Message<'a> {
     let mut headers = Vec::with_capacity(task.headers.len() + route.headers().len());
-    headers.extend(task.headers.iter().map(|(name, value)| (*name, value)));
+    headers.extend(
+        task.headers
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value)),
+    );
     headers.extend(route.headers().iter().map(|(name, value)| (*name, value)));
     let timestamp = unix_millis(task.polled_at) / 1000;
     Message {

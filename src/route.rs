@@ -97,10 +97,10 @@ impl Route {
                 let Some(header) = placeholder.header() else {
                     return &task.activity;
                 };
-                let mut headers = task.headers.iter().chain(&self.headers);
-                match headers.find(|(name, _)| *name == header) {
-                    Some((_, HeaderValue::Text(text))) => text,
-                    Some((_, HeaderValue::Integer(_))) | None => "",
+                let shared = || self.headers.iter().find(|(name, _)| *name == header);
+                match task.header(header).or_else(|| Some(&shared()?.1)) {
+                    Some(HeaderValue::Text(text)) => text,
+                    Some(HeaderValue::Integer(_)) | None => "",
                 }
             })),
         }

@@ -4,6 +4,7 @@ use crate::{
     bridge::Bridge,
     route::Route,
     settle,
+    store::Life,
     task::{Outcome, OwnFailure},
 };
 use std::{sync::Arc, time::Duration};
@@ -138,7 +139,7 @@ impl Shutdown {
                 "the grace period is over, and tasks are still in flight; replies that AWS has not taken stay in their queue for a day"
             );
         }
-        let forget_replies = drained && !self.bridge.store.outlives_process();
+        let forget_replies = drained && self.bridge.store.life() == Life::Process;
         self.bridge.broker.close(forget_replies).await;
         self.enter(Phase::Closed);
         drained
@@ -186,7 +187,7 @@ impl Shutdown {
 
     /// Fails back to AWS what nobody could settle after this process.
     fn give_back(&self) {
-        if self.bridge.store.outlives_process() {
+        if self.bridge.store.life() != Life::Process {
             return;
         }
         for id in self.bridge.flights.ids() {

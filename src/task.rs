@@ -4,6 +4,7 @@
 
 use crate::input::Input;
 use std::{
+    borrow::Cow,
     fmt,
     str::FromStr,
     sync::Arc,
@@ -104,7 +105,7 @@ pub struct Task {
     /// The input; empty where there is none.
     pub input: Input,
     /// What the source tells of the task, by the header names of the worker protocol.
-    pub headers: Vec<(&'static str, HeaderValue)>,
+    pub headers: Vec<(Cow<'static, str>, HeaderValue)>,
     /// When the poll that brought it was answered.
     pub polled_at: SystemTime,
     /// What is known of its timeouts.

@@ -3,8 +3,8 @@
 //! It keeps ids alone: whatever else a record would hold dies with the process too, and lives in the table of
 //! flights until then.
 
-use super::{Store, StoreError};
-use crate::task::{Task, TaskId};
+use super::{Life, Note, Record, Shared, Store, StoreError};
+use crate::task::{Task, TaskId, Timeouts};
 use async_trait::async_trait;
 use std::{
     collections::HashSet,
@@ -12,9 +12,19 @@ use std::{
 };
 
 /// See the module. Its size is bounded by the routes' slots.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore {
     open: Mutex<HashSet<TaskId>>,
+    owner: String,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self {
+            open: Mutex::default(),
+            owner: TaskId::random().to_string(),
+        }
+    }
 }
 
 impl MemoryStore {
@@ -30,20 +40,48 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn confirmed(&self, _id: TaskId) -> Result<(), StoreError> {
+    async fn confirmed(&self, _id: TaskId, _timeouts: Timeouts) -> Result<(), StoreError> {
         Ok(())
     }
+
+    fn note(&self, _id: TaskId, _note: Note) {}
 
     async fn remove(&self, id: TaskId) -> Result<(), StoreError> {
         self.with(|open| open.remove(&id));
         Ok(())
     }
 
+    async fn adopt(&self, _most: usize) -> Result<Vec<Record>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn message(&self, _id: TaskId) -> Result<Option<Task>, StoreError> {
+        Ok(None)
+    }
+
+    async fn ended(&self, _most: usize) -> Result<Vec<TaskId>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn count(&self) -> Result<usize, StoreError> {
         Ok(self.with(|open| open.len()))
     }
 
-    fn outlives_process(&self) -> bool {
-        false
+    fn trouble(&self) -> Option<String> {
+        None
     }
+
+    fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    fn life(&self) -> Life {
+        Life::Process
+    }
+
+    fn shared(&self) -> Option<&dyn Shared> {
+        None
+    }
+
+    async fn close(&self) {}
 }

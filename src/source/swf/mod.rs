@@ -131,7 +131,7 @@ impl Swf {
             .workflow_execution
             .map_or_else(Default::default, |run| (run.workflow_id, run.run_id));
         let text = HeaderValue::Text;
-        let headers = vec![
+        let headers = [
             ("workflow-id", text(workflow_id)),
             ("run-id", text(run_id)),
             ("activity-id", text(answer.activity_id)),
@@ -146,7 +146,7 @@ impl Swf {
             id: TaskId::random(),
             token,
             input: answer.input.unwrap_or_default().into(),
-            headers,
+            headers: headers.map(|(name, value)| (name.into(), value)).into(),
             activity,
             polled_at: SystemTime::now(),
             timeouts: self.timeouts,
