@@ -5,7 +5,9 @@ use activity_bridge::{
     store::{FileStore, MemoryStore, Record, Store},
     task::{HeaderValue, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
+use futures_util::future::try_join_all;
 use std::{
+    iter::repeat_with,
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -99,14 +101,11 @@ fn now_millis() -> u64 {
     u64::try_from(now.expect("after 1970").as_millis()).expect("not that far in the future")
 }
 
-/// Inserts so many tasks for the route `payments`, one after the other.
+/// Inserts so many tasks for the route `payments`, all at once.
 pub async fn insert(store: &dyn Store, count: usize) -> Vec<Task> {
-    let mut tasks = Vec::new();
-    for _ in 0..count {
-        let task = task();
-        store.insert("payments", &task).await.expect("inserted");
-        tasks.push(task);
-    }
+    let tasks: Vec<_> = repeat_with(task).take(count).collect();
+    let inserts = tasks.iter().map(|task| store.insert("payments", task));
+    try_join_all(inserts).await.expect("inserted");
     tasks
 }
 

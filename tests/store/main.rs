@@ -4,7 +4,9 @@
     unreachable_pub,
     reason = "nothing of a test binary can be reached; `pub` marks what the harness offers"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests compare whole files")]
 
 mod contract;
 mod file;
 mod harness;
+mod messages;
