@@ -11,9 +11,10 @@ use crate::{
     route::Complaint,
     settle,
     source::{CancelRequested, SourceError, Verdict},
+    store::Note,
     task::{Outcome, OwnFailure},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
@@ -21,6 +22,7 @@ use tracing::{debug, warn};
 pub async fn run(bridge: Arc<Bridge>) {
     loop {
         bridge.flights.wait_for_due().await;
+        bridge.certainty.wait().await;
         let now = Instant::now();
         // What is spawned is bounded: one for each task in flight.
         while let Some(flight) = bridge.flights.next_due(now) {
@@ -68,7 +70,9 @@ async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
     match answer {
         Ok(CancelRequested(cancel)) => {
             route.metrics.heartbeat("accepted");
+            bridge.store.note(id, Note::Heard(SystemTime::now()));
             if bridge.flights.beat_accepted(id, sent, cancel) {
+                bridge.store.note(id, Note::CancelRequested);
                 debug!(route = route.name(), task = %id, "AWS asks for a cancel");
                 parking::announce_cancel(bridge, id, "cancel-requested").await;
             }
