@@ -278,13 +278,15 @@ def to_each(action):
 def watch_command(options):
     """Ends by itself when the servers are stopped for good."""
     owner, seen = identity(options.owner), []
-    while owner is not None and identity(options.owner) == owner:
+    while True:
         found = []
         with contextlib.suppress(Failure):  # the folder is being removed
             found = servers(options.dir)  # again each time: a restart changes their processes
         if seen and not found:
             break
         seen = found
+        if owner is None or identity(options.owner) != owner:
+            break
         time.sleep(1)
     for server in seen:
         server.stop()
