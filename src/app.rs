@@ -91,7 +91,10 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
 }
 
 /// All that the parts share, and the stream of replies.
-async fn build(config: &Config, routes: Vec<RouteConfig>) -> anyhow::Result<(Arc<Bridge>, Replies)> {
+async fn build(
+    config: &Config,
+    routes: Vec<RouteConfig>,
+) -> anyhow::Result<(Arc<Bridge>, Replies)> {
     let tracer = Tracer::start(config.otlp.as_ref())?;
     let metrics = Metrics::new()?;
     let sources = Sources::load(config.region.as_deref()).await?;
@@ -99,10 +102,7 @@ async fn build(config: &Config, routes: Vec<RouteConfig>) -> anyhow::Result<(Arc
     let store = store::open(&config.store, names).await?;
     let slots: usize = routes.iter().map(|route| route.max_in_flight).sum();
     let (id, replies_expire) = match store.life() {
-        Life::Process => (
-            TaskId::random().to_string(),
-            REPLIES_OF_A_PROCESS_EXPIRE,
-        ),
+        Life::Process => (TaskId::random().to_string(), REPLIES_OF_A_PROCESS_EXPIRE),
         Life::Beyond(id) => (id, REPLIES_OF_A_STORE_EXPIRE),
     };
     let (broker, replies) = RabbitMq::start(Options {

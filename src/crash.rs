@@ -81,7 +81,9 @@ mod debug {
         };
         if *at == point && left.fetch_sub(1, Relaxed) == 1 {
             eprintln!("crash point {point:?}");
-            let kill = Command::new("kill").args(["-9", &id().to_string()]).status();
+            let kill = Command::new("kill")
+                .args(["-9", &id().to_string()])
+                .status();
             unreachable!("killed, or there is no `kill`: {kill:?}");
         }
     }

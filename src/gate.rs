@@ -52,7 +52,9 @@ impl Gate {
             | Self::QueueFull(_)
             | Self::Undelivered(_)
             | Self::BrokerBlocked(_) => true,
-            Self::Starting | Self::StoreAway(_) | Self::BrokerAway(_) | Self::QueueUnusable(_) => false,
+            Self::Starting | Self::StoreAway(_) | Self::BrokerAway(_) | Self::QueueUnusable(_) => {
+                false
+            }
         }
     }
 }

@@ -50,7 +50,10 @@ pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(),
     };
     if adopted > 0 {
         let unpublished = unpublished.len();
-        info!(tasks = adopted, unpublished, "took on tasks from the token store");
+        info!(
+            tasks = adopted,
+            unpublished, "took on tasks from the token store"
+        );
     }
     for (route, tasks) in strange {
         warn!(

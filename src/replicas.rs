@@ -77,7 +77,10 @@ async fn keep(bridge: &Bridge, shared: &dyn Shared) {
             Ok(look) => {
                 if look.lapsed {
                     unsure = bridge.flights.ids();
-                    warn!(tasks = unsure.len(), "the lease on the tasks ran out; looking which are still this process's");
+                    warn!(
+                        tasks = unsure.len(),
+                        "the lease on the tasks ran out; looking which are still this process's"
+                    );
                 }
                 for news in look.news {
                     take(bridge, news);
@@ -209,7 +212,13 @@ async fn meet(
             Some(route) => {
                 // Whoever replies has its message.
                 let published = true;
-                bridge.flights.adopt(Record { published, ..record }, route);
+                bridge.flights.adopt(
+                    Record {
+                        published,
+                        ..record
+                    },
+                    route,
+                );
                 Met::Here
             }
             None => Met::OtherRoute,

@@ -142,7 +142,10 @@ impl Shutdown {
         let left = self.bridge.flights.len();
         let kept = self.bridge.store.life() != Life::Process;
         if !drained && kept {
-            info!(left, "the grace period is over; the tasks in flight stay in the token store for the next process");
+            info!(
+                left,
+                "the grace period is over; the tasks in flight stay in the token store for the next process"
+            );
         } else if !drained {
             let replies = self.bridge.broker.reply_to();
             error!(

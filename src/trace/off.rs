@@ -24,7 +24,7 @@ impl Tracer {
     }
 
     /// Nothing is left to export.
-    pub fn shutdown(&self, _within: Duration) {}
+    pub async fn shutdown(&self, _within: Duration) {}
 }
 
 /// A part of a task's way, not recorded.

@@ -107,13 +107,16 @@ impl Tracer {
     }
 
     /// Exports what is left, for at most so long. Spans that are begun afterwards are not recorded.
-    pub fn shutdown(&self, within: Duration) {
-        let Some((provider, _)) = &self.0 else {
+    pub async fn shutdown(&self, within: Duration) {
+        let Some((provider, _)) = self.0.clone() else {
             return;
         };
-        let ended = tokio::task::block_in_place(|| provider.shutdown_with_timeout(within));
-        if let Err(error) = ended {
-            warn!(%error, "the last spans could not be exported");
+        // The runtime must go on meanwhile: the export is one of its tasks.
+        let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(within));
+        match ended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "the last spans could not be exported"),
+            Err(error) => warn!(%error, "the last spans could not be exported"),
         }
     }
 }
