@@ -62,7 +62,7 @@ async fn carry(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, from: Fro
         let span = match from {
             From::Poll(span) if record(&bridge, &route, &task, &trouble).await => span,
             From::Poll(_) => return,
-            From::Store => Span::default(),
+            From::Store => Span::none(),
         };
         learn(&bridge, &route, &mut task).await;
         let publishing = span.child("publish");

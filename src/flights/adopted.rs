@@ -31,7 +31,7 @@ impl Flights {
             route: Arc::clone(route),
             since: now.checked_sub(from.age).unwrap_or(now),
             held: None,
-            span: Span::default(),
+            span: Span::none(),
             state: match record.published {
                 true => State::Dispatched,
                 false => State::Publishing,

@@ -163,6 +163,12 @@ fn remote(parent: Traceparent) -> SpanContext {
 pub struct Span(Option<(SdkTracer, Context)>);
 
 impl Span {
+    /// Of a task whose beginning is not at hand: nothing is recorded.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
     /// Begins a part of this part.
     #[must_use]
     pub fn child(&self, name: &'static str) -> Self {
