@@ -107,11 +107,14 @@ impl Tracer {
     }
 
     /// Exports what is left, for at most so long. Spans that are begun afterwards are not recorded.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it waits for the export, which is itself a task of this runtime"
+    )]
     pub async fn shutdown(&self, within: Duration) {
         let Some((provider, _)) = self.0.clone() else {
             return;
         };
-        // The runtime must go on meanwhile: the export is one of its tasks.
         let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(within));
         match ended.await {
             Ok(Ok(())) => {}
