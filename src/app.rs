@@ -59,8 +59,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
     let unpublished = recovery::take_on_all(&bridge).await;
     tokio::spawn(reply::run(Arc::clone(&bridge), replies));
     tokio::spawn(heartbeat::run(Arc::clone(&bridge)));
-    tokio::spawn(replicas::run(Arc::clone(&bridge)));
     let (phase, phase_seen) = watch::channel(Phase::Recovering);
+    tokio::spawn(replicas::run(Arc::clone(&bridge), phase_seen.clone()));
     let mut running = Running::default();
     for route in &bridge.routes {
         running.add(&bridge, route, phase_seen.clone());

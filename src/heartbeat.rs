@@ -15,8 +15,15 @@ use crate::{
     task::{Outcome, OwnFailure},
 };
 use std::{sync::Arc, time::SystemTime};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tracing::{debug, warn};
+
+/// So many heartbeats may wait for AWS's answer at once, each on a connection of its own. Only when very many tasks are taken
+/// on together, or when AWS is slow, do others wait for them.
+static AT_ONCE: Semaphore = Semaphore::const_new(500);
 
 /// Sees to every flight that is due, for as long as the process lives.
 pub async fn run(bridge: Arc<Bridge>) {
@@ -56,6 +63,7 @@ async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
     let (id, route) = (ticket.id, &ticket.route);
     let call = Call::Heartbeat(flight.urgency);
     let turn = route.source.budget().turn(call).await;
+    let _one = AT_ONCE.acquire().await;
     let sent = Instant::now();
     let Some(details) = bridge.flights.begin_beat(id, sent) else {
         return;

@@ -4,7 +4,12 @@
 //! processes share it, the same happens again and again: a process that dies leaves its tasks to the others.
 
 use crate::{
-    backoff::Backoff, bridge::Bridge, dispatch, lifecycle::Event, route::Route, store::StoreError,
+    backoff::Backoff,
+    bridge::Bridge,
+    dispatch,
+    lifecycle::Event,
+    route::Route,
+    store::{Record, StoreError},
     task::TaskId,
 };
 use futures_util::{StreamExt, stream};
@@ -16,6 +21,9 @@ use tracing::{debug, info, warn};
 const PAGE: usize = 500;
 /// How many messages are published again at once.
 const REPUBLISHED_AT_ONCE: usize = 100;
+
+/// No task of SWF's and no execution of a state machine lives longer than a year.
+const LONGEST_TASK: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Tasks whose messages the broker has not confirmed.
 pub type Unpublished = Vec<(Arc<Route>, TaskId)>;
@@ -37,7 +45,11 @@ pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(),
         };
         for record in page {
             let Some(route) = bridge.route(&record.route) else {
-                *strange.entry(record.route).or_default() += 1;
+                if is_long_over(&record) {
+                    bridge.store.remove(record.id).await?;
+                } else {
+                    *strange.entry(record.route).or_default() += 1;
+                }
                 continue;
             };
             adopted += 1;
@@ -63,6 +75,13 @@ pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(),
         );
     }
     result
+}
+
+/// Whether AWS must have closed the task by now.
+fn is_long_over(record: &Record) -> bool {
+    let limit = record.timeouts.start_to_close.certain();
+    let age = record.polled_at.elapsed().unwrap_or_default();
+    age > limit.unwrap_or(LONGEST_TASK) + Duration::from_secs(24 * 60 * 60)
 }
 
 /// Takes on everything at the start, however long the store can't be read: nothing else goes on meanwhile.

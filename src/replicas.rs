@@ -11,6 +11,7 @@ use crate::{
     flights::{Standing, Status},
     recovery::{self, Unpublished},
     reply,
+    shutdown::Phase,
     store::{Claim, Kept, LOOK_EVERY, News, PassedOn, Record, Shared, StoreError},
     task::TaskId,
 };
@@ -60,11 +61,11 @@ impl Certainty {
 
 /// Keeps the lease and follows what others do, and takes on the tasks of those that die; nothing where the store is not
 /// shared.
-pub async fn run(bridge: Arc<Bridge>) {
+pub async fn run(bridge: Arc<Bridge>, phase: watch::Receiver<Phase>) {
     let Some(shared) = bridge.store.shared() else {
         return;
     };
-    tokio::join!(keep(&bridge, shared), adopt(&bridge));
+    tokio::join!(keep(&bridge, shared), adopt(&bridge, phase));
 }
 
 async fn keep(bridge: &Bridge, shared: &dyn Shared) {
@@ -137,10 +138,11 @@ async fn sort_out(bridge: &Bridge, shared: &dyn Shared, unsure: &mut Vec<TaskId>
     }
 }
 
-async fn adopt(bridge: &Arc<Bridge>) {
+/// Until the process shuts down, and leaves its own tasks to the others.
+async fn adopt(bridge: &Arc<Bridge>, phase: watch::Receiver<Phase>) {
     let mut tick = interval(ADOPT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    while phase.borrow().polls() {
         tick.tick().await;
         let mut unpublished = Unpublished::new();
         if let Err(error) = recovery::adopt(bridge, &mut unpublished).await {
