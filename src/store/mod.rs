@@ -6,6 +6,7 @@
 mod memory;
 pub mod redis;
 
+pub use self::redis::RedisStore;
 pub use memory::MemoryStore;
 
 use crate::{
