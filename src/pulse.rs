@@ -212,6 +212,18 @@ impl Pulse {
         limit.unwrap_or(self.terms.interval * BEATS_PER_TIMEOUT)
     }
 
+    /// Whether a worker has said that it works on the task.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.stage != Stage::Waiting
+    }
+
+    /// When AWS took the last heartbeat; `None` where it has taken none.
+    #[must_use]
+    pub fn last_heartbeat(&self) -> Option<Instant> {
+        (self.heard != self.polled).then_some(self.heard)
+    }
+
     /// The worker says that it is alive. True where nobody had begun.
     pub fn sign(&mut self, details: String) -> bool {
         let first = self.stage == Stage::Waiting;

@@ -4,8 +4,10 @@
 //! [`lifecycle::step`] what each event means, and keeps the pulses in the order in which they are due. It never talks to
 //! the network.
 
+mod listing;
 mod pulses;
 
+pub use listing::{Listed, Progress};
 pub use pulses::DueFlight;
 
 use crate::{
