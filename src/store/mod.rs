@@ -4,6 +4,7 @@
 //! reply acknowledged. What a crash costs is what the chosen store forgets.
 
 mod memory;
+pub mod redis;
 
 pub use memory::MemoryStore;
 

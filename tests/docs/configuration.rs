@@ -4,13 +4,19 @@ use crate::{blocks, files, markdown, plain, rows, text_of};
 use activity_bridge::config::{Config, ConfigError};
 use std::{collections::BTreeSet, fs};
 
-/// Parses a configuration whose `uri_file` need not exist here.
+/// Parses a configuration whose `uri_file` and `url_file` need not exist here.
 fn parse(text: &str) -> Result<Config, ConfigError> {
-    let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    fs::write(file.path(), "amqp://guest:guest@127.0.0.1:5672/%2f\n").expect("writable");
-    let with_file = |line: &str| match line.trim_start().starts_with("uri_file = ") {
-        true => format!("uri_file = {:?}", file.path()),
-        false => line.to_owned(),
+    let file = |address: &str| {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        fs::write(file.path(), address).expect("writable");
+        file
+    };
+    let uri = file("amqp://guest:guest@127.0.0.1:5672/%2f\n");
+    let url = file("redis://127.0.0.1:6379/0\n");
+    let with_file = |line: &str| match line.trim_start().split_once(" = ") {
+        Some(("uri_file", _)) => format!("uri_file = {:?}", uri.path()),
+        Some(("url_file", _)) => format!("url_file = {:?}", url.path()),
+        _ => line.to_owned(),
     };
     let lines: Vec<_> = text.lines().map(with_file).collect();
     lines.join("\n").parse()
@@ -96,6 +102,14 @@ fn with_key(key: &str, example: &str) -> String {
         lines.push(("otlp.endpoint", r#""http://127.0.0.1""#));
     }
     match key {
+        "store.url" | "store.url_file" => lines.push(("store.kind", r#""redis""#)),
+        "store.urls" => lines.extend([("store.kind", r#""redis""#), ("store.cluster", "true")]),
+        "store.cluster" | "store.prefix" => {
+            lines.extend([
+                ("store.kind", r#""redis""#),
+                ("store.url", r#""redis://a""#),
+            ]);
+        }
         "routes[].exchange" => lines.push(("routes[].routing_key", r#""a""#)),
         "routes[].routing_key" => lines.push(("routes[].exchange", r#""a""#)),
         _ => {}
@@ -143,8 +157,6 @@ fn known_keys(table: &str) -> Vec<String> {
     let text = match table {
         "" => "zzz = 1".to_owned(),
         "routes[]" => "[[routes]]\nzzz = 1".to_owned(),
-        // Its one key is read only where it is given.
-        "store" => "store = { kind = \"memory\", zzz = 1 }".to_owned(),
         _ => match table.strip_prefix("routes[].") {
             Some(inner) => format!("[[routes]]\n{inner}.zzz = 1"),
             None => format!("{table}.zzz = 1"),

@@ -1,0 +1,5 @@
+//! The store that several processes share.
+
+mod url;
+
+pub use url::RedisUrl;
