@@ -89,6 +89,8 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     metrics.in_flight.set(in_flight);
     let connected = admin.bridge.broker.link().borrow().is_connected();
     metrics.broker_connected.set(connected.into());
+    let available = admin.bridge.store.trouble().is_none();
+    metrics.store_available.set(available.into());
     match metrics.render() {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

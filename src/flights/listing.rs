@@ -72,7 +72,7 @@ impl Flight {
             id,
             route: Arc::clone(&self.route),
             progress,
-            age: now.saturating_duration_since(self.since),
+            age: self.polled_at.elapsed().unwrap_or_default(),
             last_heartbeat: heard.map(|at| now.saturating_duration_since(at)),
         }
     }
