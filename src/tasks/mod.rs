@@ -8,7 +8,7 @@ mod table;
 use crate::{
     config::{Config, StoreConfig},
     flights::{Flights, Listed, Progress},
-    store::Record,
+    store::{Record, file},
 };
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
@@ -113,10 +113,11 @@ async fn find(config: &Config) -> anyhow::Result<Listing> {
                  start it, or give the configuration that it was started with"
             )
         }),
-        StoreConfig::File(file) => match ask::running(config.admin_listen).await {
+        StoreConfig::File(store) => match ask::running(config.admin_listen).await {
             Err(error) if ask::is_nobody(&error) => {
-                let records = unread(&file.path.display())
-                    .with_context(|| format!("{error:#}; so the store was to be read"))?;
+                let records = file::read(&store.path).with_context(|| {
+                    format!("no bridge answers at {error:#}; and the file can't tell either")
+                })?;
                 let records = records.into_iter().map(|record| (record, None));
                 Ok(Listing::of_records(records.collect(), SystemTime::now()))
             }
@@ -132,7 +133,7 @@ async fn find(config: &Config) -> anyhow::Result<Listing> {
     }
 }
 
-/// In place of `store::file::read` and `store::redis::read`, until there are any.
+/// In place of `store::redis::read`, until there is one.
 fn unread<T>(place: &dyn std::fmt::Display) -> anyhow::Result<Vec<T>> {
     Err(anyhow!("the store {place} can't be read by this build yet"))
 }
