@@ -17,7 +17,7 @@ test: ## everything that CI runs: lints, unit and integration tests, the tests i
 test-unit: ## unit, property and documentation tests
 	@$(PYTHON) scripts/test.py unit
 
-test-it: ## integration tests against a private RabbitMQ node and the simulator
+test-it: ## integration tests against a private RabbitMQ node, a private Redis and the simulator
 	@$(PYTHON) scripts/test.py it
 
 test-moto: ## a boto3 decider on moto, the bridge, RabbitMQ and a pika worker

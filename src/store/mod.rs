@@ -7,6 +7,7 @@ pub mod file;
 mod memory;
 pub mod redis;
 
+pub use self::redis::RedisStore;
 pub use file::FileStore;
 pub use memory::MemoryStore;
 
