@@ -105,6 +105,15 @@ pub async fn print(config: &Config, json: bool) -> anyhow::Result<bool> {
     }
 }
 
+/// How many tasks are in flight.
+///
+/// # Errors
+///
+/// Where that can't be told.
+pub async fn count(config: &Config) -> anyhow::Result<usize> {
+    Ok(find(config).await?.tasks.len())
+}
+
 async fn find(config: &Config) -> anyhow::Result<Listing> {
     match &config.store {
         StoreConfig::Memory => ask::running(config.admin_listen).await.map_err(|error| {
