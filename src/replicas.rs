@@ -70,6 +70,17 @@ pub async fn run(bridge: Arc<Bridge>, phase: watch::Receiver<Phase>) {
     tokio::join!(keep(&bridge, shared), adopt(&bridge, phase));
 }
 
+/// At the start: waits until no process may be dead whose lease has not run out. A process that was killed and started again
+/// was just such a one.
+pub async fn all_speak(bridge: &Bridge) {
+    let Some(shared) = bridge.store.shared() else {
+        return;
+    };
+    while !matches!(shared.is_anyone_silent().await, Ok(false)) {
+        sleep(LOOK_EVERY).await;
+    }
+}
+
 async fn keep(bridge: &Bridge, shared: &dyn Shared) {
     let mut unsure = Vec::new();
     let mut tick = interval(LOOK_EVERY);
