@@ -7,9 +7,9 @@ pub mod file;
 mod memory;
 pub mod redis;
 
-pub use self::redis::RedisStore;
 pub use file::FileStore;
 pub use memory::MemoryStore;
+pub use redis::RedisStore;
 
 use crate::{
     config::StoreConfig,
@@ -30,10 +30,8 @@ use std::{
 pub async fn open(config: &StoreConfig, routes: Vec<String>) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match config {
         StoreConfig::Memory => Arc::new(MemoryStore::default()),
-        StoreConfig::File(_) | StoreConfig::Redis(_) => {
-            drop(routes);
-            anyhow::bail!("the token store \"{config}\" is not in this build yet")
-        }
+        StoreConfig::File(file) => Arc::new(FileStore::open(&file.path)?),
+        StoreConfig::Redis(redis) => Arc::new(RedisStore::open(redis, routes).await?),
     })
 }
 
@@ -140,6 +138,9 @@ pub trait Store: Send + Sync + 'static {
 pub trait Shared: Send + Sync {
     /// Renews the lease, and says what others did meanwhile. To be called again every [`LOOK_EVERY`].
     async fn look(&self) -> Result<Look, StoreError>;
+
+    /// Whether a process that has a lease has not renewed it for a while: it may be dead, and its tasks soon to be adopted.
+    async fn is_anyone_silent(&self) -> Result<bool, StoreError>;
 
     /// After a lapse, whose this task is now. A record that the store has lost is made anew from this one.
     async fn keep(&self, record: &Record) -> Result<Kept, StoreError>;

@@ -105,6 +105,15 @@ pub async fn print(config: &Config, json: bool) -> anyhow::Result<bool> {
     }
 }
 
+/// How many tasks are in flight.
+///
+/// # Errors
+///
+/// Where that can't be told.
+pub async fn count(config: &Config) -> anyhow::Result<usize> {
+    Ok(find(config).await?.tasks.len())
+}
+
 async fn find(config: &Config) -> anyhow::Result<Listing> {
     const ADVICE: &str = "start the bridge, or give the configuration that it was started with";
     match &config.store {
