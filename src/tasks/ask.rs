@@ -1,7 +1,7 @@
 //! Asks the running process, on its admin endpoint.
 
 use super::Listing;
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use axum::body::{Body, to_bytes};
 use hyper_util::{
     client::legacy::{self, Client},
@@ -25,13 +25,16 @@ const LONGEST_ANSWER: usize = 400_000_000;
 /// Where none does, or where it has no such answer.
 pub(super) async fn running(listen: SocketAddr) -> anyhow::Result<Listing> {
     let url = format!("http://{}/tasks", reachable(listen));
-    match timeout(ASK_TIMEOUT, get(&url)).await {
-        Ok(answer) => answer.with_context(|| format!("{url} (admin.listen)")),
-        Err(_) => bail!(
-            "{url} (admin.listen): no answer within {} s",
-            ASK_TIMEOUT.as_secs()
-        ),
-    }
+    let answer = timeout(ASK_TIMEOUT, get(&url)).await;
+    let secs = ASK_TIMEOUT.as_secs();
+    let answer = answer.unwrap_or_else(|_| Err(anyhow!("no answer within {secs} s")));
+    answer.map_err(|error| {
+        let nobody = match is_nobody(&error) {
+            true => "no bridge listens at ",
+            false => "",
+        };
+        error.context(format!("{nobody}{url} (admin.listen)"))
+    })
 }
 
 /// Whether this error of [`running`] says that nobody listens there.

@@ -10,7 +10,7 @@ use crate::{
     flights::{Flights, Listed, Progress},
     store::{Record, file, redis},
 };
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 use std::{
     cmp::Reverse,
@@ -115,18 +115,15 @@ pub async fn count(config: &Config) -> anyhow::Result<usize> {
 }
 
 async fn find(config: &Config) -> anyhow::Result<Listing> {
+    const ADVICE: &str = "start the bridge, or give the configuration that it was started with";
     match &config.store {
         StoreConfig::Memory => ask::running(config.admin_listen).await.map_err(|error| {
-            anyhow!(
-                "{error:#}; with store.kind = \"memory\" only the running process knows its tasks: \
-                 start it, or give the configuration that it was started with"
-            )
+            anyhow!("{error:#}; with store.kind = \"memory\" only the running process knows its tasks: {ADVICE}")
         }),
         StoreConfig::File(store) => match ask::running(config.admin_listen).await {
             Err(error) if ask::is_nobody(&error) => {
-                let records = file::read(&store.path).with_context(|| {
-                    format!("no bridge answers at {error:#}; and the file can't tell either")
-                })?;
+                let records = file::read(&store.path)
+                    .map_err(|unread| anyhow!("{error:#}; and {unread:#}; {ADVICE}"))?;
                 let records = records.into_iter().map(|record| (record, None));
                 Ok(Listing::of_records(records.collect(), SystemTime::now()))
             }

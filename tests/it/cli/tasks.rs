@@ -217,7 +217,7 @@ async fn where_no_bridge_answers_the_command_ends_with_1_and_says_how_to_mend_it
     for (listen, why) in [(nobody().await, "refused"), (stranger, "answered 4")] {
         let ended = tasks(&config, &listen, &[]).await;
         assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
-        for words in ["admin.listen", &listen, why, "start it"] {
+        for words in ["admin.listen", &listen, why, "start the bridge"] {
             assert!(ended.err.contains(words), "no {words} in {}", ended.err);
         }
     }
@@ -236,7 +236,7 @@ async fn the_file_is_read_where_no_bridge_runs_and_not_where_one_does() {
     // Its admin endpoint is not where the configuration says.
     let locked = scene.tasks(&nobody().await, &[]).await;
     assert_eq!((locked.code, locked.out.as_str()), (Some(1), ""));
-    for words in ["admin.listen", "refused", "tasks.redb"] {
+    for words in ["admin.listen", "refused", "tasks.redb", "another process"] {
         assert!(locked.err.contains(words), "no {words} in {}", locked.err);
     }
 
