@@ -10,11 +10,8 @@ use axum::{
     routing::get,
 };
 use serde::Serialize;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::watch, time::timeout};
-
-/// For asking the store how it is.
-const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+use std::{net::SocketAddr, sync::Arc};
+use tokio::{net::TcpListener, sync::watch};
 
 /// What the endpoint can tell of.
 #[derive(Clone)]
@@ -75,7 +72,7 @@ struct RouteReadiness {
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {
-    let readiness = admin.readiness().await;
+    let readiness = admin.readiness();
     let status = match readiness.ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -89,6 +86,8 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     metrics.in_flight.set(in_flight);
     let connected = admin.bridge.broker.link().borrow().is_connected();
     metrics.broker_connected.set(connected.into());
+    let available = admin.bridge.store.trouble().is_none();
+    metrics.store_available.set(available.into());
     match metrics.render() {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -96,27 +95,23 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 }
 
 impl Admin {
-    async fn readiness(&self) -> Readiness {
+    fn readiness(&self) -> Readiness {
         let (broker_ready, broker) = match &*self.bridge.broker.link().borrow() {
             Link::Up => (true, "connected".to_owned()),
             Link::Blocked(why) => (true, format!("connected, but it takes no messages: {why}")),
             Link::Away(why) => (false, format!("away: {why}")),
         };
-        let (store_ready, store) = match timeout(STORE_TIMEOUT, self.bridge.store.count()).await {
-            Ok(Ok(_)) => (true, "ok".to_owned()),
-            Ok(Err(error)) => (false, error.to_string()),
-            Err(_) => (false, "the token store does not answer".to_owned()),
-        };
+        let trouble = self.bridge.store.trouble();
         let routes: Vec<_> = self.routes.iter().map(route_readiness).collect();
         let phase = *self.phase.borrow();
         Readiness {
             ready: phase == Phase::Running
                 && broker_ready
-                && store_ready
+                && trouble.is_none()
                 && routes.iter().all(|route| route.ready),
             phase: phase.name(),
             broker,
-            store,
+            store: trouble.unwrap_or_else(|| "ok".to_owned()),
             tasks_in_flight: self.bridge.flights.len(),
             routes,
         }

@@ -55,10 +55,8 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    // The work is waiting, not computing: more threads would only cost memory.
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+    // The work is waiting, not computing: with more threads, each task would cost more. What blocks (the disk) has its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let ended = match (runtime, command) {

@@ -22,6 +22,11 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// How long the answer to a heartbeat is awaited, within the interval.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
+/// AWS is asked after a task that was adopted within this time, or a quarter of its interval.
+const ASK_ADOPTED_WITHIN: Duration = Duration::from_secs(2);
+/// A task that was adopted is given this time to be started, however long it has waited: that a worker started it may be
+/// among the replies that wait.
+const ADOPTED_PATIENCE: Duration = Duration::from_secs(10);
 /// What an outcome needs to be settled, unless something is amiss.
 const LONGEST_MOMENT: Duration = Duration::from_secs(2);
 
@@ -58,6 +63,17 @@ pub enum Due {
     Beat,
     /// To be failed: nobody has started it for this long.
     Unstarted(Duration),
+}
+
+/// What is known of a task that is adopted.
+#[derive(Clone, Copy, Debug)]
+pub struct Adopted {
+    /// How long ago it was polled.
+    pub age: Duration,
+    /// How long ago AWS last heard of it, if that is known.
+    pub unheard: Option<Duration>,
+    /// Whether a worker has said that it works on it.
+    pub begun: bool,
 }
 
 /// See the module.
@@ -124,6 +140,36 @@ impl Pulse {
             asked: 0,
             faults: 0,
         }
+    }
+
+    /// Of a task that another process had, or this one before a crash. AWS is asked after it soon: it may be gone, and what
+    /// was last heard of it may have been lost.
+    #[must_use]
+    pub fn adopted(terms: Terms, from: Adopted, now: Instant, chance: f64) -> Self {
+        let ago = |age: Duration| now.checked_sub(age).unwrap_or(now);
+        let mut polled = ago(from.age);
+        if let Some(wait) = terms.max_wait {
+            polled = polled.max(ago(wait.saturating_sub(ADOPTED_PATIENCE)));
+        }
+        let soon = now + (terms.interval / 4).min(ASK_ADOPTED_WITHIN).mul_f64(chance);
+        let mut pulse = Self {
+            polled,
+            heard: ago(from.unheard.unwrap_or(terms.interval).min(from.age)),
+            own: soon,
+            not_before: soon,
+            ..Self::new(terms, now, chance)
+        };
+        if from.begun {
+            pulse.stage = Stage::Begun;
+        }
+        pulse.news = !pulse.bridge_speaks();
+        pulse
+    }
+
+    /// Whether a worker has said that it works on the task.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.stage != Stage::Waiting
     }
 
     /// The terms are known better than when the task was polled.
@@ -401,6 +447,51 @@ mod tests {
         assert_eq!(pulse.due(), Some((now + wait, Due::Unstarted(wait))));
         pulse.sign(String::new());
         assert_eq!(pulse.due().map(|(_, due)| due), Some(Due::Beat));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn aws_is_asked_soon_after_a_task_that_was_adopted_and_then_as_ever() {
+        let now = Instant::now() + secs(1_000.0);
+        for (by, begun, then) in [
+            (By::Both, false, INTERVAL),
+            (By::Both, true, T + ASK_AFTER),
+            (By::Worker, false, T + ASK_AFTER),
+            (By::Bridge, true, INTERVAL),
+        ] {
+            let from = Adopted {
+                age: secs(100.0),
+                unheard: None,
+                begun,
+            };
+            let mut pulse = Pulse::adopted(terms(by), from, now, 1.0);
+            assert_eq!(pulse.times_out(), Some(now - INTERVAL + T), "{by:?}");
+            let asked = beats(&mut pulse);
+            assert_eq!(asked, now + ASK_ADOPTED_WITHIN, "{by:?}");
+            assert_eq!(beats(&mut pulse), asked + then, "{by:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_was_adopted_is_not_failed_before_the_replies_that_wait_were_read() {
+        let now = Instant::now() + secs(1_000.0);
+        let from = Adopted {
+            age: secs(100.0),
+            unheard: Some(secs(9.0)),
+            begun: false,
+        };
+        for (wait, at) in [(50.0, 10.0), (105.0, 10.0), (200.0, 100.0)] {
+            let terms = Terms {
+                max_wait: Some(secs(wait)),
+                ..terms(By::Both)
+            };
+            let mut pulse = Pulse::adopted(terms, from, now, 1.0);
+            let mut due = pulse.due();
+            while due.is_some_and(|(_, due)| due == Due::Beat) {
+                beats(&mut pulse);
+                due = pulse.due();
+            }
+            assert_eq!(due, Some((now + secs(at), Due::Unstarted(secs(wait)))));
+        }
     }
 
     #[tokio::test(start_paused = true)]
