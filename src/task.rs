@@ -26,6 +26,18 @@ impl TaskId {
     }
 }
 
+impl From<u128> for TaskId {
+    fn from(bits: u128) -> Self {
+        Self(bits)
+    }
+}
+
+impl From<TaskId> for u128 {
+    fn from(id: TaskId) -> Self {
+        id.0
+    }
+}
+
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)

@@ -3,9 +3,12 @@
 //! A record is in the store before the task's message is published, and leaves it after the task is settled and its
 //! reply acknowledged. What a crash costs is what the chosen store forgets.
 
+pub mod file;
 mod memory;
 pub mod redis;
 
+pub use self::redis::RedisStore;
+pub use file::FileStore;
 pub use memory::MemoryStore;
 
 use crate::{

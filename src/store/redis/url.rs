@@ -9,7 +9,6 @@ pub struct RedisUrl(ConnectionInfo);
 
 impl RedisUrl {
     /// For the client.
-    #[expect(dead_code, reason = "the client comes with the next commit")]
     pub(super) fn inner(&self) -> ConnectionInfo {
         self.0.clone()
     }

@@ -1,0 +1,66 @@
+//! What others see of the writer without asking it.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// From when on a disk that does not answer is trouble.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    flushes: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failure: Option<String>,
+    /// Since when the writer has waited for the disk.
+    waits: Option<Instant>,
+}
+
+impl Health {
+    /// How many transactions were written.
+    pub(super) fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Relaxed)
+    }
+
+    /// One more was.
+    pub(super) fn flushed(&self) {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What is wrong.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.with(|state| {
+            let silent = state.waits.map(|since| since.elapsed());
+            let silent = silent.filter(|silent| *silent > SLOW);
+            let slow = silent
+                .map(|silent| format!("the disk has not answered for {} s", silent.as_secs()));
+            state.failure.clone().or(slow)
+        })
+    }
+
+    /// The file can't be used because of this; or can again.
+    pub(super) fn failure(&self, failure: Option<String>) {
+        self.with(|state| state.failure = failure);
+    }
+
+    /// Watches the disk while it is used.
+    pub(super) fn watch<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.with(|state| state.waits = Some(Instant::now()));
+        let done = act();
+        self.with(|state| state.waits = None);
+        done
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

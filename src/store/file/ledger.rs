@@ -1,0 +1,266 @@
+//! The tables of the file, and one transaction on them.
+//!
+//! Tasks are numbered in the order in which they were inserted, and the number begins their key: tasks of the same age
+//! then share pages of the file, and a group touches few of them. Which id has which number is in memory.
+
+use super::{
+    change::{Changes, Insert},
+    format::{self, StoredRecord, Unreadable},
+};
+use crate::{
+    store::Record,
+    task::{Task, TaskId},
+};
+use redb::{
+    Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+};
+use std::{collections::HashMap, ops::Range};
+
+/// A task's number and id.
+type Key = (u64, u128);
+
+const RECORDS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("records");
+/// What is to be published of those tasks whose message was not confirmed.
+const MESSAGES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("messages");
+/// The ids of the tasks that ended last, in their order.
+const ENDED: TableDefinition<'_, u64, u128> = TableDefinition::new("ended");
+/// The version of the schema, and the id of the store.
+const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
+
+/// How many tasks are remembered to have ended.
+const MOST_ENDED: u64 = 20_000;
+
+/// How much is written to find out whether there is room.
+const PROBE: usize = 512 << 10;
+
+/// The version of what this module and `format` write. One that only adds fields to JSON needs no new version.
+const SCHEMA: &str = "1";
+
+/// The open database, and what is known of it without asking.
+pub(super) struct Ledger {
+    /// The id of the store.
+    pub(super) instance: String,
+    /// The bytes of all records and messages.
+    pub(super) bytes: u64,
+    database: Database,
+    numbers: HashMap<TaskId, u64>,
+    next: u64,
+    next_ended: u64,
+}
+
+/// What is written when a store is new.
+pub(super) fn initialize(database: &Database) -> Result<(), Error> {
+    let write = database.begin_write()?;
+    write.open_table(RECORDS)?;
+    write.open_table(MESSAGES)?;
+    write.open_table(ENDED)?;
+    {
+        let mut meta = write.open_table(META)?;
+        meta.insert("schema", SCHEMA)?;
+        meta.insert("instance", &*TaskId::random().to_string())?;
+    }
+    Ok(write.commit()?)
+}
+
+/// The id of the store; or what is wrong with its schema.
+pub(super) fn instance(database: &impl ReadableDatabase) -> Result<Result<String, String>, Error> {
+    let meta = database.begin_read()?.open_table(META)?;
+    let schema = meta.get("schema")?;
+    let schema = schema.as_ref().map_or("none", |schema| schema.value());
+    if schema != SCHEMA {
+        return Ok(Err(schema.to_owned()));
+    }
+    let instance = meta.get("instance")?;
+    let missing = || Error::Corrupted("the store has no id".to_owned());
+    Ok(Ok(instance.ok_or_else(missing)?.value().to_owned()))
+}
+
+/// All records, in the order in which they were inserted.
+pub(super) fn records(database: &impl ReadableDatabase) -> Result<Vec<Record>, Error> {
+    let records = database.begin_read()?.open_table(RECORDS)?;
+    let rows = records.iter()?.map(|row| {
+        let (key, stored) = row?;
+        let id = key.value().1.into();
+        readable(
+            id,
+            StoredRecord::read(stored.value()).and_then(|stored| stored.with(id)),
+        )
+    });
+    rows.collect()
+}
+
+/// Its checksum was right, so that this is no damage; whatever wrote it, the task must not be passed over.
+fn readable<T>(id: TaskId, result: Result<T, Unreadable>) -> Result<T, Error> {
+    result.map_err(|error| Error::Corrupted(format!("the record of task {id}: {error}")))
+}
+
+impl Ledger {
+    /// Reads which tasks there are.
+    pub(super) fn load(database: Database, instance: String) -> Result<Self, Error> {
+        let read = database.begin_read()?;
+        let mut bytes = 0;
+        let mut numbers = HashMap::new();
+        let mut next = 0;
+        for row in read.open_table(RECORDS)?.iter()? {
+            let (key, record) = row?;
+            let (number, id) = key.value();
+            numbers.insert(id.into(), number);
+            next = number + 1;
+            bytes += record.value().len() as u64;
+        }
+        for row in read.open_table(MESSAGES)?.iter()? {
+            bytes += row?.1.value().len() as u64;
+        }
+        let ended = read.open_table(ENDED)?;
+        let last_ended = ended.last()?;
+        Ok(Self {
+            instance,
+            bytes,
+            numbers,
+            next,
+            next_ended: last_ended.map_or(0, |(number, _)| number.value() + 1),
+            database,
+        })
+    }
+
+    /// Writes as much as a group may need, and takes it back: a disk that was full may have room again, or not.
+    pub(super) fn probe(&self) -> Result<(), Error> {
+        let write = self.database.begin_write()?;
+        write
+            .open_table(META)?
+            .insert("probe", &*" ".repeat(PROBE))?;
+        write.commit()?;
+        let write = self.database.begin_write()?;
+        write.open_table(META)?.remove("probe")?;
+        Ok(write.commit()?)
+    }
+
+    /// Makes the file as small as can be.
+    pub(super) fn compact(&mut self) -> Result<(), Error> {
+        self.database.compact()?;
+        Ok(())
+    }
+
+    /// How many tasks there are.
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether there is such a task.
+    pub(super) fn has(&self, id: TaskId) -> bool {
+        self.numbers.contains_key(&id)
+    }
+
+    /// The number of the next task.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Writes a group, in one transaction. Where it fails, the ledger is of no more use.
+    pub(super) fn write(&mut self, inserts: &[Insert], changes: &Changes) -> Result<(), Error> {
+        let write = self.database.begin_write()?;
+        {
+            let mut records = write.open_table(RECORDS)?;
+            let mut messages = write.open_table(MESSAGES)?;
+            let mut ended = write.open_table(ENDED)?;
+            for insert in inserts {
+                if self.numbers.contains_key(&insert.id) {
+                    continue;
+                }
+                let key = (self.next, insert.id.into());
+                records.insert(key, &*insert.record)?;
+                messages.insert(key, &*insert.message)?;
+                self.numbers.insert(insert.id, self.next);
+                self.next += 1;
+            }
+            for (&id, change) in changes {
+                let Some(&number) = self.numbers.get(&id) else {
+                    continue;
+                };
+                let key = (number, id.into());
+                if change.removes() {
+                    records.remove(key)?;
+                    messages.remove(key)?;
+                    ended.insert(self.next_ended, u128::from(id))?;
+                    self.next_ended += 1;
+                    self.numbers.remove(&id);
+                    continue;
+                }
+                if change.confirms() {
+                    messages.remove(key)?;
+                }
+                let changed = match records.get(key)? {
+                    Some(stored) => {
+                        let mut record = readable(id, StoredRecord::read(stored.value()))?;
+                        change.apply(&mut record);
+                        readable(id, record.bytes())?
+                    }
+                    None => continue,
+                };
+                records.insert(key, &*changed)?;
+            }
+            while ended.len()? > MOST_ENDED {
+                ended.pop_first()?;
+            }
+        }
+        Ok(write.commit()?)
+    }
+
+    /// At most so many records with these numbers, each as these changes leave it; and the number to go on with.
+    pub(super) fn page(
+        &self,
+        numbers: Range<u64>,
+        most: usize,
+        changes: &Changes,
+    ) -> Result<(Vec<Record>, u64), Error> {
+        let records = self.database.begin_read()?.open_table(RECORDS)?;
+        let mut page = Vec::new();
+        let mut next = numbers.start;
+        for row in records.range((numbers.start, 0)..(numbers.end, 0))? {
+            if page.len() == most {
+                return Ok((page, next));
+            }
+            let (key, stored) = row?;
+            let (number, id) = key.value();
+            next = number + 1;
+            page.extend(read(id.into(), stored.value(), changes)?);
+        }
+        Ok((page, numbers.end))
+    }
+
+    /// What is to be published of a task, if anything is after these changes.
+    pub(super) fn message(&self, id: TaskId, changes: &Changes) -> Result<Option<Task>, Error> {
+        let Some(&number) = self.numbers.get(&id) else {
+            return Ok(None);
+        };
+        let key = (number, u128::from(id));
+        let read_now = self.database.begin_read()?;
+        let stored = read_now.open_table(RECORDS)?.get(key)?;
+        let message = read_now.open_table(MESSAGES)?.get(key)?;
+        let (Some(stored), Some(message)) = (stored, message) else {
+            return Ok(None);
+        };
+        let record = read(id, stored.value(), changes)?.filter(|record| !record.published);
+        let task = record.map(|record| readable(id, format::task(record, message.value())));
+        task.transpose()
+    }
+
+    /// The tasks that ended last, at most so many.
+    pub(super) fn ended(&self, most: usize) -> Result<Vec<TaskId>, Error> {
+        let ended = self.database.begin_read()?.open_table(ENDED)?;
+        let rows = ended.iter()?.rev().take(most);
+        rows.map(|row| Ok(row?.1.value().into())).collect()
+    }
+}
+
+/// A record as these changes leave it; `None` where they remove it.
+fn read(id: TaskId, stored: &[u8], changes: &Changes) -> Result<Option<Record>, Error> {
+    let mut record = readable(id, StoredRecord::read(stored))?;
+    if let Some(change) = changes.get(&id) {
+        if change.removes() {
+            return Ok(None);
+        }
+        change.apply(&mut record);
+    }
+    readable(id, record.with(id)).map(Some)
+}

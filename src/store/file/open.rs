@@ -1,0 +1,182 @@
+//! Making and opening the file, and what can be wrong with it. What is there is never replaced by an empty store.
+
+use super::ledger::{self, Ledger};
+use crate::store::Record;
+use anyhow::{Context, anyhow};
+use redb::{
+    Builder, Database, Error, StorageBackend,
+    backends::{FileBackend, InMemoryBackend},
+};
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Read},
+    path::Path,
+};
+use tracing::info;
+
+/// What of the file is kept in memory. What a group touches is mostly what the last one did.
+const CACHE: usize = 8 << 20;
+
+/// A file of this size that is mostly empty is made smaller when it is opened.
+const WORTH_COMPACTING: u64 = 64 << 20;
+
+/// Opens the file, or makes it.
+pub(super) fn open(path: &Path) -> anyhow::Result<Ledger> {
+    match fs::metadata(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => create(path)?,
+        Err(error) => return Err(failed(path, &error.into())),
+    }
+    let mut ledger = open_existing(path)?;
+    let size = || fs::metadata(path).map_or(0, |data| data.len());
+    if size() > WORTH_COMPACTING && size() / 4 > ledger.bytes {
+        let before = size();
+        ledger.compact().map_err(|error| failed(path, &error))?;
+        info!(path = %path.display(), before, after = size(), "token store made smaller");
+    }
+    info!(path = %path.display(), records = ledger.len(), "token store opened");
+    Ok(ledger)
+}
+
+/// Opens the file after a failure, if it can be written again.
+pub(super) fn again(path: &Path) -> Result<Ledger, String> {
+    let ledger = open_existing(path).map_err(|error| error.to_string())?;
+    ledger.probe().map_err(|error| wrong(path, &error))?;
+    Ok(ledger)
+}
+
+/// Opens the file, which must be there. What a crash left is repaired; every page is checked.
+fn open_existing(path: &Path) -> anyhow::Result<Ledger> {
+    let mut builder = Builder::new();
+    builder
+        .set_cache_size(CACHE)
+        .set_check_integrity_on_open(true);
+    let database = builder
+        .open(path)
+        .map_err(|error| failed(path, &error.into()))?;
+    let instance = instance(path, &database)?;
+    Ledger::load(database, instance).map_err(|error| failed(path, &error))
+}
+
+fn instance(path: &Path, database: &impl redb::ReadableDatabase) -> anyhow::Result<String> {
+    let found = ledger::instance(database).map_err(|error| failed(path, &error))?;
+    found.map_err(|schema| {
+        anyhow!(
+            "the token store {} has schema version {schema:?}, which this version of the bridge does not know: a newer one \
+             wrote it. Run that one, or let it finish its tasks and then move the file away",
+            path.display()
+        )
+    })
+}
+
+/// Makes the file whole, beside its place, and puts it there only if nothing else has come there meanwhile.
+fn create(path: &Path) -> anyhow::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(anyhow!(
+            "the folder {} for the token store is not there. It is not made, because it may be a volume that is not \
+             mounted: mount it, or make the folder, or change `store.path`",
+            folder.display()
+        ));
+    }
+    // Readable for its owner alone: it holds tokens.
+    let file = tempfile::Builder::new()
+        .prefix(".new-token-store-")
+        .tempfile_in(folder)
+        .map_err(|error| failed(path, &error.into()))?;
+    let made = || -> Result<(), Error> {
+        let backend = FileBackend::new(file.reopen()?)?;
+        let database = Builder::new()
+            .set_cache_size(CACHE)
+            .create_with_backend(backend)?;
+        ledger::initialize(&database)?;
+        Ok(database.close()?)
+    };
+    made().map_err(|error| failed(path, &error))?;
+    match file.persist_noclobber(path) {
+        Ok(_) => info!(path = %path.display(), "a new token store"),
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(path, &error.error.into())),
+    }
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| failed(path, &error.into()))
+}
+
+/// All records, oldest first, without changing the file.
+///
+/// # Errors
+///
+/// Says what is wrong with the file; among others, that a running process has it.
+pub fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
+    let database = match Builder::new().set_cache_size(CACHE).open_read_only(path) {
+        Ok(database) => {
+            instance(path, &database)?;
+            return ledger::records(&database).map_err(|error| failed(path, &error));
+        }
+        // A crash left it. It is repaired in memory.
+        Err(redb::DatabaseError::RepairAborted) => in_memory(path)?,
+        Err(error) => return Err(failed(path, &error.into())),
+    };
+    instance(path, &database)?;
+    ledger::records(&database).map_err(|error| failed(path, &error))
+}
+
+fn in_memory(path: &Path) -> anyhow::Result<Database> {
+    let copied = || -> Result<Database, Error> {
+        let mut file = File::open(path)?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content)?;
+        let memory = InMemoryBackend::new();
+        memory.set_len(content.len() as u64)?;
+        memory.write(0, &content)?;
+        let builder = Builder::new();
+        Ok(builder.create_with_backend(memory)?)
+    };
+    copied()
+        .map_err(|error| failed(path, &error))
+        .context("after a crash")
+}
+
+fn failed(path: &Path, error: &Error) -> anyhow::Error {
+    anyhow!("the token store {}", wrong(path, error))
+}
+
+/// What is wrong, and how to mend it.
+pub(super) fn wrong(path: &Path, error: &Error) -> String {
+    let path = path.display();
+    let what = match error {
+        Error::DatabaseAlreadyOpen | Error::LockProtocolMismatch => {
+            "another process has it open, and a file serves one bridge at a time. Stop that process, or change `store.path`"
+        }
+        Error::UpgradeRequired(_) => {
+            "it was written by another version of the database in it. Run the version of the bridge that wrote it"
+        }
+        Error::Io(error) => match error.kind() {
+            ErrorKind::NotFound => "it is not there. Was a volume unmounted, or the file removed?",
+            ErrorKind::PermissionDenied => {
+                "the bridge may not read and write it. Change the owner or the permissions"
+            }
+            ErrorKind::ReadOnlyFilesystem => "it is on a file system that is mounted read-only",
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                "the disk is full. Make room"
+            }
+            ErrorKind::IsADirectory => "it is a folder. `store.path` names a file",
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => DAMAGED,
+            _ => "its disk fails",
+        },
+        Error::Corrupted(_)
+        | Error::RepairAborted
+        | Error::TableDoesNotExist(_)
+        | Error::TableTypeMismatch { .. }
+        | Error::TypeDefinitionChanged { .. }
+        | Error::TableIsMultimap(_) => DAMAGED,
+        _ => "it can't be used",
+    };
+    format!("{path}: {what} ({error})")
+}
+
+const DAMAGED: &str = "it is no token store, or it is damaged. Nothing was changed. Restore it; or move it away to begin with \
+     an empty store, and AWS will time out the tasks that were in it";

@@ -1,0 +1,382 @@
+//! What every store promises (`activity_bridge::store::Store`). What is remembered is asked for as the next process would.
+
+use crate::harness::{
+    Kind::{self, File, Memory},
+    LEARNT, POLLED, Place, adopt_all, ids, insert, task,
+};
+use activity_bridge::{
+    store::{Life, Note, Record, Store},
+    task::{Task, TaskId, TaskToken},
+};
+use futures_util::future::join_all;
+use rstest::rstest;
+use std::time::SystemTime;
+
+/// The one record there is; `None` where the store forgets.
+async fn the_record(kind: Kind, store: &dyn Store) -> Option<Record> {
+    let mut all = adopt_all(store, 10).await;
+    assert_eq!(all.len(), usize::from(kind.lasts()));
+    all.pop()
+}
+
+fn assert_same(record: &Record, task: &Task) {
+    assert_eq!(record.id, task.id);
+    assert_eq!(record.route, "payments");
+    assert_eq!(record.token.reveal(), task.token.reveal());
+    assert_eq!(record.polled_at, task.polled_at);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_new_store_is_empty_and_well(#[values(Memory, File)] kind: Kind) {
+    let store = Place::new(kind).open().await;
+    assert_eq!(store.count().await.expect("counted"), 0);
+    assert!(adopt_all(&*store, 10).await.is_empty());
+    assert!(store.ended(10).await.expect("told").is_empty());
+    assert_eq!(store.trouble(), None);
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_is_recorded_counts_until_it_is_removed(#[values(Memory, File)] kind: Kind) {
+    let store = Place::new(kind).open().await;
+    let tasks = insert(&*store, 3).await;
+    assert_eq!(store.count().await.expect("counted"), 3);
+    store.remove(tasks[1].id).await.expect("removed");
+    assert_eq!(store.count().await.expect("counted"), 2);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_call_may_be_repeated(#[values(Memory, File)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let (kept, ended) = (task(), task());
+    for _ in 0..2 {
+        store.insert("payments", &kept).await.expect("inserted");
+        store.insert("payments", &ended).await.expect("inserted");
+    }
+    assert_eq!(store.count().await.expect("counted"), 2);
+    for _ in 0..2 {
+        store.confirmed(kept.id, LEARNT).await.expect("confirmed");
+        store.note(kept.id, Note::Begun);
+        store.remove(ended.id).await.expect("removed");
+    }
+    assert_eq!(store.count().await.expect("counted"), 1);
+
+    let store = place.reopen(store).await;
+    if let Some(record) = the_record(kind, &*store).await {
+        assert_same(&record, &kept);
+        assert!(record.published && record.begun);
+        assert_eq!(store.ended(10).await.expect("told"), [ended.id]);
+    }
+}
+
+/// A repeated insert comes from a caller that did not hear of the first one's success: nothing may have happened since.
+#[rstest]
+#[tokio::test]
+async fn a_second_insert_leaves_the_record_as_it_is(#[values(Memory, File)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let task = task();
+    store.insert("payments", &task).await.expect("inserted");
+    store.confirmed(task.id, LEARNT).await.expect("confirmed");
+    store.insert("payments", &task).await.expect("inserted");
+    let store = place.reopen(store).await;
+    if let Some(record) = the_record(kind, &*store).await {
+        assert!(record.published);
+        assert_eq!(record.timeouts, LEARNT);
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_is_asked_about_a_task_that_is_not_there_changes_nothing(
+    #[values(Memory, File)] kind: Kind,
+) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let nobody = TaskId::random();
+    store.confirmed(nobody, LEARNT).await.expect("no error");
+    store.note(nobody, Note::Begun);
+    store.note(nobody, Note::Heard(SystemTime::now()));
+    store.note(nobody, Note::CancelRequested);
+    store.remove(nobody).await.expect("no error");
+    assert!(store.message(nobody).await.expect("no error").is_none());
+    assert_eq!(store.count().await.expect("counted"), 0);
+
+    let store = place.reopen(store).await;
+    assert_eq!(store.count().await.expect("counted"), 0);
+    assert!(adopt_all(&*store, 10).await.is_empty());
+    assert!(store.ended(10).await.expect("told").is_empty());
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_process_does_not_adopt_its_own_tasks(#[values(Memory, File)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    insert(&*store, 3).await;
+    assert!(adopt_all(&*store, 10).await.is_empty());
+
+    // Nor where it has some to adopt.
+    let store = place.reopen(store).await;
+    insert(&*store, 3).await;
+    let adopted = adopt_all(&*store, 10).await;
+    assert_eq!(adopted.len(), if kind.lasts() { 3 } else { 0 });
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_next_process_adopts_each_task_once(
+    #[values(Memory, File)] kind: Kind,
+    #[values(1, 7, 25, 1000)] most: usize,
+) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let tasks = insert(&*store, 25).await;
+    let tasks = ids(&tasks, |task| task.id);
+    let mut store = place.reopen(store).await;
+    if !kind.lasts() {
+        assert_eq!(store.count().await.expect("counted"), 0);
+        return;
+    }
+    // And the one after it again.
+    for _ in 0..2 {
+        assert_eq!(store.count().await.expect("counted"), 25);
+        let adopted = adopt_all(&*store, most).await;
+        assert_eq!(ids(&adopted, |record| record.id), tasks);
+        assert!(adopt_all(&*store, most).await.is_empty(), "each once");
+        store = place.reopen(store).await;
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_record_comes_back_as_it_was(#[values(Memory, File)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let task = insert(&*store, 1).await.remove(0);
+    let mut store = place.reopen(store).await;
+    let steps: [(&str, bool, bool); 3] = [
+        ("new", false, false),
+        ("begun", false, true),
+        ("published", true, true),
+    ];
+    for (step, published, begun) in steps {
+        let Some(record) = the_record(kind, &*store).await else {
+            return;
+        };
+        assert_same(&record, &task);
+        assert_eq!(
+            (record.published, record.begun),
+            (published, begun),
+            "{step}"
+        );
+        assert_eq!(
+            record.timeouts,
+            if published { LEARNT } else { POLLED },
+            "{step}"
+        );
+        // A sign of life may come before the confirm.
+        match step {
+            "new" => store.note(task.id, Note::Begun),
+            _ => store.confirmed(task.id, LEARNT).await.expect("confirmed"),
+        }
+        store = place.reopen(store).await;
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn tokens_are_of_any_text_and_length(#[values(Memory, File)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let tokens = [
+        "\u{1}\"\\\u{10ffff}".to_owned(),
+        "=".to_owned(),
+        "€".repeat(2048),
+    ];
+    for token in &tokens {
+        let token = TaskToken::new(token).expect("not empty");
+        let task = Task { token, ..task() };
+        store.insert("payments", &task).await.expect("inserted");
+    }
+    let store = place.reopen(store).await;
+    let adopted = adopt_all(&*store, 10).await;
+    let mut found: Vec<_> = adopted.iter().map(|record| record.token.reveal()).collect();
+    found.sort_unstable();
+    assert_eq!(found, if kind.lasts() { &tokens[..] } else { &[] });
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_was_not_confirmed_can_be_published(#[values(Memory, File)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let task = insert(&*store, 1).await.remove(0);
+    let store = place.reopen(store).await;
+    let message = store.message(task.id).await.expect("told");
+    assert_eq!(message.is_some(), kind.lasts());
+    let Some(message) = message else {
+        return;
+    };
+    assert_eq!(message.id, task.id);
+    assert_eq!(message.token.reveal(), task.token.reveal());
+    assert_eq!(message.activity, task.activity);
+    assert_eq!(message.input.text(), task.input.text());
+    assert_eq!(message.input.is_json(), task.input.is_json());
+    assert_eq!(message.headers, task.headers);
+    assert_eq!(message.polled_at, task.polled_at);
+    assert_eq!(message.timeouts, task.timeouts);
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_input_comes_back_byte_for_byte(
+    #[values(Memory, File)] kind: Kind,
+    #[values("", " {\"a\" : 1}\r\n", "no JSON \"\\ \u{0}\u{10ffff}")] input: &str,
+    #[values(1, 2_000)] times: usize,
+) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let input = input.repeat(times);
+    let task = Task {
+        input: input.clone().into(),
+        ..task()
+    };
+    store.insert("payments", &task).await.expect("inserted");
+    let store = place.reopen(store).await;
+    let message = store.message(task.id).await.expect("told");
+    if kind.lasts() {
+        assert_eq!(message.expect("not confirmed").input.text(), input);
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_was_confirmed_or_has_ended_is_not_published_again(
+    #[values(Memory, File)] kind: Kind,
+) {
+    let place = Place::new(kind);
+    let mut store = place.open().await;
+    let tasks = insert(&*store, 2).await;
+    store
+        .confirmed(tasks[0].id, LEARNT)
+        .await
+        .expect("confirmed");
+    store.remove(tasks[1].id).await.expect("removed");
+    for _ in 0..2 {
+        for task in &tasks {
+            assert!(store.message(task.id).await.expect("told").is_none());
+        }
+        store = place.reopen(store).await;
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn adopted_tasks_are_like_its_own(#[values(Memory, File)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let tasks = insert(&*store, 2).await;
+    let store = place.reopen(store).await;
+    adopt_all(&*store, 10).await;
+    store
+        .confirmed(tasks[0].id, LEARNT)
+        .await
+        .expect("confirmed");
+    store.note(tasks[0].id, Note::Begun);
+    store.remove(tasks[1].id).await.expect("removed");
+
+    let store = place.reopen(store).await;
+    if let Some(record) = the_record(kind, &*store).await {
+        assert_same(&record, &tasks[0]);
+        assert!(record.published && record.begun);
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_has_ended_is_not_adopted(#[values(Memory, File)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let tasks = insert(&*store, 3).await;
+    store.remove(tasks[0].id).await.expect("removed");
+    let store = place.reopen(store).await;
+    // This one ends before anybody has adopted it.
+    store.remove(tasks[1].id).await.expect("removed");
+    let adopted = adopt_all(&*store, 1).await;
+    let left: &[TaskId] = if kind.lasts() { &[tasks[2].id] } else { &[] };
+    assert_eq!(ids(&adopted, |record| record.id), left);
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_tasks_that_ended_last_are_remembered(#[values(Memory, File)] kind: Kind) {
+    let place = Place::new(kind);
+    let mut store = place.open().await;
+    let tasks = insert(&*store, 12).await;
+    for task in &tasks {
+        store.remove(task.id).await.expect("removed");
+    }
+    let tasks = ids(&tasks, |task| task.id);
+    for opened in 0..3 {
+        let ended = store.ended(100).await.expect("told");
+        // A store of this process alone leaves that to the table of flights.
+        if kind.lasts() {
+            assert_eq!(ids(&ended, |id| *id), tasks, "opened again {opened} times");
+        }
+        let some = store.ended(5).await.expect("told");
+        assert!(some.len() == 5 || !kind.lasts());
+        store = place.reopen(store).await;
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn many_at_once(#[values(Memory, File)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let tasks: Vec<_> = std::iter::repeat_with(task).take(500).collect();
+    let lives = tasks.iter().enumerate().map(|(index, task)| {
+        let store = &store;
+        async move {
+            store.insert("payments", task).await.expect("inserted");
+            if index % 2 == 0 {
+                store.confirmed(task.id, LEARNT).await.expect("confirmed");
+                store.note(task.id, Note::Begun);
+            }
+            if index % 4 == 0 {
+                store.remove(task.id).await.expect("removed");
+            }
+        }
+    });
+    join_all(lives).await;
+    assert_eq!(store.count().await.expect("counted"), 375);
+    let store = place.reopen(store).await;
+    let adopted = adopt_all(&*store, 100).await;
+    assert_eq!(adopted.len(), if kind.lasts() { 375 } else { 0 });
+    for record in adopted {
+        let index = tasks.iter().position(|task| task.id == record.id);
+        let index = index.expect("one of ours");
+        assert_ne!(index % 4, 0);
+        assert_same(&record, &tasks[index]);
+        assert_eq!(record.published, index % 2 == 0);
+        assert_eq!(record.begun, index % 2 == 0);
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_id_of_a_store_lives_as_long_as_its_records(#[values(Memory, File)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let life = store.life();
+    assert_eq!(life == Life::Process, !kind.lasts());
+    assert!(!store.owner().is_empty());
+    let store = place.reopen(store).await;
+    assert_eq!(store.life(), life);
+    let other = Place::new(kind).open().await.life();
+    assert_eq!(other == life, !kind.lasts(), "each store has its own");
+}

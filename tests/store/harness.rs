@@ -1,0 +1,151 @@
+//! A store of each kind, in a place of its own, and tasks to put into it.
+
+use activity_bridge::{
+    input::Input,
+    store::{FileStore, MemoryStore, Record, Store, StoreError},
+    task::{HeaderValue, Task, TaskId, TaskToken, Timeout, Timeouts},
+};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// The kinds of store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Memory,
+    File,
+}
+
+impl Kind {
+    /// Whether the records outlive the process.
+    pub fn lasts(self) -> bool {
+        match self {
+            Self::Memory => false,
+            Self::File => true,
+        }
+    }
+}
+
+/// Where a store has its records. What is opened here one after the other has the same.
+pub struct Place {
+    kind: Kind,
+    folder: TempDir,
+}
+
+impl Place {
+    pub fn new(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { kind, folder }
+    }
+
+    /// Opens the store, as a process does when it starts.
+    pub async fn open(&self) -> Arc<dyn Store> {
+        match self.kind {
+            Kind::Memory => Arc::new(MemoryStore::default()),
+            Kind::File => Arc::new(FileStore::open(&self.file()).expect("the store opens")),
+        }
+    }
+
+    /// Closes the store, and opens it as the next process would.
+    pub async fn reopen(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        store.close().await;
+        drop(store);
+        self.open().await
+    }
+
+    /// The file of a store that has one.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("tasks.redb")
+    }
+}
+
+/// What is known of a task's timeouts when it is polled.
+pub const POLLED: Timeouts = Timeouts {
+    heartbeat: Timeout::Unknown,
+    start_to_close: Timeout::After(Duration::from_secs(3600)),
+};
+
+/// What was learnt later.
+pub const LEARNT: Timeouts = Timeouts {
+    heartbeat: Timeout::Usually(Duration::from_millis(90_500)),
+    start_to_close: Timeout::Never,
+};
+
+/// A task that was polled at this moment, give or take a millisecond.
+pub fn task() -> Task {
+    let id = TaskId::random();
+    Task {
+        id,
+        // As long as a usual one of SWF.
+        token: TaskToken::new(&format!("{id}{}", "t".repeat(568))).expect("not empty"),
+        activity: "charge a «card»".to_owned(),
+        input: Input::from(r#"{"n": [1, "\u00e9 \" \\"], "€": null}"#.to_owned()),
+        headers: vec![
+            ("domain".into(), HeaderValue::Text("shop\n\"€\"".to_owned())),
+            ("attempt".into(), HeaderValue::Integer(i64::MIN)),
+            ("empty".into(), HeaderValue::Text(String::new())),
+        ],
+        polled_at: UNIX_EPOCH + Duration::from_millis(now_millis()),
+        timeouts: POLLED,
+    }
+}
+
+fn now_millis() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(now.expect("after 1970").as_millis()).expect("not that far in the future")
+}
+
+/// Inserts so many tasks for the route `payments`, one after the other.
+pub async fn insert(store: &dyn Store, count: usize) -> Vec<Task> {
+    let mut tasks = Vec::new();
+    for _ in 0..count {
+        let task = task();
+        store.insert("payments", &task).await.expect("inserted");
+        tasks.push(task);
+    }
+    tasks
+}
+
+/// All that the store hands out, page by page.
+pub async fn adopt_all(store: &dyn Store, most: usize) -> Vec<Record> {
+    let mut all = Vec::new();
+    loop {
+        let page = store.adopt(most).await.expect("adopted");
+        assert!(page.len() <= most, "{} are more than {most}", page.len());
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
+}
+
+/// The ids, sorted.
+pub fn ids<'a, T: 'a>(
+    of: impl IntoIterator<Item = &'a T>,
+    id: impl Fn(&T) -> TaskId,
+) -> Vec<TaskId> {
+    let mut ids: Vec<_> = of.into_iter().map(id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// Waits for what must come within ten seconds.
+pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(found) = check().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within ten seconds: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The reason for which a store is not available.
+pub fn reason<T>(result: Result<T, StoreError>) -> Option<String> {
+    result.err().map(|StoreError::Unavailable(reason)| reason)
+}

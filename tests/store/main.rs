@@ -1,0 +1,9 @@
+//! The token stores: what all of them promise, by one suite that runs against each; and what only one of them has.
+
+#![allow(
+    unreachable_pub,
+    reason = "nothing of a test binary can be reached; `pub` marks what the harness offers"
+)]
+
+mod contract;
+mod harness;
