@@ -1,6 +1,8 @@
-//! The admin endpoint: `/livez`, `/readyz` and `/metrics`, over plain HTTP on an address of the operator's choice.
+//! The admin endpoint: `/livez`, `/readyz`, `/metrics` and `/tasks`, over plain HTTP on an address of the operator's choice.
 
-use crate::{bridge::Bridge, broker::Link, gate::Gate, route::Route, shutdown::Phase};
+use crate::{
+    bridge::Bridge, broker::Link, gate::Gate, route::Route, shutdown::Phase, tasks::Listing,
+};
 use anyhow::Context;
 use axum::{
     Json, Router,
@@ -43,6 +45,7 @@ pub fn start(admin: Admin, listener: TcpListener) {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/tasks", get(tasks))
         .with_state(admin);
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
@@ -92,6 +95,11 @@ async fn metrics(State(admin): State<Admin>) -> Response {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+async fn tasks(State(admin): State<Admin>) -> Json<Listing> {
+    let Bridge { flights, store, .. } = &*admin.bridge;
+    Json(Listing::of_process(flights, store.owner()))
 }
 
 impl Admin {

@@ -56,5 +56,6 @@ pub mod slots;
 pub mod source;
 pub mod store;
 pub mod task;
+pub mod tasks;
 pub mod telemetry;
 pub mod trace;

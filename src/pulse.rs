@@ -84,6 +84,8 @@ pub struct Pulse {
     polled: Instant,
     /// The poll, or the last heartbeat that AWS accepted: its clock runs from here.
     heard: Instant,
+    /// Whether `heard` is a heartbeat's.
+    taken: bool,
     /// When the bridge would speak on its own, a random part of an interval after the last heartbeat.
     own: Instant,
     /// Before this the worker's next sign of life waits, and so does a question.
@@ -131,6 +133,7 @@ impl Pulse {
             terms,
             polled: now,
             heard: now,
+            taken: false,
             own: first_own(terms, now, chance),
             not_before: now,
             stage: Stage::Waiting,
@@ -155,6 +158,7 @@ impl Pulse {
         let mut pulse = Self {
             polled,
             heard: ago(from.unheard.unwrap_or(terms.interval).min(from.age)),
+            taken: from.unheard.is_some(),
             own: soon,
             not_before: soon,
             ..Self::new(terms, now, chance)
@@ -170,6 +174,12 @@ impl Pulse {
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.stage != Stage::Waiting
+    }
+
+    /// When AWS took the last heartbeat; `None` where it has taken none, or that is not known.
+    #[must_use]
+    pub fn last_heartbeat(&self) -> Option<Instant> {
+        self.taken.then_some(self.heard)
     }
 
     /// The terms are known better than when the task was polled.
@@ -299,6 +309,7 @@ impl Pulse {
     /// AWS took the heartbeat that was sent at `sent`.
     pub fn accepted(&mut self, sent: Instant, chance: f64) {
         self.heard = sent;
+        self.taken = true;
         self.own = sent + self.terms.interval.mul_f64((2.0 + chance) / 3.0);
         self.not_before = sent + self.terms.interval;
         self.faults = 0;

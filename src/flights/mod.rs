@@ -5,8 +5,10 @@
 //! the network.
 
 mod adopted;
+mod listing;
 mod pulses;
 
+pub use listing::{Listed, Progress};
 pub use pulses::DueFlight;
 
 use crate::{

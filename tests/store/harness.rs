@@ -2,7 +2,7 @@
 
 use activity_bridge::{
     input::Input,
-    store::{FileStore, MemoryStore, Record, Store, StoreError},
+    store::{FileStore, MemoryStore, Record, Store},
     task::{HeaderValue, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use std::{
@@ -143,9 +143,4 @@ pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>
         assert!(Instant::now() < deadline, "not within ten seconds: {what}");
         sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// The reason for which a store is not available.
-pub fn reason<T>(result: Result<T, StoreError>) -> Option<String> {
-    result.err().map(|StoreError::Unavailable(reason)| reason)
 }

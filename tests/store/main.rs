@@ -6,4 +6,5 @@
 )]
 
 mod contract;
+mod file;
 mod harness;
