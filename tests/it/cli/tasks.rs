@@ -56,12 +56,13 @@ impl EveryState {
         ];
         let brief = "[shutdown]\ngrace_secs = 4";
         let bridge = world.bridge_with(brief, &routes()).await;
-        for ((name, _), number) in STATES.into_iter().zip(1..) {
+        for (name, _) in STATES {
             world.sim.schedule(Schedule {
                 input: Some(INPUT.to_owned()),
                 ..world.plain(name)
             });
-            world.until("the poll", |s| s.polled == number).await;
+            let oldest = || async { workers[0].seen().pop() };
+            eventually("the oldest task", oldest).await;
         }
         eventually("every state", || async {
             let (status, text) = bridge.get("/tasks").await;
