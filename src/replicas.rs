@@ -27,6 +27,8 @@ use tracing::{debug, info, warn};
 const ADOPT_EVERY: Duration = Duration::from_millis(500);
 /// How many tasks are asked after at once when a lease has lapsed.
 const SORTED_AT_ONCE: usize = 500;
+/// No more of what a worker says is handed on; AWS takes no more, in characters.
+const MAX_DETAILS: usize = 2_048;
 /// How long a reply to a task of a route that is not configured here is held before another process may have it.
 const HELD: Duration = Duration::from_secs(5);
 
@@ -204,6 +206,7 @@ async fn meet(
 ) -> Result<Met, StoreError> {
     if delivery.dead_letter.is_none() && reply::is_sign(delivery) {
         let details = String::from_utf8_lossy(&delivery.body);
+        let details: String = details.chars().take(MAX_DETAILS).collect();
         match shared.pass_on(id, &details).await? {
             PassedOn::To(status) => return Ok(Met::PassedOn(status)),
             PassedOn::Orphan | PassedOn::Ended | PassedOn::Unknown => {}

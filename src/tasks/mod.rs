@@ -8,7 +8,7 @@ mod table;
 use crate::{
     config::{Config, StoreConfig},
     flights::{Flights, Listed, Progress},
-    store::{Record, file},
+    store::{Record, file, redis},
 };
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,15 @@ pub async fn print(config: &Config, json: bool) -> anyhow::Result<bool> {
     }
 }
 
+/// How many tasks are in flight.
+///
+/// # Errors
+///
+/// Where that can't be told.
+pub async fn count(config: &Config) -> anyhow::Result<usize> {
+    Ok(find(config).await?.tasks.len())
+}
+
 async fn find(config: &Config) -> anyhow::Result<Listing> {
     match &config.store {
         StoreConfig::Memory => ask::running(config.admin_listen).await.map_err(|error| {
@@ -123,19 +132,12 @@ async fn find(config: &Config) -> anyhow::Result<Listing> {
             }
             answer => answer,
         },
-        StoreConfig::Redis(redis) => {
-            let records: Vec<(Record, String)> = unread(&redis.prefix)?;
-            let records = records
-                .into_iter()
-                .map(|(record, owner)| (record, Some(owner)));
+        StoreConfig::Redis(store) => {
+            let records = redis::read(store).await?.into_iter();
+            let records = records.map(|(record, owner)| (record, Some(owner)));
             Ok(Listing::of_records(records.collect(), SystemTime::now()))
         }
     }
-}
-
-/// In place of `store::redis::read`, until there is one.
-fn unread<T>(place: &dyn std::fmt::Display) -> anyhow::Result<Vec<T>> {
-    Err(anyhow!("the store {place} can't be read by this build yet"))
 }
 
 #[cfg(test)]
