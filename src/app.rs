@@ -130,9 +130,13 @@ async fn build(
     Ok((Arc::new(bridge), replies))
 }
 
-/// Publishes again what has to be, and then the process is as any other.
-async fn recover(bridge: Arc<Bridge>, unpublished: Unpublished, phase: watch::Sender<Phase>) {
-    recovery::republish(&bridge, unpublished).await;
+/// Publishes again what has to be, waits for what is soon to be taken on, and then the process is as any other.
+async fn recover(bridge: Arc<Bridge>, mut unpublished: Unpublished, phase: watch::Sender<Phase>) {
+    recovery::republish(&bridge, std::mem::take(&mut unpublished)).await;
+    replicas::all_speak(&bridge).await;
+    if let Ok(()) = recovery::adopt(&bridge, &mut unpublished).await {
+        recovery::republish(&bridge, unpublished).await;
+    }
     phase.send_if_modified(|phase| {
         let recovered = *phase == Phase::Recovering;
         if recovered {
