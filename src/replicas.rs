@@ -25,6 +25,8 @@ use tracing::{debug, info, warn};
 
 /// How often a process looks for the tasks of dead ones.
 const ADOPT_EVERY: Duration = Duration::from_millis(500);
+/// A process that has not renewed its lease for this time may be dead. More than [`Shared::is_anyone_silent`] goes by.
+const SILENCE: Duration = Duration::from_millis(1_200);
 /// How many tasks are asked after at once when a lease has lapsed.
 const SORTED_AT_ONCE: usize = 500;
 /// No more of what a worker says is handed on; AWS takes no more, in characters.
@@ -76,6 +78,7 @@ pub async fn all_speak(bridge: &Bridge) {
     let Some(shared) = bridge.store.shared() else {
         return;
     };
+    sleep(SILENCE).await;
     while !matches!(shared.is_anyone_silent().await, Ok(false)) {
         sleep(LOOK_EVERY).await;
     }

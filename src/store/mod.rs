@@ -139,7 +139,7 @@ pub trait Shared: Send + Sync {
     /// Renews the lease, and says what others did meanwhile. To be called again every [`LOOK_EVERY`].
     async fn look(&self) -> Result<Look, StoreError>;
 
-    /// Whether a process that has a lease has not renewed it for a while: it may be dead, and its tasks soon to be adopted.
+    /// Whether a process that has a lease has not renewed it for a second: it may be dead, and its tasks soon to be adopted.
     async fn is_anyone_silent(&self) -> Result<bool, StoreError>;
 
     /// After a lapse, whose this task is now. A record that the store has lost is made anew from this one.

@@ -11,7 +11,7 @@ use redis::{
     cluster_async::ClusterConnection,
     io::tcp::TcpSettings,
 };
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
@@ -103,8 +103,13 @@ async fn answer<T>(asked: impl Future<Output = Result<T, RedisError>>) -> Result
     }
 }
 
+/// What is said of a Redis without an answer.
 pub(super) fn silent(waited: Duration) -> StoreError {
-    StoreError::Unavailable(format!("Redis does not answer within {waited:?}"))
+    StoreError::Unavailable(no_answer(waited))
+}
+
+fn no_answer(waited: Duration) -> String {
+    format!("Redis does not answer within {waited:?}")
 }
 
 impl ConnectionLike for Connection {
@@ -241,9 +246,10 @@ fn judge(info: &str, cluster: bool) -> Result<(), RedisError> {
 fn is_final(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Io => {
-            let source = error
-                .source()
-                .and_then(|why| why.downcast_ref::<io::Error>());
+            // The client hands out what it shares.
+            let source = error.source();
+            let source = source.and_then(|why| why.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+            let source = source.and_then(|why| why.downcast_ref::<io::Error>());
             // A certificate that is not trusted, or no TLS at all.
             source.is_some_and(|why| why.kind() == io::ErrorKind::InvalidData)
         }
@@ -258,14 +264,11 @@ fn is_final(error: &RedisError) -> bool {
     }
 }
 
-/// What went wrong, without the client's own words for its kind.
+/// What went wrong, without the client's own names for it.
 fn describe(error: &RedisError) -> String {
-    match error.kind() {
-        ErrorKind::InvalidClientConfig => error.to_string().replace(" - InvalidClientConfig", ""),
-        ErrorKind::AuthenticationFailed => match error.detail() {
-            Some(detail) => detail.to_owned(),
-            None => error.to_string(),
-        },
-        _ => error.to_string(),
+    if error.is_timeout() {
+        return no_answer(ANSWER);
     }
+    let text = error.to_string();
+    text.replace(&format!(" - {:?}", error.kind()), "")
 }

@@ -13,7 +13,7 @@ use std::os::unix::process::ExitStatusExt;
 
 /// More than there are slots, so that there are tasks at each stage, and some still with AWS.
 const TASKS: u32 = 60;
-const SLOTS: &str = "max_in_flight = 40";
+const SETTINGS: &str = "max_in_flight = 40\npollers = { min = 2, max = 4 }";
 
 /// Every third task takes a worker that says that it has begun, and is ended only after the crash.
 fn is_long(task: &TaskMessage) -> bool {
@@ -63,9 +63,9 @@ async fn killed_at(point: &str, store: Store, source: Source) {
         })
         .await;
     // Not the first time, so that tasks are at other points meanwhile.
-    let crash = format!("{point}:10");
+    let crash = format!("{point}:20");
     let env = [("ACTIVITY_BRIDGE_CRASH_AT", crash.as_str())];
-    let routes = [route(heartbeat, SLOTS)];
+    let routes = [route(heartbeat, SETTINGS)];
     let mut killed = world.bridge_in(&env, "", &routes).await;
     assert_eq!(killed.ended().await.signal(), Some(9));
     let log = killed.log();

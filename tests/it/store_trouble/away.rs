@@ -1,6 +1,6 @@
 //! Redis: frozen, slow, cut off, and back with nothing in it.
 
-use super::{BEFORE, MORE, Trouble, are_failed_back};
+use super::{BEFORE, COUNT, Trouble, are_failed_back};
 use crate::{
     crash::{PAYMENTS, done, route, schedule},
     harness::{Proxy, Redis, RedisServer, World, eventually},
@@ -34,7 +34,7 @@ async fn what_a_frozen_redis_can_not_record_in_time_is_failed_back_to_aws() {
     are_failed_back(&trouble, polled).await;
     redis.resume().await;
     trouble.bridge.route_is(PAYMENTS, "polling").await;
-    let rest = (BEFORE + MORE) as usize - polled as usize;
+    let rest = COUNT as usize - polled as usize;
     let seen = trouble.worker.has_seen(rest).await;
     trouble.reply(&seen).await;
     let all = |s: &activity_sim::Summary| s.completed == rest as u64;
@@ -81,7 +81,7 @@ async fn a_redis_that_comes_back_empty_costs_nothing() {
     let world = World::new().await.kept_at_redis(&redis.url);
     let trouble = Trouble::with(world, "").await;
     redis.restart_empty().await;
-    schedule(&trouble.world, BEFORE..BEFORE + MORE, super::T);
+    schedule(&trouble.world, BEFORE..COUNT, super::T);
     trouble.is_over(0).await;
 }
 

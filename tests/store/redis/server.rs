@@ -100,27 +100,20 @@ impl Server {
         (all, lasting)
     }
 
-    /// Deletes a key.
-    pub async fn delete(&self, key: &str) {
-        let client = redis::cluster::ClusterClient::new(self.urls.clone());
-        let mut del = redis::cmd("DEL");
-        let del = del.arg(key);
-        let deleted: usize = match self.cluster {
-            true => {
-                let client = client.expect("URLs");
-                let mut connection = client.get_async_connection().await.expect("connected");
-                del.query_async(&mut connection).await.expect("deleted")
-            }
-            false => {
-                let client = redis::Client::open(self.urls[0].as_str()).expect("a URL");
-                let mut connection = client
-                    .get_multiplexed_async_connection()
-                    .await
-                    .expect("connected");
-                del.query_async(&mut connection).await.expect("deleted")
-            }
+    /// Sends a command past the stores.
+    pub async fn ask(&self, words: &[&str]) -> redis::Value {
+        let mut cmd = redis::cmd(words[0]);
+        let cmd = cmd.arg(&words[1..]);
+        let answer = if self.cluster {
+            let client = redis::cluster::ClusterClient::new(self.urls.clone()).expect("URLs");
+            let mut connection = client.get_async_connection().await.expect("connected");
+            cmd.query_async(&mut connection).await
+        } else {
+            let client = redis::Client::open(self.urls[0].as_str()).expect("a URL");
+            let connection = client.get_multiplexed_async_connection().await;
+            cmd.query_async(&mut connection.expect("connected")).await
         };
-        assert_eq!(deleted, 1, "{key} was there");
+        answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 }
 
