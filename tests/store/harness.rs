@@ -178,8 +178,3 @@ pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>
         sleep(Duration::from_millis(10)).await;
     }
 }
-
-/// The reason for which a store is not available.
-pub fn reason<T>(result: Result<T, StoreError>) -> Option<String> {
-    result.err().map(|StoreError::Unavailable(reason)| reason)
-}

@@ -6,5 +6,6 @@
 )]
 
 mod contract;
+mod file;
 mod harness;
 mod redis;

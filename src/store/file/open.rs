@@ -151,9 +151,9 @@ pub(super) fn wrong(path: &Path, error: &Error) -> String {
         Error::DatabaseAlreadyOpen | Error::LockProtocolMismatch => {
             "another process has it open, and a file serves one bridge at a time. Stop that process, or change `store.path`"
         }
-        Error::UpgradeRequired(_) => {
-            "it was written by another version of the database in it. Run the version of the bridge that wrote it"
-        }
+        Error::UpgradeRequired(_) => OTHER_FORMAT,
+        // So redb says it of a format that is newer than it is.
+        Error::Corrupted(what) if what.contains("file format version") => OTHER_FORMAT,
         Error::Io(error) => match error.kind() {
             ErrorKind::NotFound => "it is not there. Was a volume unmounted, or the file removed?",
             ErrorKind::PermissionDenied => {
@@ -180,3 +180,6 @@ pub(super) fn wrong(path: &Path, error: &Error) -> String {
 
 const DAMAGED: &str = "it is no token store, or it is damaged. Nothing was changed. Restore it; or move it away to begin with \
      an empty store, and AWS will time out the tasks that were in it";
+
+const OTHER_FORMAT: &str = "another version of the bridge wrote it, with another version of the database. Run that one, or let \
+     it finish its tasks and then move the file away";

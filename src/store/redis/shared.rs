@@ -7,12 +7,15 @@ use crate::{
     task::TaskId,
 };
 use async_trait::async_trait;
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join_all};
+use redis::cmd;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// How long a look may take.
 const LOOK: Duration = Duration::from_secs(1);
+/// A lease with less than this left, in milliseconds, has missed several looks.
+const SILENT: u64 = 4_000;
 /// Letters that are read with one look; there are five looks a second.
 const LETTERS_AT_ONCE: usize = 5_000;
 /// Letters that are kept for an owner that does not look, and for how long. It has lapsed by then and asks for each task.
@@ -136,6 +139,17 @@ impl Shared for RedisStore {
         self.read_letters(letters, &mut news);
         self.lose(self.write_notes(NOTES_AT_ONCE).await, &mut news);
         Ok(Look { lapsed, news })
+    }
+
+    async fn is_anyone_silent(&self) -> Result<bool, StoreError> {
+        let left = async |owner: String| {
+            let mut pttl = cmd("PTTL");
+            let lease = self.keys.owner(&owner).lease;
+            self.connection.send::<i64>(pttl.arg(lease)).await
+        };
+        let left = try_join_all(self.owners().await?.into_iter().map(left)).await?;
+        let silent = |left: i64| u64::try_from(left).is_ok_and(|left| left < SILENT);
+        Ok(left.into_iter().any(silent))
     }
 
     async fn keep(&self, record: &Record) -> Result<Kept, StoreError> {

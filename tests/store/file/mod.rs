@@ -1,0 +1,9 @@
+//! What the store in one file has of its own.
+
+mod child;
+mod crash;
+mod damage;
+mod failing;
+mod grouping;
+mod opening;
+mod recovery;
