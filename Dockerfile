@@ -10,12 +10,17 @@ ARG FEATURES=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked -p activity-bridge --features "$FEATURES" \
-    && cp target/release/activity-bridge /activity-bridge
+    && cp target/release/activity-bridge /activity-bridge \
+    && mkdir /empty
 
 # The C library, libgcc_s and the CA certificates, which TLS to AWS and to the broker reads; no shell.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /activity-bridge /usr/local/bin/activity-bridge
-# By number, so that Kubernetes can see that it is not root. Nothing is written to the file system.
+# The tasks in flight, unless they are kept elsewhere; nothing else is written. Give it a named volume: the one that Docker makes by
+# itself is another for each container.
+COPY --from=build --chown=65532:65532 /empty /var/lib/activity-bridge
+VOLUME /var/lib/activity-bridge
+# By number, so that Kubernetes can see that it is not root.
 USER 65532:65532
 EXPOSE 9464
 STOPSIGNAL SIGTERM

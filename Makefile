@@ -3,10 +3,10 @@ PYTHON ?= python3
 NODE = $(PYTHON) scripts/rabbitmq.py run
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi lint bench clean
+.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi lint bench bench-in-flight bench-built clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## see tasks flow: simulator, bridge, RabbitMQ, Python workers (TASKS=1000)
 	@$(PYTHON) scripts/demo.py
@@ -17,7 +17,7 @@ test: ## everything that CI runs: lints, unit and integration tests, the tests i
 test-unit: ## unit, property and documentation tests
 	@$(PYTHON) scripts/test.py unit
 
-test-it: ## integration tests against a private RabbitMQ node and the simulator
+test-it: ## integration tests against a private RabbitMQ node, a private Redis and the simulator
 	@$(PYTHON) scripts/test.py it
 
 test-moto: ## a boto3 decider on moto, the bridge, RabbitMQ and a pika worker
@@ -35,10 +35,15 @@ test-asyncapi: ## docs/asyncapi.yaml by the official parser, and real messages a
 lint: ## format and lints
 	@$(PYTHON) scripts/test.py lint
 
-bench: ## the bridge beside the bare loops it is measured against (TASKS=20000 ROUNDS=5 IDLE_SECS=30)
+bench: bench-built ## the bridge with each store beside bare loops (TASKS=20000 ROUNDS=5 IDLE_SECS=30 REDIS_URL=)
+	@$(NODE) --plain -- cargo run --release --quiet --package activity-bridge-bench --bin bench
+
+bench-in-flight: bench-built ## what tasks in flight cost in memory and on disk, and how they come back (TASKS=100000)
+	@$(NODE) --plain -- cargo run --release --quiet --package activity-bridge-bench --bin bench -- in-flight
+
+bench-built:
 	@cargo build --release
 	@cargo build --release --package activity-bridge-bench
-	@$(NODE) --plain -- cargo run --release --quiet --package activity-bridge-bench --bin bench
 
 clean: ## remove everything built or installed in this folder
 	cargo clean

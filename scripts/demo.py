@@ -171,22 +171,24 @@ def start_simulator(stack, folder):
 def start_bridge(stack, folder, amqp_uri, sim_url):
     admin = f"127.0.0.1:{free_ports(1)[0]}"
     config = folder / "bridge.toml"
-    config.write_text(bridge_config(amqp_uri, admin))
+    # The default but for its place. Its reply queue would stay on a broker of the user's until it expires; memory's does not.
+    store = 'kind = "memory"' if os.environ.get("AMQP_URI") else f"path = {json.dumps(str(folder / 'tasks.redb'))}"
+    config.write_text(bridge_config(amqp_uri, admin, store))
     bridge = Process("the bridge", [RELEASE / "activity-bridge", "run", "--config", config],
                      folder / "bridge.log", bridge_environment(sim_url))
     stack.push(lambda kind, *_: drain_after(bridge, kind))
     await_200(bridge, f"http://{admin}/readyz")
-    print(f"bridge: ready with {len(ROUTES)} routes, http://{admin}/metrics", flush=True)
+    print(f"bridge: ready with {len(ROUTES)} routes, http://{admin}/metrics, http://{admin}/tasks", flush=True)
     return bridge, f"http://{admin}"
 
 
-def bridge_config(amqp_uri, admin):
+def bridge_config(amqp_uri, admin, store):
     # A JSON string is a TOML string.
     text = f"""
 [amqp]
 uri = {json.dumps(amqp_uri)}
 [store]
-kind = "memory"
+{store}
 [admin]
 listen = "{admin}"
 [shutdown]

@@ -17,6 +17,7 @@ from functools import partial
 import node
 import venv
 from rabbitmq import private_node
+from redis import private_server
 from system import ROOT, Failure, end, main, say, uninterrupted
 
 # The closing line of each libtest binary, which the tests in Python print as well.
@@ -89,8 +90,8 @@ def unit(totals):
 def it(totals):
     # Most of them wait most of the time, so more run at once than there are cores.
     threads = os.environ.get("RUST_TEST_THREADS", "4")
-    with broker() as env:
-        env = {**env, "RUST_TEST_THREADS": threads}
+    with broker() as env, redis_server() as more:
+        env = {**env, **more, "RUST_TEST_THREADS": threads}
         cargo_test(totals, "--test", "*", "--", "--skip", "scale::", env=env)
         # What the feature changes and nothing else: the bridge is compiled once more for it.
         cargo_test(totals, *OTLP, "--test", "it", "--test", "docs", "--", "trace_context::", "configuration::", env=env)
@@ -98,8 +99,8 @@ def it(totals):
 
 def scale(totals):
     # They measure what the machine can do, so nothing runs beside them but each other.
-    with broker() as env:
-        cargo_test(totals, "--test", "it", "--", "--nocapture", "scale::", env=env)
+    with broker() as env, redis_server() as more:
+        cargo_test(totals, "--test", "it", "--", "--nocapture", "scale::", env={**env, **more})
 
 
 def foreign(server, totals):
@@ -134,6 +135,13 @@ def broker():
     with private_node() as node:
         say(f"RabbitMQ is ready after {time.monotonic() - began:.1f} s")
         yield {"AMQP_URI": node.amqp_uri, "RABBITMQ_API": node.api, "RABBITMQ_NODE_DIR": str(node.dir)}
+
+
+@contextlib.contextmanager
+def redis_server():
+    """A private one as well, never the one of REDIS_URL."""
+    with private_server() as server:
+        yield {"REDIS_URL": server.url, "REDIS_DIR": str(server.dir)}
 
 
 STAGES = {"lint": lint, "unit": unit, "it": it, "scale": scale, "moto": partial(foreign, "moto"),

@@ -1,6 +1,8 @@
-//! The admin endpoint: `/livez`, `/readyz` and `/metrics`, over plain HTTP on an address of the operator's choice.
+//! The admin endpoint: `/livez`, `/readyz`, `/metrics` and `/tasks`, over plain HTTP on an address of the operator's choice.
 
-use crate::{bridge::Bridge, broker::Link, gate::Gate, route::Route, shutdown::Phase};
+use crate::{
+    bridge::Bridge, broker::Link, gate::Gate, route::Route, shutdown::Phase, tasks::Listing,
+};
 use anyhow::Context;
 use axum::{
     Json, Router,
@@ -10,11 +12,8 @@ use axum::{
     routing::get,
 };
 use serde::Serialize;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::watch, time::timeout};
-
-/// For asking the store how it is.
-const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+use std::{net::SocketAddr, sync::Arc};
+use tokio::{net::TcpListener, sync::watch};
 
 /// What the endpoint can tell of.
 #[derive(Clone)]
@@ -46,6 +45,7 @@ pub fn start(admin: Admin, listener: TcpListener) {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/tasks", get(tasks))
         .with_state(admin);
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
@@ -75,7 +75,7 @@ struct RouteReadiness {
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {
-    let readiness = admin.readiness().await;
+    let readiness = admin.readiness();
     let status = match readiness.ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -89,34 +89,37 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     metrics.in_flight.set(in_flight);
     let connected = admin.bridge.broker.link().borrow().is_connected();
     metrics.broker_connected.set(connected.into());
+    let available = admin.bridge.store.trouble().is_none();
+    metrics.store_available.set(available.into());
     match metrics.render() {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 
+async fn tasks(State(admin): State<Admin>) -> Json<Listing> {
+    let Bridge { flights, store, .. } = &*admin.bridge;
+    Json(Listing::of_process(flights, store.owner()))
+}
+
 impl Admin {
-    async fn readiness(&self) -> Readiness {
+    fn readiness(&self) -> Readiness {
         let (broker_ready, broker) = match &*self.bridge.broker.link().borrow() {
             Link::Up => (true, "connected".to_owned()),
             Link::Blocked(why) => (true, format!("connected, but it takes no messages: {why}")),
             Link::Away(why) => (false, format!("away: {why}")),
         };
-        let (store_ready, store) = match timeout(STORE_TIMEOUT, self.bridge.store.count()).await {
-            Ok(Ok(_)) => (true, "ok".to_owned()),
-            Ok(Err(error)) => (false, error.to_string()),
-            Err(_) => (false, "the token store does not answer".to_owned()),
-        };
+        let trouble = self.bridge.store.trouble();
         let routes: Vec<_> = self.routes.iter().map(route_readiness).collect();
         let phase = *self.phase.borrow();
         Readiness {
             ready: phase == Phase::Running
                 && broker_ready
-                && store_ready
+                && trouble.is_none()
                 && routes.iter().all(|route| route.ready),
             phase: phase.name(),
             broker,
-            store,
+            store: trouble.unwrap_or_else(|| "ok".to_owned()),
             tasks_in_flight: self.bridge.flights.len(),
             routes,
         }

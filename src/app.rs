@@ -3,17 +3,23 @@
 use crate::{
     admin::{self, Admin},
     bridge::Bridge,
-    broker::rabbitmq::{Options, RabbitMq},
-    config::{Config, RouteConfig, StoreConfig},
+    broker::{
+        Broker, Replies,
+        rabbitmq::{Options, RabbitMq},
+    },
+    config::{Config, RouteConfig},
     flights::Flights,
     gate::{self, Gate},
     heartbeat,
     metrics::Metrics,
-    poller, reply,
+    poller,
+    recovery::{self, Unpublished},
+    replicas::{self, Certainty},
+    reply,
     route::Route,
     shutdown::{POLL_HOLD, Phase, Shutdown, Signals, flush_reserve},
     source::Sources,
-    store::{MemoryStore, Store},
+    store::{self, Life},
     task::TaskId,
     trace::Tracer,
 };
@@ -26,74 +32,118 @@ const PREFETCH_MARGIN: usize = 100;
 /// Ended tasks that are remembered beyond twice the slots, so that a late reply is known as late.
 const REMEMBER_MARGIN: usize = 10_000;
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A reply queue that nobody has consumed from for a day belongs to a process that will not come back.
+const REPLIES_OF_A_PROCESS_EXPIRE: Duration = DAY;
+/// One whose tasks are in a store that outlives the process is kept over a long weekend.
+const REPLIES_OF_A_STORE_EXPIRE: Duration = DAY.saturating_mul(7);
+
 /// At most so much of the grace period goes to the export of the last spans.
 const EXPORT_REST: Duration = Duration::from_secs(5);
 
-/// Runs until asked to stop. True where nothing was left in flight.
+/// Runs until asked to stop. True where nothing was left in flight, or what was left is kept for the next process.
 ///
 /// # Errors
 ///
-/// What makes a start impossible: no AWS region, an admin address that can't be bound.
-pub async fn run(config: Config) -> anyhow::Result<bool> {
+/// What makes a start impossible: no AWS region, an admin address that can't be bound, a token store that can't be used.
+pub async fn run(mut config: Config) -> anyhow::Result<bool> {
     info!(version = env!("CARGO_PKG_VERSION"), store = %config.store, "activity-bridge starts");
     // Before anything is asked of AWS or the broker.
     let signals = Signals::register()?;
     let admin_listener = admin::bind(config.admin_listen).await?;
     warn_of_a_short_grace(config.shutdown_grace);
-    let tracer = Tracer::start(config.otlp.as_ref())?;
-    let slots: usize = config.routes.iter().map(|route| route.max_in_flight).sum();
-    let (broker, replies) = RabbitMq::start(Options {
-        uris: config.amqp_uris,
-        reply_queue: format!("activity-bridge.replies.{}", TaskId::random()),
-        prefetch: u16::try_from(slots + PREFETCH_MARGIN).unwrap_or(u16::MAX),
-    });
-    let bridge = Arc::new(Bridge {
-        broker: Arc::new(broker),
-        store: store(config.store),
-        flights: Flights::new(2 * slots + REMEMBER_MARGIN),
-        metrics: Metrics::new()?,
-        tracer: tracer.clone(),
-    });
-    let sources = Sources::load(config.region.as_deref()).await?;
-    let (phase, phase_seen) = watch::channel(Phase::Running);
-    let mut running = Running::default();
-    for config in config.routes {
-        warn_of_an_unknown_timeout(&config);
-        let source = sources.for_route(&config);
-        let metrics = bridge.metrics.for_route(&config.name, source.kind());
-        let route = Arc::new(Route::new(
-            config,
-            source,
-            metrics,
-            bridge.broker.reply_to(),
-        ));
-        running.add(&bridge, route, phase_seen.clone());
-    }
+    let routes = std::mem::take(&mut config.routes);
+    let (bridge, replies) = build(&config, routes).await?;
+
+    // Before any reply is read: to a task that is not taken on yet, it would be nobody's.
+    let unpublished = recovery::take_on_all(&bridge).await;
     tokio::spawn(reply::run(Arc::clone(&bridge), replies));
     tokio::spawn(heartbeat::run(Arc::clone(&bridge)));
+    let (phase, phase_seen) = watch::channel(Phase::Recovering);
+    tokio::spawn(replicas::run(Arc::clone(&bridge), phase_seen.clone()));
+    let mut running = Running::default();
+    for route in &bridge.routes {
+        running.add(&bridge, route, phase_seen.clone());
+    }
     let admin = Admin {
         bridge: Arc::clone(&bridge),
-        routes: running.routes.clone(),
+        routes: running.routes,
         phase: phase_seen,
     };
     admin::start(admin, admin_listener);
+    tokio::spawn(recover(Arc::clone(&bridge), unpublished, phase.clone()));
 
     signals.asked_to_stop().await;
     let end = Instant::now() + config.shutdown_grace;
+    let tracer = bridge.tracer.clone();
     let shutdown = Shutdown {
         bridge,
-        routes: running.routes.into_iter().map(|(route, _)| route).collect(),
         pollers: running.pollers,
         gates: running.gates,
         phase,
         grace: config.shutdown_grace,
+        give_back: config.shutdown_give_back,
     };
-    let drained = shutdown.run().await;
-    tracer.shutdown(
-        end.saturating_duration_since(Instant::now())
-            .min(EXPORT_REST),
-    );
-    Ok(drained)
+    let ended_well = shutdown.run().await;
+    let rest = end.saturating_duration_since(Instant::now());
+    tracer.shutdown(rest.min(EXPORT_REST)).await;
+    Ok(ended_well)
+}
+
+/// All that the parts share, and the stream of replies.
+async fn build(
+    config: &Config,
+    routes: Vec<RouteConfig>,
+) -> anyhow::Result<(Arc<Bridge>, Replies)> {
+    let tracer = Tracer::start(config.otlp.as_ref())?;
+    let metrics = Metrics::new()?;
+    let sources = Sources::load(config.region.as_deref()).await?;
+    let names = routes.iter().map(|route| route.name.clone()).collect();
+    let store = store::open(&config.store, names).await?;
+    let slots: usize = routes.iter().map(|route| route.max_in_flight).sum();
+    let (id, replies_expire) = match store.life() {
+        Life::Process => (TaskId::random().to_string(), REPLIES_OF_A_PROCESS_EXPIRE),
+        Life::Beyond(id) => (id, REPLIES_OF_A_STORE_EXPIRE),
+    };
+    let (broker, replies) = RabbitMq::start(Options {
+        uris: config.amqp_uris.clone(),
+        reply_queue: format!("activity-bridge.replies.{id}"),
+        replies_expire,
+        prefetch: u16::try_from(slots + PREFETCH_MARGIN).unwrap_or(u16::MAX),
+    });
+    let broker: Arc<dyn Broker> = Arc::new(broker);
+    let routes = routes.into_iter().map(|config| {
+        warn_of_an_unknown_timeout(&config);
+        let source = sources.for_route(&config);
+        let metrics = metrics.for_route(&config.name, source.kind());
+        Arc::new(Route::new(config, source, metrics, broker.reply_to()))
+    });
+    let bridge = Bridge {
+        routes: routes.collect(),
+        flights: Flights::new(2 * slots + REMEMBER_MARGIN),
+        certainty: Certainty::default(),
+        broker,
+        store,
+        metrics,
+        tracer,
+    };
+    Ok((Arc::new(bridge), replies))
+}
+
+/// Publishes again what has to be, waits for what is soon to be taken on, and then the process is as any other.
+async fn recover(bridge: Arc<Bridge>, mut unpublished: Unpublished, phase: watch::Sender<Phase>) {
+    recovery::republish(&bridge, std::mem::take(&mut unpublished)).await;
+    replicas::all_speak(&bridge).await;
+    if let Ok(()) = recovery::adopt(&bridge, &mut unpublished).await {
+        recovery::republish(&bridge, unpublished).await;
+    }
+    phase.send_if_modified(|phase| {
+        let recovered = *phase == Phase::Recovering;
+        if recovered {
+            *phase = Phase::Running;
+        }
+        recovered
+    });
 }
 
 /// What runs for the routes.
@@ -106,14 +156,14 @@ struct Running {
 
 impl Running {
     /// Starts a route's gate and its poll loop.
-    fn add(&mut self, bridge: &Arc<Bridge>, route: Arc<Route>, phase: watch::Receiver<Phase>) {
+    fn add(&mut self, bridge: &Arc<Bridge>, route: &Arc<Route>, phase: watch::Receiver<Phase>) {
         let (gate, gate_seen) = watch::channel(Gate::Starting);
-        let keeping = gate::keep(Arc::clone(bridge), Arc::clone(&route), gate);
+        let keeping = gate::keep(Arc::clone(bridge), Arc::clone(route), gate);
         self.gates.spawn(keeping);
         let (bridge, seen) = (Arc::clone(bridge), gate_seen.clone());
         self.pollers
-            .spawn(poller::run(bridge, Arc::clone(&route), seen, phase));
-        self.routes.push((route, gate_seen));
+            .spawn(poller::run(bridge, Arc::clone(route), seen, phase));
+        self.routes.push((Arc::clone(route), gate_seen));
     }
 }
 
@@ -133,11 +183,5 @@ fn warn_of_a_short_grace(grace: Duration) {
         warn!(
             "shutdown.grace_secs = {secs} leaves no time for the polls that AWS holds for 60 s: a shutdown may fail or lose a task; 75 is enough"
         );
-    }
-}
-
-fn store(config: StoreConfig) -> Arc<dyn Store> {
-    match config {
-        StoreConfig::Memory => Arc::new(MemoryStore::default()),
     }
 }

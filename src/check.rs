@@ -2,9 +2,10 @@
 
 use crate::{
     broker::rabbitmq::{Uri, check as broker_check},
-    config::Config,
+    config::{Config, StoreConfig},
     report::{Mark, Row},
     source::{SourceError, Sources, aws},
+    tasks,
 };
 use std::{io::Write, time::Duration};
 use tokio::time::timeout;
@@ -35,6 +36,9 @@ pub async fn check(config: &Config, online: bool) -> anyhow::Result<bool> {
         }
     }
     if online {
+        if let Some(row) = check_store(config).await {
+            table.add(row)?;
+        }
         check_aws(config, &mut table).await?;
         for uri in &config.amqp_uris {
             check_broker(config, uri, &mut table).await?;
@@ -53,6 +57,35 @@ impl Table {
         self.failed += usize::from(row.mark == Mark::Fail);
         writeln!(std::io::stdout(), "{row}")
     }
+}
+
+/// Looks at the token store without changing it.
+async fn check_store(config: &Config) -> Option<Row> {
+    let path = match &config.store {
+        StoreConfig::Memory => return None,
+        StoreConfig::File(file) => Some(&file.path),
+        StoreConfig::Redis(_) => None,
+    };
+    let what = format!("token store {}", config.store);
+    if let Some(path) = path.filter(|path| !path.exists()) {
+        let folder = path.parent().unwrap_or(path);
+        let (folder_there, folder) = (folder.is_dir(), folder.display());
+        return Some(match folder_there {
+            true => Row::new(
+                what,
+                Mark::Note,
+                format!("not in {folder} yet; the bridge makes it"),
+            ),
+            false => {
+                let words = format!("the folder {folder} is not there; make it, or mount it");
+                Row::new(what, Mark::Fail, words)
+            }
+        });
+    }
+    Some(match tasks::count(config).await {
+        Ok(tasks) => Row::new(what, Mark::Ok, format!("reached, tasks in flight: {tasks}")),
+        Err(error) => Row::new(what, Mark::Fail, format!("{error:#}")),
+    })
 }
 
 async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {

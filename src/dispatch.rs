@@ -5,13 +5,14 @@ use crate::{
     bridge::Bridge,
     broker::{Link, Message, PublishError},
     config::Destination,
+    crash,
     input::Traceparent,
     lifecycle::{Command, Event},
-    route::Route,
+    route::{Complaint, Route},
     settle,
     slots::Slot,
-    store::StoreError,
     task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, unix_millis},
+    trace::Span,
 };
 use std::{
     borrow::Cow,
@@ -24,10 +25,10 @@ use tracing::{debug, warn};
 /// A short string of AMQP's, in bytes.
 const MAX_ROUTING_KEY: usize = 255;
 
-/// Carries a task to the broker, or fails it back to AWS. The slot goes with the task.
+/// Carries a task that was just polled to the broker, or fails it back to AWS. The slot goes with the task.
 pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, slot: Slot) {
-    let id = task.id;
-    debug!(route = route.name(), task = %id, activity = task.activity, "polled");
+    debug!(route = route.name(), task = %task.id, activity = task.activity, "polled");
+    crash::pass(crash::Point::AfterPoll);
     let span = bridge.tracer.task(&route, &task);
     let context = span.traceparent().or(task.input.traceparent());
     let header =
@@ -36,11 +37,33 @@ pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, sl
     bridge
         .flights
         .enter(&task, Arc::clone(&route), slot, span.clone());
+    carry(bridge, route, task, From::Poll(span)).await;
+}
+
+/// Goes on with a task that is in the store and in the table of flights, but was not confirmed by the broker.
+pub async fn resume(bridge: Arc<Bridge>, route: Arc<Route>, task: Task) {
+    carry(bridge, route, task, From::Store).await;
+}
+
+/// Where a task comes from.
+enum From {
+    /// AWS, with its span.
+    Poll(Span),
+    /// The store.
+    Store,
+}
+
+async fn carry(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, from: From) {
+    let id = task.id;
     let patience = route.config.publish_within;
     let until = Instant::now() + patience;
     let trouble = Trouble::default();
     let carried = async {
-        record(&bridge, &route, &task, &trouble).await;
+        let span = match from {
+            From::Poll(span) if record(&bridge, &route, &task, &trouble).await => span,
+            From::Poll(_) => return,
+            From::Store => Span::none(),
+        };
         learn(&bridge, &route, &mut task).await;
         let publishing = span.child("publish");
         if publish(&bridge, &route, &task, &trouble).await {
@@ -80,15 +103,29 @@ impl Trouble {
     }
 }
 
-/// The record is in the store before the message is published: a reply may beat the confirm.
-async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &Trouble) {
+/// The record is in the store before the message is published: a reply may beat the confirm. False where the task ended
+/// before it was recorded.
+async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &Trouble) -> bool {
+    let id = task.id;
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
     while let Err(error) = bridge.store.insert(route.name(), task).await {
-        let StoreError::Unavailable(_) = &error;
-        warn!(route = route.name(), task = %task.id, %error, "could not record the task; trying again");
+        if route.may_complain(Complaint::Records) {
+            warn!(route = route.name(), task = %id, %error, "a task could not be recorded; it waits and is tried again");
+        }
         trouble.note(&error);
         sleep(backoff.next_wait()).await;
+        if !bridge.flights.awaits_publish(id) {
+            break;
+        }
     }
+    if bridge.flights.awaits_publish(id) {
+        debug!(task = %id, "recorded");
+        crash::pass(crash::Point::AfterInsert);
+        return true;
+    }
+    // What was tried in vain may have come to the store after all, and after the record was removed.
+    settle::remove_record(bridge, id).await;
+    false
 }
 
 /// Learns the timeouts that the poll's answer did not tell, and puts what is known into the headers.
@@ -164,11 +201,19 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
         drop(link.wait_for(Link::is_connected).await);
     }
     drop(undelivered);
-    if confirmed && let Err(error) = bridge.store.confirmed(task.id, task.timeouts).await {
-        // At worst the message is published once more after a restart, with the same id.
-        debug!(task = id, %error, "could not note the confirm");
+    if confirmed {
+        note_confirm(bridge, task).await;
     }
     confirmed
+}
+
+async fn note_confirm(bridge: &Bridge, task: &Task) {
+    crash::pass(crash::Point::BeforeConfirm);
+    if let Err(error) = bridge.store.confirmed(task.id, task.timeouts).await {
+        // At worst the message is published once more after a restart, with the same id.
+        debug!(task = %task.id, %error, "could not note the confirm");
+    }
+    crash::pass(crash::Point::AfterConfirm);
 }
 
 /// A queue that is gone is declared again, where it is the bridge's to declare.

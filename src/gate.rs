@@ -1,7 +1,7 @@
 //! The gate: whether a route may poll just now.
 //!
-//! Nothing is taken from AWS that can't be handed on. So before any poll the broker must be there, take
-//! messages, have the exchange and the queue, room in it, and (by default) a consumer on it.
+//! Nothing is taken from AWS that can't be handed on. So before any poll the token store must take records, and the broker
+//! must be there, take messages, have the exchange and the queue, room in it, and (by default) a consumer on it.
 
 use crate::{
     backoff::jittered,
@@ -26,6 +26,8 @@ pub enum Gate {
     Open,
     /// The queue has not been looked at yet.
     Starting,
+    /// The token store can't be reached or written.
+    StoreAway(String),
     /// The broker is away.
     BrokerAway(String),
     /// The broker takes no messages.
@@ -50,7 +52,9 @@ impl Gate {
             | Self::QueueFull(_)
             | Self::Undelivered(_)
             | Self::BrokerBlocked(_) => true,
-            Self::Starting | Self::BrokerAway(_) | Self::QueueUnusable(_) => false,
+            Self::Starting | Self::StoreAway(_) | Self::BrokerAway(_) | Self::QueueUnusable(_) => {
+                false
+            }
         }
     }
 }
@@ -60,6 +64,7 @@ impl fmt::Display for Gate {
         match self {
             Self::Open => f.write_str("polling"),
             Self::Starting => f.write_str("starting"),
+            Self::StoreAway(why) => write!(f, "the token store is away: {why}"),
             Self::BrokerAway(why) => write!(f, "the broker is away: {why}"),
             Self::BrokerBlocked(why) => write!(f, "the broker takes no messages: {why}"),
             Self::QueueUnusable(error) => fmt::Display::fmt(error, f),
@@ -120,6 +125,9 @@ async fn look(
     let undelivered = *undelivered.borrow_and_update();
     if let Link::Away(why) = link {
         return (Gate::BrokerAway(why), LOOK_EVERY);
+    }
+    if let Some(why) = bridge.store.trouble() {
+        return (Gate::StoreAway(why), LOOK_EVERY);
     }
     match inspect(bridge, &route.config.destination).await {
         Ok(facts) => {

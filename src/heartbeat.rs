@@ -11,16 +11,25 @@ use crate::{
     route::Complaint,
     settle,
     source::{CancelRequested, SourceError, Verdict},
+    store::Note,
     task::{Outcome, OwnFailure},
 };
-use std::sync::Arc;
-use tokio::time::{Instant, timeout};
+use std::{sync::Arc, time::SystemTime};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tracing::{debug, warn};
+
+/// So many heartbeats may wait for AWS's answer at once, each on a connection of its own. Only when very many tasks are taken
+/// on together, or when AWS is slow, do others wait for them.
+static AT_ONCE: Semaphore = Semaphore::const_new(500);
 
 /// Sees to every flight that is due, for as long as the process lives.
 pub async fn run(bridge: Arc<Bridge>) {
     loop {
         bridge.flights.wait_for_due().await;
+        bridge.certainty.wait().await;
         let now = Instant::now();
         // What is spawned is bounded: one for each task in flight.
         while let Some(flight) = bridge.flights.next_due(now) {
@@ -54,6 +63,7 @@ async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
     let (id, route) = (ticket.id, &ticket.route);
     let call = Call::Heartbeat(flight.urgency);
     let turn = route.source.budget().turn(call).await;
+    let _one = AT_ONCE.acquire().await;
     let sent = Instant::now();
     let Some(details) = bridge.flights.begin_beat(id, sent) else {
         return;
@@ -68,7 +78,9 @@ async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
     match answer {
         Ok(CancelRequested(cancel)) => {
             route.metrics.heartbeat("accepted");
+            bridge.store.note(id, Note::Heard(SystemTime::now()));
             if bridge.flights.beat_accepted(id, sent, cancel) {
+                bridge.store.note(id, Note::CancelRequested);
                 debug!(route = route.name(), task = %id, "AWS asks for a cancel");
                 parking::announce_cancel(bridge, id, "cancel-requested").await;
             }

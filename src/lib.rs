@@ -18,6 +18,9 @@
 //!  settle  AWS ─► acknowledge the reply ─► store.remove ─► free the slot
 //! ```
 //!
+//! A task that a process left behind enters beside the poll: [`recovery`] takes it from the store, at the start or, where
+//! several processes share one, when another has died. [`replicas`] brings together a reply and the task of another process.
+//!
 //! [`lifecycle::step`] decides what each event means for a task, as a pure function; [`flights`] applies it; the other
 //! modules carry out its commands. [`app`] is the only wiring, and nothing imports it but the commands.
 
@@ -29,6 +32,7 @@ pub mod broker;
 pub mod budget;
 pub mod check;
 pub mod config;
+pub mod crash;
 pub mod dead_letter;
 pub mod dispatch;
 pub mod flights;
@@ -41,6 +45,8 @@ pub mod pacer;
 pub mod parking;
 pub mod poller;
 pub mod pulse;
+pub mod recovery;
+pub mod replicas;
 pub mod reply;
 pub mod report;
 pub mod route;
@@ -50,5 +56,6 @@ pub mod slots;
 pub mod source;
 pub mod store;
 pub mod task;
+pub mod tasks;
 pub mod telemetry;
 pub mod trace;

@@ -1,6 +1,6 @@
 //! The command line.
 
-use activity_bridge::{app, check, config::Config, telemetry};
+use activity_bridge::{app, check, config::Config, tasks, telemetry};
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -33,6 +33,19 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// List the tasks in flight: id, route, state, age, last heartbeat, owner
+    ///
+    /// Asks the running bridge on its admin address. Where none runs, the store `file` is read instead; the store
+    /// `redis` is always read, for the tasks of all replicas.
+    ///
+    /// Exit codes: 0 the list is complete; 1 it could not be told; 78 the configuration is wrong.
+    Tasks {
+        #[command(flatten)]
+        configured: Configured,
+        /// Print JSON for machines, as /tasks on the admin address does
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args)]
@@ -47,7 +60,9 @@ const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    let (Command::Run(configured) | Command::Check { configured, .. }) = &command;
+    let (Command::Run(configured)
+    | Command::Check { configured, .. }
+    | Command::Tasks { configured, .. }) = &command;
     let config = match Config::load(&configured.config) {
         Ok(config) => config,
         Err(error) => {
@@ -55,10 +70,8 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    // The work is waiting, not computing: more threads would only cost memory.
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+    // The work is waiting, not computing: with more threads, each task would cost more. What blocks (the disk) has its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let ended = match (runtime, command) {
@@ -73,6 +86,7 @@ fn main() -> ExitCode {
         (Ok(runtime), Command::Check { online, .. }) => {
             runtime.block_on(check::check(&config, online))
         }
+        (Ok(runtime), Command::Tasks { json, .. }) => runtime.block_on(tasks::print(&config, json)),
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,

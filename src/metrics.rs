@@ -28,6 +28,8 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// Whether the broker is connected; set when it is read.
     pub broker_connected: IntGauge,
+    /// Whether the token store can be used; set when it is read.
+    pub store_available: IntGauge,
     registry: Registry,
     families: Families,
 }
@@ -44,6 +46,7 @@ struct Families {
     durations: HistogramVec,
     queue_ready: IntGaugeVec,
     queue_consumers: IntGaugeVec,
+    adopted: IntCounterVec,
 }
 
 impl Metrics {
@@ -75,6 +78,10 @@ impl Metrics {
             broker_connected: gauge(
                 "broker_connected",
                 "1 while the broker is connected, blocked or not.",
+            )?,
+            store_available: gauge(
+                "store_available",
+                "1 while the token store can be read and written.",
             )?,
             families,
             registry,
@@ -128,6 +135,7 @@ impl Metrics {
             durations: ENDS.map(duration),
             queue_ready: families.queue_ready.with_label_values(&labels),
             queue_consumers: families.queue_consumers.with_label_values(&labels),
+            adopted: families.adopted.with_label_values(&labels),
         }
     }
 
@@ -192,6 +200,11 @@ impl Families {
                 "Messages waiting in the route's queue.",
             )?,
             queue_consumers: gauges("queue_consumers", "Consumers of the route's queue.")?,
+            adopted: counters(
+                "adopted_tasks_total",
+                "Tasks taken on from the token store, at the start or after another process.",
+                &[],
+            )?,
         })
     }
 }
@@ -236,6 +249,8 @@ impl ByLabel {
 pub struct RouteMetrics {
     /// Polls held open now.
     pub pollers: IntGauge,
+    /// Tasks taken on from the store.
+    pub adopted: IntCounter,
     polls: ByLabel,
     publishes: ByLabel,
     replies: ByLabel,

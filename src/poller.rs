@@ -26,7 +26,7 @@ struct Answer {
     took: Duration,
 }
 
-/// Polls until the phase is no longer [`Phase::Running`]; returns when the last open poll has been answered.
+/// Polls until the process shuts down; returns when the last open poll has been answered.
 ///
 /// An open poll is never cancelled: AWS would hand it a task that nobody receives.
 pub async fn run(
@@ -38,7 +38,7 @@ pub async fn run(
     let mut polls = JoinSet::new();
     let mut pacer = Pacer::new(route.config.pollers, route.source.busy_within());
     let mut not_before = Instant::now();
-    while *phase.borrow_and_update() == Phase::Running {
+    while phase.borrow_and_update().polls() {
         let open = *gate.borrow_and_update() == Gate::Open;
         let wanted = open && polls.len() < pacer.target();
         let waiting = Instant::now() < not_before;
@@ -104,7 +104,7 @@ impl Leave {
     async fn withdrawn(&mut self) {
         tokio::select! {
             _ = self.gate.wait_for(|gate| *gate != Gate::Open) => {}
-            _ = self.phase.wait_for(|phase| *phase != Phase::Running) => {}
+            _ = self.phase.wait_for(|phase| !phase.polls()) => {}
         }
     }
 }

@@ -22,6 +22,11 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// How long the answer to a heartbeat is awaited, within the interval.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
+/// AWS is asked after a task that was adopted within this time, or a quarter of its interval.
+const ASK_ADOPTED_WITHIN: Duration = Duration::from_secs(2);
+/// A task that was adopted is given this time to be started, however long it has waited: that a worker started it may be
+/// among the replies that wait.
+const ADOPTED_PATIENCE: Duration = Duration::from_secs(10);
 /// What an outcome needs to be settled, unless something is amiss.
 const LONGEST_MOMENT: Duration = Duration::from_secs(2);
 
@@ -60,6 +65,17 @@ pub enum Due {
     Unstarted(Duration),
 }
 
+/// What is known of a task that is adopted.
+#[derive(Clone, Copy, Debug)]
+pub struct Adopted {
+    /// How long ago it was polled.
+    pub age: Duration,
+    /// How long ago AWS last heard of it, if that is known.
+    pub unheard: Option<Duration>,
+    /// Whether a worker has said that it works on it.
+    pub begun: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Pulse {
@@ -68,6 +84,8 @@ pub struct Pulse {
     polled: Instant,
     /// The poll, or the last heartbeat that AWS accepted: its clock runs from here.
     heard: Instant,
+    /// Whether `heard` is a heartbeat's.
+    taken: bool,
     /// When the bridge would speak on its own, a random part of an interval after the last heartbeat.
     own: Instant,
     /// Before this the worker's next sign of life waits, and so does a question.
@@ -115,6 +133,7 @@ impl Pulse {
             terms,
             polled: now,
             heard: now,
+            taken: false,
             own: first_own(terms, now, chance),
             not_before: now,
             stage: Stage::Waiting,
@@ -124,6 +143,43 @@ impl Pulse {
             asked: 0,
             faults: 0,
         }
+    }
+
+    /// Of a task that another process had, or this one before a crash. AWS is asked after it soon: it may be gone, and what
+    /// was last heard of it may have been lost.
+    #[must_use]
+    pub fn adopted(terms: Terms, from: Adopted, now: Instant, chance: f64) -> Self {
+        let ago = |age: Duration| now.checked_sub(age).unwrap_or(now);
+        let mut polled = ago(from.age);
+        if let Some(wait) = terms.max_wait {
+            polled = polled.max(ago(wait.saturating_sub(ADOPTED_PATIENCE)));
+        }
+        let soon = now + (terms.interval / 4).min(ASK_ADOPTED_WITHIN).mul_f64(chance);
+        let mut pulse = Self {
+            polled,
+            heard: ago(from.unheard.unwrap_or(terms.interval).min(from.age)),
+            taken: from.unheard.is_some(),
+            own: soon,
+            not_before: soon,
+            ..Self::new(terms, now, chance)
+        };
+        if from.begun {
+            pulse.stage = Stage::Begun;
+        }
+        pulse.news = !pulse.bridge_speaks();
+        pulse
+    }
+
+    /// Whether a worker has said that it works on the task.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.stage != Stage::Waiting
+    }
+
+    /// When AWS took the last heartbeat; `None` where it has taken none, or that is not known.
+    #[must_use]
+    pub fn last_heartbeat(&self) -> Option<Instant> {
+        self.taken.then_some(self.heard)
     }
 
     /// The terms are known better than when the task was polled.
@@ -253,6 +309,7 @@ impl Pulse {
     /// AWS took the heartbeat that was sent at `sent`.
     pub fn accepted(&mut self, sent: Instant, chance: f64) {
         self.heard = sent;
+        self.taken = true;
         self.own = sent + self.terms.interval.mul_f64((2.0 + chance) / 3.0);
         self.not_before = sent + self.terms.interval;
         self.faults = 0;
@@ -401,6 +458,51 @@ mod tests {
         assert_eq!(pulse.due(), Some((now + wait, Due::Unstarted(wait))));
         pulse.sign(String::new());
         assert_eq!(pulse.due().map(|(_, due)| due), Some(Due::Beat));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn aws_is_asked_soon_after_a_task_that_was_adopted_and_then_as_ever() {
+        let now = Instant::now() + secs(1_000.0);
+        for (by, begun, then) in [
+            (By::Both, false, INTERVAL),
+            (By::Both, true, T + ASK_AFTER),
+            (By::Worker, false, T + ASK_AFTER),
+            (By::Bridge, true, INTERVAL),
+        ] {
+            let from = Adopted {
+                age: secs(100.0),
+                unheard: None,
+                begun,
+            };
+            let mut pulse = Pulse::adopted(terms(by), from, now, 1.0);
+            assert_eq!(pulse.times_out(), Some(now - INTERVAL + T), "{by:?}");
+            let asked = beats(&mut pulse);
+            assert_eq!(asked, now + ASK_ADOPTED_WITHIN, "{by:?}");
+            assert_eq!(beats(&mut pulse), asked + then, "{by:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_was_adopted_is_not_failed_before_the_replies_that_wait_were_read() {
+        let now = Instant::now() + secs(1_000.0);
+        let from = Adopted {
+            age: secs(100.0),
+            unheard: Some(secs(9.0)),
+            begun: false,
+        };
+        for (wait, at) in [(50.0, 10.0), (105.0, 10.0), (200.0, 100.0)] {
+            let terms = Terms {
+                max_wait: Some(secs(wait)),
+                ..terms(By::Both)
+            };
+            let mut pulse = Pulse::adopted(terms, from, now, 1.0);
+            let mut due = pulse.due();
+            while due.is_some_and(|(_, due)| due == Due::Beat) {
+                beats(&mut pulse);
+                due = pulse.due();
+            }
+            assert_eq!(due, Some((now + secs(at), Due::Unstarted(secs(wait)))));
+        }
     }
 
     #[tokio::test(start_paused = true)]

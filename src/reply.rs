@@ -7,11 +7,13 @@ use crate::{
     bridge::Bridge,
     broker::{Delivery, REPLIES_EXCHANGE, Receipt, Replies},
     config::OversizeResult,
+    crash,
     flights::{FinalReply, Standing, Status},
-    parking,
+    parking, replicas,
     route::Route,
     settle,
     source::Unfit,
+    store::Note,
     task::{HeaderValue, Outcome, OwnFailure, TaskId},
 };
 use std::{borrow::Cow, sync::Arc};
@@ -43,7 +45,7 @@ struct Unusable {
 ///
 /// How much is spawned is bounded: each spawned thing holds an unacknowledged delivery, of which the prefetch allows so
 /// many, or tells one worker that begins, which is over as soon as the broker has it.
-fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
+pub fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     let id = match task_id(&delivery) {
         Ok(id) => id,
         Err(because) => return park(bridge, delivery, because),
@@ -57,14 +59,13 @@ fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
             }
             return answer(bridge, delivery, Status::Gone);
         }
-        Standing::Unknown => {
-            return park(
-                bridge,
-                delivery,
-                "no task of this bridge has this correlation_id",
-            );
+        Standing::Unknown if bridge.store.shared().is_some() => {
+            tokio::spawn(replicas::take_reply(Arc::clone(bridge), id, delivery));
+            return;
         }
+        Standing::Unknown => return park_unknown(bridge, delivery),
     };
+    crash::pass(crash::Point::OnReply);
     if let Some(dead) = &delivery.dead_letter {
         debug!(route = route.name(), task = %id, kind = dead.death.kind(), "a dead letter");
         route.metrics.dead_letter(dead.death.kind());
@@ -78,6 +79,9 @@ fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
         Ok(Meaning::Alive { details }) => {
             route.metrics.replied("alive");
             let (status, first) = bridge.flights.on_sign(id, details);
+            if first {
+                bridge.store.note(id, Note::Begun);
+            }
             if first || is_start(&delivery) {
                 tell(bridge, id, status);
             }
@@ -158,17 +162,36 @@ fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
     });
 }
 
+/// Answers a sign of life that is handed on to the process that has the task.
+pub fn answer_for_another(bridge: &Arc<Bridge>, id: TaskId, delivery: Delivery, status: Status) {
+    if is_start(&delivery) {
+        tell(bridge, id, status);
+    }
+    answer(bridge, delivery, status);
+}
+
+/// Whether it says no more than that a worker is alive.
+#[must_use]
+pub fn is_sign(delivery: &Delivery) -> bool {
+    matches!(delivery.kind.as_deref(), Some("started" | "heartbeat"))
+}
+
 /// Whether it is a sign of life that says where to answer. A worker that copies the task's properties names the bridge's
 /// own queue, which is no place for an answer.
 fn is_question(delivery: &Delivery) -> bool {
-    let sign = matches!(delivery.kind.as_deref(), Some("started" | "heartbeat"));
     let own = |reply_to: &String| reply_to.starts_with(REPLIES_EXCHANGE);
-    sign && delivery.reply_to.as_ref().is_some_and(|to| !own(to))
+    is_sign(delivery) && delivery.reply_to.as_ref().is_some_and(|to| !own(to))
 }
 
 fn acknowledge(receipt: Receipt) {
     // One whose connection has gone is delivered again, and met as late.
     tokio::spawn(receipt.ack());
+}
+
+/// Parks a reply to a task that nobody knows.
+pub fn park_unknown(bridge: &Arc<Bridge>, delivery: Delivery) {
+    let because = "no task of this bridge has this correlation_id";
+    park(bridge, delivery, because);
 }
 
 fn park(bridge: &Arc<Bridge>, delivery: Delivery, because: &'static str) {

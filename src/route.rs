@@ -28,6 +28,8 @@ pub enum Complaint {
     Heartbeats,
     /// Outcomes are not settled.
     Outcomes,
+    /// The store does not record tasks.
+    Records,
 }
 
 /// One route. Shared by its pollers and by every task in flight.
@@ -45,7 +47,7 @@ pub struct Route {
     /// Why AWS will not have us, while it will not, and when it last said so.
     refused: Mutex<Option<(String, Instant)>>,
     /// When a line was last written about each.
-    complained: Mutex<[Option<Instant>; 3]>,
+    complained: Mutex<[Option<Instant>; 4]>,
     /// How many tasks are being published for the second time or more.
     undelivered: watch::Sender<usize>,
 }

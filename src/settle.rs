@@ -6,6 +6,7 @@ use crate::{
     backoff::{Backoff, jittered},
     bridge::Bridge,
     budget::{Call, Due},
+    crash::{self, Point},
     flights::{Flight, Ticket},
     parking,
     route::Complaint,
@@ -68,19 +69,28 @@ pub async fn settle(bridge: Arc<Bridge>, mut ticket: Ticket, outcome: Outcome) {
 
 /// Acknowledges the reply that was held, removes the record, and frees the slot with the flight.
 pub async fn forget(bridge: &Bridge, id: TaskId, mut flight: Flight, end: &'static str) {
-    if let Some(receipt) = flight.held.take()
-        && !receipt.ack().await
-    {
-        // The broker delivers it again, and it is met as the late reply of a task that has ended.
-        debug!(task = %id, "the reply could not be acknowledged: its connection has gone");
+    if let Some(receipt) = flight.held.take() {
+        crash::pass(Point::BeforeAck);
+        if !receipt.ack().await {
+            // The broker delivers it again, and it is met as the late reply of a task that has ended.
+            debug!(task = %id, "the reply could not be acknowledged: its connection has gone");
+        }
+        crash::pass(Point::AfterAck);
     }
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-    while let Err(error) = bridge.store.remove(id).await {
-        warn!(task = %id, %error, "could not remove the record; trying again");
-        sleep(backoff.next_wait()).await;
-    }
+    remove_record(bridge, id).await;
     flight.route.metrics.ended(end, flight.since.elapsed());
     flight.span.ended(end);
+}
+
+/// Removes a record, however long that takes.
+pub async fn remove_record(bridge: &Bridge, id: TaskId) {
+    crash::pass(Point::BeforeRemoval);
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+    while let Err(error) = bridge.store.remove(id).await {
+        debug!(task = %id, %error, "could not remove the record; trying again");
+        sleep(backoff.next_wait()).await;
+    }
+    crash::pass(Point::AfterRemoval);
 }
 
 /// Tries until there is an end.
@@ -169,7 +179,9 @@ async fn attempt(ticket: &mut Ticket, outcome: &mut Outcome) -> Result<(), Sourc
     }
     let source = &ticket.route.source;
     let turn = source.budget().turn(call(outcome)).await;
+    crash::pass(Point::BeforeAws);
     let answer = source.settle(&ticket.token, outcome).await;
+    crash::pass(Point::AfterAws);
     turn.done((&answer).into());
     answer
 }

@@ -2,7 +2,6 @@
 
 use crate::{
     bridge::Bridge,
-    route::Route,
     settle,
     store::Life,
     task::{Outcome, OwnFailure},
@@ -22,23 +21,32 @@ pub const POLL_HOLD: Duration = Duration::from_secs(60);
 /// What the process is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Everything, while tasks from before the start are still to be published again.
+    Recovering,
     /// Everything.
     Running,
     /// No new polls; the open ones are awaited.
     Quiescing,
     /// No polls; the tasks in flight are awaited, replies and heartbeats go on.
     Draining,
-    /// What is still in flight, and would be forgotten with the process, is failed back to AWS.
+    /// What is still in flight, and shall not wait for another process, is failed back to AWS.
     Flushing,
     /// Nothing.
     Closed,
 }
 
 impl Phase {
+    /// Whether new tasks are polled.
+    #[must_use]
+    pub fn polls(self) -> bool {
+        self <= Self::Running
+    }
+
     /// The name in logs and on the admin endpoint.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Recovering => "recovering",
             Self::Running => "running",
             Self::Quiescing => "quiescing",
             Self::Draining => "draining",
@@ -96,8 +104,6 @@ pub fn flush_reserve(grace: Duration) -> Duration {
 pub struct Shutdown {
     /// What all parts share.
     pub bridge: Arc<Bridge>,
-    /// All routes.
-    pub routes: Vec<Arc<Route>>,
     /// The poll loops, which end by themselves when the phase is no longer running.
     pub pollers: JoinSet<()>,
     /// What keeps the routes' gates, which matter no more when polling has ended.
@@ -106,10 +112,13 @@ pub struct Shutdown {
     pub phase: watch::Sender<Phase>,
     /// From the beginning to the end.
     pub grace: Duration,
+    /// Whether what is left at the end is failed back to AWS.
+    pub give_back: bool,
 }
 
 impl Shutdown {
-    /// Goes through the phases. True where nothing was left in flight.
+    /// Goes through the phases. True where nothing was left in flight, or what was left is in a store that outlives the
+    /// process.
     pub async fn run(mut self) -> bool {
         let end = Instant::now() + self.grace;
         let flush_from = end - flush_reserve(self.grace);
@@ -126,12 +135,18 @@ impl Shutdown {
         self.gates.abort_all();
         self.enter(Phase::Draining);
         let mut drained = timeout_at(flush_from, self.all_slots_free()).await.is_ok();
-        if !drained {
+        if !drained && self.give_back {
             self.enter(Phase::Flushing);
             drained = timeout_at(end, self.flush()).await.is_ok();
         }
         let left = self.bridge.flights.len();
-        if !drained {
+        let kept = self.bridge.store.life() != Life::Process;
+        if !drained && kept {
+            info!(
+                left,
+                "the grace period is over; the tasks in flight stay in the token store for the next process"
+            );
+        } else if !drained {
             let replies = self.bridge.broker.reply_to();
             error!(
                 left,
@@ -139,10 +154,10 @@ impl Shutdown {
                 "the grace period is over, and tasks are still in flight; replies that AWS has not taken stay in their queue for a day"
             );
         }
-        let forget_replies = drained && self.bridge.store.life() == Life::Process;
-        self.bridge.broker.close(forget_replies).await;
+        self.bridge.broker.close(drained && !kept).await;
+        self.bridge.store.close().await;
         self.enter(Phase::Closed);
-        drained
+        drained || kept
     }
 
     fn enter(&self, phase: Phase) {
@@ -154,7 +169,7 @@ impl Shutdown {
     /// Waits until every open poll has ended and every task is settled; tells every few seconds how many are left.
     async fn all_slots_free(&self) {
         let free = async {
-            for route in &self.routes {
+            for route in &self.bridge.routes {
                 route.slots.all_free().await;
             }
         };
@@ -187,9 +202,6 @@ impl Shutdown {
 
     /// Fails back to AWS what nobody could settle after this process.
     fn give_back(&self) {
-        if self.bridge.store.life() != Life::Process {
-            return;
-        }
         for id in self.bridge.flights.ids() {
             if let Some(ticket) = self.bridge.flights.give_up(id) {
                 let reason = "activity-bridge was shut down before the worker replied";

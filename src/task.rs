@@ -128,13 +128,15 @@ impl Task {
     /// When AWS gives up on it, as far as that is known.
     #[must_use]
     pub fn likely_deadline(&self) -> Option<SystemTime> {
-        Some(self.polled_at + self.timeouts.start_to_close.limit()?)
+        let limit = self.timeouts.start_to_close.limit()?;
+        self.polled_at.checked_add(limit)
     }
 
     /// When AWS gives up on it, where that is certain.
     #[must_use]
     pub fn deadline(&self) -> Option<SystemTime> {
-        Some(self.polled_at + self.timeouts.start_to_close.certain()?)
+        let limit = self.timeouts.start_to_close.certain()?;
+        self.polled_at.checked_add(limit)
     }
 
     /// What the source tells of the task under this name.

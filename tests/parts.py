@@ -23,15 +23,16 @@ def start_simulator(folder, processes, domain):
 
 
 def start_bridge(folder, processes, aws_url, routes):
-    """The bridge with these routes, in TOML, once it is ready; `admin` is the address of its admin endpoint."""
+    """The bridge with these routes, in TOML, and its tasks in a file, once it is ready; `admin` is the address of its admin
+    endpoint."""
     admin = f"127.0.0.1:{free_ports(1)[0]}"
     config = folder / "bridge.toml"
-    # A JSON string is a TOML string.
+    # A JSON string is a TOML string. The store is the default, but for its place.
     config.write_text(f"""
 [amqp]
 uri = {json.dumps(os.environ["AMQP_URI"])}
 [store]
-kind = "memory"
+path = {json.dumps(str(folder / "tasks.redb"))}
 [admin]
 listen = "{admin}"
 [shutdown]

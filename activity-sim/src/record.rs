@@ -51,6 +51,8 @@ pub enum TimeoutType {
 pub struct HeartbeatRecord {
     /// Unix milliseconds.
     pub at_ms: u64,
+    /// The access key id that signed the call, which tells processes apart that were given different ones.
+    pub by: Option<String>,
     /// What the worker said.
     pub details: Option<String>,
 }

@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{ConnectInfo, DefaultBodyLimit, State},
-    http::HeaderMap,
+    http::{HeaderMap, HeaderValue, header::AUTHORIZATION},
     response::Response,
     routing::post,
 };
@@ -18,7 +18,7 @@ use crate::{
     hub::Hub,
     sfn::SfnAction,
     swf::SwfAction,
-    wire::{self, Action},
+    wire::{self, Action, Caller},
 };
 
 /// Connections that may wait to be accepted: a fleet of pollers connects all at once.
@@ -64,11 +64,19 @@ async fn call(
     let target = headers.get("x-amz-target");
     let target = target.and_then(|target| target.to_str().ok());
     let target = target.unwrap_or_default();
+    let by = headers.get(AUTHORIZATION).and_then(access_key_id);
+    let caller = Caller { conn, by };
     if let Some(action) = SwfAction::from_target(target) {
-        wire::serve(action, hub, conn, &body).await
+        wire::serve(action, hub, caller, &body).await
     } else if let Some(action) = SfnAction::from_target(target) {
-        wire::serve(action, hub, conn, &body).await
+        wire::serve(action, hub, caller, &body).await
     } else {
         wire::unknown(&hub)
     }
+}
+
+/// Of the signature of a call: `AWS4-HMAC-SHA256 Credential=ID/date/region/service/aws4_request, …`.
+fn access_key_id(authorization: &HeaderValue) -> Option<String> {
+    let (_, credential) = authorization.to_str().ok()?.split_once("Credential=")?;
+    credential.split('/').next().map(str::to_owned)
 }

@@ -273,6 +273,11 @@ impl Receipt {
         self.0.is_usable()
     }
 
+    /// Puts the delivery back into its queue, for whoever else may consume from it.
+    pub async fn requeue(self) {
+        self.0.requeue().await;
+    }
+
     /// Acknowledges the delivery.
     ///
     /// Returns false where its connection has gone: then the broker delivers it again.
@@ -295,4 +300,7 @@ pub trait Acknowledge: Send + Sync + 'static {
 
     /// See [`Receipt::ack`].
     async fn ack(&self) -> bool;
+
+    /// See [`Receipt::requeue`].
+    async fn requeue(&self);
 }

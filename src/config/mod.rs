@@ -2,12 +2,14 @@
 //!
 //! What is here has been validated; nothing behind it checks again.
 
+mod address;
 mod destination;
 mod heartbeat;
 mod otlp;
 mod reader;
 mod route;
 mod source;
+mod store;
 mod template;
 
 pub use destination::Destination;
@@ -16,6 +18,7 @@ pub use otlp::OtlpConfig;
 pub use reader::Problem;
 pub use route::{OversizeResult, Pollers, RouteConfig};
 pub use source::{ResultAs, SourceConfig};
+pub use store::{FileConfig, RedisConfig, StoreConfig};
 pub use template::{Placeholder, Template};
 
 use crate::broker::rabbitmq::Uri;
@@ -24,7 +27,7 @@ use figment::{
     providers::{Env, Format, Toml},
 };
 use reader::{Problems, Reader};
-use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, str::FromStr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::Path, str::FromStr, time::Duration};
 
 const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
 
@@ -41,19 +44,14 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// How long a shutdown may take from the first signal to the end of the process.
     pub shutdown_grace: Duration,
+    /// Whether a shutdown fails what no worker has replied to back to AWS, instead of leaving it in the store.
+    pub shutdown_give_back: bool,
     /// How to log.
     pub log: LogConfig,
     /// Where the bridge's own spans go, if anywhere.
     pub otlp: Option<OtlpConfig>,
     /// The routes; at least one, each with a name of its own.
     pub routes: Vec<RouteConfig>,
-}
-
-/// Which token store, and where it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreConfig {
-    /// Forgets with the process.
-    Memory,
 }
 
 /// How to log.
@@ -157,7 +155,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
     aws.finish();
 
     let amqp_uris = read_amqp(root.table("amqp"));
-    let store = read_store(root.table("store"));
+    let store = store::read(root.table("store"));
 
     let mut admin = root.table("admin");
     let admin_listen = admin
@@ -170,6 +168,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
 
     let mut shutdown = root.table("shutdown");
     let grace = shutdown.integer("grace_secs", 1..=86_400).unwrap_or(90);
+    let give_back = shutdown.flag("give_back");
     shutdown.finish();
 
     let log = read_log(root.table("log"));
@@ -190,10 +189,13 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
     }
     root.finish();
 
+    let store = store?;
     Some(Config {
         region,
         amqp_uris: amqp_uris?,
-        store: store?,
+        // A store that forgets with the process leaves them to nobody.
+        shutdown_give_back: give_back.unwrap_or(!store.outlives_the_process()),
+        store,
         admin_listen,
         shutdown_grace: Duration::from_secs(grace),
         log,
@@ -211,49 +213,14 @@ fn region_rule(text: &str) -> Result<String, String> {
 }
 
 fn read_amqp(mut amqp: Reader<'_>) -> Option<Vec<Uri>> {
-    let given = ["uri", "uris", "uri_file"].map(|key| amqp.has(key));
-    let mut uris = amqp.secrets("uris", |text| text.parse::<Uri>());
-    uris.extend(amqp.secret("uri", |text| text.parse::<Uri>()));
-    uris.extend(amqp.secret("uri_file", |path| {
-        // A URI here by mistake must not be shown; a path that can't be read must.
-        if path.contains("://") {
-            return Err("must be the path of a file that holds the URI, not the URI".to_owned());
-        }
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("the file {path:?} can't be read: {error}"))?;
-        text.trim()
-            .parse::<Uri>()
-            .map_err(|why| format!("the URI in the file {path:?} {why}"))
-    }));
-    match given.iter().filter(|given| **given).count() {
-        1 => {}
-        0 => amqp.problem(
-            "uri",
-            None,
-            "is missing; say where the broker is: uri, uris or uri_file",
-        ),
-        _ => amqp.problem(
-            "uri",
-            None,
-            "give one of uri, uris and uri_file, not several",
-        ),
-    }
+    let words = address::Words {
+        keys: ["uri", "uris", "uri_file"],
+        noun: "URI",
+        server: "the broker",
+    };
+    let uris = address::read(&mut amqp, &words);
     amqp.finish();
     (!uris.is_empty()).then_some(uris)
-}
-
-fn read_store(mut store: Reader<'_>) -> Option<StoreConfig> {
-    let given = store.has("kind");
-    let kind = store.text("kind", |text| match text {
-        "memory" => Ok(StoreConfig::Memory),
-        _ => Err("must be \"memory\", the only store of this version".to_owned()),
-    });
-    store.finish();
-    if given {
-        kind
-    } else {
-        Some(StoreConfig::Memory)
-    }
 }
 
 fn read_log(mut log: Reader<'_>) -> LogConfig {
@@ -285,14 +252,6 @@ fn refuse_twins(root: &Reader<'_>, routes: &[RouteConfig]) {
             let path = format!("routes[{index}].name");
             root.problem(&path, Some(format!("{:?}", route.name)), rule);
         }
-    }
-}
-
-impl fmt::Display for StoreConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory => "memory",
-        })
     }
 }
 

@@ -87,6 +87,11 @@ impl<'p> Reader<'p> {
         self.dict.remove(key)
     }
 
+    /// Takes a key without a look at its value. True where it was there.
+    pub(super) fn discard(&mut self, key: &'static str) -> bool {
+        self.take(key).is_some()
+    }
+
     /// Whether the key is there.
     pub(super) fn has(&self, key: &str) -> bool {
         self.dict.contains_key(key)

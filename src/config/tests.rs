@@ -29,7 +29,9 @@ fn problems(text: &str) -> Vec<String> {
 fn the_smallest_configuration_has_sensible_defaults() {
     let config: Config = SMALLEST.parse().expect("valid");
     let route = &config.routes[0];
-    assert_eq!(config.store, StoreConfig::Memory);
+    let path = "/var/lib/activity-bridge/tasks.redb".into();
+    assert_eq!(config.store, StoreConfig::File(FileConfig { path }));
+    assert!(!config.shutdown_give_back);
     assert_eq!(config.shutdown_grace, Duration::from_secs(90));
     assert_eq!(route.pollers, Pollers { min: 2, max: 20 });
     assert_eq!((route.max_in_flight, route.max_ready), (100, 100));
@@ -68,7 +70,7 @@ fn every_problem_is_reported_at_once_with_path_value_and_rule() {
     );
     for expected in [
         "amqp.uri: must begin with amqp:// or amqps://",
-        "store.kind = \"files\": must be \"memory\"",
+        "store.kind = \"files\": must be \"file\", \"redis\" or \"memory\"",
         "admin.listen = \"here\": must be an address",
         "admin.port = 1: there is no such setting; the keys here are listen",
         "routes[0].name = \"a b\": must be 1 to 64",

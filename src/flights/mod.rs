@@ -4,8 +4,11 @@
 //! [`lifecycle::step`] what each event means, and keeps the pulses in the order in which they are due. It never talks to
 //! the network.
 
+mod adopted;
+mod listing;
 mod pulses;
 
+pub use listing::{Listed, Progress};
 pub use pulses::DueFlight;
 
 use crate::{
@@ -14,7 +17,7 @@ use crate::{
     pulse::{Pulse, Terms},
     route::Route,
     slots::Slot,
-    task::{Task, TaskId, TaskToken},
+    task::{Task, TaskId, TaskToken, Timeouts},
     trace::Span,
 };
 use std::{
@@ -37,7 +40,8 @@ pub struct Flight {
     pub span: Span,
     state: State,
     token: TaskToken,
-    deadline: Option<SystemTime>,
+    polled_at: SystemTime,
+    timeouts: Timeouts,
     pulse: Pulse,
     /// Its entry in the table's order of what is due.
     due: Option<Instant>,
@@ -167,7 +171,8 @@ impl Flights {
             span,
             state: State::Publishing,
             token: task.token.clone(),
-            deadline: task.deadline(),
+            polled_at: task.polled_at,
+            timeouts: task.timeouts,
             pulse: Pulse::new(terms, now, rand::random()),
             due: None,
             cancel_requested: false,
@@ -297,10 +302,15 @@ impl Flight {
             route: Arc::clone(&self.route),
             token: self.token.clone(),
             span: self.span.clone(),
-            deadline: self.deadline,
+            deadline: deadline(self.polled_at, self.timeouts),
             cancel_requested: self.cancel_requested,
         }
     }
+}
+
+/// When AWS gives up on a task, where that is certain.
+fn deadline(polled_at: SystemTime, timeouts: Timeouts) -> Option<SystemTime> {
+    polled_at.checked_add(timeouts.start_to_close.certain()?)
 }
 
 impl Memory {
@@ -313,13 +323,15 @@ impl Memory {
     }
 
     fn add(&mut self, id: TaskId) {
+        if !self.ids.insert(id) {
+            return;
+        }
         if self.in_order.len() >= self.most
             && let Some(oldest) = self.in_order.pop_front()
         {
             self.ids.remove(&oldest);
         }
         self.in_order.push_back(id);
-        self.ids.insert(id);
     }
 }
 
@@ -346,11 +358,16 @@ impl Table {
     }
 
     fn end(&mut self, id: TaskId) -> Option<Flight> {
-        let flight = self.open.remove(&id)?;
+        let flight = self.take(id)?;
         match flight.held {
             Some(_) => self.replied.add(id),
             None => self.silent.add(id),
         }
+        Some(flight)
+    }
+
+    fn take(&mut self, id: TaskId) -> Option<Flight> {
+        let flight = self.open.remove(&id)?;
         if let Some(at) = flight.due {
             self.due.remove(&(at, id));
         }

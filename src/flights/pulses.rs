@@ -28,7 +28,7 @@ impl Flights {
     pub fn learn(&self, task: &Task) {
         self.with_pulse(task.id, |flight| {
             let terms = Terms::new(&flight.route.config.heartbeat, task.timeouts.heartbeat);
-            flight.deadline = task.deadline();
+            flight.timeouts = task.timeouts;
             flight.pulse.learn(terms, rand::random());
         });
     }

@@ -5,16 +5,35 @@
 
 pub mod file;
 mod memory;
+pub mod redis;
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
+pub use redis::RedisStore;
 
 use crate::{
+    config::StoreConfig,
     flights::Status,
     task::{Task, TaskId, TaskToken, Timeouts},
 };
 use async_trait::async_trait;
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Opens the configured store, for a process with routes of these names.
+///
+/// # Errors
+///
+/// What is wrong, where, and how to mend it.
+pub async fn open(config: &StoreConfig, routes: Vec<String>) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match config {
+        StoreConfig::Memory => Arc::new(MemoryStore::default()),
+        StoreConfig::File(file) => Arc::new(FileStore::open(&file.path)?),
+        StoreConfig::Redis(redis) => Arc::new(RedisStore::open(redis, routes).await?),
+    })
+}
 
 /// Why the store could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +138,9 @@ pub trait Store: Send + Sync + 'static {
 pub trait Shared: Send + Sync {
     /// Renews the lease, and says what others did meanwhile. To be called again every [`LOOK_EVERY`].
     async fn look(&self) -> Result<Look, StoreError>;
+
+    /// Whether a process that has a lease has not renewed it for a second: it may be dead, and its tasks soon to be adopted.
+    async fn is_anyone_silent(&self) -> Result<bool, StoreError>;
 
     /// After a lapse, whose this task is now. A record that the store has lost is made anew from this one.
     async fn keep(&self, record: &Record) -> Result<Kept, StoreError>;

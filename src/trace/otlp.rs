@@ -107,13 +107,19 @@ impl Tracer {
     }
 
     /// Exports what is left, for at most so long. Spans that are begun afterwards are not recorded.
-    pub fn shutdown(&self, within: Duration) {
-        let Some((provider, _)) = &self.0 else {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it waits for the export, which is itself a task of this runtime"
+    )]
+    pub async fn shutdown(&self, within: Duration) {
+        let Some((provider, _)) = self.0.clone() else {
             return;
         };
-        let ended = tokio::task::block_in_place(|| provider.shutdown_with_timeout(within));
-        if let Err(error) = ended {
-            warn!(%error, "the last spans could not be exported");
+        let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(within));
+        match ended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "the last spans could not be exported"),
+            Err(error) => warn!(%error, "the last spans could not be exported"),
         }
     }
 }
@@ -160,6 +166,12 @@ fn remote(parent: Traceparent) -> SpanContext {
 pub struct Span(Option<(SdkTracer, Context)>);
 
 impl Span {
+    /// Of a task whose beginning is not at hand: nothing is recorded.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
     /// Begins a part of this part.
     #[must_use]
     pub fn child(&self, name: &'static str) -> Self {

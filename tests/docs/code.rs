@@ -19,8 +19,8 @@ fn the_documented_metrics_are_those_that_there_are() {
     assert_eq!(documented, existing);
 }
 
-#[test]
-fn the_documented_log_lines_are_in_the_code() {
+/// All of the bridge's source.
+fn code() -> String {
     let mut code = String::new();
     let mut folders = vec![root().join("src")];
     while let Some(folder) = folders.pop() {
@@ -31,9 +31,20 @@ fn the_documented_log_lines_are_in_the_code() {
             }
         }
     }
-    for row in rows(&text_of("docs/operations.md"), "Line") {
-        let line = plain(&row[0]);
-        assert!(code.contains(line), "no log line says {line:?}");
+    code
+}
+
+#[test]
+fn the_documented_log_lines_and_errors_are_in_the_code() {
+    let code = code();
+    for (document, heading) in [
+        ("docs/operations.md", "Line"),
+        ("docs/token-stores.md", "What it says"),
+    ] {
+        for row in rows(&text_of(document), heading) {
+            let line = plain(&row[0]);
+            assert!(code.contains(line), "nothing says {line:?}");
+        }
     }
 }
 

@@ -1,16 +1,22 @@
 //! Example configurations parse, and the reference lists the keys that there are.
 
 use crate::{blocks, files, markdown, plain, rows, text_of};
-use activity_bridge::config::{Config, ConfigError};
+use activity_bridge::config::{Config, ConfigError, StoreConfig};
 use std::{collections::BTreeSet, fs};
 
-/// Parses a configuration whose `uri_file` need not exist here.
+/// Parses a configuration whose `uri_file` and `url_file` need not exist here.
 fn parse(text: &str) -> Result<Config, ConfigError> {
-    let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    fs::write(file.path(), "amqp://guest:guest@127.0.0.1:5672/%2f\n").expect("writable");
-    let with_file = |line: &str| match line.trim_start().starts_with("uri_file = ") {
-        true => format!("uri_file = {:?}", file.path()),
-        false => line.to_owned(),
+    let file = |address: &str| {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        fs::write(file.path(), address).expect("writable");
+        file
+    };
+    let uri = file("amqp://guest:guest@127.0.0.1:5672/%2f\n");
+    let url = file("redis://127.0.0.1:6379/0\n");
+    let with_file = |line: &str| match line.trim_start().split_once(" = ") {
+        Some(("uri_file", _)) => format!("uri_file = {:?}", uri.path()),
+        Some(("url_file", _)) => format!("url_file = {:?}", url.path()),
+        _ => line.to_owned(),
     };
     let lines: Vec<_> = text.lines().map(with_file).collect();
     lines.join("\n").parse()
@@ -46,28 +52,52 @@ fn every_whole_configuration_in_the_documents_parses() {
     assert!(seen > 0, "the README has one");
 }
 
-#[test]
-fn the_configuration_in_the_kubernetes_manifest_parses() {
-    let manifest = text_of("deploy/kubernetes.yaml");
-    let (_, rest) = manifest
-        .split_once("config.toml: |\n")
-        .expect("a ConfigMap");
-    let inside = |line: &&str| line.is_empty() || line.starts_with("    ");
-    let lines: Vec<_> = rest.lines().take_while(inside).collect();
-    assert_parses("deploy/kubernetes.yaml", &lines.join("\n"));
+/// Each Kubernetes manifest, and the configuration in it.
+fn manifests() -> Vec<(String, Config)> {
+    let manifest = |path: std::path::PathBuf| {
+        let manifest = text_of(&path);
+        let (_, rest) = manifest
+            .split_once("config.toml: |\n")
+            .expect("a ConfigMap");
+        let inside = |line: &&str| line.is_empty() || line.starts_with("    ");
+        let lines: Vec<_> = rest.lines().take_while(inside).collect();
+        let config =
+            parse(&lines.join("\n")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (manifest, config)
+    };
+    let found: Vec<_> = files("deploy", "yaml").into_iter().map(manifest).collect();
+    assert!(
+        found.len() >= 2,
+        "one for a sidecar, one for the bridge alone"
+    );
+    found
 }
 
 #[test]
-fn the_pod_of_the_kubernetes_manifest_outlives_the_grace_period() {
-    let manifest = text_of("deploy/kubernetes.yaml");
-    let number = |key: &str| -> u64 {
-        let (_, rest) = manifest.split_once(key).expect(key);
-        let digits = rest.trim_start().split(|c: char| !c.is_ascii_digit());
-        digits.into_iter().next().expect(key).parse().expect(key)
-    };
-    let grace = number("grace_secs =");
-    assert!(grace > 60, "AWS holds a poll for 60 s");
-    assert!(number("terminationGracePeriodSeconds:") > grace);
+fn the_pods_of_the_kubernetes_manifests_outlive_the_grace_period() {
+    for (manifest, config) in manifests() {
+        let (_, rest) = manifest
+            .split_once("terminationGracePeriodSeconds: ")
+            .expect("a grace period");
+        let pods: u64 = rest.lines().next().expect("a line").parse().expect("secs");
+        let grace = config.shutdown_grace.as_secs();
+        assert!(grace > 60, "AWS holds a poll for 60 s");
+        assert!(pods > grace);
+    }
+}
+
+#[test]
+fn the_pods_of_the_kubernetes_manifests_have_a_volume_for_the_file() {
+    for (manifest, config) in manifests() {
+        let StoreConfig::File(file) = &config.store else {
+            panic!("another store: {}", config.store);
+        };
+        let folder = file.path.parent().expect("a folder").display();
+        assert!(manifest.contains(&format!("mountPath: {folder}\n")));
+        // Who can go on with the file of a pod that is gone?
+        let goes_with_the_pod = manifest.contains("emptyDir:");
+        assert_eq!(config.shutdown_give_back, goes_with_the_pod);
+    }
 }
 
 const ARN: &str = r#""arn:aws:states:eu-west-1:123456789012:activity:a""#;
@@ -96,6 +126,14 @@ fn with_key(key: &str, example: &str) -> String {
         lines.push(("otlp.endpoint", r#""http://127.0.0.1""#));
     }
     match key {
+        "store.url" | "store.url_file" => lines.push(("store.kind", r#""redis""#)),
+        "store.urls" => lines.extend([("store.kind", r#""redis""#), ("store.cluster", "true")]),
+        "store.cluster" | "store.prefix" => {
+            lines.extend([
+                ("store.kind", r#""redis""#),
+                ("store.url", r#""redis://a""#),
+            ]);
+        }
         "routes[].exchange" => lines.push(("routes[].routing_key", r#""a""#)),
         "routes[].routing_key" => lines.push(("routes[].exchange", r#""a""#)),
         _ => {}
@@ -143,8 +181,6 @@ fn known_keys(table: &str) -> Vec<String> {
     let text = match table {
         "" => "zzz = 1".to_owned(),
         "routes[]" => "[[routes]]\nzzz = 1".to_owned(),
-        // Its one key is read only where it is given.
-        "store" => "store = { kind = \"memory\", zzz = 1 }".to_owned(),
         _ => match table.strip_prefix("routes[].") {
             Some(inner) => format!("[[routes]]\n{inner}.zzz = 1"),
             None => format!("{table}.zzz = 1"),

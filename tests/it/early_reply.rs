@@ -10,7 +10,7 @@ async fn a_reply_that_comes_before_the_publish_is_confirmed_still_settles(
 ) {
     let world = World::new().await.of(source);
     let proxy = Proxy::start(&world.amqp_uri).await;
-    let behind = World::at(proxy.amqp_uri.clone(), HOLD).await.of(source);
+    let behind = World::at(proxy.uri.clone(), HOLD).await.of(source);
     let _worker = world.worker("payments", |_| Answer::done("fast")).await;
     let bridge = behind.bridge(&[Route::new("payments")]).await;
     bridge.route_is("payments", "polling").await;

@@ -54,7 +54,7 @@ async fn a_task_that_could_not_be_routed_is_published_again_with_the_same_id() {
 async fn a_task_whose_confirm_was_lost_is_published_again_with_the_same_id() {
     let world = World::new().await;
     let proxy = Proxy::start(&world.amqp_uri).await;
-    let behind = World::at(proxy.amqp_uri.clone(), HOLD).await;
+    let behind = World::at(proxy.uri.clone(), HOLD).await;
     let worker = world.worker("payments", |_| Vec::new()).await;
     let bridge = behind.bridge(&[Route::new("payments")]).await;
     bridge.route_is("payments", "polling").await;

@@ -1,8 +1,8 @@
 //! What every store promises (`activity_bridge::store::Store`). What is remembered is asked for as the next process would.
 
 use crate::harness::{
-    Kind::{self, File, Memory},
-    LEARNT, POLLED, Place, adopt_all, ids, insert, task,
+    Kind::{self, Cluster, File, Memory, Redis},
+    LEARNT, POLLED, Place, adopt_all, ids, insert, remembered, task,
 };
 use activity_bridge::{
     store::{Life, Note, Record, Store},
@@ -28,7 +28,7 @@ fn assert_same(record: &Record, task: &Task) {
 
 #[rstest]
 #[tokio::test]
-async fn a_new_store_is_empty_and_well(#[values(Memory, File)] kind: Kind) {
+async fn a_new_store_is_empty_and_well(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
     let store = Place::new(kind).open().await;
     assert_eq!(store.count().await.expect("counted"), 0);
     assert!(adopt_all(&*store, 10).await.is_empty());
@@ -38,7 +38,9 @@ async fn a_new_store_is_empty_and_well(#[values(Memory, File)] kind: Kind) {
 
 #[rstest]
 #[tokio::test]
-async fn what_is_recorded_counts_until_it_is_removed(#[values(Memory, File)] kind: Kind) {
+async fn what_is_recorded_counts_until_it_is_removed(
+    #[values(Memory, File, Redis, Cluster)] kind: Kind,
+) {
     let store = Place::new(kind).open().await;
     let tasks = insert(&*store, 3).await;
     assert_eq!(store.count().await.expect("counted"), 3);
@@ -48,7 +50,7 @@ async fn what_is_recorded_counts_until_it_is_removed(#[values(Memory, File)] kin
 
 #[rstest]
 #[tokio::test]
-async fn a_call_may_be_repeated(#[values(Memory, File)] kind: Kind) {
+async fn a_call_may_be_repeated(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let (kept, ended) = (task(), task());
@@ -68,14 +70,16 @@ async fn a_call_may_be_repeated(#[values(Memory, File)] kind: Kind) {
     if let Some(record) = the_record(kind, &*store).await {
         assert_same(&record, &kept);
         assert!(record.published && record.begun);
-        assert_eq!(store.ended(10).await.expect("told"), [ended.id]);
+        assert_eq!(remembered(&*store, &[kept.id, ended.id]).await, [ended.id]);
     }
 }
 
 /// A repeated insert comes from a caller that did not hear of the first one's success: nothing may have happened since.
 #[rstest]
 #[tokio::test]
-async fn a_second_insert_leaves_the_record_as_it_is(#[values(Memory, File)] kind: Kind) {
+async fn a_second_insert_leaves_the_record_as_it_is(
+    #[values(Memory, File, Redis, Cluster)] kind: Kind,
+) {
     let place = Place::new(kind);
     let store = place.open().await;
     let task = task();
@@ -92,7 +96,7 @@ async fn a_second_insert_leaves_the_record_as_it_is(#[values(Memory, File)] kind
 #[rstest]
 #[tokio::test]
 async fn what_is_asked_about_a_task_that_is_not_there_changes_nothing(
-    #[values(Memory, File)] kind: Kind,
+    #[values(Memory, File, Redis, Cluster)] kind: Kind,
 ) {
     let place = Place::new(kind);
     let store = place.open().await;
@@ -108,12 +112,14 @@ async fn what_is_asked_about_a_task_that_is_not_there_changes_nothing(
     let store = place.reopen(store).await;
     assert_eq!(store.count().await.expect("counted"), 0);
     assert!(adopt_all(&*store, 10).await.is_empty());
-    assert!(store.ended(10).await.expect("told").is_empty());
+    assert!(remembered(&*store, &[nobody]).await.is_empty());
 }
 
 #[rstest]
 #[tokio::test]
-async fn a_process_does_not_adopt_its_own_tasks(#[values(Memory, File)] kind: Kind) {
+async fn a_process_does_not_adopt_its_own_tasks(
+    #[values(Memory, File, Redis, Cluster)] kind: Kind,
+) {
     let place = Place::new(kind);
     let store = place.open().await;
     insert(&*store, 3).await;
@@ -129,7 +135,7 @@ async fn a_process_does_not_adopt_its_own_tasks(#[values(Memory, File)] kind: Ki
 #[rstest]
 #[tokio::test]
 async fn the_next_process_adopts_each_task_once(
-    #[values(Memory, File)] kind: Kind,
+    #[values(Memory, File, Redis, Cluster)] kind: Kind,
     #[values(1, 7, 25, 1000)] most: usize,
 ) {
     let place = Place::new(kind);
@@ -153,7 +159,7 @@ async fn the_next_process_adopts_each_task_once(
 
 #[rstest]
 #[tokio::test]
-async fn a_record_comes_back_as_it_was(#[values(Memory, File)] kind: Kind) {
+async fn a_record_comes_back_as_it_was(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let task = insert(&*store, 1).await.remove(0);
@@ -189,7 +195,7 @@ async fn a_record_comes_back_as_it_was(#[values(Memory, File)] kind: Kind) {
 
 #[rstest]
 #[tokio::test]
-async fn adopted_tasks_are_like_its_own(#[values(Memory, File)] kind: Kind) {
+async fn adopted_tasks_are_like_its_own(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let tasks = insert(&*store, 2).await;
@@ -211,7 +217,7 @@ async fn adopted_tasks_are_like_its_own(#[values(Memory, File)] kind: Kind) {
 
 #[rstest]
 #[tokio::test]
-async fn what_has_ended_is_not_adopted(#[values(Memory, File)] kind: Kind) {
+async fn what_has_ended_is_not_adopted(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let tasks = insert(&*store, 3).await;
@@ -226,7 +232,9 @@ async fn what_has_ended_is_not_adopted(#[values(Memory, File)] kind: Kind) {
 
 #[rstest]
 #[tokio::test]
-async fn the_tasks_that_ended_last_are_remembered(#[values(Memory, File)] kind: Kind) {
+async fn the_tasks_that_ended_last_are_remembered(
+    #[values(Memory, File, Redis, Cluster)] kind: Kind,
+) {
     let place = Place::new(kind);
     let mut store = place.open().await;
     let tasks = insert(&*store, 12).await;
@@ -235,20 +243,20 @@ async fn the_tasks_that_ended_last_are_remembered(#[values(Memory, File)] kind: 
     }
     let tasks = ids(&tasks, |task| task.id);
     for opened in 0..3 {
-        let ended = store.ended(100).await.expect("told");
         // A store of this process alone leaves that to the table of flights.
         if kind.lasts() {
-            assert_eq!(ids(&ended, |id| *id), tasks, "opened again {opened} times");
+            let ended = remembered(&*store, &tasks).await;
+            assert_eq!(ended, tasks, "opened again {opened} times");
         }
         let some = store.ended(5).await.expect("told");
-        assert!(some.len() == 5 || !kind.lasts());
+        assert!(some.len() == 5 || kind != File);
         store = place.reopen(store).await;
     }
 }
 
 #[rstest]
 #[tokio::test]
-async fn many_at_once(#[values(Memory, File)] kind: Kind) {
+async fn many_at_once(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let tasks: Vec<_> = std::iter::repeat_with(task).take(500).collect();
@@ -282,7 +290,9 @@ async fn many_at_once(#[values(Memory, File)] kind: Kind) {
 
 #[rstest]
 #[tokio::test]
-async fn the_id_of_a_store_lives_as_long_as_its_records(#[values(Memory, File)] kind: Kind) {
+async fn the_id_of_a_store_lives_as_long_as_its_records(
+    #[values(Memory, File, Redis, Cluster)] kind: Kind,
+) {
     let place = Place::new(kind);
     let store = place.open().await;
     let life = store.life();

@@ -1,8 +1,10 @@
 //! A store of each kind, in a place of its own, and tasks to put into it.
 
+use crate::redis::{Server, redis_config};
 use activity_bridge::{
+    config::RedisConfig,
     input::Input,
-    store::{FileStore, MemoryStore, Record, Store},
+    store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store, StoreError},
     task::{HeaderValue, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use futures_util::future::try_join_all;
@@ -20,6 +22,8 @@ use tokio::time::{Instant, sleep};
 pub enum Kind {
     Memory,
     File,
+    Redis,
+    Cluster,
 }
 
 impl Kind {
@@ -27,7 +31,7 @@ impl Kind {
     pub fn lasts(self) -> bool {
         match self {
             Self::Memory => false,
-            Self::File => true,
+            Self::File | Self::Redis | Self::Cluster => true,
         }
     }
 }
@@ -36,12 +40,21 @@ impl Kind {
 pub struct Place {
     kind: Kind,
     folder: TempDir,
+    redis: Option<RedisConfig>,
 }
 
 impl Place {
     pub fn new(kind: Kind) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        Self { kind, folder }
+        let server = match kind {
+            Kind::Memory | Kind::File => None,
+            Kind::Redis => Some(Server::shared()),
+            Kind::Cluster => Some(Server::shared_cluster()),
+        };
+        Self {
+            kind,
+            folder: tempfile::tempdir().expect("a folder"),
+            redis: server.map(redis_config),
+        }
     }
 
     /// Opens the store, as a process does when it starts.
@@ -49,6 +62,11 @@ impl Place {
         match self.kind {
             Kind::Memory => Arc::new(MemoryStore::default()),
             Kind::File => Arc::new(FileStore::open(&self.file()).expect("the store opens")),
+            Kind::Redis | Kind::Cluster => {
+                let config = self.redis.as_ref().expect("it has a server");
+                let opened = RedisStore::open(config, vec!["payments".to_owned()]).await;
+                Arc::new(opened.expect("the store opens"))
+            }
         }
     }
 
@@ -122,6 +140,22 @@ pub async fn adopt_all(store: &dyn Store, most: usize) -> Vec<Record> {
     }
 }
 
+/// Of these tasks the ones whose end is remembered, sorted. A store that is shared is asked for each.
+pub async fn remembered(store: &dyn Store, tasks: &[TaskId]) -> Vec<TaskId> {
+    let told = store.ended(100).await.expect("told");
+    let Some(shared) = store.shared() else {
+        return ids(&told, |id| *id);
+    };
+    assert!(told.is_empty(), "it is asked instead");
+    let mut ended = Vec::new();
+    for id in tasks {
+        if let Claim::Ended = shared.claim(*id).await.expect("told") {
+            ended.push(*id);
+        }
+    }
+    ids(&ended, |id| *id)
+}
+
 /// The ids, sorted.
 pub fn ids<'a, T: 'a>(
     of: impl IntoIterator<Item = &'a T>,
@@ -142,4 +176,9 @@ pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>
         assert!(Instant::now() < deadline, "not within ten seconds: {what}");
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The reason for which a store is not available.
+pub fn reason<T>(result: Result<T, StoreError>) -> Option<String> {
+    result.err().map(|StoreError::Unavailable(reason)| reason)
 }

@@ -10,3 +10,4 @@ mod contract;
 mod file;
 mod harness;
 mod messages;
+mod redis;

@@ -1,7 +1,7 @@
 //! What every store promises of what is to be published, and of any text (`activity_bridge::store::Store`).
 
 use crate::harness::{
-    Kind::{self, File, Memory},
+    Kind::{self, Cluster, File, Memory, Redis},
     LEARNT, Place, adopt_all, insert, task,
 };
 use activity_bridge::task::{Task, TaskToken};
@@ -9,7 +9,7 @@ use rstest::rstest;
 
 #[rstest]
 #[tokio::test]
-async fn tokens_are_of_any_text_and_length(#[values(Memory, File)] kind: Kind) {
+async fn tokens_are_of_any_text_and_length(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let tokens = [
@@ -31,7 +31,9 @@ async fn tokens_are_of_any_text_and_length(#[values(Memory, File)] kind: Kind) {
 
 #[rstest]
 #[tokio::test]
-async fn what_was_not_confirmed_can_be_published(#[values(Memory, File)] kind: Kind) {
+async fn what_was_not_confirmed_can_be_published(
+    #[values(Memory, File, Redis, Cluster)] kind: Kind,
+) {
     let place = Place::new(kind);
     let store = place.open().await;
     let task = insert(&*store, 1).await.remove(0);
@@ -54,7 +56,7 @@ async fn what_was_not_confirmed_can_be_published(#[values(Memory, File)] kind: K
 #[rstest]
 #[tokio::test]
 async fn an_input_comes_back_byte_for_byte(
-    #[values(Memory, File)] kind: Kind,
+    #[values(Memory, File, Redis, Cluster)] kind: Kind,
     #[values("", " {\"a\" : 1}\r\n", "no JSON \"\\ \u{0}\u{10ffff}")] input: &str,
     #[values(1, 2_000)] times: usize,
 ) {
@@ -76,7 +78,7 @@ async fn an_input_comes_back_byte_for_byte(
 #[rstest]
 #[tokio::test]
 async fn what_was_confirmed_or_has_ended_is_not_published_again(
-    #[values(Memory, File)] kind: Kind,
+    #[values(Memory, File, Redis, Cluster)] kind: Kind,
 ) {
     let place = Place::new(kind);
     let mut store = place.open().await;

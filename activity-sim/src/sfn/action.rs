@@ -72,8 +72,8 @@ impl Action for SfnAction {
         request.task_token.as_deref()
     }
 
-    fn execute(self, hub: &Arc<Hub>, request: Request) -> Result<Begun, Fault> {
-        execute::execute(hub, self, request)
+    fn execute(self, hub: &Arc<Hub>, request: Request, by: Option<String>) -> Result<Begun, Fault> {
+        execute::execute(hub, self, request, by)
     }
 
     fn task_body(nonce: u64, handout: &Handout) -> Vec<u8> {

@@ -19,18 +19,23 @@ use crate::{
         token::{self, Issuer, Token},
         written,
     },
-    world::{ExecutionNo, Failure, Handout, Outcome, Refused, TaskNo},
+    world::{Beat, ExecutionNo, Failure, Handout, Outcome, Refused, TaskNo},
 };
 
 /// Validates a request and carries it out.
-pub(super) fn execute(hub: &Arc<Hub>, action: SfnAction, request: Request) -> Result<Begun, Fault> {
+pub(super) fn execute(
+    hub: &Arc<Hub>,
+    action: SfnAction,
+    request: Request,
+    by: Option<String>,
+) -> Result<Begun, Fault> {
     match action {
         SfnAction::CreateActivity => create(hub, action, &request),
         SfnAction::DescribeActivity => describe(hub, action, &request),
         SfnAction::ListActivities => Ok(list(hub)),
         SfnAction::GetActivityTask => poll(hub, action, request),
         SfnAction::SendTaskHeartbeat | SfnAction::SendTaskSuccess | SfnAction::SendTaskFailure => {
-            token_call(hub, action, request)
+            token_call(hub, action, request, by)
         }
         SfnAction::DescribeExecution => describe_execution(hub, action, &request),
         SfnAction::StopExecution => stop_execution(hub, action, request),
@@ -101,7 +106,12 @@ fn poll(hub: &Arc<Hub>, action: SfnAction, request: Request) -> Result<Begun, Fa
 }
 
 /// Limits come first, then what the token is, then whether the output is JSON, then the task.
-fn token_call(hub: &Arc<Hub>, action: SfnAction, request: Request) -> Result<Begun, Fault> {
+fn token_call(
+    hub: &Arc<Hub>,
+    action: SfnAction,
+    request: Request,
+    by: Option<String>,
+) -> Result<Begun, Fault> {
     let token = request.token()?;
     let success = action == SfnAction::SendTaskSuccess;
     let failure = action == SfnAction::SendTaskFailure;
@@ -137,7 +147,8 @@ fn token_call(hub: &Arc<Hub>, action: SfnAction, request: Request) -> Result<Beg
             };
             state.world.settle(now, task, outcome)
         } else {
-            state.world.heartbeat(now, task, None).map(|_| ())
+            let beat = Beat { by, details: None };
+            state.world.heartbeat(now, task, beat).map(|_| ())
         };
         settled.map_err(refusal)
     })?;

@@ -23,14 +23,19 @@ use crate::{
         token::{self, Issuer, Token},
         written,
     },
-    world::{Handout, Outcome, Refused, TaskNo},
+    world::{Beat, Handout, Outcome, Refused, TaskNo},
 };
 
 /// Validates a request and carries it out.
-pub(super) fn execute(hub: &Arc<Hub>, action: SwfAction, request: Request) -> Result<Begun, Fault> {
+pub(super) fn execute(
+    hub: &Arc<Hub>,
+    action: SwfAction,
+    request: Request,
+    by: Option<String>,
+) -> Result<Begun, Fault> {
     match request {
         Request::Poll(request) => poll(hub, request),
-        Request::Token(request) => token_call(hub, action, request),
+        Request::Token(request) => token_call(hub, action, request, by),
         Request::Count(request) => count(hub, &request),
         Request::History(request) => history::get(hub, &request),
         Request::RegisterDomain(request) => register_domain(hub, &request),
@@ -90,7 +95,12 @@ fn poll(hub: &Arc<Hub>, request: Poll) -> Result<Begun, Fault> {
     }
 }
 
-fn token_call(hub: &Arc<Hub>, action: SwfAction, request: TokenCall) -> Result<Begun, Fault> {
+fn token_call(
+    hub: &Arc<Hub>,
+    action: SwfAction,
+    request: TokenCall,
+    by: Option<String>,
+) -> Result<Begun, Fault> {
     let task = match token::decode(Issuer::Swf, hub.nonce, request.check(action)?) {
         Token::Task(task) => task,
         Token::Foreign => return Err(Fault::unknown_resource("Unknown activity")),
@@ -106,7 +116,7 @@ fn token_call(hub: &Arc<Hub>, action: SwfAction, request: TokenCall) -> Result<B
         SwfAction::RespondActivityTaskCompleted => Outcome::Completed { result },
         SwfAction::RespondActivityTaskFailed => Outcome::Failed { reason, details },
         SwfAction::RespondActivityTaskCanceled => Outcome::Canceled { details },
-        _ => return heartbeat(hub, task, details),
+        _ => return heartbeat(hub, task, Beat { by, details }),
     };
     hub.act(|state, now| {
         permitted(state, task)?;
@@ -119,10 +129,10 @@ fn token_call(hub: &Arc<Hub>, action: SwfAction, request: TokenCall) -> Result<B
     Ok(Begun::Reply(Vec::new()))
 }
 
-fn heartbeat(hub: &Arc<Hub>, task: TaskNo, details: Option<String>) -> Result<Begun, Fault> {
+fn heartbeat(hub: &Arc<Hub>, task: TaskNo, beat: Beat) -> Result<Begun, Fault> {
     let cancel_requested = hub.act(|state, now| {
         permitted(state, task)?;
-        let answer = state.world.heartbeat(now, task, details);
+        let answer = state.world.heartbeat(now, task, beat);
         answer.map_err(|refused| refusal(state, task, refused))
     })?;
     let body: &[u8] = match cancel_requested {

@@ -51,7 +51,14 @@ pub(crate) trait Action: Copy + Send + 'static {
     fn token(request: &Self::Request) -> Option<&str>;
 
     /// Validates a request and carries it out.
-    fn execute(self, hub: &Arc<Hub>, request: Self::Request) -> Result<Begun, Fault>;
+    ///
+    /// `by` is the access key id that signed the call.
+    fn execute(
+        self,
+        hub: &Arc<Hub>,
+        request: Self::Request,
+        by: Option<String>,
+    ) -> Result<Begun, Fault>;
 
     /// The answer that hands out a task.
     fn task_body(nonce: u64, handout: &Handout) -> Vec<u8>;
@@ -95,6 +102,13 @@ impl From<Result<Begun, Fault>> for Begun {
     }
 }
 
+/// Who calls.
+pub(crate) struct Caller {
+    pub(crate) conn: ConnHandle,
+    /// The access key id that signed the call. Signatures are not checked.
+    pub(crate) by: Option<String>,
+}
+
 /// Answers one call.
 ///
 /// # Cancel safety
@@ -104,9 +118,10 @@ impl From<Result<Begun, Fault>> for Begun {
 pub(crate) async fn serve<A: Action>(
     action: A,
     hub: Arc<Hub>,
-    conn: ConnHandle,
+    caller: Caller,
     body: &[u8],
 ) -> Response {
+    let Caller { conn, by } = caller;
     hub.arrived(action.name());
     let counted = Counted {
         hub: Some(&hub),
@@ -115,7 +130,16 @@ pub(crate) async fn serve<A: Action>(
     let request = action.parse(body);
     let Injected { latency, end } = inject(&hub, action, &request);
     let lost = end == Some(FaultEnd::LostAnswer);
-    let begun = begin_after(latency, Arc::clone(&hub), action, request, end).await;
+    let call = Call {
+        action,
+        request,
+        by,
+    };
+    let begin = {
+        let hub = Arc::clone(&hub);
+        move || begin(&hub, call, end)
+    };
+    let begun = after(latency, begin).await;
     let settled = match begun {
         Begun::Held(answer) => match answer.await {
             Ok(Some(delivery)) => Begun::Task(delivery),
@@ -208,31 +232,32 @@ fn place_of_token<A: Action>(hub: &Hub, request: &A::Request) -> Option<(String,
 
 /// Lets the call take effect, after its injected latency in a task of its own: a caller that hangs up
 /// meanwhile does not take the call back.
-async fn begin_after<A: Action>(
-    latency: Duration,
-    hub: Arc<Hub>,
-    action: A,
-    request: Result<A::Request, Fault>,
-    end: Option<FaultEnd>,
-) -> Begun {
+async fn after(latency: Duration, begin: impl FnOnce() -> Begun + Send + 'static) -> Begun {
     if latency.is_zero() {
-        return begin(&hub, action, request, end);
+        return begin();
     }
     let delayed = tokio::spawn(async move {
         tokio::time::sleep(latency).await;
-        begin(&hub, action, request, end)
+        begin()
     });
     delayed
         .await
         .unwrap_or(Begun::HangUp(Hangup::Close, "drop"))
 }
 
-fn begin<A: Action>(
-    hub: &Arc<Hub>,
+/// A call that was read.
+struct Call<A: Action> {
     action: A,
     request: Result<A::Request, Fault>,
-    end: Option<FaultEnd>,
-) -> Begun {
+    by: Option<String>,
+}
+
+fn begin<A: Action>(hub: &Arc<Hub>, call: Call<A>, end: Option<FaultEnd>) -> Begun {
+    let Call {
+        action,
+        request,
+        by,
+    } = call;
     match end {
         Some(FaultEnd::Error { status, code }) => Begun::Fault(Fault::injected(status, code)),
         Some(FaultEnd::Drop) => Begun::HangUp(Hangup::Close, "drop"),
@@ -242,7 +267,7 @@ fn begin<A: Action>(
                 return Begun::Fault(Fault::throttled());
             }
             request
-                .and_then(|request| action.execute(hub, request))
+                .and_then(|request| action.execute(hub, request, by))
                 .into()
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     world::{
         CancelOutcome, Failure, Refused, World,
         deadlines::Alarm,
-        task::{Due, Outcome, Stage, TaskNo},
+        task::{Beat, Due, Outcome, Stage, TaskNo},
     },
 };
 
@@ -25,10 +25,10 @@ impl World {
         &mut self,
         now: Micros,
         task: TaskNo,
-        details: Option<String>,
+        beat: Beat,
     ) -> Result<bool, Refused> {
         let index = self.index(task).ok_or(Refused::Unknown)?;
-        match self.tasks[index].heartbeat(now, details) {
+        match self.tasks[index].heartbeat(now, beat) {
             Some(cancel_requested) => Ok(cancel_requested),
             None => Err(self.late(index)),
         }

@@ -30,7 +30,7 @@ pub(crate) use self::{
     history::{DECISION_COMPLETED, Event, Happened, Page},
     queue::QueueNo,
     states::Failure,
-    task::{NewTask, Outcome, TaskNo},
+    task::{Beat, NewTask, Outcome, TaskNo},
 };
 use crate::{arn, clock::Micros, model::ActivityType, record::TimeoutType};
 

@@ -89,6 +89,14 @@ pub(crate) struct NewTask {
     pub(crate) request_cancel: bool,
 }
 
+/// A heartbeat as it comes in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Beat {
+    /// The access key id that signed the call.
+    pub(crate) by: Option<String>,
+    pub(crate) details: Option<String>,
+}
+
 /// A task and its record.
 #[derive(Debug)]
 pub(crate) struct Task {
@@ -161,7 +169,7 @@ impl Task {
 
     /// Notes a heartbeat of a started task and returns whether a cancel is requested; `None` when
     /// the task is not started.
-    pub(crate) fn heartbeat(&mut self, now: Micros, details: Option<String>) -> Option<bool> {
+    pub(crate) fn heartbeat(&mut self, now: Micros, beat: Beat) -> Option<bool> {
         let Stage::Started { sign_of_life, .. } = &mut self.stage else {
             return None;
         };
@@ -172,7 +180,8 @@ impl Task {
         }
         self.heartbeats.push_back(HeartbeatRecord {
             at_ms: millis(now),
-            details,
+            by: beat.by,
+            details: beat.details,
         });
         Some(self.cancel_requested)
     }

@@ -203,10 +203,14 @@ fn heartbeats_keep_a_task_alive_with_one_deadline() {
         ..task::Spans::default()
     };
     let task = started(&mut world, 0, spans);
+    let on = Beat {
+        details: Some("on".into()),
+        ..Beat::default()
+    };
     for second in 1..200 {
         world.advance(second * SECOND);
         assert_eq!(
-            world.heartbeat(second * SECOND, task, Some("on".into())),
+            world.heartbeat(second * SECOND, task, on.clone()),
             Ok(false)
         );
     }
@@ -229,7 +233,10 @@ fn a_settled_task_refuses_all_further_calls() {
     let task = started(&mut world, 0, task::Spans::default());
     assert_eq!(world.settle(1, task, completed()), Ok(()));
     assert_eq!(world.settle(2, task, completed()), Err(Refused::Closed));
-    assert_eq!(world.heartbeat(2, task, None), Err(Refused::Closed));
+    assert_eq!(
+        world.heartbeat(2, task, Beat::default()),
+        Err(Refused::Closed)
+    );
     let record = world.record(task).expect("known");
     assert_eq!((record.settle_calls, record.late_calls), (2, 2));
     assert_eq!(record.result.as_deref(), Some("done"));
@@ -247,7 +254,7 @@ fn canceled_only_when_asked_to() {
     );
     assert_eq!(state(&world, task), TaskState::Started);
     assert_eq!(world.request_cancel(2, task), CancelOutcome::Requested);
-    assert_eq!(world.heartbeat(3, task, None), Ok(true));
+    assert_eq!(world.heartbeat(3, task, Beat::default()), Ok(true));
     assert_eq!(world.settle(4, task, canceled()), Ok(()));
     assert_eq!(state(&world, task), TaskState::Canceled);
     assert_eq!(world.request_cancel(5, task), CancelOutcome::Closed);

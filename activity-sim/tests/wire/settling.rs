@@ -144,6 +144,20 @@ async fn tokens_of_before_a_reset_or_of_another_simulator_are_unknown() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_is_recorded_with_the_access_key_that_signed_it() {
+    let sim = sim().await;
+    let (one, two) = (Client::new(&sim), Client::with_access_key(&sim, "AKIA2"));
+    let ids = sim.schedule(Schedule::new("shop", "list"));
+    let token = one.take("list").await;
+    for client in [&one, &two] {
+        assert_eq!(client.heartbeat(&token).await.status, 200);
+    }
+    let beats = sim.task(&ids[0]).unwrap().heartbeats;
+    let by: Vec<_> = beats.iter().map(|beat| beat.by.as_deref()).collect();
+    assert_eq!(by, [None, Some("AKIA2")]);
+}
+
+#[tokio::test]
 async fn many_workers_settle_each_task_once() {
     let sim = sim().await;
     sim.schedule(Schedule {

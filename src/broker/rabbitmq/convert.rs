@@ -8,7 +8,7 @@ use crate::{
 use async_trait::async_trait;
 use lapin::{
     Acker, BasicProperties,
-    options::BasicAckOptions,
+    options::{BasicAckOptions, BasicRejectOptions},
     types::{AMQPValue, FieldTable, LongString, ShortString},
 };
 use std::time::Duration;
@@ -154,5 +154,11 @@ impl Acknowledge for Acker {
     async fn ack(&self) -> bool {
         let acked = Acker::ack(self, BasicAckOptions::default());
         matches!(timeout(ACK_TIMEOUT, acked).await, Ok(Ok(true)))
+    }
+
+    async fn requeue(&self) {
+        let options = BasicRejectOptions { requeue: true };
+        // Where the connection has gone, it is in its queue already.
+        drop(timeout(ACK_TIMEOUT, Acker::reject(self, options)).await);
     }
 }

@@ -40,7 +40,7 @@ impl Generation {
     pub(super) async fn open(uri: &Uri, options: &Options) -> Result<(Self, Consumer), Error> {
         let publishing = connect(uri, "activity-bridge publishing").await?;
         let consuming = connect(uri, "activity-bridge consuming").await?;
-        topology::declare_shared(&consuming, &options.reply_queue).await?;
+        topology::declare_shared(&consuming, options).await?;
 
         let publisher = Publisher::open(publishing).await?;
         let replies = consuming.create_channel().await?;

@@ -46,6 +46,8 @@ pub struct Options {
     pub uris: Vec<Uri>,
     /// The name of the reply queue: the same for the life of the token store.
     pub reply_queue: String,
+    /// How long that queue is kept while nobody consumes from it.
+    pub replies_expire: Duration,
     /// How many replies may be unacknowledged at once.
     pub prefetch: u16,
 }

@@ -5,6 +5,7 @@ use super::{
     connect::Connection,
     convert,
 };
+use crate::crash;
 use lapin::{
     Channel, Confirmation, Error, ErrorKind, Event,
     options::{BasicPublishOptions, ConfirmSelectOptions},
@@ -158,6 +159,9 @@ impl Publisher {
                     convert::properties(message),
                 )
                 .await?;
+            if message.message_id.is_some() {
+                crash::pass(crash::Point::AfterPublish);
+            }
             confirm.await
         };
         tokio::pin!(confirmed);

@@ -5,6 +5,7 @@ use super::{
         CONTROL_EXCHANGE, DEAD_LETTERS_EXCHANGE, NO_DELIVERY_LIMIT, PARKING_QUEUE, QueueArguments,
         QueueError, QueueFacts, QueueSpec, REPLIES_EXCHANGE, REPLY_QUEUE, UNCLAIMED_EXCHANGE,
     },
+    Options,
     convert::short,
 };
 use lapin::{
@@ -12,9 +13,6 @@ use lapin::{
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
-
-/// A reply queue that nobody has consumed from for a day belongs to a process that will not come back.
-const REPLY_QUEUE_EXPIRES_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// AMQP reply codes.
 const ACCESS_REFUSED: u16 = 403;
@@ -58,8 +56,10 @@ pub(super) const EXCHANGES: [Exchange; 4] = [CONTROL, REPLIES, DEAD_LETTERS, UNC
 /// The reply queue is a quorum queue because only those keep a message that its worker forgot to mark persistent.
 pub(super) async fn declare_shared(
     connection: &Connection,
-    reply_queue: &str,
+    options: &Options,
 ) -> Result<(), Error> {
+    let reply_queue = options.reply_queue.as_str();
+    let expire = options.replies_expire.as_millis();
     declare_parking(connection).await?;
     for exchange in [CONTROL, REPLIES, DEAD_LETTERS] {
         declare_exchange(connection, &exchange).await?;
@@ -68,7 +68,7 @@ pub(super) async fn declare_shared(
     let mut arguments = quorum();
     // A reply is delivered again with every connection for as long as AWS won't take it.
     let limits = [
-        ("x-expires", REPLY_QUEUE_EXPIRES_MS),
+        ("x-expires", u64::try_from(expire).unwrap_or(u64::MAX)),
         ("x-delivery-limit", NO_DELIVERY_LIMIT),
     ];
     arguments.extend(limits.map(|(name, value)| (name, number(value))));

@@ -1,6 +1,7 @@
 //! The command line: what it says, and with which code it ends.
 
 mod online;
+mod tasks;
 
 use crate::harness::{Answer, PATIENCE, Route, StepFunctions, Swf, World, command, put};
 use serde_json::json;
@@ -120,7 +121,7 @@ async fn a_bad_configuration_ends_with_78_and_all_its_problems() {
     let text = "[amqp]\nuri = \"http://me:hunter2@host\"\n[shutdown]\ngrace_sec = 5\n[[routes]]\nname = \"a b\"\n\
                 queue = \"payments\"\nmax_in_flight = 0\n[routes.swf]\ndomain = \"a/b\"\n";
     std::fs::write(&config, text).expect("written");
-    for verb in ["check", "run"] {
+    for verb in ["check", "run", "tasks"] {
         let mut command = command();
         command.args([verb, "--config"]).arg(&config);
         let ended = ended(command).await;
@@ -168,12 +169,12 @@ async fn a_configuration_that_cannot_be_read_ends_with_78_and_the_file_s_name() 
 }
 
 #[tokio::test]
-async fn the_help_names_both_commands_and_the_version_is_told() {
+async fn the_help_names_all_commands_and_the_version_is_told() {
     let mut help = command();
     help.arg("--help");
     let help = ended(help).await;
     assert_eq!(help.code, Some(0));
-    for name in ["run", "check", "--help", "--version"] {
+    for name in ["run", "check", "tasks", "--help", "--version"] {
         assert!(help.out.contains(name), "no {name} in {}", help.out);
     }
     let mut version = command();

@@ -232,7 +232,7 @@ async fn expiration_is_the_time_until_the_deadline_only_where_the_route_says_so(
 async fn a_dead_letter_that_comes_while_the_bridge_has_no_broker_is_not_lost() {
     let world = World::new().await;
     let proxy = Proxy::start(&world.amqp_uri).await;
-    let place = Place::on(World::at(proxy.amqp_uri.clone(), HOLD).await, "").await;
+    let place = Place::on(World::at(proxy.uri.clone(), HOLD).await, "").await;
     let id = place.schedule();
     let direct = Inbox::connect(&world.amqp_uri).await;
     let task = eventually("the task", || async {

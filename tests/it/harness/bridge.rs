@@ -2,6 +2,7 @@
 
 use super::{PATIENCE, eventually};
 use std::{
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
 };
@@ -10,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-/// A running bridge. Its log is printed where the test fails.
+/// A running bridge. Its log is printed where the test fails. Dropped, it is killed.
 pub struct BridgeProcess {
     child: Child,
     log: PathBuf,
@@ -30,22 +31,9 @@ pub fn command() -> Command {
 }
 
 impl BridgeProcess {
-    pub(super) async fn start(config: &Path, aws: &str) -> Self {
-        let log = config.with_extension("log");
-        let file = std::fs::File::create(&log).expect("the log can be written");
-        let child = command()
-            .args(["run", "--config"])
-            .arg(config)
-            .env("AWS_ENDPOINT_URL_SWF", aws)
-            .env("AWS_ENDPOINT_URL_SFN", aws)
-            .stderr(file)
-            .spawn()
-            .expect("the bridge starts");
-        let mut bridge = Self {
-            child,
-            log,
-            admin: String::new(),
-        };
+    /// Starts it, and waits until it answers on its admin address.
+    pub(super) async fn start(config: &Path, aws: &str, env: &[(&str, &str)]) -> Self {
+        let mut bridge = Self::spawn(config, aws, env);
         bridge.admin = bridge
             .logged("admin listening addr=")
             .await
@@ -54,6 +42,25 @@ impl BridgeProcess {
             .map(|addr| format!("http://{}", addr.trim_start_matches("addr=")))
             .expect("an address");
         bridge
+    }
+
+    fn spawn(config: &Path, aws: &str, env: &[(&str, &str)]) -> Self {
+        let log = config.with_extension("log");
+        let file = std::fs::File::create(&log).expect("the log can be written");
+        let child = command()
+            .args(["run", "--config"])
+            .arg(config)
+            .env("AWS_ENDPOINT_URL_SWF", aws)
+            .env("AWS_ENDPOINT_URL_SFN", aws)
+            .envs(env.iter().copied())
+            .stderr(file)
+            .spawn()
+            .expect("the bridge starts");
+        Self {
+            child,
+            log,
+            admin: String::new(),
+        }
     }
 
     /// Everything that it has logged.
@@ -115,6 +122,14 @@ impl BridgeProcess {
         value.expect("a number")
     }
 
+    /// Waits until it is ready.
+    pub async fn ready(&self) {
+        eventually("readiness", || async {
+            (self.get("/readyz").await.0 == 200).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until nothing is in flight.
     pub async fn idle(&self) {
         eventually("nothing in flight", || async {
@@ -140,6 +155,12 @@ impl BridgeProcess {
     pub async fn ended(&mut self) -> ExitStatus {
         let ended = timeout(PATIENCE, self.child.wait()).await;
         ended.expect("the bridge ends in time").expect("a status")
+    }
+
+    /// SIGKILL, and its end.
+    pub async fn kill(&mut self) {
+        self.signal("KILL");
+        assert_eq!(self.ended().await.signal(), Some(9));
     }
 
     /// SIGTERM, and its end.

@@ -1,17 +1,21 @@
 //! What the tests share: a world (simulator and virtual host), the bridge as a process, workers, and a deadline for all.
 
 mod bridge;
+mod disk;
 mod node;
 mod proxy;
 mod scene;
 mod source;
+mod store;
 mod worker;
 
 pub use bridge::{BridgeProcess, command};
-pub use node::Node;
+pub use disk::Disk;
+pub use node::{Node, RedisServer};
 pub use proxy::Proxy;
 pub use scene::{Scene, all_acknowledged, unacknowledged};
 pub use source::Source::{self, StepFunctions, Swf};
+pub use store::Store::{self, File, Memory, Redis};
 pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge};
 
 use activity_sim::{ExecutionStatus, Options, Schedule, Sim, Summary, TaskRecord, TaskState};
@@ -40,6 +44,8 @@ pub struct World {
     pub amqp_uri: String,
     /// Where its routes take tasks from, but for those that say so themselves.
     pub source: Source,
+    /// The `[store]` table of its bridges, as TOML.
+    store: String,
     dir: TempDir,
 }
 
@@ -66,6 +72,7 @@ impl World {
             sim: Sim::start(options).await.expect("the simulator starts"),
             amqp_uri,
             source: Source::Swf,
+            store: store::MEMORY.to_owned(),
             dir: TempDir::new().expect("a temporary folder"),
         }
     }
@@ -94,7 +101,18 @@ impl World {
 
     /// As [`World::bridge`], with more settings on top.
     pub async fn bridge_with(&self, settings: &str, routes: &[Route]) -> BridgeProcess {
-        BridgeProcess::start(&self.write_config(settings, routes), &self.sim.url()).await
+        self.bridge_in(&[], settings, routes).await
+    }
+
+    /// As [`World::bridge_with`], with more in its environment.
+    pub async fn bridge_in(
+        &self,
+        env: &[(&str, &str)],
+        settings: &str,
+        routes: &[Route],
+    ) -> BridgeProcess {
+        let config = self.write_config(settings, routes);
+        BridgeProcess::start(&config, &self.sim.url(), env).await
     }
 
     /// Writes a configuration for this world.
@@ -103,8 +121,8 @@ impl World {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = self.dir().join(format!("bridge-{number}.toml"));
         let mut text = format!(
-            "{settings}\n[amqp]\nuri = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"debug\"\n",
-            self.amqp_uri
+            "{settings}\n[amqp]\nuri = \"{}\"\n[store]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"debug\"\n",
+            self.amqp_uri, self.store
         );
         for route in routes {
             let source = self.source_of(route);
@@ -152,13 +170,22 @@ impl World {
         }
     }
 
-    /// Asserts that every task ended as completed, and with it its execution if it has one, and that AWS was told so once.
+    /// Asserts that every task ended as completed, and with it its execution if it has one, that AWS was told so once, and
+    /// nothing afterwards.
     pub fn assert_each_completed_once(&self, count: usize) {
+        self.assert_each_settled_once(count);
+        for task in &self.sim.tasks() {
+            assert_eq!(task.late_calls, 0, "{task:?}");
+        }
+    }
+
+    /// The same, but for heartbeats that were on their way when the task ended.
+    pub fn assert_each_settled_once(&self, count: usize) {
         let tasks = self.sim.tasks();
         assert_eq!(tasks.len(), count);
         for task in &tasks {
             assert_eq!(task.state, TaskState::Completed, "{task:?}");
-            assert_eq!((task.settle_calls, task.late_calls), (1, 0), "{task:?}");
+            assert_eq!(task.settle_calls, 1, "{task:?}");
         }
         for execution in self.sim.executions() {
             assert_eq!(

@@ -1,13 +1,66 @@
-//! A RabbitMQ node of a test's own, for tests that kill, freeze or starve the broker.
+//! A RabbitMQ node or a Redis of a test's own, for tests that kill, freeze or starve them.
 
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// Stopped when dropped.
-pub struct Node {
+/// What runs in a folder of its own, by one of the scripts. Stopped when dropped.
+struct Server {
+    script: &'static str,
     dir: TempDir,
+}
+
+impl Server {
+    fn new(script: &'static str) -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        Self { script, dir }
+    }
+
+    async fn run(&self, verb: &str, args: &[&str]) -> String {
+        let ran = Command::new("python3")
+            .arg(path_of(self.script))
+            .args([verb, "--dir"])
+            .arg(self.dir.path())
+            .args(args)
+            .output()
+            .await
+            .expect("python3 runs");
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{} {verb}: {said}", self.script);
+        String::from_utf8_lossy(&ran.stdout).into_owned()
+    }
+
+    /// What a start tells of itself.
+    async fn start(&self, args: &[&str]) -> Value {
+        let told = self.run("start", args).await;
+        serde_json::from_str(told.trim()).expect("one line of JSON")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let stopped = std::process::Command::new("python3")
+            .arg(path_of(self.script))
+            .args(["stop", "--dir"])
+            .arg(self.dir.path())
+            .output();
+        if !stopped.is_ok_and(|stopped| stopped.status.success()) {
+            let dir = self.dir.path().display();
+            eprintln!("what {} started in {dir} was not stopped", self.script);
+        }
+    }
+}
+
+fn path_of(script: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("scripts")
+        .join(script)
+}
+
+/// A broker.
+pub struct Node {
+    server: Server,
     /// Its address.
     pub amqp_uri: String,
 }
@@ -20,70 +73,69 @@ impl Node {
 
     /// As [`Node::start`], with more settings in the syntax of `rabbitmq.conf`.
     pub async fn start_with(settings: &str) -> Self {
-        let dir = TempDir::new().expect("a temporary folder");
-        let more = dir.path().join("config/conf.d");
+        let server = Server::new("rabbitmq.py");
+        let more = server.dir.path().join("config/conf.d");
         std::fs::create_dir_all(&more).expect("a folder");
         std::fs::write(more.join("10-test.conf"), settings).expect("the settings can be written");
-        let told = run("start", dir.path(), &["--json"]).await;
-        let told: Value = serde_json::from_str(told.trim()).expect("one line of JSON");
+        let told = server.start(&["--json"]).await;
         let amqp_uri = told["amqp_uri"].as_str().expect("a URI").to_owned();
-        Self { dir, amqp_uri }
+        Self { server, amqp_uri }
     }
 
     /// `kill -9`.
     pub async fn kill(&self) {
-        run("kill9", self.dir.path(), &[]).await;
+        self.server.run("kill9", &[]).await;
     }
 
     /// Boots again after a kill, with the same ports and data.
     pub async fn restart(&self) {
-        run("restart", self.dir.path(), &[]).await;
+        self.server.run("restart", &[]).await;
     }
 
     /// Freezes the process.
     pub async fn pause(&self) {
-        run("pause", self.dir.path(), &[]).await;
+        self.server.run("pause", &[]).await;
     }
 
     /// Thaws it.
     pub async fn resume(&self) {
-        run("resume", self.dir.path(), &[]).await;
+        self.server.run("resume", &[]).await;
     }
 
     /// `rabbitmqctl`.
     pub async fn ctl(&self, args: &[&str]) {
-        run("ctl", self.dir.path(), &[&["--"], args].concat()).await;
+        self.server.run("ctl", &[&["--"], args].concat()).await;
     }
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        let stopped = std::process::Command::new("python3")
-            .args([script(), "stop", "--dir"])
-            .arg(self.dir.path())
-            .output();
-        if !stopped.is_ok_and(|stopped| stopped.status.success()) {
-            eprintln!(
-                "a RabbitMQ node in {} was not stopped",
-                self.dir.path().display()
-            );
-        }
+/// A Redis that keeps nothing on its disk.
+pub struct RedisServer {
+    server: Server,
+    /// Its URL.
+    pub url: String,
+}
+
+impl RedisServer {
+    /// Starts one.
+    pub async fn start() -> Self {
+        let server = Server::new("redis.py");
+        let told = server.start(&[]).await;
+        let url = told["urls"][0].as_str().expect("a URL").to_owned();
+        Self { server, url }
     }
-}
 
-fn script() -> &'static str {
-    concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/rabbitmq.py")
-}
+    /// Freezes the process.
+    pub async fn pause(&self) {
+        self.server.run("pause", &[]).await;
+    }
 
-async fn run(verb: &str, dir: &Path, args: &[&str]) -> String {
-    let ran = Command::new("python3")
-        .args([script(), verb, "--dir"])
-        .arg(dir)
-        .args(args)
-        .output()
-        .await
-        .expect("python3 runs");
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "rabbitmq.py {verb}: {said}");
-    String::from_utf8_lossy(&ran.stdout).into_owned()
+    /// Thaws it.
+    pub async fn resume(&self) {
+        self.server.run("resume", &[]).await;
+    }
+
+    /// `kill -9`, and a start with the same port. What it held is lost.
+    pub async fn restart_empty(&self) {
+        self.server.run("restart", &[]).await;
+    }
 }

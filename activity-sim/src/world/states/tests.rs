@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     model::{ActivityType, STATES},
     record::TaskState,
-    world::{CancelOutcome, Polled, Refused, Rules, task::Spans},
+    world::{Beat, CancelOutcome, Polled, Refused, Rules, task::Spans},
 };
 
 const SECOND: Micros = 1_000_000;
@@ -86,7 +86,7 @@ fn the_time_outs_count_from_the_hand_out() {
         for second in (1..10).filter(|_| beats) {
             let now = handed_out + second * SECOND;
             world.advance(now);
-            assert_eq!(world.heartbeat(now, task, None), Ok(false));
+            assert_eq!(world.heartbeat(now, task, Beat::default()), Ok(false));
         }
         let end = handed_out + due * SECOND;
         world.advance(end - 1);

@@ -1,4 +1,4 @@
-//! The two processes that are compared, and what the kernel says of each.
+//! The processes that are compared, and what the kernel says of each.
 
 use anyhow::{Context, bail};
 use std::{
@@ -10,34 +10,57 @@ use std::{
 
 /// The domain of all task lists.
 pub(crate) const DOMAIN: &str = "bench";
-/// The bound on tasks in flight, of both.
+/// The bound on tasks in flight, of all.
 const IN_FLIGHT: u32 = 200;
 
-/// Which of the two.
+/// Which of them: the bridge with one of its stores, or the floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    Bridge,
+    Memory,
+    File,
+    Redis,
     Floor,
 }
 
 impl Side {
-    pub(crate) const BOTH: [Self; 2] = [Self::Bridge, Self::Floor];
+    /// All there are: with Redis where `REDIS_URL` names one.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![Self::Memory, Self::File];
+        if std::env::var_os(REDIS_URL).is_some() {
+            all.push(Self::Redis);
+        }
+        all.push(Self::Floor);
+        all
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Bridge => "bridge",
+            Self::Memory => "memory",
+            Self::File => "file",
+            Self::Redis => "redis",
             Self::Floor => "floor",
         }
     }
 
     /// Its queue.
-    pub(crate) fn queue(self) -> &'static str {
-        match self {
-            Self::Bridge => "bench-bridge",
-            Self::Floor => "bench-floor",
-        }
+    pub(crate) fn queue(self) -> String {
+        format!("bench-{}", self.name())
+    }
+
+    /// The table of the bridge's configuration; what is stored is this run's alone.
+    fn store(self, place: &Place, run: &str) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Memory | Self::Floor => "kind = \"memory\"".to_owned(),
+            Self::File => format!("kind = \"file\"\npath = {:?}", place.file(run)),
+            Self::Redis => {
+                let url = std::env::var(REDIS_URL).context(REDIS_URL)?;
+                format!("kind = \"redis\"\nurl = {url:?}\nprefix = \"{run}\"")
+            }
+        })
     }
 }
+
+const REDIS_URL: &str = "REDIS_URL";
 
 /// Where the contenders find what they need.
 #[derive(Debug)]
@@ -50,6 +73,13 @@ pub(crate) struct Place {
     pub(crate) scratch: PathBuf,
     /// Where the two binaries are.
     pub(crate) binaries: PathBuf,
+}
+
+impl Place {
+    /// The file of the store of this run.
+    pub(crate) fn file(&self, run: &str) -> PathBuf {
+        self.scratch.join(format!("{run}.redb"))
+    }
 }
 
 /// A running process of ours; dropping it kills it.
@@ -76,17 +106,45 @@ impl Contender {
         task_list: String,
         pollers: Pollers,
     ) -> anyhow::Result<Self> {
-        let mut command = match side {
-            Side::Bridge => bridge(place, &task_list, pollers)?,
+        let command = match side {
+            Side::Memory | Side::File | Side::Redis => {
+                let route = route(&side.queue(), &task_list, IN_FLIGHT, pollers);
+                bridge(
+                    place,
+                    side,
+                    &task_list,
+                    &format!("{route}declare = false\n"),
+                )?
+            }
             Side::Floor => {
                 let mut command = Command::new(place.binaries.join("floor"));
                 // As the bridge sets them.
                 let uri = format!("{}?heartbeat=10&frame_max=131072", place.amqp_uri);
-                command.args([uri.as_str(), side.queue(), DOMAIN, &task_list]);
+                command.args([uri.as_str(), &side.queue(), DOMAIN, &task_list]);
                 command.args([pollers.max.to_string(), IN_FLIGHT.to_string()]);
                 command
             }
         };
+        Self::spawn(place, side, task_list, command)
+    }
+
+    /// Starts a bridge with these routes.
+    pub(crate) fn bridge(
+        place: &Place,
+        side: Side,
+        run: &str,
+        routes: &str,
+    ) -> anyhow::Result<Self> {
+        let command = bridge(place, side, run, routes)?;
+        Self::spawn(place, side, run.to_owned(), command)
+    }
+
+    fn spawn(
+        place: &Place,
+        side: Side,
+        task_list: String,
+        mut command: Command,
+    ) -> anyhow::Result<Self> {
         let log = place.scratch.join(format!("{task_list}.log"));
         let child = command
             .env("AWS_ENDPOINT_URL_SWF", &place.swf_url)
@@ -112,6 +170,11 @@ impl Contender {
             return Ok(());
         };
         bail!("the {} ended, {status}\n{}", self.side.name(), self.words())
+    }
+
+    /// Where its log is.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.log.clone()
     }
 
     /// The last of its log.
@@ -175,27 +238,26 @@ impl Drop for Contender {
     }
 }
 
-fn bridge(place: &Place, task_list: &str, pollers: Pollers) -> anyhow::Result<Command> {
-    let file = place.scratch.join(format!("{task_list}.toml"));
-    let (uri, queue) = (&place.amqp_uri, Side::Bridge.queue());
+/// A route of the bridge's configuration, to which more settings may be added.
+pub(crate) fn route(queue: &str, task_list: &str, in_flight: u32, pollers: Pollers) -> String {
     let Pollers { min, max } = pollers;
-    let config = format!(
-        r#"[amqp]
-uri = "{uri}"
-[store]
-kind = "memory"
-[admin]
-listen = "127.0.0.1:0"
+    format!(
+        r#"
 [[routes]]
 name = "{queue}"
 queue = "{queue}"
-declare = false
-max_in_flight = {IN_FLIGHT}
+max_in_flight = {in_flight}
 pollers = {{ min = {min}, max = {max} }}
-[routes.swf]
-domain = "{DOMAIN}"
-task_list = "{task_list}"
+swf = {{ domain = "{DOMAIN}", task_list = "{task_list}" }}
 "#
+    )
+}
+
+fn bridge(place: &Place, side: Side, run: &str, routes: &str) -> anyhow::Result<Command> {
+    let file = place.scratch.join(format!("{run}.toml"));
+    let (uri, store) = (&place.amqp_uri, side.store(place, run)?);
+    let config = format!(
+        "[amqp]\nuri = \"{uri}\"\n[store]\n{store}\n[admin]\nlisten = \"127.0.0.1:0\"\n{routes}"
     );
     fs::write(&file, config)?;
     let mut command = Command::new(place.binaries.join("activity-bridge"));

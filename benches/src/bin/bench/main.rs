@@ -1,20 +1,23 @@
-//! `make bench`: the bridge beside the floor, in alternating rounds on one RabbitMQ node and one simulator.
+//! `make bench`: the bridge with each of its stores beside the floor, in alternating rounds on one RabbitMQ node and one
+//! simulator. `make bench-in-flight`: what tasks in flight cost (`in_flight.rs`).
 //!
 //! The simulator and the worker are in this process, the bridge and the floor (`floor.rs`) in one each, so that
 //! processor time and memory are theirs alone. Absolute figures depend on the machine and on what else it does; the
 //! ratios much less.
 //!
 //! From the environment: `AMQP_URI` and `RABBITMQ_NODE_DIR` (from `scripts/rabbitmq.py run`); `TASKS` in a round,
-//! `WARM_UP` (tasks before the first), `ROUNDS`, `IDLE_SECS`.
+//! `WARM_UP` (tasks before the first), `ROUNDS`, `IDLE_SECS`;
+//! `REDIS_URL`, a Redis that may be used, for the store `redis`.
 
 mod contender;
+mod in_flight;
 mod report;
 mod worker;
 
 use activity_sim::{Options, Schedule, Sim};
 use anyhow::{Context, bail, ensure};
 use contender::{Contender, DOMAIN, Place, Pollers, Side};
-use report::{Figures, Round};
+use report::Figures;
 use std::{
     env,
     io::Write,
@@ -44,9 +47,6 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn bench() -> anyhow::Result<()> {
-    let tasks: u32 = setting("TASKS", 20_000)?;
-    let rounds: u32 = setting("ROUNDS", 5)?;
-    let idle = Duration::from_secs(setting("IDLE_SECS", 30)?);
     let sim = Sim::start(Options {
         domains: vec![DOMAIN.to_owned()],
         ..Options::default()
@@ -58,12 +58,21 @@ async fn bench() -> anyhow::Result<()> {
         scratch: env::var_os("RABBITMQ_NODE_DIR").map_or_else(env::temp_dir, Into::into),
         binaries: env::current_exe()?.with_file_name(""),
     };
-    let queues = Side::BOTH.map(Side::queue);
-    let worker = worker::start(&place.amqp_uri, queues).await?;
+    match env::args().nth(1).as_deref() {
+        None => compare(&sim, &place).await,
+        Some("in-flight") => in_flight::measure(&sim, &place, setting("TASKS", 100_000)?).await,
+        Some(other) => bail!("{other}: there is only \"in-flight\""),
+    }
+}
 
-    start_up(&sim, &place).await?;
-    idleness(&sim, &place, idle).await?;
-    load(&sim, &place, tasks, rounds).await?;
+/// The contenders beside each other: start, idle, load.
+async fn compare(sim: &Sim, place: &Place) -> anyhow::Result<()> {
+    let sides = Side::all();
+    let queues: Vec<_> = sides.iter().map(|side| side.queue()).collect();
+    let worker = worker::start(&place.amqp_uri, &queues).await?;
+    start_up(sim, place, &sides).await?;
+    idleness(sim, place, &sides).await?;
+    load(sim, place, &sides).await?;
     worker.close(200, "done".into()).await?;
     Ok(())
 }
@@ -79,18 +88,18 @@ fn setting<T: std::str::FromStr>(name: &str, default: T) -> anyhow::Result<T> {
 }
 
 /// From the start of each process to its first poll.
-async fn start_up(sim: &Sim, place: &Place) -> anyhow::Result<()> {
+async fn start_up(sim: &Sim, place: &Place, sides: &[Side]) -> anyhow::Result<()> {
     println!("\n  Start and idle: one route, default settings");
-    let mut times = [Vec::new(), Vec::new()];
+    let mut times = vec![Vec::new(); sides.len()];
     for attempt in 0..STARTS {
-        for (side, times) in Side::BOTH.into_iter().zip(&mut times) {
+        for (&side, times) in sides.iter().zip(&mut times) {
             let task_list = format!("start-{}-{attempt}", side.name());
             let begun = Instant::now();
             let _process = polling(sim, place, side, task_list, POLLERS).await?;
             times.push(begun.elapsed());
         }
     }
-    for (side, times) in Side::BOTH.into_iter().zip(times) {
+    for (side, times) in sides.iter().zip(times) {
         report::starts(side.name(), times);
     }
     Ok(())
@@ -115,15 +124,16 @@ async fn polling(
 }
 
 /// What each process holds and does while there is nothing to do. The floor is given the bridge's idle polls.
-async fn idleness(sim: &Sim, place: &Place, idle: Duration) -> anyhow::Result<()> {
-    let pollers = Pollers {
-        max: POLLERS.min,
-        ..POLLERS
-    };
+async fn idleness(sim: &Sim, place: &Place, sides: &[Side]) -> anyhow::Result<()> {
+    let idle = Duration::from_secs(setting("IDLE_SECS", 30)?);
     let mut idlers = Vec::new();
-    for (side, pollers) in Side::BOTH.into_iter().zip([POLLERS, pollers]) {
+    for &side in sides {
+        let max = match side {
+            Side::Floor => POLLERS.min,
+            Side::Memory | Side::File | Side::Redis => POLLERS.max,
+        };
         let task_list = format!("idle-{}", side.name());
-        let process = polling(sim, place, side, task_list, pollers).await?;
+        let process = polling(sim, place, side, task_list, Pollers { max, ..POLLERS }).await?;
         let spent = process.processor_time()?;
         idlers.push((process, spent));
     }
@@ -136,34 +146,31 @@ async fn idleness(sim: &Sim, place: &Place, idle: Duration) -> anyhow::Result<()
     Ok(())
 }
 
-/// The rounds. Which side comes first changes from one to the next, so that a drift of the machine favours neither.
-async fn load(sim: &Sim, place: &Place, tasks: u32, rounds: u32) -> anyhow::Result<()> {
-    let warm_up = setting("WARM_UP", 5_000)?;
-    let start = |side: Side| {
+/// The rounds. Which side comes first changes from one to the next, so that a drift of the machine favours none.
+async fn load(sim: &Sim, place: &Place, sides: &[Side]) -> anyhow::Result<()> {
+    let (tasks, warm_up) = (setting("TASKS", 20_000)?, setting("WARM_UP", 5_000)?);
+    let mut processes = Vec::new();
+    for &side in sides {
         let task_list = format!("load-{}", side.name());
-        polling(sim, place, side, task_list, POLLERS)
-    };
-    let mut pair = [start(Side::Bridge).await?, start(Side::Floor).await?];
-    for process in &mut pair {
-        run(sim, process, warm_up).await?;
+        let mut process = polling(sim, place, side, task_list, POLLERS).await?;
+        run(sim, &mut process, warm_up).await?;
+        processes.push(process);
     }
-    report::heading();
-    let mut done = Vec::new();
-    for round in 1..=rounds {
-        let [bridge, floor] = &mut pair;
-        let figures: Round = if round % 2 == 1 {
-            let bridge = run(sim, bridge, tasks).await?;
-            [bridge, run(sim, floor, tasks).await?]
-        } else {
-            let floor = run(sim, floor, tasks).await?;
-            [run(sim, bridge, tasks).await?, floor]
-        };
-        report::row(&round.to_string(), &figures);
+    report::heading(sides);
+    let mut rounds = Vec::new();
+    for round in 0..setting("ROUNDS", 5)? {
+        let mut figures = vec![None; sides.len()];
+        for turn in 0..sides.len() {
+            let index = (round + turn) % sides.len();
+            figures[index] = Some(run(sim, &mut processes[index], tasks).await?);
+        }
+        let figures: Vec<_> = figures.into_iter().flatten().collect();
+        report::row(&(round + 1).to_string(), &figures);
         std::io::stdout().flush()?;
-        done.push(figures);
+        rounds.push(figures);
     }
-    let [bridge, floor] = &pair;
-    report::summary(&done, [bridge.memory()?, floor.memory()?]);
+    let memory = processes.iter().map(Contender::memory);
+    report::summary(sides, &rounds, &memory.collect::<Result<Vec<_>, _>>()?);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Figures, and the tables that show them.
 
-use crate::contender::Memory;
-use std::time::Duration;
+use crate::contender::{Memory, Side};
+use std::{fmt, time::Duration};
 
 /// What one side did in one round.
 #[derive(Clone, Copy, Debug)]
@@ -24,69 +24,84 @@ impl Figures {
     }
 }
 
-/// A round: bridge and floor.
-pub(crate) type Round = [Figures; 2];
+/// What is promised of a store, and of the bridge.
+const PROMISES: [(Side, Side, &str); 3] = [
+    (
+        Side::File,
+        Side::Memory,
+        "promised: at least 0.8 of the tasks/s",
+    ),
+    (Side::Redis, Side::Memory, "nothing is promised"),
+    (
+        Side::Memory,
+        Side::Floor,
+        "promised: at most 1.5 of the processor time",
+    ),
+];
 
-const LINE: &str = "  ------------------------------------------------------------------------";
-
-pub(crate) fn heading() {
-    println!("\n  Load: the bridge beside the floor (bare loops over the same crates)\n{LINE}");
+pub(crate) fn heading(sides: &[Side]) {
     println!(
-        "  {:<7}{:>21}{:>8}{:>27}{:>8}",
-        "", "tasks/s", "", "processor us/task", ""
+        "\n  Load: the bridge with each store beside the floor (bare loops over the same crates)"
     );
-    println!(
-        "  {:<7}{:>11}{:>10}{:>8}{:>15}{:>12}{:>8}\n{LINE}",
-        "round", "bridge", "floor", "ratio", "bridge", "floor", "ratio"
-    );
+    let names = sides.iter().map(|side| format!("{:>9}", side.name()));
+    let names: String = names.collect();
+    let width = names.len();
+    let (line, rate, processor) = ("-".repeat(2 * width + 12), "tasks/s", "processor us/task");
+    println!("  {line}\n  {:<8}{rate:>width$}    {processor:>width$}", "");
+    println!("  {:<8}{names}    {names}\n  {line}", "round");
 }
 
-pub(crate) fn row(name: &str, [bridge, floor]: &Round) {
-    println!(
-        "  {name:<7}{:>11.0}{:>10.0}{:>8.2}{:>15.1}{:>12.1}{:>8.2}",
-        bridge.rate(),
-        floor.rate(),
-        bridge.rate() / floor.rate(),
-        bridge.micros(),
-        floor.micros(),
-        bridge.micros() / floor.micros()
-    );
+/// A line of the table: each side's figures, in the order of the sides.
+pub(crate) fn row(name: &str, round: &[Figures]) {
+    let rates = round.iter().map(Figures::rate).collect();
+    let micros = round.iter().map(Figures::micros).collect();
+    line(name, rates, micros);
 }
 
-/// The median of each column, and the spread of the ratios.
-pub(crate) fn summary(rounds: &[Round], [bridge, floor]: [Memory; 2]) {
-    let column = |of: &dyn Fn(&Round) -> f64| Spread::of(rounds.iter().map(of).collect());
-    let rate = column(&|[bridge, floor]| bridge.rate() / floor.rate());
-    let processor = column(&|[bridge, floor]| bridge.micros() / floor.micros());
-    println!("{LINE}");
-    println!(
-        "  {:<7}{:>11.0}{:>10.0}{:>8.2}{:>15.1}{:>12.1}{:>8.2}",
-        "median",
-        column(&|round| round[0].rate()).median,
-        column(&|round| round[1].rate()).median,
-        rate.median,
-        column(&|round| round[0].micros()).median,
-        column(&|round| round[1].micros()).median,
-        processor.median
-    );
-    println!(
-        "  {:<7}{:>29}{:>35}",
-        "spread",
-        rate.range(),
-        processor.range()
-    );
-    println!(
-        "\n  Processor time per task, bridge / floor: {:.2} (promised: at most 1.5)",
-        processor.median
-    );
-    println!(
-        "  Memory under load: bridge {} at its peak, {} afterwards; floor {}, {}; ratio of the peaks {:.2}",
-        megabytes(bridge.peak),
-        megabytes(bridge.resident),
-        megabytes(floor.peak),
-        megabytes(floor.resident),
-        bridge.peak as f64 / floor.peak as f64
-    );
+fn line(name: &str, rates: Vec<f64>, micros: Vec<f64>) {
+    let cells = |values: Vec<f64>, digits: usize| -> String {
+        let cells = values.into_iter();
+        cells.map(|value| format!("{value:>9.digits$}")).collect()
+    };
+    println!("  {name:<8}{}    {}", cells(rates, 0), cells(micros, 1));
+}
+
+/// The medians, the ratios with their spread, and the memory.
+pub(crate) fn summary(sides: &[Side], rounds: &[Vec<Figures>], memory: &[Memory]) {
+    let of_side = |index: usize, of: &dyn Fn(&Figures) -> f64| {
+        let values = rounds.iter().map(|round| of(&round[index]));
+        Spread::of(values.collect()).median
+    };
+    let medians = |of: &dyn Fn(&Figures) -> f64| -> Vec<f64> {
+        (0..sides.len()).map(|index| of_side(index, of)).collect()
+    };
+    line("median", medians(&Figures::rate), medians(&Figures::micros));
+    println!();
+    let place = |side: Side| sides.iter().position(|one| *one == side);
+    for (one, other, promise) in PROMISES {
+        let (Some(a), Some(b)) = (place(one), place(other)) else {
+            continue;
+        };
+        let ratio = |of: &dyn Fn(&Figures) -> f64| {
+            let ratios = rounds.iter().map(|round| of(&round[a]) / of(&round[b]));
+            Spread::of(ratios.collect())
+        };
+        println!(
+            "  {:<15} tasks/s {}, processor time per task {} ({promise})",
+            format!("{} / {}", one.name(), other.name()),
+            ratio(&Figures::rate),
+            ratio(&Figures::micros)
+        );
+    }
+    println!();
+    for (side, memory) in sides.iter().zip(memory) {
+        println!(
+            "  {:<7} memory under load: {} at its peak, {} afterwards",
+            side.name(),
+            megabytes(memory.peak),
+            megabytes(memory.resident)
+        );
+    }
 }
 
 /// From the start of a process to its first poll.
@@ -112,7 +127,7 @@ pub(crate) fn idle(side: &str, memory: &Memory, processor: Duration, after: Dura
 }
 
 /// Decimal megabytes, of which 20 are promised.
-fn megabytes(kib: u64) -> String {
+pub(crate) fn megabytes(kib: u64) -> String {
     format!("{:.1} MB", kib as f64 * 1024.0 / 1e6)
 }
 
@@ -139,8 +154,15 @@ impl Spread {
             most: at(values.len().wrapping_sub(1)),
         }
     }
+}
 
-    fn range(&self) -> String {
-        format!("{:.2} to {:.2}", self.least, self.most)
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            median,
+            least,
+            most,
+        } = self;
+        write!(f, "{median:.2} ({least:.2} to {most:.2})")
     }
 }

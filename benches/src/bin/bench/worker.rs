@@ -1,4 +1,4 @@
-//! The worker that both sides share: sends every task's body back as its result.
+//! The worker that all sides share: sends every task's body back as its result.
 
 use futures_util::StreamExt;
 use lapin::{
@@ -10,7 +10,7 @@ use lapin::{
 /// Consumes from the queues for as long as the connection lives.
 ///
 /// Without acknowledgements, confirms or a prefetch, so that it is never what the others wait for.
-pub(crate) async fn start(uri: &str, queues: [&str; 2]) -> Result<Connection, lapin::Error> {
+pub(crate) async fn start(uri: &str, queues: &[String]) -> Result<Connection, lapin::Error> {
     let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
     for queue in queues {
         let channel = connection.create_channel().await?;
@@ -18,14 +18,18 @@ pub(crate) async fn start(uri: &str, queues: [&str; 2]) -> Result<Connection, la
         let quorum = AMQPValue::LongString("quorum".into());
         arguments.insert("x-queue-type".into(), quorum);
         let durable = QueueDeclareOptions::durable();
-        let declared = channel.queue_declare(queue.into(), durable, arguments);
+        let declared = channel.queue_declare(queue.as_str().into(), durable, arguments);
         declared.await?;
         let options = BasicConsumeOptions {
             no_ack: true,
             ..Default::default()
         };
-        let consumer =
-            channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+        let consumer = channel.basic_consume(
+            queue.as_str().into(),
+            "".into(),
+            options,
+            FieldTable::default(),
+        );
         let mut consumer = consumer.await?;
         tokio::spawn(async move {
             while let Some(Ok(task)) = consumer.next().await {

@@ -1,4 +1,8 @@
-//! Many tasks at once: heartbeats that are evenly spread, and a budget that is enough and no more.
+//! Many tasks at once: heartbeats that are evenly spread, a budget that is enough and no more, and processes that are
+//! killed in the middle.
+
+mod kills;
+mod three;
 
 use crate::harness::{Answer, DOMAIN, Inbox, PATIENCE, Route, World};
 use activity_sim::{Schedule, Summary, Throttle, Timeouts};

@@ -1,0 +1,325 @@
+#!/usr/bin/env python3
+"""A private Redis on loopback ports, in a folder of its own: for the demo, tests and benchmarks.
+
+    redis.py run -- CMD...     a server for as long as CMD runs; exports REDIS_URL and REDIS_DIR; ends with CMD's exit code
+    redis.py start --dir DIR   leaves a server running (with --cluster, three that are a Redis Cluster) and prints one line
+                               of JSON about it
+    redis.py stop|kill9|restart|pause|resume --dir DIR
+    redis.py install           only makes sure that Redis is there
+"""
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from system import (Failure, apt_install, end, free_ports, has_apt, identity, last_lines, lock, main, say,
+                    uninterrupted, wait_for)
+
+BOOT_SECONDS = 30
+TEMPORARY = "activity-bridge-redis-"
+SLOTS = 16384
+
+
+# --- Installing ---------------------------------------------------------------------------------
+
+def ensure_installed():
+    """Installs Redis where we know how, otherwise says what to install."""
+    if shutil.which("redis-server"):
+        return
+    if not has_apt():
+        raise Failure("Redis is needed: install the package `redis-server` (with macOS's Homebrew: `redis`), version 7 "
+                      "or newer, so that `redis-server` is in the PATH, or set REDIS_URL to a server that may be used")
+    with lock("redis-install"):
+        if shutil.which("redis-server"):
+            return
+        before = answers(6379)
+        apt_install("redis-server")
+        if answers(6379) and not before:
+            stop_system_server()
+
+
+def stop_system_server():
+    """Installing must not leave a server of the system's behind."""
+    say("the installation started a Redis of the system's; stopping it")
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    with contextlib.suppress(OSError):
+        subprocess.run([*sudo, "service", "redis-server", "stop"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if not wait_for(lambda: not answers(6379), 10):
+        raise Failure("installing Redis left a server on port 6379; stop the service redis-server, then try again")
+
+
+# --- One server ---------------------------------------------------------------------------------
+
+def answers(port):
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Server:
+    """One server. Its port and data stay the same from one start to the next; state is in DIR/server.json."""
+
+    def __init__(self, folder, settings=()):
+        self.dir = Path(folder).resolve()
+        self.port, self.bus_port = free_ports(2)
+        self.settings = list(settings)
+        self.pid = self.began = None
+
+    @classmethod
+    def load(cls, folder):
+        """The server that an earlier process started in this folder."""
+        server = cls.__new__(cls)
+        server.dir = Path(folder).resolve()
+        try:
+            state = json.loads((server.dir / "server.json").read_text())
+        except (OSError, ValueError) as error:
+            raise Failure(f"no server was started in {server.dir}: {error}") from error
+        for name in ("port", "bus_port", "settings", "pid", "began"):
+            setattr(server, name, state[name])
+        return server
+
+    @property
+    def tls(self):
+        return any(line.startswith("tls-cert-file ") for line in self.settings)
+
+    @property
+    def url(self):
+        return f"redis{'s' if self.tls else ''}://127.0.0.1:{self.port}"
+
+    def start(self):
+        """Starts the server and waits until it answers."""
+        self.dir.mkdir(parents=True, exist_ok=True)
+        log = self.dir / "console.log"
+        ports = [f"port {0 if self.tls else self.port}", f"tls-port {self.port if self.tls else 0}"]
+        lines = ["bind 127.0.0.1", *ports, f"dir {self.dir}", "daemonize no", 'save ""', "tls-auth-clients no",
+                 "enable-debug-command local", *self.settings]
+        if "cluster-enabled yes" in self.settings:
+            lines.append(f"cluster-port {self.bus_port}")
+        (self.dir / "redis.conf").write_text("\n".join(lines) + "\n")
+        with open(log, "ab") as out:
+            child = subprocess.Popen(["redis-server", str(self.dir / "redis.conf")], cwd=self.dir,
+                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+        self.pid, self.began = child.pid, identity(child.pid)
+        self._save()
+        deadline = time.monotonic() + BOOT_SECONDS
+        while not self._ready():
+            if not self.alive() or time.monotonic() > deadline:
+                why = "did not become ready" if self.alive() else "ended"
+                self.stop()
+                raise Failure(f"Redis {why}; the last lines of {log}:\n{last_lines(log)}")
+            time.sleep(0.02)
+
+    def alive(self):
+        return self.pid is not None and identity(self.pid) == self.began
+
+    def signal(self, number):
+        if self.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def stop(self):
+        """What a crash of the server looks like: no goodbye, data as it was on the disk."""
+        with uninterrupted():
+            self.signal(signal.SIGKILL)
+            if not wait_for(lambda: not self.alive(), 10):
+                raise Failure(f"Redis (process {self.pid}) survived SIGKILL")
+
+    def ask(self, *words):
+        """Sends one command and returns the whole answer, which must be a short one."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall((" ".join(map(str, words)) + "\r\nQUIT\r\n").encode())
+            answer = b""
+            while more := connection.recv(65536):
+                answer += more
+        return answer.decode(errors="replace")
+
+    def _ready(self):
+        try:
+            # Where TLS is spoken or a password wanted, it is ready when its port is open: there is nothing to load.
+            return answers(self.port) if self.tls else self.ask("PING").startswith(("+PONG", "-NOAUTH"))
+        except OSError:
+            return False
+
+    def _save(self):
+        # Readers never see half a file.
+        state = {name: getattr(self, name) for name in ("port", "bus_port", "settings", "pid", "began")}
+        unfinished = self.dir / "server.json.new"
+        unfinished.write_text(json.dumps(state))
+        unfinished.replace(self.dir / "server.json")
+
+
+# --- What a folder holds: one server, or the three of a Cluster -----------------------------------
+
+def servers(folder):
+    """The servers that were started in this folder; none where none was, or where they were stopped for good."""
+    found = [path.parent for path in [folder / "server.json", *sorted(folder.glob("*/server.json"))] if path.exists()]
+    return [Server.load(path) for path in found]
+
+
+def start_cluster(folder, settings):
+    settings = ["cluster-enabled yes", "cluster-node-timeout 2000", *settings]
+    nodes = [Server(folder / str(number), settings) for number in (1, 2, 3)]
+    for node in nodes:
+        node.start()
+    for number, node in enumerate(nodes):
+        first, last = (SLOTS * part // len(nodes) for part in (number, number + 1))
+        node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        node.ask("CLUSTER", "ADDSLOTSRANGE", first, last - 1)
+    for node in nodes[1:]:
+        nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
+    await_cluster(nodes)
+    return nodes
+
+
+def await_cluster(nodes):
+    def whole(node):
+        info = node.ask("CLUSTER", "INFO")
+        # The state alone may be told from slots that are known before all nodes are.
+        return "cluster_state:ok" in info and f"cluster_known_nodes:{len(nodes)}" in info
+
+    if not wait_for(lambda: all(map(whole, nodes)), BOOT_SECONDS):
+        raise Failure(f"the Redis Cluster did not come together:\n{nodes[0].ask('CLUSTER', 'INFO')}")
+
+
+def stop_all(folder):
+    for server in servers(folder):
+        server.stop()
+        (server.dir / "server.json").unlink()
+
+
+def watch(folder, owner):
+    """Should the owner be killed without a chance to clean up, the servers are stopped all the same."""
+    subprocess.Popen([sys.executable, __file__, "watch", "--dir", str(folder), "--owner", str(owner)],
+                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                     start_new_session=True)
+
+
+@contextlib.contextmanager
+def private_server(*settings):
+    """A server in a temporary folder, gone when the block ends, whatever ends it."""
+    ensure_installed()
+    folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
+    try:
+        server = Server(folder, settings)
+        server.start()
+        watch(folder, os.getpid())
+        yield server
+    finally:
+        stop_all(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# --- The command line ---------------------------------------------------------------------------
+
+def run(options):
+    with private_server() as server:
+        child = subprocess.Popen(options.command, env={**os.environ, "REDIS_URL": server.url, "REDIS_DIR": str(server.dir)})
+        try:
+            code = child.wait()
+            return code if code >= 0 else 128 - code
+        except KeyboardInterrupt:
+            # The terminal sent it to the command as well, which may need a moment to clean up.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(10)
+            return 130
+        finally:
+            with uninterrupted():
+                end(child, 10)
+
+
+def start(options):
+    ensure_installed()
+    if servers(options.dir):
+        raise Failure(f"a server was already started in {options.dir}; `restart` or `stop` it")
+    options.dir.mkdir(parents=True, exist_ok=True)
+    # From here on: a start that is interrupted leaves nothing behind either.
+    if options.owner:
+        watch(options.dir.resolve(), options.owner)
+    if options.cluster:
+        started = start_cluster(options.dir, options.set)
+    else:
+        started = [Server(options.dir, options.set)]
+        started[0].start()
+    print(json.dumps({"urls": [server.url for server in started], "dir": str(options.dir.resolve()),
+                      "pids": [server.pid for server in started]}), flush=True)
+    return 0
+
+
+def restart(options):
+    started = servers(options.dir)
+    for server in started:
+        server.stop()
+        server.start()
+    if len(started) > 1:
+        await_cluster(started)
+    return 0
+
+
+def to_each(action):
+    def command(options):
+        found = servers(options.dir)
+        if not found:
+            raise Failure(f"no server was started in {options.dir}")
+        for server in found:
+            action(server)
+        return 0
+
+    return command
+
+
+def watch_command(options):
+    """Ends by itself when the servers are stopped for good."""
+    owner, seen = identity(options.owner), []
+    while True:
+        found = []
+        with contextlib.suppress(Failure):  # the folder is being removed
+            found = servers(options.dir)  # again each time: a restart changes their processes
+        if seen and not found:
+            break
+        seen = found
+        if owner is None or identity(options.owner) != owner:
+            break
+        time.sleep(1)
+    for server in seen:
+        server.stop()
+    if options.dir.name.startswith(TEMPORARY):
+        shutil.rmtree(options.dir, ignore_errors=True)
+    return 0
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    def command(name, action, folder=True):
+        sub = commands.add_parser(name)
+        sub.set_defaults(action=action)
+        if folder:
+            sub.add_argument("--dir", type=Path, required=True)
+        return sub
+
+    command("install", lambda _: ensure_installed() or 0, folder=False)
+    command("run", run, folder=False).add_argument("command", nargs="+")
+    sub = command("start", start)
+    sub.add_argument("--cluster", action="store_true", help="three servers that are a Redis Cluster")
+    sub.add_argument("--set", action="append", default=[], metavar="LINE", help="a line of redis.conf; may be repeated")
+    sub.add_argument("--owner", type=int, metavar="PID", help="stop them when this process has ended")
+    command("stop", lambda options: stop_all(options.dir) or 0)
+    command("kill9", to_each(Server.stop))
+    command("restart", restart)
+    command("pause", to_each(lambda server: server.signal(signal.SIGSTOP)))
+    command("resume", to_each(lambda server: server.signal(signal.SIGCONT)))
+    command("watch", watch_command).add_argument("--owner", type=int, required=True)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main(lambda: (lambda options: options.action(options))(parse(sys.argv[1:])))

@@ -1,0 +1,273 @@
+//! Taking tasks over: those of the dead, and any whose end has come here.
+
+use super::{
+    RedisStore, format, scripts,
+    shared::{LETTERS, LETTERS_KEPT},
+};
+use crate::{
+    store::{Claim, Record, StoreError},
+    task::TaskId,
+};
+use futures_util::future::{join_all, try_join_all};
+use redis::cmd;
+use std::{sync::PoisonError, time::Duration};
+use tokio::time::Instant;
+use tracing::error;
+
+/// A dead owner that has nothing for this process is not looked at again for this time.
+const PASS_OVER: Duration = Duration::from_secs(30);
+/// Questions that are on their way at once.
+const AT_ONCE: usize = 500;
+
+/// What became of the question for one task.
+enum Taken {
+    /// It is this process's, since this turn; it was this owner's before.
+    Ours {
+        record: Record,
+        turn: u64,
+        from: String,
+    },
+    /// A living process without this route does not want it.
+    OtherRoute,
+    /// It is not who was thought to have it that has it.
+    Theirs,
+    Ended,
+    Unknown,
+}
+
+impl RedisStore {
+    /// See [`Store::adopt`](crate::store::Store::adopt).
+    pub(super) async fn adopt_some(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+        if self.held.is_in_doubt() {
+            let strays = self.strays(most).await?;
+            if !strays.is_empty() {
+                return Ok(strays);
+            }
+            self.held.found_nothing();
+        }
+        if !self.lease.may_judge_others() {
+            return Ok(Vec::new());
+        }
+        for owner in self.dead_owners().await? {
+            let adopted = self.adopt_from(&owner, most).await;
+            let adopted = adopted.inspect_err(|_| self.held.doubt())?;
+            if !adopted.is_empty() {
+                return Ok(adopted);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Takes one task, whoever has it.
+    pub(super) async fn take_one(&self, id: TaskId) -> Result<Claim, StoreError> {
+        self.enlist(&[id]).await?;
+        let claim = match self.take(id, "").await? {
+            Taken::Ours { record, turn, from } => {
+                self.held.set(id, turn);
+                if from != self.owner
+                    && let Err(error) = self.tell(&from, &[(id, turn)], &[]).await
+                {
+                    // It learns of it when it notes its next heartbeat.
+                    tracing::debug!(task = %id, %error, "the old owner was not told");
+                }
+                return Ok(Claim::Ours(record));
+            }
+            Taken::OtherRoute => Claim::OtherRoute,
+            Taken::Ended => Claim::Ended,
+            Taken::Theirs | Taken::Unknown => Claim::Unknown,
+        };
+        // At worst it stays in the set until whoever adopts from this process takes it out.
+        let _ = self.strike(&self.mine.tasks, &[id]).await;
+        Ok(claim)
+    }
+
+    /// Tasks that are this process's though it was never told, because an answer was lost.
+    async fn strays(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+        let mut smembers = cmd("SMEMBERS");
+        let ids: Vec<String> = self.connection.send(smembers.arg(&self.mine.tasks)).await?;
+        let ids = ids.iter().filter_map(|id| id.parse().ok());
+        let unknown: Vec<_> = ids.filter(|id| !self.held.has(*id)).take(most).collect();
+        let (mut found, mut stale) = (Vec::new(), Vec::new());
+        for (id, taken) in self.take_each(&unknown, &self.owner).await? {
+            match taken {
+                Taken::Ours { record, turn, .. } => {
+                    self.held.set(id, turn);
+                    found.push(record);
+                }
+                Taken::OtherRoute | Taken::Theirs | Taken::Ended | Taken::Unknown => stale.push(id),
+            }
+        }
+        // Whatever is on its way here is held from the beginning, and not among these.
+        self.strike(&self.mine.tasks, &stale).await?;
+        Ok(found)
+    }
+
+    async fn dead_owners(&self) -> Result<Vec<String>, StoreError> {
+        let mut others = self.owners().await?;
+        others.retain(|owner| *owner != self.owner);
+        let alive = async |owner: &String| {
+            let mut exists = cmd("EXISTS");
+            let lease = self.keys.owner(owner).lease;
+            self.connection.send::<bool>(exists.arg(lease)).await
+        };
+        let alive = try_join_all(others.iter().map(alive)).await?;
+        let mut passed_over = self
+            .passed_over
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        passed_over.retain(|_, since| since.elapsed() < PASS_OVER);
+        let dead = others.into_iter().zip(alive).filter_map(|(owner, alive)| {
+            // It may come back with other tasks.
+            let known = alive && passed_over.remove(&owner).is_some();
+            (!alive && !known && !passed_over.contains_key(&owner)).then_some(owner)
+        });
+        Ok(dead.collect())
+    }
+
+    /// Nothing is handed out before all of it is done: what fails on the way is found again in the set of the dead, or,
+    /// should that owner come back, among the strays.
+    async fn adopt_from(&self, owner: &str, most: usize) -> Result<Vec<Record>, StoreError> {
+        let keys = self.keys.owner(owner);
+        let (mut cursor, mut others) = (0_u64, false);
+        loop {
+            let mut sscan = cmd("SSCAN");
+            let sscan = sscan.arg(&keys.tasks).arg(cursor).arg("COUNT").arg(most);
+            let (next, ids): (u64, Vec<String>) = self.connection.send(sscan).await?;
+            let ids: Vec<TaskId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+            for ids in ids.chunks(most.max(1)) {
+                let (adopted, other_routes) = self.adopt_page(owner, ids).await?;
+                if !adopted.is_empty() {
+                    return Ok(adopted);
+                }
+                others |= other_routes;
+            }
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        if others {
+            let mut passed_over = self
+                .passed_over
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            passed_over.insert(owner.to_owned(), Instant::now());
+            return Ok(Vec::new());
+        }
+        let mut script = scripts::BURY.key(&keys.lease);
+        script.key(&keys.tasks).key(&keys.mail);
+        if self.connection.run(&script).await? {
+            let mut srem = cmd("SREM");
+            let srem = srem.arg(self.keys.owners()).arg(owner);
+            let () = self.connection.send(srem).await?;
+        }
+        Ok(Vec::new())
+    }
+
+    /// Takes what can be had of these. Also whether some are of other routes.
+    async fn adopt_page(
+        &self,
+        owner: &str,
+        ids: &[TaskId],
+    ) -> Result<(Vec<Record>, bool), StoreError> {
+        self.enlist(ids).await?;
+        let (mut ours, mut adopted) = (Vec::new(), Vec::new());
+        let (mut not_ours, mut stale, mut others) = (Vec::new(), Vec::new(), false);
+        for (id, taken) in self.take_each(ids, owner).await? {
+            match taken {
+                // Claimed before, and its old owner's set was not told.
+                Taken::Ours { from, .. } if from == self.owner && self.held.has(id) => {
+                    stale.push(id)
+                }
+                Taken::Ours { record, turn, .. } => {
+                    ours.push((id, turn));
+                    adopted.push(record);
+                }
+                Taken::OtherRoute => {
+                    others = true;
+                    not_ours.push(id);
+                }
+                Taken::Theirs | Taken::Ended | Taken::Unknown => {
+                    stale.push(id);
+                    not_ours.push(id);
+                }
+            }
+        }
+        self.tell(owner, &ours, &stale).await?;
+        self.strike(&self.mine.tasks, &not_ours).await?;
+        ours.into_iter()
+            .for_each(|(id, turn)| self.held.set(id, turn));
+        Ok((adopted, others))
+    }
+
+    async fn take_each(
+        &self,
+        ids: &[TaskId],
+        from: &str,
+    ) -> Result<Vec<(TaskId, Taken)>, StoreError> {
+        let mut all = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(AT_ONCE) {
+            let asked = ids.iter().map(|id| self.take(*id, from));
+            for (id, taken) in ids.iter().zip(join_all(asked).await) {
+                all.push((*id, taken?));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Makes a task this process's if it is that owner's, or whoever's if that is empty.
+    async fn take(&self, id: TaskId, from: &str) -> Result<Taken, StoreError> {
+        let mut script = scripts::TAKE.key(self.keys.task(id));
+        script.arg(&self.owner).arg(from).arg(&self.routes);
+        let mut answer: Vec<Option<String>> = self.connection.run(&script).await?;
+        let what = answer.first().cloned().flatten().unwrap_or_default();
+        Ok(match what.as_str() {
+            "ours" if answer.len() > 3 => {
+                let fields = answer.split_off(3);
+                let turn = answer[2].as_ref().and_then(|turn| turn.parse().ok());
+                match format::record(id, fields) {
+                    Ok(record) => Taken::Ours {
+                        record,
+                        turn: turn.unwrap_or(0),
+                        from: answer[1].take().unwrap_or_default(),
+                    },
+                    Err(error) => {
+                        error!(task = %id, %error, "a record of another version, or damaged");
+                        Taken::OtherRoute
+                    }
+                }
+            }
+            "other route" => Taken::OtherRoute,
+            "theirs" => Taken::Theirs,
+            "ended" => Taken::Ended,
+            _ => Taken::Unknown,
+        })
+    }
+
+    /// Tells an owner, who may only be frozen, what was taken from it, and takes that out of its set; and, unless it is
+    /// back, what is not to be had.
+    async fn tell(
+        &self,
+        owner: &str,
+        taken: &[(TaskId, u64)],
+        stale: &[TaskId],
+    ) -> Result<(), StoreError> {
+        if taken.is_empty() && stale.is_empty() {
+            return Ok(());
+        }
+        let keys = self.keys.owner(owner);
+        let (kind, text) = Self::letter(taken);
+        let mut script = scripts::TAKEN.key(&keys.lease);
+        script
+            .key(&keys.tasks)
+            .key(&keys.mail)
+            .arg(kind)
+            .arg(text)
+            .arg(LETTERS)
+            .arg(format::millis(LETTERS_KEPT))
+            .arg(taken.len());
+        let ids = taken.iter().map(|(id, _)| id).chain(stale);
+        script.arg(ids.map(TaskId::to_string).collect::<Vec<_>>());
+        self.connection.run(&script).await
+    }
+}

@@ -1,0 +1,10 @@
+-- KEYS: the task. ARGV: timeouts, kept for.
+local key = KEYS[1]
+local polled_at = redis.call('HGET', key, 'polled_at')
+if not polled_at then
+  return 0
+end
+redis.call('HSET', key, 'published', 1, 'timeouts', ARGV[1])
+redis.call('HDEL', key, 'message')
+redis.call('PEXPIREAT', key, polled_at + ARGV[2])
+return 1

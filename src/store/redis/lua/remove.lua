@@ -1,0 +1,9 @@
+-- KEYS: the task. ARGV: how long its end is remembered.
+-- Says whose the task was.
+local owner = redis.call('HGET', KEYS[1], 'owner')
+if owner then
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[1], 'ended', 1)
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+end
+return owner

@@ -1,0 +1,8 @@
+-- KEYS: the task. A worker works on it; whose it is, and whether AWS wants it canceled.
+local key = KEYS[1]
+local owner = redis.call('HGET', key, 'owner')
+if not owner then
+  return {redis.call('HEXISTS', key, 'ended') == 1 and 'ended' or 'unknown'}
+end
+redis.call('HSET', key, 'begun', 1)
+return {'to', owner, redis.call('HGET', key, 'cancel') or '0'}

@@ -1,0 +1,23 @@
+-- KEYS: the task. ARGV: me, its owner until now or '' for any, my routes.
+-- The turn grows with each change of owner, so that news of an earlier one is known as old.
+local key = KEYS[1]
+local owner = redis.call('HGET', key, 'owner')
+if not owner then
+  return {redis.call('HEXISTS', key, 'ended') == 1 and 'ended' or 'unknown'}
+end
+if owner ~= ARGV[1] then
+  if ARGV[2] ~= '' and owner ~= ARGV[2] then
+    return {'theirs'}
+  end
+  local route, mine = redis.call('HGET', key, 'route'), false
+  for i = 3, #ARGV do
+    mine = mine or ARGV[i] == route
+  end
+  if not mine then
+    return {'other route'}
+  end
+  redis.call('HSET', key, 'owner', ARGV[1])
+  redis.call('HINCRBY', key, 'turn', 1)
+end
+local record = redis.call('HMGET', key, 'route', 'token', 'polled_at', 'timeouts', 'published', 'begun', 'heard')
+return {'ours', owner, redis.call('HGET', key, 'turn') or '0', unpack(record)}

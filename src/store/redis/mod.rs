@@ -1,0 +1,286 @@
+//! The store that several processes share: a Redis, or a Redis Cluster.
+//!
+//! ```text
+//!  PREFIX:instance             the id of the store; stays for good
+//!  PREFIX:owners               the owners that may have tasks; stays for good
+//!  PREFIX:owner:{OWNER}:lease  there for as long as the owner lives: 5 s from each look on
+//!  PREFIX:owner:{OWNER}:tasks  the ids of its tasks
+//!  PREFIX:owner:{OWNER}:mail   what others have to tell it
+//!  PREFIX:task:{ID}            the record; for an hour after the task has ended, that it has
+//! ```
+//!
+//! A task is its owner's by the field `owner` of its record, which changes in one script from the one that was expected
+//! to another. The sets are how the tasks of the dead are found. An id is in its owner's set before the record says so,
+//! and leaves the old owner's set after, so whoever dies in between leaves at worst an id in a set too many.
+//!
+//! Any answer may be lost, and any command may be carried out late. What that does is said where it matters.
+
+mod adopt;
+mod connection;
+mod format;
+mod held;
+mod keys;
+mod lease;
+mod notes;
+mod read;
+mod scripts;
+mod shared;
+mod url;
+
+pub use read::read;
+pub use url::RedisUrl;
+
+use super::{Life, Note, Record, Shared, Store, StoreError};
+use crate::{
+    config::RedisConfig,
+    task::{Task, TaskId, Timeouts},
+};
+use anyhow::Context;
+use async_trait::async_trait;
+use connection::Connection;
+use futures_util::future::{join_all, try_join, try_join_all};
+use held::Held;
+use keys::{Keys, OwnerKeys};
+use lease::Lease;
+use notes::{Noted, Notes};
+use redis::{cmd, pipe};
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The length of a lease.
+const LEASE: Duration = Duration::from_secs(5);
+/// How long the end of a task is remembered.
+const REMEMBERED: Duration = Duration::from_secs(3_600);
+/// Longer than any record is kept.
+const SET_KEPT: Duration = Duration::from_secs(400 * 86_400);
+/// Notes that are written with one look.
+const NOTES_AT_ONCE: usize = 2_000;
+
+/// See the module.
+pub struct RedisStore {
+    connection: Connection,
+    keys: Keys,
+    /// My own.
+    mine: OwnerKeys,
+    routes: Vec<String>,
+    owner: String,
+    instance: String,
+    held: Held,
+    notes: Notes,
+    lease: Lease,
+    /// Dead owners that have nothing but tasks of other processes' routes, and when that was seen.
+    passed_over: Mutex<HashMap<String, Instant>>,
+    closed: AtomicBool,
+}
+
+impl RedisStore {
+    /// Connects, and takes a lease. The routes are those whose tasks this process can have.
+    ///
+    /// # Errors
+    ///
+    /// At once where Redis refuses, after 30 s where it can't be reached.
+    pub async fn open(config: &RedisConfig, routes: Vec<String>) -> anyhow::Result<Self> {
+        let connection = Connection::open(config).await?;
+        let keys = Keys::new(&config.prefix);
+        let owner = TaskId::random().to_string();
+        let first = || format!("the token store {} can't be used", config.urls[0]);
+        let instance = instance(&connection, &keys).await.with_context(first)?;
+        let store = Self {
+            connection,
+            mine: keys.owner(&owner),
+            keys,
+            routes,
+            owner,
+            instance,
+            held: Held::default(),
+            notes: Notes::default(),
+            lease: Lease::new(Instant::now()),
+            passed_over: Mutex::default(),
+            closed: AtomicBool::new(false),
+        };
+        let registered = try_join(store.renew(), store.register());
+        registered.await.with_context(first)?;
+        Ok(store)
+    }
+
+    /// Puts this process among the owners. Again and again, because another that finds it dead takes it out.
+    async fn register(&self) -> Result<(), StoreError> {
+        let mut sadd = cmd("SADD");
+        let sadd = sadd.arg(self.keys.owners()).arg(&self.owner);
+        self.connection.send(sadd).await
+    }
+
+    /// Puts ids into this process's own set.
+    async fn enlist(&self, ids: &[TaskId]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = ids.iter().map(TaskId::to_string).collect();
+        let mut both = pipe();
+        both.sadd(&self.mine.tasks, ids).ignore();
+        let kept = i64::try_from(format::millis(SET_KEPT)).unwrap_or(i64::MAX);
+        both.pexpire(&self.mine.tasks, kept).ignore();
+        self.connection.send_all(&both).await
+    }
+
+    /// Takes ids out of an owner's set.
+    async fn strike(&self, tasks: &str, ids: &[TaskId]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = ids.iter().map(TaskId::to_string).collect();
+        let mut srem = cmd("SREM");
+        self.connection.send(srem.arg(tasks).arg(ids)).await
+    }
+
+    /// Writes notes down. What can't be written is kept. The tasks that turned out to be another's, with their turn.
+    async fn write_notes(&self, most: usize) -> Vec<(TaskId, u64)> {
+        let notes = self.notes.take(most);
+        let write = async |(id, noted): (TaskId, Noted)| {
+            let flag = |set: bool| if set { "1" } else { "" };
+            let script = &scripts::NOTE;
+            let mut script = script.key(self.keys.task(id));
+            script
+                .arg(flag(noted.begun))
+                .arg(format::moment(noted.heard))
+                .arg(flag(noted.cancel));
+            let answer: Result<Vec<String>, _> = self.connection.run(&script).await;
+            let answer = answer.inspect_err(|_| self.notes.put(id, noted)).ok()?;
+            match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                ["noted", owner, turn] if owner != self.owner => Some((id, turn.parse().ok()?)),
+                ["ended"] => Some((id, u64::MAX)),
+                _ => None,
+            }
+        };
+        let written = join_all(notes.into_iter().map(write)).await;
+        written.into_iter().flatten().collect()
+    }
+
+    /// What is in these fields of a task's hash.
+    async fn fields(&self, id: TaskId, names: &[&str]) -> Result<Vec<Option<String>>, StoreError> {
+        let mut hmget = cmd("HMGET");
+        self.connection
+            .send(hmget.arg(self.keys.task(id)).arg(names))
+            .await
+    }
+
+    async fn owners(&self) -> Result<Vec<String>, StoreError> {
+        let mut smembers = cmd("SMEMBERS");
+        let owners = self.keys.owners();
+        self.connection.send(smembers.arg(owners)).await
+    }
+}
+
+/// The id of the store, which whoever is first decides.
+async fn instance(connection: &Connection, keys: &Keys) -> Result<String, StoreError> {
+    let key = keys.instance();
+    let mut setnx = cmd("SETNX");
+    let own = setnx.arg(&key).arg(TaskId::random().to_string());
+    let () = connection.send(own).await?;
+    connection.send(cmd("GET").arg(&key)).await
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn insert(&self, route: &str, task: &Task) -> Result<(), StoreError> {
+        self.held.begin(task.id);
+        let mut script = scripts::INSERT.key(self.keys.task(task.id));
+        script
+            .arg(&self.owner)
+            .arg(route)
+            .arg(task.token.reveal())
+            .arg(format::moment(Some(task.polled_at)))
+            .arg(format::timeouts(task.timeouts))
+            .arg(format::message(task))
+            .arg(format::kept_for(task.timeouts));
+        // Together: a crash in between is as if neither had been done, because the message is published after both.
+        try_join(self.enlist(&[task.id]), self.connection.run(&script))
+            .await
+            .map(|((), ())| ())
+    }
+
+    async fn confirmed(&self, id: TaskId, timeouts: Timeouts) -> Result<(), StoreError> {
+        let mut script = scripts::CONFIRM.key(self.keys.task(id));
+        script
+            .arg(format::timeouts(timeouts))
+            .arg(format::kept_for(timeouts));
+        self.connection.run(&script).await
+    }
+
+    fn note(&self, id: TaskId, note: Note) {
+        self.notes.add(id, note);
+    }
+
+    async fn remove(&self, id: TaskId) -> Result<(), StoreError> {
+        self.held.end(id);
+        let mut script = scripts::REMOVE.key(self.keys.task(id));
+        script.arg(format::millis(REMEMBERED));
+        let owner: Option<String> = self.connection.run(&script).await?;
+        // After, so that a crash in between leaves a task that is known to have ended, and not one that nobody finds.
+        let tasks = owner.map_or_else(|| self.mine.tasks.clone(), |o| self.keys.owner(&o).tasks);
+        self.strike(&tasks, &[id]).await?;
+        self.held.drop(id);
+        Ok(())
+    }
+
+    async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+        self.adopt_some(most).await
+    }
+
+    async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        let names = [&["message"], &format::FIELDS[..]].concat();
+        let mut fields = self.fields(id, &names).await?;
+        match fields.remove(0) {
+            Some(message) => format::task(format::record(id, fields)?, &message).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// None: whoever gets a reply to a task that is not its own asks [`Shared::claim`], which knows.
+    async fn ended(&self, _most: usize) -> Result<Vec<TaskId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn count(&self) -> Result<usize, StoreError> {
+        let size = async |owner: String| {
+            let mut scard = cmd("SCARD");
+            let tasks = self.keys.owner(&owner).tasks;
+            self.connection.send::<usize>(scard.arg(tasks)).await
+        };
+        let sizes = try_join_all(self.owners().await?.into_iter().map(size)).await?;
+        Ok(sizes.into_iter().sum())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.lease.trouble()
+    }
+
+    fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    fn life(&self) -> Life {
+        Life::Beyond(self.instance.clone())
+    }
+
+    fn shared(&self) -> Option<&dyn Shared> {
+        Some(self)
+    }
+
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.write_notes(usize::MAX).await;
+        let mut del = cmd("DEL");
+        let let_go = self.connection.send::<()>(del.arg(&self.mine.lease)).await;
+        if let Err(error) = let_go {
+            tracing::warn!(%error, "the lease runs out by itself: others have this process's tasks only then");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What is in flight, for people: all owners' tasks, without becoming one of them.
+
+use super::{Keys, connection::Connection, format};
+use crate::{config::RedisConfig, store::Record, task::TaskId};
+use anyhow::Context;
+use futures_util::future::join_all;
+use redis::cmd;
+
+/// Questions that are on their way at once.
+const AT_ONCE: usize = 500;
+
+/// The records of all tasks, each with its owner.
+///
+/// # Errors
+///
+/// Where Redis can't be reached or refuses.
+pub async fn read(config: &RedisConfig) -> anyhow::Result<Vec<(Record, String)>> {
+    let connection = Connection::open(config).await?;
+    let keys = Keys::new(&config.prefix);
+    let first = || format!("the token store {} can't be read", config.urls[0]);
+    let mut smembers = cmd("SMEMBERS");
+    let owners: Vec<String> = connection
+        .send(smembers.arg(keys.owners()))
+        .await
+        .with_context(first)?;
+    let mut found = Vec::new();
+    for owner in owners {
+        let mut smembers = cmd("SMEMBERS");
+        let tasks = smembers.arg(keys.owner(&owner).tasks);
+        let ids: Vec<String> = connection.send(tasks).await.with_context(first)?;
+        let ids: Vec<TaskId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        for ids in ids.chunks(AT_ONCE) {
+            let asked = ids.iter().map(async |id| {
+                let mut hmget = cmd("HMGET");
+                let hmget = hmget.arg(keys.task(*id)).arg("owner").arg(&format::FIELDS);
+                connection.send::<Vec<Option<String>>>(hmget).await
+            });
+            for (id, fields) in ids.iter().zip(join_all(asked).await) {
+                let mut fields = fields.with_context(first)?;
+                // An id may be in a set too many, and its task have ended meanwhile.
+                if fields.remove(0).is_some_and(|found| found == owner) {
+                    let record = format::record(*id, fields).with_context(first)?;
+                    found.push((record, owner.clone()));
+                }
+            }
+        }
+    }
+    Ok(found)
+}

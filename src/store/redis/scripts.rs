@@ -1,0 +1,27 @@
+//! What Redis does in one go. Each script touches the keys of one slot of a Cluster.
+//!
+//! Each may come late, long after its caller gave up on it: Redis may have been frozen, with the command in its socket.
+//! So each checks what it finds before it changes anything.
+
+use redis::Script;
+use std::sync::LazyLock;
+
+macro_rules! scripts {
+    ($($name:ident = $file:literal;)*) => {
+        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!($file)));)*
+    };
+}
+
+scripts! {
+    INSERT = "lua/insert.lua";
+    CONFIRM = "lua/confirm.lua";
+    NOTE = "lua/note.lua";
+    REMOVE = "lua/remove.lua";
+    TAKE = "lua/take.lua";
+    KEEP = "lua/keep.lua";
+    SIGN = "lua/sign.lua";
+    POST = "lua/post.lua";
+    TAKEN = "lua/taken.lua";
+    BURY = "lua/bury.lua";
+    LOOK = "lua/look.lua";
+}

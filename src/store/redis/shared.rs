@@ -1,0 +1,203 @@
+//! What there is to do because other processes have tasks in the same Redis.
+
+use super::{LEASE, NOTES_AT_ONCE, RedisStore, SET_KEPT, connection, format, scripts};
+use crate::{
+    flights::Status,
+    store::{Claim, Kept, Look, News, PassedOn, Record, Shared, StoreError},
+    task::TaskId,
+};
+use async_trait::async_trait;
+use futures_util::future::{try_join, try_join_all};
+use redis::cmd;
+use std::{sync::atomic::Ordering, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// How long a look may take.
+const LOOK: Duration = Duration::from_secs(1);
+/// A lease with less than this left, in milliseconds, has missed several looks.
+const SILENT: u64 = 4_000;
+/// Letters that are read with one look; there are five looks a second.
+const LETTERS_AT_ONCE: usize = 5_000;
+/// Letters that are kept for an owner that does not look, and for how long. It has lapsed by then and asks for each task.
+pub(super) const LETTERS: usize = 100_000;
+pub(super) const LETTERS_KEPT: Duration = Duration::from_secs(120);
+
+/// The kinds of letters: their first field.
+const TAKEN: &str = "taken";
+const SIGN: &str = "sign";
+/// The length of an id in a letter.
+const ID: usize = 32;
+
+/// What a renewal of the lease brings: 1 where the lease was gone; letters, each an id with a kind and a text.
+type Renewal = (u8, Vec<(String, Vec<String>)>);
+
+impl RedisStore {
+    pub(super) async fn renew(&self) -> Result<Renewal, StoreError> {
+        let mut script = scripts::LOOK.key(&self.mine.lease);
+        script
+            .key(&self.mine.tasks)
+            .key(&self.mine.mail)
+            .arg(format::millis(LEASE))
+            .arg(format::millis(SET_KEPT))
+            .arg(self.lease.last_read())
+            .arg(LETTERS_AT_ONCE);
+        self.connection.run(&script).await
+    }
+
+    /// The text of a letter that these tasks were taken, each in its turn.
+    pub(super) fn letter(taken: &[(TaskId, u64)]) -> (&'static str, String) {
+        let words: Vec<_> = taken
+            .iter()
+            .map(|(id, turn)| format!("{id}:{turn}"))
+            .collect();
+        (TAKEN, words.join(" "))
+    }
+
+    fn read_letters(&self, letters: Vec<(String, Vec<String>)>, news: &mut Vec<News>) {
+        for (_, letter) in letters {
+            match letter.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                [TAKEN, taken] => {
+                    let taken = taken.split(' ').filter_map(|word| {
+                        let (id, turn) = word.split_once(':')?;
+                        Some((id.parse().ok()?, turn.parse().ok()?))
+                    });
+                    self.lose(taken, news);
+                }
+                [SIGN, sign] => {
+                    if let Some((id, details)) = sign.split_at_checked(ID)
+                        && let Ok(id) = id.parse()
+                    {
+                        let details = details.to_owned();
+                        news.push(News::Sign { id, details });
+                    }
+                }
+                // Of a later version.
+                _ => {}
+            }
+        }
+    }
+
+    fn lose(&self, taken: impl IntoIterator<Item = (TaskId, u64)>, news: &mut Vec<News>) {
+        let lost = taken
+            .into_iter()
+            .filter(|(id, turn)| self.held.lose(*id, *turn));
+        news.extend(lost.map(|(id, _)| News::Taken(id)));
+    }
+
+    /// Whose the task is, or why it is nobody's.
+    async fn mark_begun(&self, id: TaskId) -> Result<Vec<String>, StoreError> {
+        let script = &scripts::SIGN;
+        self.connection.run(&script.key(self.keys.task(id))).await
+    }
+
+    /// True where the owner is alive and will read it.
+    async fn post(&self, owner: &str, kind: &str, text: &str) -> Result<bool, StoreError> {
+        let keys = self.keys.owner(owner);
+        let mut script = scripts::POST.key(&keys.lease);
+        script
+            .key(&keys.mail)
+            .arg(kind)
+            .arg(text)
+            .arg(LETTERS)
+            .arg(format::millis(LETTERS_KEPT));
+        self.connection.run(&script).await
+    }
+
+    /// Whose the task is, which is recorded as this process's where it is missing.
+    async fn record_again(&self, record: &Record) -> Result<(String, u64), StoreError> {
+        let mut script = scripts::KEEP.key(self.keys.task(record.id));
+        script
+            .arg(&self.owner)
+            .arg(&record.route)
+            .arg(record.token.reveal())
+            .arg(format::moment(Some(record.polled_at)))
+            .arg(format::timeouts(record.timeouts))
+            .arg(format::kept_for(record.timeouts))
+            .arg(u8::from(record.published))
+            .arg(u8::from(record.begun))
+            .arg(format::moment(record.heard));
+        self.connection.run(&script).await
+    }
+}
+
+#[async_trait]
+impl Shared for RedisStore {
+    async fn look(&self) -> Result<Look, StoreError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Ok(Look::default());
+        }
+        let began = Instant::now();
+        let renewal = timeout(LOOK, try_join(self.renew(), self.register())).await;
+        let renewal = renewal.unwrap_or_else(|_| Err(connection::silent(LOOK)));
+        let ((gone, letters), ()) = renewal.inspect_err(|error| {
+            self.lease.failed(error.to_string());
+            self.held.trouble();
+        })?;
+        let read = letters.last().map(|(id, _)| id.clone());
+        let lapsed = self.lease.renewed(began, gone == 0, read);
+        let mut news = Vec::new();
+        self.read_letters(letters, &mut news);
+        self.lose(self.write_notes(NOTES_AT_ONCE).await, &mut news);
+        Ok(Look { lapsed, news })
+    }
+
+    async fn is_anyone_silent(&self) -> Result<bool, StoreError> {
+        let left = async |owner: String| {
+            let mut pttl = cmd("PTTL");
+            let lease = self.keys.owner(&owner).lease;
+            self.connection.send::<i64>(pttl.arg(lease)).await
+        };
+        let left = try_join_all(self.owners().await?.into_iter().map(left)).await?;
+        let silent = |left: i64| u64::try_from(left).is_ok_and(|left| left < SILENT);
+        Ok(left.into_iter().any(silent))
+    }
+
+    async fn keep(&self, record: &Record) -> Result<Kept, StoreError> {
+        let id = record.id;
+        // Whoever thought this process dead may have taken the id out of its set.
+        self.enlist(&[id]).await?;
+        let (whose, turn) = self.record_again(record).await?;
+        let kept = match whose.as_str() {
+            "ours" => {
+                self.held.set(id, turn);
+                return Ok(Kept::Ours);
+            }
+            "theirs" => Kept::Theirs,
+            _ => Kept::Ended,
+        };
+        self.held.drop(id);
+        self.strike(&self.mine.tasks, &[id]).await?;
+        Ok(kept)
+    }
+
+    async fn claim(&self, id: TaskId) -> Result<Claim, StoreError> {
+        let new = self.held.begin(id);
+        let claimed = self.take_one(id).await;
+        match &claimed {
+            Ok(Claim::Ours(_)) => {}
+            Ok(Claim::OtherRoute | Claim::Ended | Claim::Unknown) => self.held.drop(id),
+            Err(_) if new => {
+                self.held.drop(id);
+                self.held.doubt();
+            }
+            Err(_) => {}
+        }
+        claimed
+    }
+
+    async fn pass_on(&self, id: TaskId, details: &str) -> Result<PassedOn, StoreError> {
+        let answer = self.mark_begun(id).await?;
+        let (owner, cancel) = match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["to", owner, cancel] => (owner, cancel == "1"),
+            ["ended"] => return Ok(PassedOn::Ended),
+            _ => return Ok(PassedOn::Unknown),
+        };
+        // A task that is this process's without its knowledge is an orphan too.
+        let told = owner != self.owner && self.post(owner, SIGN, &format!("{id}{details}")).await?;
+        Ok(match (told, cancel) {
+            (false, _) => PassedOn::Orphan,
+            (true, true) => PassedOn::To(Status::CancelRequested),
+            (true, false) => PassedOn::To(Status::Alive),
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! The bridge is killed at each named point of a task's way, and started again.
+
+use super::{
+    Hand, Toll, assert_none_parked, assert_same_messages, done, heartbeat_timeout, number, route,
+    schedule,
+};
+use crate::harness::{
+    Answer, File, Inbox, Redis, Source, StepFunctions, Store, Swf, TaskMessage, World,
+    all_acknowledged, eventually,
+};
+use rstest::rstest;
+use std::os::unix::process::ExitStatusExt;
+
+/// More than there are slots, so that there are tasks at each stage, and some still with AWS.
+const TASKS: u32 = 60;
+const SETTINGS: &str = "max_in_flight = 40\npollers = { min = 2, max = 4 }";
+
+/// Every third task takes a worker that says that it has begun, and is ended only after the crash.
+fn is_long(task: &TaskMessage) -> bool {
+    number(&task.body).is_multiple_of(3)
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_bridge_that_is_killed_at_a_point_loses_no_task(
+    #[values(
+        "after-poll",
+        "after-insert",
+        "after-publish",
+        "before-confirm",
+        "after-confirm",
+        "on-reply",
+        "before-aws",
+        "after-aws",
+        "before-ack",
+        "after-ack",
+        "before-removal",
+        "after-removal"
+    )]
+    point: &str,
+    #[values(File, Redis)] store: Store,
+) {
+    killed_at(point, store, Swf).await;
+}
+
+/// What differs by service is on the way to AWS and back.
+#[rstest]
+#[tokio::test]
+async fn a_bridge_that_is_killed_at_a_point_loses_no_task_of_step_functions(
+    #[values("after-poll", "before-aws", "after-aws")] point: &str,
+) {
+    killed_at(point, File, StepFunctions).await;
+}
+
+async fn killed_at(point: &str, store: Store, source: Source) {
+    let world = World::new().await.of(source).kept_in(store);
+    let heartbeat = heartbeat_timeout(store);
+    schedule(&world, 0..TASKS, heartbeat);
+    let worker = world
+        .worker(super::PAYMENTS, |task| match is_long(task) {
+            true => vec![Answer::of("started", "")],
+            false => vec![done(task)],
+        })
+        .await;
+    // Not the first time, so that tasks are at other points meanwhile.
+    let crash = format!("{point}:20");
+    let env = [("ACTIVITY_BRIDGE_CRASH_AT", crash.as_str())];
+    let routes = [route(heartbeat, SETTINGS)];
+    let mut killed = world.bridge_in(&env, "", &routes).await;
+    assert_eq!(killed.ended().await.signal(), Some(9));
+    let log = killed.log();
+    let last = log.lines().last().unwrap_or_default();
+    assert!(log.contains("crash point"), "{last}");
+
+    // Some replies come while nobody is there to hear them.
+    let hand = Hand::of(&world).await;
+    let long = || worker.seen().into_iter().filter(is_long);
+    hand.end(long().step_by(2)).await;
+    let bridge = world.bridge(&routes).await;
+    bridge.ready().await;
+    eventually("the end of every task", || async {
+        hand.end(long()).await;
+        (world.sim.summary().open == 0).then_some(())
+    })
+    .await;
+
+    bridge.idle().await;
+    let seen = worker.seen();
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    all_acknowledged(&world, &inbox, &seen[0].reply_to()).await;
+    assert_none_parked(&inbox).await;
+    assert_same_messages(&seen);
+    let toll = Toll::of(&world, &seen, &[log, bridge.log()]);
+    println!("{point}, {store:?}: {toll:?}");
+    if point == "after-poll" {
+        assert!(toll.never_recorded >= 1, "the task that was at the point");
+    }
+}

@@ -1,0 +1,235 @@
+//! What a process does about the tasks that it finds in the store.
+
+use super::{Place, done, heartbeat_timeout, schedule};
+use crate::harness::{
+    Answer, File, HOLD, Inbox, PATIENCE, Proxy, Redis, Store, World, command, eventually,
+};
+use activity_sim::{TaskRecord, TaskState, TimeoutType};
+use rstest::rstest;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("after 1970").as_millis() as u64
+}
+
+async fn all_timed_out(place: &Place, count: u64) {
+    let timed_out = |s: &activity_sim::Summary| s.timed_out == count;
+    place.world.until("AWS times them out", timed_out).await;
+}
+
+/// Their next heartbeat would be due after a third of the timeout.
+#[rstest]
+#[tokio::test]
+async fn tasks_that_were_published_get_their_heartbeats_back_at_once(
+    #[values(File, Redis)] store: Store,
+) {
+    let place = Place::new(store, Duration::from_secs(60)).await;
+    let mut killed = place.bridge().await;
+    let tasks = place.tasks(20).await;
+    killed.kill().await;
+    let down = unix_ms();
+    let bridge = place.bridge().await;
+    let beaten = |task: &TaskRecord| {
+        task.heartbeats
+            .back()
+            .is_some_and(|beat| beat.at_ms >= down)
+    };
+    eventually("a heartbeat for each", || async {
+        place.world.sim.tasks().iter().all(beaten).then_some(())
+    })
+    .await;
+    // With a lease to run out first, on Redis.
+    let most = match store {
+        Redis => 10_000,
+        Store::Memory | File => 5_000,
+    };
+    for task in place.world.sim.tasks() {
+        let after = task.heartbeats.back().expect("a heartbeat").at_ms - down;
+        assert!(after < most, "{after} ms");
+    }
+    for task in &tasks {
+        place.inbox.reply(task, done(task)).await;
+    }
+    place.world.until("all", |s| s.completed == 20).await;
+    place.is_settled(&bridge).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_task_that_timed_out_while_the_bridge_was_down_is_found_gone(
+    #[values(File, Redis)] store: Store,
+) {
+    let place = Place::with(store, Duration::from_secs(2), "max_in_flight = 1").await;
+    let mut killed = place.bridge().await;
+    let task = place.tasks(1).await.remove(0);
+    let own = place
+        .inbox
+        .bind("activity-bridge.control", &task.id())
+        .await;
+    killed.kill().await;
+    all_timed_out(&place, 1).await;
+
+    let mut bridge = place.bridge().await;
+    let told = place.inbox.next(&own).await;
+    assert_eq!(told.header("reason").as_deref(), Some("gone"));
+    bridge.idle().await;
+    let record = place.world.sim.tasks().remove(0);
+    assert_eq!(
+        (record.settle_calls, record.late_calls),
+        (0, 1),
+        "asked once"
+    );
+    // Its slot is free for the next one.
+    schedule(&place.world, 1..2, Duration::from_secs(60));
+    let next = eventually("the next one's message", || async {
+        // The first one's may come again: its confirm need not have been noted.
+        let mut seen = place.worker.seen().into_iter();
+        seen.find(|seen| seen.id() != task.id())
+    })
+    .await;
+    place.inbox.reply(&next, done(&next)).await;
+    place
+        .world
+        .until("the next one", |s| s.completed == 1)
+        .await;
+    place.is_settled(&bridge).await;
+    // And nothing of it is left in the store.
+    assert!(bridge.terminate().await.success());
+    let third = place.bridge().await;
+    assert_eq!(third.metric("tasks_in_flight").await, 0.0);
+    assert!(place.inbox.get(&own).await.is_none(), "told twice");
+}
+
+/// The broker has the message, and its confirm never came.
+#[rstest]
+#[tokio::test]
+async fn a_task_whose_confirm_was_not_noted_is_published_again_as_it_was(
+    #[values(File, Redis)] store: Store,
+) {
+    let world = World::new().await;
+    let worker = world.worker(super::PAYMENTS, |_| Vec::new()).await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let proxy = Proxy::start(&world.amqp_uri).await;
+    let behind = World::at(proxy.uri.clone(), HOLD).await.kept_in(store);
+    let heartbeat = heartbeat_timeout(store);
+    let routes = [super::route(heartbeat, "")];
+    let mut killed = behind.bridge(&routes).await;
+    killed.route_is(super::PAYMENTS, "polling").await;
+    proxy.hold(0, true);
+    schedule(&behind, 0..1, heartbeat);
+    let first = worker.has_seen(1).await.remove(0);
+    killed.kill().await;
+
+    let bridge = behind.bridge(&routes).await;
+    let again = worker.has_seen(2).await.remove(1);
+    assert!(!again.redelivered, "it was not published");
+    assert_eq!(
+        (&again.body, &again.properties),
+        (&first.body, &first.properties)
+    );
+    for task in [&first, &again] {
+        inbox.reply(task, done(task)).await;
+    }
+    behind.until("completed", |s| s.completed == 1).await;
+    bridge.idle().await;
+    super::assert_none_parked(&inbox).await;
+}
+
+/// The worker died with the bridge: the bridge asks for the task once, and does not speak for it any more.
+#[rstest]
+#[tokio::test]
+async fn that_a_worker_had_begun_is_remembered(#[values(File, Redis)] store: Store) {
+    let heartbeat = heartbeat_timeout(store);
+    let place = Place::new(store, heartbeat).await;
+    let mut first = place
+        .world
+        .bridge_with("[shutdown]\ngrace_secs = 1", &[place.route()])
+        .await;
+    let task = place.tasks(1).await.remove(0);
+    place.inbox.reply(&task, Answer::of("started", "")).await;
+    place
+        .world
+        .until("started", |s| s.ok("RecordActivityTaskHeartbeat") == 1)
+        .await;
+    // A clean end, because what a kill costs of such a note is not to be told beforehand.
+    assert!(first.terminate().await.success());
+
+    let bridge = place.bridge().await;
+    let ready = unix_ms();
+    all_timed_out(&place, 1).await;
+    let record = place.world.sim.tasks().remove(0);
+    assert_eq!(record.timeout_type, Some(TimeoutType::Heartbeat));
+    assert!(record.heartbeat_count <= 2, "{record:?}");
+    let kept = record.closed_ms.expect("closed") - ready;
+    let most = heartbeat + Duration::from_secs(3);
+    assert!(u128::from(kept) < most.as_millis(), "{kept} ms");
+    bridge.idle().await;
+}
+
+/// Recovery needs the broker, because what was not confirmed is to be published again.
+#[rstest]
+#[tokio::test]
+async fn readyz_says_recovering_until_recovery_is_done(#[values(File, Redis)] store: Store) {
+    let world = World::new().await;
+    let worker = world.worker(super::PAYMENTS, |_| Vec::new()).await;
+    let proxy = Proxy::start(&world.amqp_uri).await;
+    let behind = World::at(proxy.uri.clone(), HOLD).await.kept_in(store);
+    let heartbeat = Duration::from_secs(60);
+    let routes = [super::route(heartbeat, "")];
+    let settings = "[shutdown]\ngrace_secs = 4";
+    let mut first = behind.bridge_with(settings, &routes).await;
+    first.route_is(super::PAYMENTS, "polling").await;
+    proxy.hold(0, true);
+    schedule(&behind, 0..3, heartbeat);
+    worker.has_seen(3).await;
+    // A clean end, so that with Redis the tasks are to be had at once.
+    assert!(first.terminate().await.success());
+
+    proxy.cut(true);
+    let bridge = behind.bridge(&routes).await;
+    let (status, body) = bridge.get("/readyz").await;
+    let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(
+        (status, &body["phase"]),
+        (503, &"recovering".into()),
+        "{body}"
+    );
+    assert_eq!(bridge.get("/livez").await.0, 200);
+    schedule(&behind, 3..4, heartbeat);
+    assert_eq!(behind.sim.summary().polled, 3, "it polls while recovering");
+
+    proxy.cut(false);
+    bridge.ready().await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    // The three come again.
+    for task in &worker.has_seen(7).await[3..] {
+        inbox.reply(task, done(task)).await;
+    }
+    behind.until("completed", |s| s.completed == 4).await;
+    bridge.idle().await;
+}
+
+/// The file is one process's.
+#[tokio::test]
+async fn a_second_process_with_the_same_file_is_refused() {
+    let place = Place::new(File, Duration::from_secs(60)).await;
+    let bridge = place.bridge().await;
+    place.tasks(1).await;
+    let mut second = command();
+    second
+        .args(["run", "--config"])
+        .arg(place.world.write_config("", &[place.route()]))
+        .env("AWS_ENDPOINT_URL_SWF", place.world.sim.url());
+    let ended = tokio::time::timeout(PATIENCE, second.output()).await;
+    let ended = ended.expect("in time").expect("it runs");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("tasks.redb") && said.contains("another process"),
+        "{said}"
+    );
+    assert_eq!(bridge.metric("tasks_in_flight").await, 1.0);
+    let state = place.world.sim.tasks().remove(0).state;
+    assert_eq!(state, TaskState::Started);
+}

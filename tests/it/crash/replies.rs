@@ -1,0 +1,90 @@
+//! Replies that come while no process is there, or once more afterwards.
+
+use super::{Place, done, heartbeat_timeout};
+use crate::harness::{Answer, File, Redis, Store, eventually};
+use rstest::rstest;
+
+#[rstest]
+#[tokio::test]
+async fn replies_that_came_while_the_bridge_was_down_settle_their_tasks(
+    #[values(File, Redis)] store: Store,
+) {
+    let place = Place::new(store, heartbeat_timeout(store)).await;
+    let mut killed = place.bridge().await;
+    let tasks = place.tasks(20).await;
+    killed.kill().await;
+    for task in &tasks {
+        place.inbox.reply(task, done(task)).await;
+    }
+    let bridge = place.bridge().await;
+    place.world.until("all", |s| s.completed == 20).await;
+    place.is_settled(&bridge).await;
+    place.world.assert_each_completed_once(20);
+}
+
+/// The record of the task is gone, the memory of it is not.
+#[rstest]
+#[tokio::test]
+async fn a_reply_that_comes_again_after_a_restart_is_late_and_not_parked(
+    #[values(File, Redis)] store: Store,
+) {
+    let place = Place::new(store, heartbeat_timeout(store)).await;
+    let mut first = place.bridge().await;
+    let tasks = place.tasks(5).await;
+    for task in &tasks {
+        place.inbox.reply(task, done(task)).await;
+    }
+    place.world.until("all", |s| s.completed == 5).await;
+    place.is_settled(&first).await;
+    assert!(first.terminate().await.success());
+
+    let bridge = place.bridge().await;
+    for task in &tasks {
+        place.inbox.reply(task, done(task)).await;
+    }
+    eventually("late replies", || async {
+        (bridge.metric("late_replies_total").await == 5.0).then_some(())
+    })
+    .await;
+    place.is_settled(&bridge).await;
+    place.world.assert_each_completed_once(5);
+}
+
+/// A kill may cost the memory of the last moment: then AWS says that the task is gone. It is not parked either way.
+#[rstest]
+#[tokio::test]
+async fn a_reply_that_comes_again_after_a_kill_is_not_parked(#[values(File, Redis)] store: Store) {
+    let place = Place::new(store, heartbeat_timeout(store)).await;
+    let mut killed = place.bridge().await;
+    let tasks = place.tasks(5).await;
+    for task in &tasks {
+        place.inbox.reply(task, done(task)).await;
+    }
+    place.world.until("all", |s| s.completed == 5).await;
+    killed.kill().await;
+    for task in &tasks {
+        place.inbox.reply(task, done(task)).await;
+    }
+    let bridge = place.bridge().await;
+    place.is_settled(&bridge).await;
+    assert_eq!(place.world.sim.summary().completed, 5);
+}
+
+/// A worker that asks hears how the task fares from the process that has it now.
+#[rstest]
+#[tokio::test]
+async fn a_worker_that_asks_after_a_restart_is_answered(#[values(File, Redis)] store: Store) {
+    let place = Place::new(store, heartbeat_timeout(store)).await;
+    let mut killed = place.bridge().await;
+    let task = place.tasks(1).await.remove(0);
+    killed.kill().await;
+    let own = place.inbox.own_queue().await;
+    let sign = Answer::of("heartbeat", "half").asking(&own);
+    place.inbox.reply(&task, sign).await;
+    let bridge = place.bridge().await;
+    let answer = place.inbox.next(&own).await;
+    assert_eq!(answer.header("status").as_deref(), Some("alive"));
+    place.inbox.reply(&task, done(&task)).await;
+    place.world.until("completed", |s| s.completed == 1).await;
+    place.is_settled(&bridge).await;
+}

@@ -1,0 +1,51 @@
+//! Where the bridges of a world keep their tasks.
+
+use super::World;
+use std::path::Path;
+
+/// The table of a world that says nothing of it.
+pub(super) const MEMORY: &str = "kind = \"memory\"";
+
+/// A token store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// It forgets with the process.
+    Memory,
+    /// A file in the world's folder.
+    File,
+    /// Under keys of the world's own, at the server that all tests share.
+    Redis,
+}
+
+impl World {
+    /// With tasks kept in this store.
+    pub fn kept_in(self, store: Store) -> Self {
+        match store {
+            Store::Memory => self.with_store(MEMORY.to_owned()),
+            Store::File => {
+                let path = self.dir().join("tasks.redb");
+                self.kept_in_file(&path)
+            }
+            Store::Redis => {
+                let url = super::env("REDIS_URL");
+                self.kept_at_redis(&url)
+            }
+        }
+    }
+
+    /// With tasks kept in this file.
+    pub fn kept_in_file(self, path: &Path) -> Self {
+        self.with_store(format!("kind = \"file\"\npath = {path:?}"))
+    }
+
+    /// With tasks kept at this server.
+    pub fn kept_at_redis(self, url: &str) -> Self {
+        let prefix = self.vhost();
+        let store = format!("kind = \"redis\"\nurl = \"{url}\"\nprefix = \"{prefix}\"");
+        self.with_store(store)
+    }
+
+    fn with_store(self, store: String) -> Self {
+        Self { store, ..self }
+    }
+}

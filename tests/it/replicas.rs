@@ -1,0 +1,237 @@
+//! Several processes with one Redis: each task is one process's, and any of them can settle it.
+
+use crate::{
+    crash::{Hand, PAYMENTS, done, route, schedule},
+    harness::{Answer, BridgeProcess, Inbox, Redis, Worker, World, all_acknowledged, eventually},
+};
+use activity_sim::{Summary, TaskRecord, TaskState};
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Two processes, each with some of the tasks, and a worker that says nothing.
+struct Pair {
+    world: World,
+    worker: Worker,
+    inbox: Inbox,
+    /// Their calls to AWS are signed with access keys of these names.
+    one: BridgeProcess,
+    two: BridgeProcess,
+}
+
+impl Pair {
+    async fn with(heartbeat: Duration, settings: &str) -> Self {
+        let world = World::new().await.kept_in(Redis);
+        let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
+        let start = async |name| {
+            let bridge = replica(&world, name, settings, heartbeat).await;
+            bridge.route_is(PAYMENTS, "polling").await;
+            bridge
+        };
+        let (one, two) = (start("one").await, start("two").await);
+        world.until("polls of both", |s| s.open_polls >= 4).await;
+        Self {
+            inbox: Inbox::connect(&world.amqp_uri).await,
+            world,
+            worker,
+            one,
+            two,
+        }
+    }
+
+    /// Schedules so many tasks and waits until the worker has them. Each process has some.
+    async fn tasks(&self, count: u32, heartbeat: Duration) {
+        schedule(&self.world, 0..count, heartbeat);
+        self.worker.has_seen(count as usize).await;
+        for bridge in [&self.one, &self.two] {
+            assert!(bridge.metric("tasks_in_flight").await > 0.0, "it has none");
+        }
+    }
+
+    /// Waits until both have nothing to do, then asserts that every reply was acknowledged.
+    async fn is_settled(&self) {
+        self.one.idle().await;
+        self.two.idle().await;
+        let reply_to = self.worker.seen()[0].reply_to();
+        all_acknowledged(&self.world, &self.inbox, &reply_to).await;
+        crate::crash::assert_none_parked(&self.inbox).await;
+    }
+}
+
+/// A process whose calls to AWS tell it from the others.
+pub async fn replica(
+    world: &World,
+    name: &str,
+    settings: &str,
+    heartbeat: Duration,
+) -> BridgeProcess {
+    let env = [("AWS_ACCESS_KEY_ID", name)];
+    let routes = [route(heartbeat, "pollers = { min = 2, max = 8 }")];
+    world.bridge_in(&env, settings, &routes).await
+}
+
+/// Which process sent the newest heartbeat.
+pub fn beaten_by(task: &TaskRecord) -> Option<&str> {
+    task.heartbeats.back()?.by.as_deref()
+}
+
+/// Now, as the simulator writes it.
+pub fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("after 1970").as_millis() as u64
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_reply_settles_its_task_whichever_process_it_comes_to() {
+    let pair = Pair::with(MINUTE, "").await;
+    pair.tasks(100, MINUTE).await;
+    let to: HashSet<_> = pair
+        .worker
+        .seen()
+        .iter()
+        .map(|task| task.reply_to())
+        .collect();
+    assert_eq!(to.len(), 1, "they share a reply queue");
+    Hand::of(&pair.world).await.end(pair.worker.seen()).await;
+    pair.world.until("all", |s| s.completed == 100).await;
+    pair.is_settled().await;
+    pair.world.assert_each_settled_once(100);
+}
+
+/// With a heartbeat every 2 s at most, those of a task come from one process.
+#[tokio::test]
+async fn the_heartbeats_of_a_task_come_from_one_process() {
+    let heartbeat = Duration::from_secs(6);
+    let pair = Pair::with(heartbeat, "").await;
+    pair.tasks(20, heartbeat).await;
+    let enough = |task: &TaskRecord| task.heartbeat_count >= 5;
+    eventually("heartbeats", || async {
+        pair.world.sim.tasks().iter().all(enough).then_some(())
+    })
+    .await;
+    for task in pair.world.sim.tasks() {
+        let by: HashSet<_> = task
+            .heartbeats
+            .iter()
+            .map(|beat| beat.by.as_deref())
+            .collect();
+        assert_eq!(by.len(), 1, "{task:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_tasks_of_a_process_that_is_killed_are_taken_over_within_ten_seconds() {
+    let mut pair = Pair::with(MINUTE, "").await;
+    pair.tasks(40, MINUTE).await;
+    let killed = unix_ms();
+    let left = pair.one.metric("tasks_in_flight").await;
+    pair.one.kill().await;
+    let taken = |task: &TaskRecord| {
+        task.heartbeats.iter().any(|beat| beat.at_ms >= killed) && beaten_by(task) == Some("two")
+    };
+    let takes = || pair.world.sim.tasks().into_iter().filter(taken).count();
+    eventually("a take-over", || async {
+        (takes() as f64 >= left).then_some(())
+    })
+    .await;
+    let took = unix_ms() - killed;
+    println!("{left} tasks were taken over within {took} ms");
+    assert!(took < 10_000, "{took} ms");
+    Hand::of(&pair.world).await.end(pair.worker.seen()).await;
+    pair.world.until("all", |s| s.completed == 40).await;
+    pair.two.idle().await;
+}
+
+/// It says goodbye, so nobody waits for its lease to run out.
+#[tokio::test]
+async fn the_tasks_of_a_process_that_ends_cleanly_are_taken_over_at_once() {
+    let mut pair = Pair::with(MINUTE, "[shutdown]\ngrace_secs = 4").await;
+    pair.tasks(40, MINUTE).await;
+    assert!(pair.one.terminate().await.success());
+    let ended = unix_ms();
+    eventually("the other having all", || async {
+        (pair.two.metric("tasks_in_flight").await == 40.0).then_some(())
+    })
+    .await;
+    let took = unix_ms() - ended;
+    assert!(took < 3_000, "{took} ms: it waited for the lease");
+    Hand::of(&pair.world).await.end(pair.worker.seen()).await;
+    pair.world.until("all", |s| s.completed == 40).await;
+    pair.two.idle().await;
+    pair.world.assert_each_settled_once(40);
+}
+
+/// The broker deals heartbeats out by turns.
+#[tokio::test]
+async fn a_worker_hears_of_a_cancel_whichever_process_it_asks() {
+    let heartbeat = Duration::from_secs(6);
+    let pair = Pair::with(heartbeat, "").await;
+    schedule(&pair.world, 0..1, heartbeat);
+    let task = pair.worker.has_seen(1).await.remove(0);
+    let control = pair.inbox.bind("activity-bridge.control", &task.id()).await;
+    let id = pair.world.sim.tasks().remove(0).activity_id;
+    assert_eq!(pair.world.sim.cancel([&id]).requested.len(), 1);
+    let told = pair.inbox.next(&control).await;
+    assert_eq!(told.header("reason").as_deref(), Some("cancel-requested"));
+    let own = pair.inbox.own_queue().await;
+    // The one that does not have the task learns of it from Redis.
+    eventually(
+        "four answers of cancel-requested, one after the other",
+        || async {
+            for _ in 0..4 {
+                let sign = Answer::of("heartbeat", "").asking(&own);
+                pair.inbox.reply(&task, sign).await;
+                let answer = pair.inbox.next(&own).await;
+                if answer.header("status").as_deref() != Some("cancel-requested") {
+                    return None;
+                }
+            }
+            Some(())
+        },
+    )
+    .await;
+    pair.inbox.reply(&task, Answer::of("canceled", "")).await;
+    assert_eq!(pair.world.closed(&id).await.state, TaskState::Canceled);
+}
+
+#[tokio::test]
+async fn details_of_a_heartbeat_reach_aws_whichever_process_hears_it() {
+    let heartbeat = Duration::from_secs(3);
+    let pair = Pair::with(heartbeat, "").await;
+    schedule(&pair.world, 0..1, heartbeat);
+    let task = pair.worker.has_seen(1).await.remove(0);
+    let id = pair.world.sim.tasks().remove(0).activity_id;
+    for beat in ["first", "second", "third", "fourth"] {
+        pair.inbox.reply(&task, Answer::of("heartbeat", beat)).await;
+        let heard = |task: &TaskRecord| {
+            let newest = task.heartbeats.back();
+            newest.is_some_and(|newest| newest.details.as_deref() == Some(beat))
+        };
+        let heard = pair
+            .world
+            .sim
+            .wait_for_task(&id, crate::harness::PATIENCE, heard)
+            .await;
+        heard.unwrap_or_else(|error| panic!("{beat}: {error}"));
+    }
+    pair.inbox.reply(&task, done(&task)).await;
+    assert_eq!(pair.world.closed(&id).await.state, TaskState::Completed);
+}
+
+/// From then on no process speaks for it.
+#[tokio::test]
+async fn a_worker_that_begins_is_on_its_own_whichever_process_hears_of_it() {
+    let heartbeat = Duration::from_secs(3);
+    let pair = Pair::with(heartbeat, "").await;
+    schedule(&pair.world, 0..8, heartbeat);
+    for task in pair.worker.has_seen(8).await {
+        pair.inbox.reply(&task, Answer::of("started", "")).await;
+    }
+    let all = |s: &Summary| s.timed_out == 8;
+    pair.world.until("the dead worker is noticed", all).await;
+    pair.one.idle().await;
+    pair.two.idle().await;
+}

@@ -1,0 +1,73 @@
+//! A bridge that is killed at random moments, and started again each time.
+
+use crate::{
+    crash::{Hand, PAYMENTS, Toll, assert_none_parked, done, number, route, schedule},
+    harness::{Answer, BridgeProcess, File, Inbox, TaskMessage, World, eventually},
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use std::time::Duration;
+
+const TASKS: u32 = 10_000;
+const KILLS: u32 = 20;
+/// Longer than several short lives of the bridge together.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// One of forty tasks takes a worker that says that it has begun, and ends it much later.
+fn is_long(task: &TaskMessage) -> bool {
+    number(&task.body).is_multiple_of(40)
+}
+
+/// `KILLS_SEED=N` repeats the moments of a run, as far as a machine can.
+fn seed() -> u64 {
+    let given = std::env::var("KILLS_SEED").ok();
+    given.map_or_else(rand::random, |seed| seed.parse().expect("a number"))
+}
+
+#[tokio::test]
+async fn twenty_kills_at_random_moments_lose_none_of_ten_thousand_tasks() {
+    let seed = seed();
+    println!("KILLS_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let world = World::new().await.kept_in(File);
+    schedule(&world, 0..TASKS, HEARTBEAT);
+    let answer = |task: &TaskMessage| match is_long(task) {
+        true => vec![Answer::of("started", "")],
+        false => vec![done(task)],
+    };
+    let worker = world.worker(PAYMENTS, answer).await;
+    let hand = Hand::of(&world).await;
+    let routes = [route(
+        HEARTBEAT,
+        "max_in_flight = 500\npollers = { max = 20 }",
+    )];
+    let mut logs = Vec::new();
+    let mut kills = 0;
+    let mut bridge: BridgeProcess = world.bridge(&routes).await;
+    // Each when the next share of the tasks has ended, and a moment later.
+    while kills < KILLS {
+        let share = u64::from(TASKS) * u64::from(kills) / u64::from(KILLS + 1);
+        world.until("progress", |s| s.completed >= share).await;
+        let moment = Duration::from_millis(random.random_range(0..1_500));
+        tokio::time::sleep(moment).await;
+        bridge.kill().await;
+        kills += 1;
+        logs.push(bridge.log());
+        bridge = world.bridge(&routes).await;
+        // Those of its lives before are ended in this one, or in the next.
+        hand.end(worker.seen().into_iter().filter(is_long)).await;
+    }
+    eventually("the end of every task", || async {
+        hand.end(worker.seen().into_iter().filter(is_long)).await;
+        (world.sim.summary().open == 0).then_some(())
+    })
+    .await;
+    bridge.idle().await;
+    logs.push(bridge.log());
+
+    assert_none_parked(&Inbox::connect(&world.amqp_uri).await).await;
+    let seen = worker.seen();
+    let toll = Toll::of(&world, &seen, &logs);
+    let again = seen.len() - toll.completed;
+    println!("{kills} kills: {toll:?}; {again} deliveries were of tasks that the worker had seen");
+    assert!(toll.completed > TASKS as usize * 9 / 10);
+}

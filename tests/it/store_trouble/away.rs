@@ -1,0 +1,130 @@
+//! Redis: frozen, slow, cut off, and back with nothing in it.
+
+use super::{BEFORE, COUNT, Trouble, are_failed_back};
+use crate::{
+    crash::{PAYMENTS, done, route, schedule},
+    harness::{Proxy, Redis, RedisServer, World, eventually},
+};
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_frozen_redis_stops_polling_and_what_is_in_flight_goes_on() {
+    let redis = RedisServer::start().await;
+    let world = World::new().await.kept_at_redis(&redis.url);
+    let trouble = Trouble::with(world, "").await;
+    redis.pause().await;
+    trouble.begins().await;
+    trouble.goes_on().await;
+    // What AWS has taken may be acknowledged, though its record can't be removed yet.
+    let seen = trouble.worker.seen();
+    trouble.reply(&seen[..5]).await;
+    trouble.world.until("settled", |s| s.completed == 5).await;
+    redis.resume().await;
+    trouble.is_over(5).await;
+}
+
+#[tokio::test]
+async fn what_a_frozen_redis_can_not_record_in_time_is_failed_back_to_aws() {
+    let redis = RedisServer::start().await;
+    let world = World::new().await.kept_at_redis(&redis.url);
+    let trouble = Trouble::with(world, "publish_within_secs = 3").await;
+    redis.pause().await;
+    let polled = trouble.begins().await;
+    are_failed_back(&trouble, polled).await;
+    redis.resume().await;
+    trouble.bridge.route_is(PAYMENTS, "polling").await;
+    let rest = COUNT as usize - polled as usize;
+    let seen = trouble.worker.has_seen(rest).await;
+    trouble.reply(&seen).await;
+    let all = |s: &activity_sim::Summary| s.completed == rest as u64;
+    trouble.world.until("the rest", all).await;
+    trouble.bridge.idle().await;
+    assert_eq!(
+        trouble.worker.seen().len(),
+        rest,
+        "one that was failed came after all"
+    );
+}
+
+/// Longer than a lease lasts.
+#[tokio::test]
+async fn a_redis_that_is_cut_off_for_a_while_costs_nothing() {
+    let world = World::new().await.kept_in(Redis);
+    let proxy = Proxy::start(&std::env::var("REDIS_URL").expect("a Redis")).await;
+    let world = world.kept_at_redis(&proxy.uri);
+    let trouble = Trouble::with(world, "").await;
+    proxy.cut(true);
+    trouble.begins().await;
+    trouble.goes_on().await;
+    proxy.cut(false);
+    trouble.is_over(0).await;
+}
+
+/// It has taken the record; that it has, does not arrive.
+#[tokio::test]
+async fn a_record_that_redis_has_not_answered_for_is_not_published() {
+    let proxy = Proxy::start(&std::env::var("REDIS_URL").expect("a Redis")).await;
+    let world = World::new().await.kept_at_redis(&proxy.uri);
+    let trouble = Trouble::with(world, "").await;
+    proxy.hold_all(true);
+    trouble.begins().await;
+    trouble.goes_on().await;
+    proxy.hold_all(false);
+    trouble.is_over(0).await;
+}
+
+/// The processes have their tasks in memory, and put them back.
+#[tokio::test]
+async fn a_redis_that_comes_back_empty_costs_nothing() {
+    let redis = RedisServer::start().await;
+    let world = World::new().await.kept_at_redis(&redis.url);
+    let trouble = Trouble::with(world, "").await;
+    redis.restart_empty().await;
+    schedule(&trouble.world, BEFORE..COUNT, super::T);
+    trouble.is_over(0).await;
+}
+
+/// And is found again by a process that starts afterwards.
+#[tokio::test]
+async fn a_record_that_redis_lost_is_made_anew() {
+    let redis = RedisServer::start().await;
+    let world = World::new().await.kept_at_redis(&redis.url);
+    let mut trouble = Trouble::with(world, "").await;
+    let seen = trouble.worker.seen();
+    redis.restart_empty().await;
+    // A later record shows that Redis is back; the lost ones are made anew when the lapse of the lease is noticed, as
+    // each that is settled through another process shows.
+    schedule(&trouble.world, BEFORE..BEFORE + 1, super::T);
+    trouble.worker.has_seen(seen.len() + 1).await;
+    let second = trouble.world.bridge(&[route(super::T, "")]).await;
+    second.ready().await;
+    trouble.bridge.kill().await;
+    eventually("the second having all", || async {
+        let flights = second.metric("tasks_in_flight").await;
+        (flights >= f64::from(BEFORE + 1)).then_some(())
+    })
+    .await;
+    for task in trouble.worker.seen() {
+        trouble.inbox.reply(&task, done(&task)).await;
+    }
+    let all = u64::from(BEFORE + 1);
+    trouble.world.until("all", |s| s.completed == all).await;
+}
+
+#[tokio::test]
+async fn a_slow_redis_slows_the_tasks_and_loses_none() {
+    let proxy = Proxy::start(&std::env::var("REDIS_URL").expect("a Redis")).await;
+    let world = World::new().await.kept_at_redis(&proxy.uri);
+    proxy.late(Duration::from_millis(300));
+    let worker = world.worker(PAYMENTS, |task| vec![done(task)]).await;
+    let bridge = world.bridge(&[route(super::T, "")]).await;
+    schedule(&world, 0..200, super::T);
+    world.until("all", |s| s.completed == 200).await;
+    bridge.idle().await;
+    assert_eq!(worker.seen().len(), 200);
+    world.assert_each_settled_once(200);
+    for task in world.sim.tasks() {
+        let took = task.closed_ms.expect("closed") - task.started_ms.expect("started");
+        assert!(took >= 300, "{took} ms: it was not recorded first");
+    }
+}

@@ -1,0 +1,116 @@
+//! The file's disk: frozen, and full.
+
+use super::{BEFORE, T, Trouble, are_failed_back};
+use crate::{
+    crash::{Hand, PAYMENTS, Toll, done, route},
+    harness::{Disk, HOLD, Proxy, World, eventually},
+};
+use activity_sim::{Schedule, Timeouts};
+
+async fn on(disk: &Disk) -> World {
+    let file = disk.path().join("tasks.redb");
+    World::new().await.kept_in_file(&file)
+}
+
+#[tokio::test]
+async fn a_frozen_disk_stops_polling_and_what_is_in_flight_goes_on() {
+    let Some(disk) = Disk::new().await else {
+        return;
+    };
+    let trouble = Trouble::with(on(&disk).await, "").await;
+    disk.freeze().await;
+    trouble.begins().await;
+    trouble.goes_on().await;
+    // What AWS has taken may be acknowledged, though its record can't be removed yet.
+    let seen = trouble.worker.seen();
+    trouble.reply(&seen[..5]).await;
+    trouble.world.until("settled", |s| s.completed == 5).await;
+    disk.thaw().await;
+    trouble.is_over(5).await;
+}
+
+#[tokio::test]
+async fn what_a_frozen_disk_can_not_record_in_time_is_failed_back_to_aws() {
+    let Some(disk) = Disk::new().await else {
+        return;
+    };
+    let trouble = Trouble::with(on(&disk).await, "publish_within_secs = 3").await;
+    disk.freeze().await;
+    let polled = trouble.begins().await;
+    are_failed_back(&trouble, polled).await;
+    disk.thaw().await;
+    trouble.bridge.route_is(PAYMENTS, "polling").await;
+}
+
+/// What was polled and not recorded is AWS's to time out; nobody has seen it.
+#[tokio::test]
+async fn a_bridge_that_is_killed_while_its_disk_is_frozen_loses_nothing_that_was_recorded() {
+    let Some(disk) = Disk::new().await else {
+        return;
+    };
+    let mut trouble = Trouble::with(on(&disk).await, "").await;
+    disk.freeze().await;
+    let polled = trouble.begins().await;
+    trouble.bridge.signal("KILL");
+    // A process that waits for a disk may end only when that goes on.
+    disk.thaw().await;
+    trouble.bridge.ended().await;
+    let log = trouble.bridge.log();
+    trouble.bridge = trouble.world.bridge(&[route(T, "")]).await;
+    let hand = Hand::of(&trouble.world).await;
+    eventually("the end of every task", || async {
+        hand.end(trouble.worker.seen()).await;
+        (trouble.world.sim.summary().open == 0).then_some(())
+    })
+    .await;
+    let seen = trouble.worker.seen();
+    let toll = Toll::of(&trouble.world, &seen, &[log, trouble.bridge.log()]);
+    println!("{toll:?}, of {polled} that were polled while the disk was frozen");
+    assert!(toll.never_recorded as u64 <= polled);
+}
+
+/// The broker does not confirm, so that every record has its input beside it.
+#[tokio::test]
+async fn a_full_disk_stops_polling_until_there_is_room() {
+    let Some(disk) = Disk::new().await else {
+        return;
+    };
+    let shared = World::new().await;
+    let worker = shared.worker(PAYMENTS, |task| vec![done(task)]).await;
+    let proxy = Proxy::start(&shared.amqp_uri).await;
+    let world = World::at(proxy.uri.clone(), HOLD).await;
+    let world = world.kept_in_file(&disk.path().join("tasks.redb"));
+    let bridge = world.bridge(&[route(4 * T, "max_in_flight = 500")]).await;
+    bridge.route_is(PAYMENTS, "polling").await;
+    proxy.hold(0, true);
+    disk.fill();
+    let padding = " ".repeat(30_000);
+    for n in 0..500 {
+        world.sim.schedule(Schedule {
+            input: Some(format!("{{\"n\":{n}{padding}}}")),
+            timeouts: Timeouts {
+                heartbeat: Some(4 * T),
+                ..Timeouts::default()
+            },
+            ..world.plain(PAYMENTS)
+        });
+    }
+    bridge.route_is(PAYMENTS, "the token store is away").await;
+    let (status, body) = bridge.get("/readyz").await;
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("space") || body.contains("full"), "{body}");
+    world.until("no open polls", |s| s.open_polls == 0).await;
+    let (polled, seen) = (world.sim.summary().polled, worker.seen().len() as u64);
+    assert!(
+        seen < polled,
+        "{seen} of {polled} were published, and the disk is full"
+    );
+
+    disk.make_room();
+    proxy.hold(0, false);
+    world.until("all", |s| s.completed == 500).await;
+    bridge.idle().await;
+    bridge.ready().await;
+    assert!(polled > u64::from(BEFORE));
+    world.assert_each_completed_once(500);
+}

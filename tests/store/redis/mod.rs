@@ -1,0 +1,27 @@
+//! What only the store in Redis has: processes that share it, and a server that can be away.
+
+mod outage;
+mod replica;
+mod server;
+mod sharing;
+mod start;
+
+use crate::harness::Kind;
+use activity_bridge::config::RedisConfig;
+use replica::Replica;
+
+pub use server::{Server, redis_config};
+
+/// The server of a kind of store that has one.
+fn server(kind: Kind) -> &'static Server {
+    match kind {
+        Kind::Redis => Server::shared(),
+        Kind::Cluster => Server::shared_cluster(),
+        Kind::Memory | Kind::File => panic!("{kind:?} has no server"),
+    }
+}
+
+/// A prefix of its own on that server.
+fn config(kind: Kind) -> RedisConfig {
+    redis_config(server(kind))
+}

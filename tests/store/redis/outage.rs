@@ -1,0 +1,150 @@
+//! A Redis that is away for a while, or comes back with nothing: no task is lost, and none is had by two.
+
+use super::{
+    Kind::{self, Cluster, Redis},
+    Replica, Server, redis_config,
+};
+use crate::harness::{eventually, ids, insert, reason, task};
+use activity_bridge::store::{Kept, News, Note, Shared, Store};
+use rstest::rstest;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+#[rstest]
+#[tokio::test]
+async fn a_frozen_server_is_waited_for_briefly_and_each_task_is_there_once_when_it_thaws(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let server = Server::start_kind(kind, &[]);
+    let config = redis_config(&server);
+    let replica = Replica::start(&config).await;
+    let before = insert(&*replica, 1).await.remove(0);
+    assert_eq!(replica.trouble(), None);
+    server.pause();
+    let asked = Instant::now();
+    let late = task();
+    let why = reason(replica.insert("payments", &late).await).expect("not recorded");
+    assert!(why.contains("does not answer"), "{why}");
+    assert!(asked.elapsed() < Duration::from_secs(3));
+    let trouble = eventually("trouble", async || replica.trouble()).await;
+    assert!(trouble.starts_with("no answer from Redis for"), "{trouble}");
+    server.resume();
+    eventually("it is recorded", async || {
+        replica.insert("payments", &late).await.ok()
+    })
+    .await;
+    eventually("no trouble", async || {
+        replica.trouble().is_none().then_some(())
+    })
+    .await;
+    assert_eq!(replica.count().await.expect("counted"), 2);
+    replica.close().await;
+    let adopted = Replica::start(&config).await.adopts(2).await;
+    let expected = [before.id, late.id];
+    assert_eq!(ids(&adopted, |r| r.id), ids(&expected, |id| *id));
+}
+
+#[rstest]
+#[tokio::test]
+async fn after_an_outage_nobody_takes_from_those_that_are_not_back_yet(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let server = Server::start_kind(kind, &[]);
+    let config = redis_config(&server);
+    let (mut slow, quick) = (Replica::start(&config).await, Replica::start(&config).await);
+    let tasks = insert(&*slow, 3).await;
+    server.pause();
+    sleep(Duration::from_secs(6)).await;
+    slow.freeze().await;
+    server.resume();
+    quick.sees_a_lapse().await;
+    let back = Instant::now();
+    while back.elapsed() < Duration::from_secs(3) {
+        assert!(quick.adopt(10).await.unwrap_or_default().is_empty());
+        sleep(Duration::from_millis(50)).await;
+    }
+    slow.thaw();
+    slow.sees_a_lapse().await;
+    while back.elapsed() < Duration::from_secs(6) {
+        assert!(quick.adopt(10).await.expect("adopted").is_empty());
+        sleep(Duration::from_millis(50)).await;
+    }
+    // The dead are dead again by now.
+    slow.freeze().await;
+    let adopted = quick.adopts(3).await;
+    assert_eq!(ids(&adopted, |r| r.id), ids(&tasks, |task| task.id));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_claim_that_is_carried_out_after_its_caller_gave_up_leaves_no_task_without_a_process(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let server = Server::start_kind(kind, &[]);
+    let config = redis_config(&server);
+    let (owner, claimer) = (Replica::start(&config).await, Replica::start(&config).await);
+    let task = task();
+    owner.publishes(&task).await;
+    server.pause();
+    let claim = claimer.claim(task.id).await;
+    let why = reason(claim).expect("no answer");
+    assert!(why.contains("does not answer"), "{why}");
+    server.resume();
+    let adopted = async || claimer.adopt(10).await.ok();
+    assert!(eventually("it is back", adopted).await.is_empty());
+    // Only now is the command carried out, long after the answer was waited for.
+    let key = format!("{}:task:{{{}}}", config.prefix, task.id);
+    let set = format!("{}:owner:{{{}}}:tasks", config.prefix, claimer.owner());
+    let id = task.id.to_string();
+    server.ask(&["SADD", &set, &id]).await;
+    server
+        .ask(&["HSET", &key, "owner", claimer.owner(), "turn", "1"])
+        .await;
+
+    assert_eq!(claimer.adopts(1).await[0].id, task.id);
+    assert!(claimer.adopt(10).await.expect("adopted").is_empty());
+    owner.note(task.id, Note::Begun);
+    owner.hears(&News::Taken(task.id)).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let server = Server::start_kind(kind, &[]);
+    let config = redis_config(&server);
+    let replica = Replica::start(&config).await;
+    let (published, ended) = (task(), task());
+    let record = replica.publishes(&published).await;
+    replica.publishes(&ended).await;
+    server.kill();
+    reason(replica.remove(ended.id).await).expect("it is away");
+    server.restart();
+    replica.sees_a_lapse().await;
+    assert_eq!(replica.keep(&record).await.expect("kept"), Kept::Ours);
+    replica.remove(ended.id).await.expect("no error");
+    assert_eq!(replica.count().await.expect("counted"), 1);
+    insert(&*replica, 1).await;
+    replica.close().await;
+    let adopted = Replica::start(&config).await.adopts(2).await;
+    assert!(adopted.iter().any(|r| r.id == published.id && r.published));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_server_that_wrote_it_down_has_it_after_a_crash(#[values(Redis, Cluster)] kind: Kind) {
+    let server = Server::start_kind(kind, &["appendonly yes", "appendfsync always"]);
+    let config = redis_config(&server);
+    let replica = Replica::start(&config).await;
+    let life = replica.life();
+    let tasks = insert(&*replica, 5).await;
+    server.kill();
+    server.restart();
+    eventually("it is back", async || replica.count().await.ok()).await;
+    drop(replica);
+    let next = Replica::start(&config).await;
+    assert_eq!(next.life(), life);
+    let adopted = next.adopts(5).await;
+    assert_eq!(ids(&adopted, |r| r.id), ids(&tasks, |task| task.id));
+}

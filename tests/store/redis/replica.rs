@@ -1,0 +1,147 @@
+//! One of the processes that share a store.
+
+use crate::harness::eventually;
+use activity_bridge::{
+    config::RedisConfig,
+    store::{Claim, LOOK_EVERY, Look, News, Record, RedisStore, Shared, Store},
+    task::{Task, TaskId},
+};
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex},
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, interval},
+};
+
+/// A store, and what looks after its lease.
+pub struct Replica {
+    store: Arc<RedisStore>,
+    seen: Arc<Mutex<Seen>>,
+    looking: Option<JoinHandle<()>>,
+}
+
+/// What the looks brought.
+#[derive(Default)]
+pub struct Seen {
+    pub news: Vec<News>,
+    pub lapses: usize,
+    /// When the last look began.
+    pub looked: Option<Instant>,
+}
+
+impl Deref for Replica {
+    type Target = RedisStore;
+
+    fn deref(&self) -> &RedisStore {
+        &self.store
+    }
+}
+
+impl Replica {
+    /// Of the route `payments`.
+    pub async fn start(config: &RedisConfig) -> Self {
+        let mut replica = Self::start_idle(config, "payments").await;
+        replica.thaw();
+        replica
+    }
+
+    /// That does not look by itself.
+    pub async fn start_idle(config: &RedisConfig, route: &str) -> Self {
+        let opened = RedisStore::open(config, vec![route.to_owned()]).await;
+        Self {
+            store: Arc::new(opened.expect("the store opens")),
+            seen: Arc::default(),
+            looking: None,
+        }
+    }
+
+    /// As if the process stood still. When its last look began.
+    pub async fn freeze(&mut self) -> Instant {
+        let looking = self.looking.take().expect("it looks");
+        looking.abort();
+        let _ = looking.await;
+        let looked = self.seen.lock().expect("no panic").looked;
+        looked.expect("it has looked")
+    }
+
+    /// It goes on.
+    pub fn thaw(&mut self) {
+        let (store, seen) = (Arc::clone(&self.store), Arc::clone(&self.seen));
+        self.looking = Some(tokio::spawn(async move {
+            let mut every = interval(LOOK_EVERY);
+            loop {
+                every.tick().await;
+                seen.lock().expect("no panic").looked = Some(Instant::now());
+                if let Ok(Look { lapsed, news }) = store.look().await {
+                    let mut seen = seen.lock().expect("no panic");
+                    seen.lapses += usize::from(lapsed);
+                    seen.news.extend(news);
+                }
+            }
+        }));
+    }
+
+    /// What the looks brought until now.
+    pub fn seen<T>(&self, read: impl FnOnce(&Seen) -> T) -> T {
+        read(&self.seen.lock().expect("no panic"))
+    }
+
+    /// Waits until a look brought this.
+    pub async fn hears(&self, news: &News) {
+        let heard = async || self.seen(|seen| seen.news.contains(news)).then_some(());
+        eventually(&format!("{news:?}"), heard).await;
+    }
+
+    /// Waits until it has seen that its lease had run out.
+    pub async fn sees_a_lapse(&self) {
+        let lapsed = async || self.seen(|seen| seen.lapses > 0).then_some(());
+        eventually("a lapse", lapsed).await;
+    }
+
+    /// Waits until it has adopted so many.
+    pub async fn adopts(&self, count: usize) -> Vec<Record> {
+        let mut all = Vec::new();
+        eventually("enough tasks to adopt", async || {
+            all.extend(self.adopt(100).await.expect("adopted"));
+            (all.len() >= count).then_some(())
+        })
+        .await;
+        assert_eq!(all.len(), count);
+        all
+    }
+
+    /// The record as this process would have it in memory: published.
+    pub async fn publishes(&self, task: &Task) -> Record {
+        self.insert("payments", task).await.expect("inserted");
+        let confirmed = self.confirmed(task.id, task.timeouts).await;
+        confirmed.expect("confirmed");
+        Record {
+            id: task.id,
+            route: "payments".to_owned(),
+            token: task.token.clone(),
+            polled_at: task.polled_at,
+            timeouts: task.timeouts,
+            published: true,
+            begun: false,
+            heard: None,
+        }
+    }
+
+    /// Claims a task that is to be had.
+    pub async fn claims(&self, id: TaskId) -> Record {
+        match self.claim(id).await.expect("told") {
+            Claim::Ours(record) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        if let Some(looking) = &self.looking {
+            looking.abort();
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A Redis of the tests' own.
+
+use crate::harness::Kind;
+use activity_bridge::config::RedisConfig;
+use std::{path::Path, process::Command, sync::OnceLock};
+use tempfile::TempDir;
+
+/// A server, or the three of a Cluster. Stopped when dropped, and in any case when the process of the tests has ended.
+pub struct Server {
+    dir: TempDir,
+    /// The addresses.
+    pub urls: Vec<String>,
+    pub cluster: bool,
+}
+
+impl Server {
+    /// For tests that leave it as they found it, but for keys under a prefix of their own.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(&[]))
+    }
+
+    /// The same, a Redis Cluster.
+    pub fn shared_cluster() -> &'static Self {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start_kind(Kind::Cluster, &[]))
+    }
+
+    /// With more lines for `redis.conf`.
+    pub fn start(settings: &[&str]) -> Self {
+        Self::start_kind(Kind::Redis, settings)
+    }
+
+    /// For a store of this kind.
+    pub fn start_kind(kind: Kind, settings: &[&str]) -> Self {
+        let cluster = kind == Kind::Cluster;
+        // The script that watches over the servers removes a folder of this name.
+        let dir = tempfile::Builder::new()
+            .prefix("activity-bridge-redis-")
+            .tempdir()
+            .expect("a temporary folder");
+        let owner = std::process::id().to_string();
+        let mut args = vec!["--owner", &owner];
+        args.extend(cluster.then_some("--cluster"));
+        args.extend(settings.iter().flat_map(|line| ["--set", line]));
+        let told = run("start", dir.path(), &args);
+        let told: serde_json::Value = serde_json::from_str(&told).expect("one line of JSON");
+        let urls = told["urls"].as_array().expect("a list").iter();
+        let urls = urls.map(|url| url.as_str().expect("a URL").to_owned());
+        Self {
+            urls: urls.collect(),
+            dir,
+            cluster,
+        }
+    }
+
+    /// `kill -9`.
+    pub fn kill(&self) {
+        run("kill9", self.dir.path(), &[]);
+    }
+
+    /// Starts it again, with what is on its disk.
+    pub fn restart(&self) {
+        run("restart", self.dir.path(), &[]);
+    }
+
+    /// Freezes it.
+    pub fn pause(&self) {
+        run("pause", self.dir.path(), &[]);
+    }
+
+    /// Thaws it.
+    pub fn resume(&self) {
+        run("resume", self.dir.path(), &[]);
+    }
+
+    /// What there is under a prefix: the names of the keys, without those that expire.
+    pub async fn keys(&self, prefix: &str) -> (usize, Vec<String>) {
+        let (mut all, mut lasting) = (0, Vec::new());
+        for url in &self.urls {
+            let client = redis::Client::open(url.as_str()).expect("a URL");
+            let mut connection = client
+                .get_multiplexed_async_connection()
+                .await
+                .expect("connected");
+            let mut keys = redis::cmd("KEYS");
+            let keys = keys.arg(format!("{prefix}:*"));
+            let keys: Vec<String> = keys.query_async(&mut connection).await.expect("told");
+            all += keys.len();
+            for key in keys {
+                let mut pttl = redis::cmd("PTTL");
+                let left: i64 = pttl
+                    .arg(&key)
+                    .query_async(&mut connection)
+                    .await
+                    .expect("told");
+                if left < 0 {
+                    lasting.push(key[prefix.len() + 1..].to_owned());
+                }
+            }
+        }
+        lasting.sort();
+        (all, lasting)
+    }
+
+    /// Sends a command past the stores.
+    pub async fn ask(&self, words: &[&str]) -> redis::Value {
+        let mut cmd = redis::cmd(words[0]);
+        let cmd = cmd.arg(&words[1..]);
+        let answer = if self.cluster {
+            let client = redis::cluster::ClusterClient::new(self.urls.clone()).expect("URLs");
+            let mut connection = client.get_async_connection().await.expect("connected");
+            cmd.query_async(&mut connection).await
+        } else {
+            let client = redis::Client::open(self.urls[0].as_str()).expect("a URL");
+            let connection = client.get_multiplexed_async_connection().await;
+            cmd.query_async(&mut connection.expect("connected")).await
+        };
+        answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        run("stop", self.dir.path(), &[]);
+    }
+}
+
+/// A configuration with a prefix of its own.
+pub fn redis_config(server: &Server) -> RedisConfig {
+    let urls = server.urls.iter();
+    RedisConfig {
+        urls: urls.map(|url| url.parse().expect("a URL")).collect(),
+        cluster: server.cluster,
+        prefix: format!("test/{}", activity_bridge::task::TaskId::random()),
+    }
+}
+
+fn run(verb: &str, dir: &Path, args: &[&str]) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/redis.py");
+    let ran = Command::new("python3")
+        .args([script, verb, "--dir"])
+        .arg(dir)
+        .args(args)
+        .output()
+        .expect("python3 runs");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "redis.py {verb}: {said}");
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}

@@ -1,0 +1,150 @@
+//! What a start says of a Redis that can't be used, and TLS.
+
+use super::{Server, redis_config};
+use crate::harness::insert;
+use activity_bridge::{
+    config::RedisConfig,
+    store::{RedisStore, Store},
+};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use std::{path::Path, time::Duration};
+use tempfile::TempDir;
+use tokio::{process::Command, time::Instant};
+
+fn at(url: &str) -> RedisConfig {
+    RedisConfig {
+        urls: vec![url.parse().expect("a URL")],
+        cluster: false,
+        prefix: "test".to_owned(),
+    }
+}
+
+/// Why it does not open.
+async fn refusal(config: &RedisConfig) -> String {
+    let opened = RedisStore::open(config, Vec::new()).await;
+    format!("{:#}", opened.err().expect("refused"))
+}
+
+#[tokio::test]
+async fn what_waiting_would_not_mend_is_said_at_once_and_without_the_password() {
+    let locked = Server::start(&["requirepass right", "databases 2"]);
+    let address = locked.urls[0].trim_start_matches("redis://").to_owned();
+    let open = Server::shared();
+    let cluster = Server::shared_cluster();
+    let began = Instant::now();
+    for (url, expected) in [
+        (
+            format!("redis://:hunter2@{address}"),
+            "Password authentication failed",
+        ),
+        (
+            format!("redis://me:hunter2@{address}"),
+            "Password authentication failed",
+        ),
+        (format!("redis://{address}"), "NOAUTH"),
+        (format!("redis://:right@{address}/7"), "database"),
+        (cluster.urls[0].clone(), "write store.cluster = true"),
+    ] {
+        let said = refusal(&at(&url)).await;
+        let shown = at(&url).urls[0].to_string();
+        let begins = format!("the token store {shown} can't be used: ");
+        assert!(said.starts_with(&begins), "{said}");
+        assert!(said.contains(expected), "{said}");
+        assert!(
+            !said.contains("hunter2") && !said.contains("right"),
+            "{said}"
+        );
+    }
+    let mut config = redis_config(open);
+    config.cluster = true;
+    let said = refusal(&config).await;
+    assert!(said.contains("remove store.cluster"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+/// On paused time: the waits in between are skipped.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_can_not_be_reached_is_waited_for_for_half_a_minute() {
+    let began = Instant::now();
+    let said = refusal(&at("redis://me:hunter2@127.0.0.1:1/0")).await;
+    let begins = "the token store redis://me@127.0.0.1:1/0 was not to be reached for 30 s: ";
+    assert!(said.starts_with(begins), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    assert!(began.elapsed() >= Duration::from_secs(30));
+}
+
+/// Writes an authority's certificate, and a server's certificate and key.
+fn certificates() -> TempDir {
+    let dir = TempDir::new().expect("a temporary folder");
+    let write = |name: &str, text: String| {
+        std::fs::write(dir.path().join(name), text).expect("the file can be written");
+    };
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let authority = CertifiedIssuer::self_signed(params, key).expect("a certificate");
+    let params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+    let key = KeyPair::generate().expect("a key");
+    let server = params.expect("two names").signed_by(&key, &authority);
+    write("authority.pem", authority.pem());
+    write("server.pem", server.expect("a certificate").pem());
+    write("server.key", key.serialize_pem());
+    dir
+}
+
+/// Runs the test below in a process that trusts the certificates of a file: the variable is read by the whole process.
+async fn visit(url: &str, trusted: &Path) -> (bool, String) {
+    let ran = Command::new(std::env::current_exe().expect("a test binary"))
+        .args([
+            "--exact",
+            "redis::start::visited_by_another_test",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env("SSL_CERT_FILE", trusted)
+        .env_remove("SSL_CERT_DIR")
+        .env("VISIT_REDIS", url)
+        .output()
+        .await
+        .expect("it runs");
+    let said = [ran.stdout, ran.stderr].concat();
+    (
+        ran.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+#[tokio::test]
+#[ignore = "another test runs it, in a process of its own"]
+async fn visited_by_another_test() {
+    let url = std::env::var("VISIT_REDIS").expect("a URL");
+    let store = RedisStore::open(&at(&url), vec!["payments".to_owned()]).await;
+    let store = store.unwrap_or_else(|error| panic!("{error:#}"));
+    insert(&store, 3).await;
+    assert_eq!(store.count().await.expect("counted"), 3);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_server_is_reached_over_tls_with_a_password_and_only_with_a_certificate_that_is_trusted()
+{
+    let dir = certificates();
+    let file = |name: &str| dir.path().join(name);
+    let line = |key: &str, name: &str| format!("{key} {}", file(name).display());
+    let server = Server::start(&[
+        &line("tls-cert-file", "server.pem"),
+        &line("tls-key-file", "server.key"),
+        &line("tls-ca-cert-file", "authority.pem"),
+        "requirepass right",
+    ]);
+    let plain = server.urls[0].clone();
+    let url = plain.replace("rediss://", "rediss://:right@");
+    let (fine, said) = visit(&url, &file("authority.pem")).await;
+    assert!(fine, "{said}");
+    let began = Instant::now();
+    let (fine, said) = visit(&url, &file("server.pem")).await;
+    assert!(!fine && said.contains("invalid peer certificate"), "{said}");
+    let (fine, said) = visit(&plain, &file("authority.pem")).await;
+    assert!(!fine && said.contains("NOAUTH"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(15), "at once");
+}
