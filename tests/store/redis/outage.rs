@@ -1,14 +1,21 @@
 //! A Redis that is away for a while, or comes back with nothing: no task is lost, and none is had by two.
 
-use super::{Replica, Server, redis_config};
+use super::{
+    Kind::{self, Cluster, Redis},
+    Replica, Server, redis_config,
+};
 use crate::harness::{eventually, ids, insert, reason, task};
 use activity_bridge::store::{Kept, News, Note, Shared, Store};
+use rstest::rstest;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+#[rstest]
 #[tokio::test]
-async fn a_frozen_server_is_waited_for_briefly_and_each_task_is_there_once_when_it_thaws() {
-    let server = Server::start(&[]);
+async fn a_frozen_server_is_waited_for_briefly_and_each_task_is_there_once_when_it_thaws(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let server = Server::start_kind(kind, &[]);
     let config = redis_config(&server);
     let replica = Replica::start(&config).await;
     let before = insert(&*replica, 1).await.remove(0);
@@ -37,9 +44,12 @@ async fn a_frozen_server_is_waited_for_briefly_and_each_task_is_there_once_when_
     assert_eq!(ids(&adopted, |r| r.id), ids(&expected, |id| *id));
 }
 
+#[rstest]
 #[tokio::test]
-async fn after_an_outage_nobody_takes_from_those_that_are_not_back_yet() {
-    let server = Server::start(&[]);
+async fn after_an_outage_nobody_takes_from_those_that_are_not_back_yet(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let server = Server::start_kind(kind, &[]);
     let config = redis_config(&server);
     let (mut slow, quick) = (Replica::start(&config).await, Replica::start(&config).await);
     let tasks = insert(&*slow, 3).await;
@@ -65,9 +75,12 @@ async fn after_an_outage_nobody_takes_from_those_that_are_not_back_yet() {
     assert_eq!(ids(&adopted, |r| r.id), ids(&tasks, |task| task.id));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_claim_that_is_carried_out_after_its_caller_gave_up_leaves_no_task_without_a_process() {
-    let server = Server::start(&[]);
+async fn a_claim_that_is_carried_out_after_its_caller_gave_up_leaves_no_task_without_a_process(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let server = Server::start_kind(kind, &[]);
     let config = redis_config(&server);
     let (owner, claimer) = (Replica::start(&config).await, Replica::start(&config).await);
     let task = task();
@@ -94,9 +107,12 @@ async fn a_claim_that_is_carried_out_after_its_caller_gave_up_leaves_no_task_wit
     owner.hears(&News::Taken(task.id)).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it() {
-    let server = Server::start(&[]);
+async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let server = Server::start_kind(kind, &[]);
     let config = redis_config(&server);
     let replica = Replica::start(&config).await;
     let (published, ended) = (task(), task());
@@ -115,9 +131,10 @@ async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it() {
     assert!(adopted.iter().any(|r| r.id == published.id && r.published));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_server_that_wrote_it_down_has_it_after_a_crash() {
-    let server = Server::start(&["appendonly yes", "appendfsync always"]);
+async fn a_server_that_wrote_it_down_has_it_after_a_crash(#[values(Redis, Cluster)] kind: Kind) {
+    let server = Server::start_kind(kind, &["appendonly yes", "appendfsync always"]);
     let config = redis_config(&server);
     let replica = Replica::start(&config).await;
     let life = replica.life();

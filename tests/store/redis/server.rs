@@ -1,5 +1,6 @@
 //! A Redis of the tests' own.
 
+use crate::harness::Kind;
 use activity_bridge::config::RedisConfig;
 use std::{path::Path, process::Command, sync::OnceLock};
 use tempfile::TempDir;
@@ -22,15 +23,17 @@ impl Server {
     /// The same, a Redis Cluster.
     pub fn shared_cluster() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start_as(true, &[]))
+        SHARED.get_or_init(|| Self::start_kind(Kind::Cluster, &[]))
     }
 
     /// With more lines for `redis.conf`.
     pub fn start(settings: &[&str]) -> Self {
-        Self::start_as(false, settings)
+        Self::start_kind(Kind::Redis, settings)
     }
 
-    fn start_as(cluster: bool, settings: &[&str]) -> Self {
+    /// For a store of this kind.
+    pub fn start_kind(kind: Kind, settings: &[&str]) -> Self {
+        let cluster = kind == Kind::Cluster;
         // The script that watches over the servers removes a folder of this name.
         let dir = tempfile::Builder::new()
             .prefix("activity-bridge-redis-")
