@@ -98,13 +98,7 @@ async fn a_reply_settles_its_task_whichever_process_it_comes_to() {
     Hand::of(&pair.world).await.end(pair.worker.seen()).await;
     pair.world.until("all", |s| s.completed == 100).await;
     pair.is_settled().await;
-    for task in pair.world.sim.tasks() {
-        assert_eq!(
-            (task.state, task.settle_calls),
-            (TaskState::Completed, 1),
-            "{task:?}"
-        );
-    }
+    pair.world.assert_each_settled_once(100);
 }
 
 /// With a heartbeat every 2 s at most, those of a task come from one process.
@@ -167,7 +161,7 @@ async fn the_tasks_of_a_process_that_ends_cleanly_are_taken_over_at_once() {
     Hand::of(&pair.world).await.end(pair.worker.seen()).await;
     pair.world.until("all", |s| s.completed == 40).await;
     pair.two.idle().await;
-    pair.world.assert_each_completed_once(40);
+    pair.world.assert_each_settled_once(40);
 }
 
 /// The broker deals heartbeats out by turns.

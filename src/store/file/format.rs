@@ -182,3 +182,61 @@ impl From<StoredTimeout> for Timeout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What version 1 of the schema wrote must be read for as long as that is its number.
+    const RECORD: &str = r#"{"route":"payments","token":"\"€","polled_at":1700000000123,"heartbeat":{"usually":90500},
+        "start_to_close":"never","published":true,"begun":true,"of a later version":[{}]}"#;
+    const MESSAGE: &str = r#"{"activity":"charge","headers":[["domain","shop"],["attempt",-1]],"input":"{\"n\": 1}",
+        "of a later version":null}"#;
+
+    #[test]
+    fn what_was_written_once_is_read() {
+        let id = TaskId::random();
+        let record = StoredRecord::read(RECORD.as_bytes()).and_then(|stored| stored.with(id));
+        let record = record.expect("a record");
+        assert_eq!((record.id, &*record.route), (id, "payments"));
+        assert_eq!(record.token.reveal(), "\"€");
+        assert_eq!(unix_millis(record.polled_at), 1_700_000_000_123);
+        let timeouts = Timeouts {
+            heartbeat: Timeout::Usually(Duration::from_millis(90_500)),
+            start_to_close: Timeout::Never,
+        };
+        assert_eq!(record.timeouts, timeouts);
+        assert!(record.published && record.begun);
+
+        let task = task(record, MESSAGE.as_bytes()).expect("a task");
+        assert_eq!(task.activity, "charge");
+        assert_eq!(task.input.text(), "{\"n\": 1}");
+        let headers = [
+            ("domain".into(), HeaderValue::Text("shop".to_owned())),
+            ("attempt".into(), HeaderValue::Integer(-1)),
+        ];
+        assert_eq!(task.headers, headers);
+    }
+
+    #[test]
+    fn what_is_written_is_what_will_be_read() {
+        let record = StoredRecord::read(RECORD.as_bytes()).and_then(|stored| stored.bytes());
+        let record = String::from_utf8(record.expect("bytes")).expect("text");
+        let first = RECORD.replace("\n        ", "");
+        assert_eq!(record, first.replace(r#","of a later version":[{}]"#, ""));
+    }
+
+    #[test]
+    fn what_can_t_be_read_is_an_error() {
+        for bytes in [
+            "",
+            "{}",
+            r#"{"route":"a","token":"","polled_at":0}"#,
+            r#"{"route":"a","token":"t","polled_at":0,"heartbeat":"soon"}"#,
+        ] {
+            let record = StoredRecord::read(bytes.as_bytes());
+            let record = record.and_then(|stored| stored.with(TaskId::random()));
+            assert!(record.is_err(), "{bytes}");
+        }
+    }
+}

@@ -64,3 +64,23 @@ impl Health {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_does_not_answer_is_trouble_until_it_does() {
+        let health = Health::default();
+        health.watch(|| assert_eq!(health.trouble(), None, "not at once"));
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(3));
+        health.with(|state| state.waits = long_ago);
+        let trouble = "the disk has not answered for 3 s";
+        assert_eq!(health.trouble().as_deref(), Some(trouble));
+        health.failure(Some("it is broken".to_owned()));
+        assert_eq!(health.trouble().as_deref(), Some("it is broken"));
+        health.watch(|| ());
+        health.failure(None);
+        assert_eq!(health.trouble(), None);
+    }
+}

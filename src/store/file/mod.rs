@@ -9,6 +9,7 @@
 //! | `open` | making and opening the file, and what can be wrong with it |
 //! | `format` | how a record is written |
 //! | `ledger` | the tables, and one transaction on them |
+//! | `change`, `health` | what the writer is given, and what it shows |
 //! | `writer` | the thread: what makes a group, and what happens when the disk fails |
 
 mod change;
@@ -25,9 +26,9 @@ use crate::task::{Task, TaskId, Timeouts};
 use async_trait::async_trait;
 use change::{Change, Insert};
 use health::Health;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Mutex, mpsc, oneshot},
     time::timeout,
 };
 use writer::{Ask, Writer};
@@ -44,6 +45,8 @@ pub struct FileStore {
     asks: mpsc::Sender<Ask>,
     health: Arc<Health>,
     instance: String,
+    /// The numbers of the tasks that were there at the start and were not adopted yet.
+    orphans: Mutex<Range<u64>>,
 }
 
 impl FileStore {
@@ -55,6 +58,7 @@ impl FileStore {
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let ledger = open::open(path)?;
         let instance = ledger.instance.clone();
+        let orphans = Mutex::new(0..ledger.next());
         let health = Arc::default();
         let (asks, asked) = mpsc::channel(QUEUE);
         Writer::start(path.to_owned(), ledger, Arc::clone(&health), asked)?;
@@ -62,6 +66,7 @@ impl FileStore {
             asks,
             health,
             instance,
+            orphans,
         })
     }
 
@@ -114,7 +119,7 @@ async fn patiently<T>(act: impl Future<Output = Result<T, StoreError>>) -> Resul
 }
 
 fn stopped() -> StoreError {
-    StoreError::Unavailable("it is closed".to_owned())
+    StoreError::Unavailable("the file is closed".to_owned())
 }
 
 #[async_trait]
@@ -148,7 +153,12 @@ impl Store for FileStore {
     }
 
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError> {
-        self.ask(move |writer| writer.adopt(most)).await
+        let mut orphans = self.orphans.lock().await;
+        let numbers = orphans.clone();
+        let (page, next) = self.ask(move |writer| writer.page(numbers, most)).await?;
+        // Only now: where nobody had waited for the answer, the next call has to give it again.
+        orphans.start = next;
+        Ok(page)
     }
 
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError> {

@@ -2,9 +2,9 @@
 
 use super::ledger::{self, Ledger};
 use crate::store::Record;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use redb::{
-    Builder, Database, Error, StorageBackend,
+    Builder, Database, DatabaseError, Error, ReadableDatabase, StorageBackend,
     backends::{FileBackend, InMemoryBackend},
 };
 use std::{
@@ -12,7 +12,7 @@ use std::{
     io::{ErrorKind, Read},
     path::Path,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 /// What of the file is kept in memory. What a group touches is mostly what the last one did.
 const CACHE: usize = 8 << 20;
@@ -29,18 +29,30 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Ledger> {
     }
     let mut ledger = open_existing(path)?;
     let size = || fs::metadata(path).map_or(0, |data| data.len());
-    if size() > WORTH_COMPACTING && size() / 4 > ledger.bytes {
-        let before = size();
-        ledger.compact().map_err(|error| failed(path, &error))?;
-        info!(path = %path.display(), before, after = size(), "token store made smaller");
+    let before = size();
+    if before > WORTH_COMPACTING && before / 4 > ledger.bytes {
+        match ledger.compact() {
+            Ok(()) => {
+                info!(path = %path.display(), before, after = size(), "token store made smaller");
+            }
+            // It can be used as it is. After a failure it must be opened again.
+            Err(error) => {
+                warn!(%error, path = %path.display(), "could not make the token store smaller");
+                drop(ledger);
+                ledger = open_existing(path)?;
+            }
+        }
     }
     info!(path = %path.display(), records = ledger.len(), "token store opened");
     Ok(ledger)
 }
 
-/// Opens the file after a failure, if it can be written again.
-pub(super) fn again(path: &Path) -> Result<Ledger, String> {
+/// Opens the file after a failure, if it is still that of this store and can be written again.
+pub(super) fn again(path: &Path, instance: &str) -> Result<Ledger, String> {
     let ledger = open_existing(path).map_err(|error| error.to_string())?;
+    if ledger.instance != instance {
+        return Err(format!("{}: another store is in its place", path.display()));
+    }
     ledger.probe().map_err(|error| wrong(path, &error))?;
     Ok(ledger)
 }
@@ -58,7 +70,7 @@ fn open_existing(path: &Path) -> anyhow::Result<Ledger> {
     Ledger::load(database, instance).map_err(|error| failed(path, &error))
 }
 
-fn instance(path: &Path, database: &impl redb::ReadableDatabase) -> anyhow::Result<String> {
+fn instance(path: &Path, database: &impl ReadableDatabase) -> anyhow::Result<String> {
     let found = ledger::instance(database).map_err(|error| failed(path, &error))?;
     found.map_err(|schema| {
         anyhow!(
@@ -111,17 +123,17 @@ fn create(path: &Path) -> anyhow::Result<()> {
 ///
 /// Says what is wrong with the file; among others, that a running process has it.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
-    let database = match Builder::new().set_cache_size(CACHE).open_read_only(path) {
-        Ok(database) => {
-            instance(path, &database)?;
-            return ledger::records(&database).map_err(|error| failed(path, &error));
-        }
+    match Builder::new().set_cache_size(CACHE).open_read_only(path) {
+        Ok(database) => records(path, &database),
         // A crash left it. It is repaired in memory.
-        Err(redb::DatabaseError::RepairAborted) => in_memory(path)?,
-        Err(error) => return Err(failed(path, &error.into())),
-    };
-    instance(path, &database)?;
-    ledger::records(&database).map_err(|error| failed(path, &error))
+        Err(DatabaseError::RepairAborted) => records(path, &in_memory(path)?),
+        Err(error) => Err(failed(path, &error.into())),
+    }
+}
+
+fn records(path: &Path, database: &impl ReadableDatabase) -> anyhow::Result<Vec<Record>> {
+    instance(path, database)?;
+    ledger::records(database).map_err(|error| failed(path, &error))
 }
 
 fn in_memory(path: &Path) -> anyhow::Result<Database> {
@@ -132,12 +144,11 @@ fn in_memory(path: &Path) -> anyhow::Result<Database> {
         let memory = InMemoryBackend::new();
         memory.set_len(content.len() as u64)?;
         memory.write(0, &content)?;
-        let builder = Builder::new();
-        Ok(builder.create_with_backend(memory)?)
+        Ok(Builder::new()
+            .set_cache_size(CACHE)
+            .create_with_backend(memory)?)
     };
-    copied()
-        .map_err(|error| failed(path, &error))
-        .context("after a crash")
+    copied().map_err(|error| failed(path, &error))
 }
 
 fn failed(path: &Path, error: &Error) -> anyhow::Error {
@@ -163,6 +174,7 @@ pub(super) fn wrong(path: &Path, error: &Error) -> String {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                 "the disk is full. Make room"
             }
+            ErrorKind::NotADirectory => "a part of its path is no folder",
             ErrorKind::IsADirectory => "it is a folder. `store.path` names a file",
             ErrorKind::InvalidData | ErrorKind::UnexpectedEof => DAMAGED,
             _ => "its disk fails",
@@ -183,3 +195,28 @@ const DAMAGED: &str = "it is no token store, or it is damaged. Nothing was chang
 
 const OTHER_FORMAT: &str = "another version of the bridge wrote it, with another version of the database. Run that one, or let \
      it finish its tasks and then move the file away";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    /// Those that the integration tests can't bring about everywhere.
+    #[test]
+    fn what_the_disk_says_is_told_with_what_to_do() {
+        for (kind, told) in [
+            (ErrorKind::ReadOnlyFilesystem, "mounted read-only"),
+            (ErrorKind::StorageFull, "the disk is full. Make room"),
+            (ErrorKind::QuotaExceeded, "the disk is full. Make room"),
+            (ErrorKind::Other, "its disk fails"),
+        ] {
+            let error = Error::Io(io::Error::new(kind, "the cause"));
+            let error = wrong(Path::new("/volume/tasks.redb"), &error);
+            assert!(error.starts_with("/volume/tasks.redb: "), "{error}");
+            assert!(
+                error.contains(told) && error.contains("the cause"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -26,6 +26,9 @@ const LAZY: Duration = Duration::from_millis(100);
 /// How long inserts wait for others, where the last group had more than one.
 const LINGER: Duration = Duration::from_millis(10);
 
+/// How long they wait for one more, where they are as many as the last group had: that may have been all there are.
+const GAP: Duration = Duration::from_millis(2);
+
 /// So many inserts wait for no more.
 const ENOUGH: usize = 64;
 
@@ -44,18 +47,20 @@ pub(super) enum Ask {
 /// See the module.
 pub(super) struct Writer {
     path: PathBuf,
+    instance: String,
     health: Arc<Health>,
     /// `None` after a failure, until the file could be opened again.
     ledger: Option<Ledger>,
     inserts: Vec<Insert>,
     /// Bounded by the tasks in flight, of which each has one at most.
     changes: Changes,
-    /// When the group is to be written, or the file to be opened again.
+    /// When the first of the inserts came, and the last.
+    oldest: Instant,
+    newest: Instant,
+    /// When the changes are to be written, though no insert came; or, after a failure, the file to be opened again.
     due: Option<Instant>,
     /// How many inserts the last group had.
     last: usize,
-    /// The numbers of the tasks that were there at the start and were not adopted yet.
-    orphans: Range<u64>,
     backoff: Backoff,
 }
 
@@ -69,11 +74,13 @@ impl Writer {
     ) -> anyhow::Result<()> {
         let writer = Self {
             path,
+            instance: ledger.instance.clone(),
             health,
-            orphans: 0..ledger.next(),
             ledger: Some(ledger),
             inserts: Vec::new(),
             changes: Changes::new(),
+            oldest: Instant::now(),
+            newest: Instant::now(),
             due: None,
             last: 0,
             backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
@@ -94,7 +101,7 @@ impl Writer {
         loop {
             let some = asked.recv_many(&mut asks, ENOUGH);
             // What is there is taken, though the group be due.
-            let taken = match self.due {
+            let taken = match self.due() {
                 Some(due) => timeout_at(due, some).await,
                 None => Ok(some.await),
             };
@@ -124,25 +131,32 @@ impl Writer {
 
     fn insert(&mut self, insert: Insert) {
         if self.ledger.is_none() {
-            let _ = insert.done.send(Err(self.unavailable()));
-            return;
+            return answer(insert, Err(self.failure()));
+        }
+        self.newest = Instant::now();
+        if self.inserts.is_empty() {
+            self.oldest = self.newest;
         }
         self.inserts.push(insert);
-        let lingers = self.last > 1 && self.inserts.len() < ENOUGH;
-        self.within(if lingers { LINGER } else { Duration::ZERO });
     }
 
     fn change(&mut self, id: TaskId, change: Change) {
         self.changes.entry(id).or_default().merge(&change);
-        if self.ledger.is_some() {
-            self.within(LAZY);
-        }
+        self.due.get_or_insert_with(|| Instant::now() + LAZY);
     }
 
-    /// The group is to be written within this time.
-    fn within(&mut self, time: Duration) {
-        let then = Instant::now() + time;
-        self.due = Some(self.due.map_or(then, |due| due.min(then)));
+    /// When the next thing is to be done. Inserts never wait longer than changes do.
+    fn due(&self) -> Option<Instant> {
+        if self.inserts.is_empty() {
+            return self.due;
+        }
+        let whole = self.oldest + LINGER;
+        Some(match self.inserts.len() {
+            ENOUGH.. => self.oldest,
+            _ if self.last <= 1 => self.oldest,
+            so_far if so_far >= self.last => whole.min(self.newest + GAP),
+            _ => whole,
+        })
     }
 
     /// Writes the group. Where the file can't be used, tries to open it again.
@@ -171,9 +185,7 @@ impl Writer {
             Err(error) => Err(self.fail(&error)),
         };
         for insert in inserts {
-            let _ = insert
-                .done
-                .send(outcome.clone().map_err(StoreError::Unavailable));
+            answer(insert, outcome.clone());
         }
     }
 
@@ -190,42 +202,51 @@ impl Writer {
 
     fn later(&mut self, failure: String) {
         self.ledger = None;
+        for insert in self.inserts.drain(..) {
+            answer(insert, Err(failure.clone()));
+        }
         self.health.failure(Some(failure));
         self.due = Some(Instant::now() + self.backoff.next_wait());
     }
 
     fn open_again(&mut self) {
-        match self.health.watch(|| open::again(&self.path)) {
+        match self
+            .health
+            .watch(|| open::again(&self.path, &self.instance))
+        {
             Ok(ledger) => {
                 info!(path = %self.path.display(), records = ledger.len(), "token store opened again");
                 self.health.failure(None);
                 self.ledger = Some(ledger);
-                self.within(Duration::ZERO);
+                self.due = Some(Instant::now());
             }
             Err(failure) => self.later(failure),
         }
     }
 
-    fn unavailable(&self) -> StoreError {
-        let failure = self.health.trouble();
-        StoreError::Unavailable(failure.unwrap_or_else(|| "it is being opened again".to_owned()))
+    /// Why there is no ledger.
+    fn failure(&self) -> String {
+        self.health.trouble().unwrap_or_default()
     }
 
     fn read<T>(
         &mut self,
         read: impl FnOnce(&Ledger, &Changes) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let ledger = self.ledger.as_ref().ok_or_else(|| self.unavailable())?;
+        let Some(ledger) = &self.ledger else {
+            return Err(StoreError::Unavailable(self.failure()));
+        };
         let read = self.health.watch(|| read(ledger, &self.changes));
         read.map_err(|error| StoreError::Unavailable(self.fail(&error)))
     }
 
-    /// See [`crate::store::Store::adopt`].
-    pub(super) fn adopt(&mut self, most: usize) -> Result<Vec<Record>, StoreError> {
-        let orphans = self.orphans.clone();
-        let (page, next) = self.read(|ledger, changes| ledger.page(orphans, most, changes))?;
-        self.orphans.start = next;
-        Ok(page)
+    /// At most so many records with these numbers, and the number to go on with.
+    pub(super) fn page(
+        &mut self,
+        numbers: Range<u64>,
+        most: usize,
+    ) -> Result<(Vec<Record>, u64), StoreError> {
+        self.read(|ledger, changes| ledger.page(numbers, most, changes))
     }
 
     /// See [`crate::store::Store::message`].
@@ -246,6 +267,11 @@ impl Writer {
     pub(super) fn count(&mut self) -> Result<usize, StoreError> {
         self.read(|ledger, changes| Ok(ledger.len() - removed(ledger, changes).count()))
     }
+}
+
+/// Who inserted may have stopped waiting.
+fn answer(insert: Insert, outcome: Result<(), String>) {
+    let _ = insert.done.send(outcome.map_err(StoreError::Unavailable));
 }
 
 /// The tasks that have ended since the last group was written.

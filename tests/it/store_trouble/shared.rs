@@ -5,7 +5,6 @@ use crate::{
     crash::{PAYMENTS, assert_none_parked, done, route, schedule},
     harness::{Inbox, RedisServer, World, all_acknowledged, eventually, unacknowledged},
 };
-use activity_sim::TaskState;
 use lapin::options::QueueDeclareOptions;
 
 const TASKS: u32 = 40;
@@ -73,11 +72,5 @@ async fn while_redis_is_frozen_no_reply_is_acknowledged_that_is_not_settled() {
     }
     all_acknowledged(&world, &inbox, &tasks[0].reply_to()).await;
     assert_none_parked(&inbox).await;
-    for task in world.sim.tasks() {
-        assert_eq!(
-            (task.state, task.settle_calls),
-            (TaskState::Completed, 1),
-            "{task:?}"
-        );
-    }
+    world.assert_each_settled_once(TASKS as usize);
 }

@@ -1,1 +1,78 @@
-//! x
+//! How long a start takes, and how large the file is, with 100,000 tasks.
+
+use crate::harness::{LEARNT, adopt_all, insert, task};
+use activity_bridge::store::{FileStore, Store};
+use futures_util::{FutureExt, future::join_all};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+const TASKS: usize = 100_000;
+
+#[tokio::test]
+async fn a_hundred_thousand_tasks_are_there_in_seconds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.redb");
+    let store = FileStore::open(&path).expect("made");
+    let began = Instant::now();
+    let inserter = async || {
+        for _ in 0..TASKS / 1000 {
+            let task = task();
+            store.insert("payments", &task).await.expect("inserted");
+            store.confirmed(task.id, LEARNT).await.expect("confirmed");
+        }
+    };
+    join_all((0..1000).map(|_| inserter())).await;
+    println!("inserted in {:?}", began.elapsed());
+
+    // What a kill would leave: nothing closes this copy.
+    let crashed = folder.path().join("crashed.redb");
+    fs::copy(&path, &crashed).expect("copied");
+    let size = fs::metadata(&crashed).expect("there").len();
+    let began = Instant::now();
+    let store = FileStore::open(&crashed).expect("opened");
+    let opened = began.elapsed();
+    let adopted = adopt_all(&store, 1000).await;
+    let took = began.elapsed();
+    println!(
+        "{} tasks, {size} bytes: opened in {opened:?}, adopted after {took:?}",
+        adopted.len()
+    );
+    assert_eq!(adopted.len(), TASKS);
+    assert!(size < 250_000_000, "{size} bytes");
+    // In a build that is not optimized, on a machine that is busy.
+    assert!(took < Duration::from_secs(60), "{took:?}");
+
+    // When they have ended, the next start makes the file small again.
+    for record in &adopted[50..] {
+        store.remove(record.id).await.expect("removed");
+    }
+    store.close().await;
+    let store = FileStore::open(&crashed).expect("opened");
+    assert_eq!(adopt_all(&store, 1000).await.len(), 50);
+    let size = fs::metadata(&crashed).expect("there").len();
+    assert!(size < 10_000_000, "{size} bytes");
+    // The newest that ended are remembered, and no more than twenty thousand.
+    let ended = store.ended(usize::MAX).await.expect("told");
+    assert_eq!(ended.len(), 20_000);
+}
+
+#[tokio::test]
+async fn who_stops_waiting_loses_no_record() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.redb");
+    let store = FileStore::open(&path).expect("made");
+    insert(&store, 10).await;
+    store.close().await;
+    let store = FileStore::open(&path).expect("opened");
+    for _ in 0..3 {
+        // It is asked for, and nobody hears the answer.
+        assert!(store.adopt(3).now_or_never().is_none());
+        store
+            .count()
+            .await
+            .expect("counted, and so the answer was given");
+    }
+    assert_eq!(adopt_all(&store, 3).await.len(), 10);
+}

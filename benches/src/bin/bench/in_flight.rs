@@ -19,6 +19,7 @@ use lapin::{
 };
 use std::{
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -33,7 +34,7 @@ const INPUT_BYTES: usize = 600;
 const LIMIT: Duration = Duration::from_secs(300);
 /// For what is written lazily, and for memory that is given back.
 const REST: Duration = Duration::from_secs(3);
-const LONGEST_ANSWER: usize = 100_000;
+const LONGEST_ANSWER: usize = 400_000_000;
 
 /// Measures each store of this machine.
 pub(crate) async fn measure(sim: &Sim, place: &Place, tasks: u32) -> anyhow::Result<()> {
@@ -66,11 +67,11 @@ struct Run<'a> {
 impl Run<'_> {
     async fn measure(&self) -> anyhow::Result<()> {
         self.sim.reset();
-        let mut process = self.start()?;
         let begun = Instant::now();
+        let mut process = self.start()?;
         self.ready(&mut process, 0).await?;
-        sleep(REST).await;
         let idle = process.memory()?;
+        self.say("ready", &idle, begun.elapsed());
 
         let filling = Instant::now();
         for number in 0..ROUTES {
@@ -84,8 +85,8 @@ impl Run<'_> {
         let filled = filling.elapsed();
         sleep(REST).await;
         let full = process.memory()?;
-        self.say("idle", &idle, begun.elapsed());
         self.say("all in flight", &full, filled);
+        self.list(&process).await?;
         let each = full.resident.saturating_sub(idle.resident) * 1024 / u64::from(self.tasks);
         println!(
             "  {:<7} memory for each task in flight: {each} bytes",
@@ -140,18 +141,30 @@ impl Run<'_> {
         let count = format!("\"tasks_in_flight\":{tasks},");
         let log = process.log_path();
         self.wait(process, "/readyz", async || {
-            let log = fs::read_to_string(&log)?;
-            let Some((_, addr)) = log.split_once("admin listening addr=") else {
+            let Some(admin) = admin(&log)? else {
                 return Ok(false);
             };
-            let addr = addr.split_whitespace().next().unwrap_or_default();
-            let (ready, body) = get(&format!("http://{addr}/readyz")).await?;
+            let (ready, body) = get(&format!("{admin}/readyz")).await?;
             if ready && !body.contains(&count) {
                 bail!("ready with other than {tasks} tasks: {body}");
             }
             Ok(ready)
         })
         .await
+    }
+
+    /// Meanwhile the process does nothing else.
+    async fn list(&self, process: &Contender) -> anyhow::Result<()> {
+        let admin = admin(&process.log_path())?.context("no admin endpoint")?;
+        let asked = Instant::now();
+        let (_, list) = get(&format!("{admin}/tasks")).await?;
+        println!(
+            "  {:<7} /tasks: {} in {} ms",
+            self.side.name(),
+            megabytes(list.len() as u64 / 1024),
+            asked.elapsed().as_millis()
+        );
+        Ok(())
     }
 
     /// Waits until the broker has every task.
@@ -227,6 +240,14 @@ impl Run<'_> {
         );
         Ok(())
     }
+}
+
+/// Where it is reached, as soon as it has said so.
+fn admin(log: &Path) -> anyhow::Result<Option<String>> {
+    let log = fs::read_to_string(log)?;
+    let said = log.split_once("admin listening addr=");
+    let addr = said.and_then(|(_, rest)| rest.split_once('\n'));
+    Ok(addr.map(|(addr, _)| format!("http://{}", addr.trim())))
 }
 
 async fn get(url: &str) -> anyhow::Result<(bool, String)> {
