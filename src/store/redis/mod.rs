@@ -223,8 +223,8 @@ impl Store for RedisStore {
             .arg(route)
             .arg(task.token.reveal())
             .arg(format::moment(Some(task.polled_at)))
-            .arg(format::timeouts(task.timeouts))
-            .arg(format::message(task))
+            .arg(format::timeouts(task.timeouts)?)
+            .arg(format::message(task)?)
             .arg(format::kept_for(task.timeouts));
         // Together: a crash in between is as if neither had been done, because the message is published after both.
         try_join(self.enlist(&[task.id]), self.connection.run(&script))
@@ -235,7 +235,7 @@ impl Store for RedisStore {
     async fn confirmed(&self, id: TaskId, timeouts: Timeouts) -> Result<(), StoreError> {
         let mut script = scripts::CONFIRM.key(self.keys.task(id));
         script
-            .arg(format::timeouts(timeouts))
+            .arg(format::timeouts(timeouts)?)
             .arg(format::kept_for(timeouts));
         self.connection.run(&script).await
     }

@@ -128,7 +128,7 @@ impl RedisStore {
             .arg(&record.route)
             .arg(record.token.reveal())
             .arg(format::moment(Some(record.polled_at)))
-            .arg(format::timeouts(record.timeouts))
+            .arg(format::timeouts(record.timeouts)?)
             .arg(format::kept_for(record.timeouts))
             .arg(u8::from(record.published))
             .arg(u8::from(record.begun))
