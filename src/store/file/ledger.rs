@@ -3,12 +3,12 @@
 //! Tasks are numbered in the order in which they were inserted, and the number begins their key: tasks of the same age
 //! then share pages of the file, and a group touches few of them. Which id has which number is in memory.
 
-use super::{
-    change::{Change, Changes, Insert},
-    format::{self, StoredRecord, Unreadable},
-};
+use super::change::{Change, Changes, Insert};
 use crate::{
-    store::Record,
+    store::{
+        Record,
+        format::{self, StoredRecord, Unreadable},
+    },
     task::{Task, TaskId},
 };
 use redb::{

@@ -77,6 +77,8 @@ pub struct RedisStore {
     lease: Lease,
     /// Dead owners that have nothing but tasks of other processes' routes, and when that was seen.
     passed_over: Mutex<HashMap<String, Instant>>,
+    /// One at a time: what is on its way to one caller is not for another.
+    adopting: tokio::sync::Mutex<()>,
     closed: AtomicBool,
 }
 
@@ -92,7 +94,7 @@ impl RedisStore {
         let owner = TaskId::random().to_string();
         let first = || format!("the token store {} can't be used", config.urls[0]);
         let instance = instance(&connection, &keys).await.with_context(first)?;
-        let store = Self {
+        let mut store = Self {
             connection,
             mine: keys.owner(&owner),
             keys,
@@ -103,10 +105,14 @@ impl RedisStore {
             notes: Notes::default(),
             lease: Lease::new(Instant::now()),
             passed_over: Mutex::default(),
+            adopting: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(false),
         };
+        let began = Instant::now();
         let registered = try_join(store.renew(), store.register());
         registered.await.with_context(first)?;
+        // That there was none before is no lapse.
+        store.lease = Lease::new(began);
         Ok(store)
     }
 
@@ -140,8 +146,8 @@ impl RedisStore {
         self.connection.send(srem.arg(tasks).arg(ids)).await
     }
 
-    /// Writes notes down. What can't be written is kept. The tasks that turned out to be another's, with their turn.
-    async fn write_notes(&self, most: usize) -> Vec<(TaskId, u64)> {
+    /// Writes notes down. What can't be written is kept.
+    async fn write_notes(&self, most: usize) -> Written {
         let notes = self.notes.take(most);
         let write = async |(id, noted): (TaskId, Noted)| {
             let flag = |set: bool| if set { "1" } else { "" };
@@ -153,14 +159,25 @@ impl RedisStore {
                 .arg(flag(noted.cancel));
             let answer: Result<Vec<String>, _> = self.connection.run(&script).await;
             let answer = answer.inspect_err(|_| self.notes.put(id, noted)).ok()?;
-            match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-                ["noted", owner, turn] if owner != self.owner => Some((id, turn.parse().ok()?)),
-                ["ended"] => Some((id, u64::MAX)),
-                _ => None,
-            }
+            Some((id, answer))
         };
-        let written = join_all(notes.into_iter().map(write)).await;
-        written.into_iter().flatten().collect()
+        let mut written = Written::default();
+        for (id, answer) in join_all(notes.into_iter().map(write))
+            .await
+            .into_iter()
+            .flatten()
+        {
+            match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                ["noted", owner, turn] if owner != self.owner => {
+                    let turn = turn.parse().unwrap_or_default();
+                    written.taken.push((id, turn));
+                }
+                ["ended"] => written.taken.push((id, u64::MAX)),
+                ["unknown"] => written.missing |= self.held.has(id),
+                _ => {}
+            }
+        }
+        written
     }
 
     /// What is in these fields of a task's hash.
@@ -176,6 +193,15 @@ impl RedisStore {
         let owners = self.keys.owners();
         self.connection.send(smembers.arg(owners)).await
     }
+}
+
+/// What writing notes showed.
+#[derive(Default)]
+struct Written {
+    /// Tasks that turned out to be another's, with their turn.
+    taken: Vec<(TaskId, u64)>,
+    /// Redis has lost a record that this process has: the one that took over from it did not know it yet.
+    missing: bool,
 }
 
 /// The id of the store, which whoever is first decides.
@@ -197,8 +223,8 @@ impl Store for RedisStore {
             .arg(route)
             .arg(task.token.reveal())
             .arg(format::moment(Some(task.polled_at)))
-            .arg(format::timeouts(task.timeouts))
-            .arg(format::message(task))
+            .arg(format::timeouts(task.timeouts)?)
+            .arg(format::message(task)?)
             .arg(format::kept_for(task.timeouts));
         // Together: a crash in between is as if neither had been done, because the message is published after both.
         try_join(self.enlist(&[task.id]), self.connection.run(&script))
@@ -209,7 +235,7 @@ impl Store for RedisStore {
     async fn confirmed(&self, id: TaskId, timeouts: Timeouts) -> Result<(), StoreError> {
         let mut script = scripts::CONFIRM.key(self.keys.task(id));
         script
-            .arg(format::timeouts(timeouts))
+            .arg(format::timeouts(timeouts)?)
             .arg(format::kept_for(timeouts));
         self.connection.run(&script).await
     }
@@ -231,6 +257,11 @@ impl Store for RedisStore {
     }
 
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+        let _only = self.adopting.lock().await;
+        // Recovery may take longer than a lease lasts, and nobody looks before it is over.
+        if self.lease.is_due() {
+            self.renew().await?;
+        }
         self.adopt_some(most).await
     }
 

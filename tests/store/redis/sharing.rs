@@ -12,7 +12,7 @@ use activity_bridge::{
 };
 use rstest::rstest;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 const LEASE: Duration = Duration::from_secs(5);
 
@@ -40,7 +40,7 @@ async fn the_tasks_of_the_dead_are_adopted_when_the_lease_has_run_out_and_soon_a
 
 #[rstest]
 #[tokio::test]
-async fn of_two_that_adopt_at_once_each_task_goes_to_exactly_one(
+async fn of_those_that_adopt_at_once_each_task_goes_to_exactly_one(
     #[values(Redis, Cluster)] kind: Kind,
 ) {
     let config = config(kind);
@@ -58,9 +58,12 @@ async fn of_two_that_adopt_at_once_each_task_goes_to_exactly_one(
             all.extend(page);
         }
     };
-    let (mut first, second) = tokio::join!(all(&one), all(&two));
-    first.extend(second);
-    assert_eq!(ids(&first, |record| record.id), ids(&tasks, |task| task.id));
+    let adopted = tokio::join!(all(&one), all(&two), all(&two));
+    let adopted = [adopted.0, adopted.1, adopted.2].concat();
+    assert_eq!(
+        ids(&adopted, |record| record.id),
+        ids(&tasks, |task| task.id)
+    );
     assert_eq!(one.count().await.expect("counted"), 300);
 }
 
@@ -232,6 +235,47 @@ async fn is_dead(other: &Replica, id: TaskId) {
         (told == PassedOn::Orphan).then_some(())
     })
     .await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_record_that_is_missing_shows_with_the_next_note(#[values(Redis, Cluster)] kind: Kind) {
+    let config = config(kind);
+    let owner = Replica::start_idle(&config, "payments").await;
+    let task = task();
+    let record = owner.publishes(&task).await;
+    owner.note(task.id, Note::Heard(task.polled_at));
+    owner.note(TaskId::random(), Note::Begun);
+    assert!(!owner.look().await.expect("looked").lapsed);
+    let key = format!("{}:task:{{{}}}", config.prefix, task.id);
+    super::server(kind).ask(&["DEL", &key]).await;
+    owner.note(task.id, Note::Heard(task.polled_at));
+    assert!(owner.look().await.expect("looked").lapsed, "ask for each");
+    assert_eq!(owner.keep(&record).await.expect("kept"), Kept::Ours);
+    owner.note(task.id, Note::Heard(task.polled_at));
+    assert!(!owner.look().await.expect("looked").lapsed);
+}
+
+#[rstest]
+#[tokio::test]
+async fn who_adopts_for_longer_than_a_lease_lasts_is_alive(#[values(Redis, Cluster)] kind: Kind) {
+    let config = config(kind);
+    let dead = Replica::start(&config).await;
+    insert(&*dead, 100).await;
+    dead.close().await;
+    let heir = Replica::start_idle(&config, "payments").await;
+    let other = Replica::start(&config).await;
+    let began = Instant::now();
+    let first = heir.adopt(1).await.expect("adopted").remove(0);
+    while began.elapsed() < LEASE + Duration::from_secs(1) {
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(heir.adopt(1).await.expect("adopted").len(), 1);
+    }
+    let told = other.pass_on(first.id, "").await.expect("told");
+    assert_eq!(told, PassedOn::To(Status::Alive));
+    let look = heir.look().await.expect("looked");
+    assert!(!look.lapsed);
+    assert_eq!(look.news.len(), 1, "letters wait for a look");
 }
 
 #[rstest]
