@@ -32,7 +32,7 @@ pub(super) fn kept_for(timeouts: Timeouts) -> u64 {
     millis(lives.min(LONGEST) + BEYOND)
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 struct StoredTimeouts {
     heartbeat: StoredTimeout,
     start_to_close: StoredTimeout,
@@ -63,8 +63,8 @@ pub(super) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, 
     let mut next = || fields.next().flatten().unwrap_or_default();
     let (route, token, polled_at, timeouts) = (next(), next(), next(), next());
     let (published, begun, heard) = (next(), next(), next());
-    let stored: StoredTimeouts =
-        serde_json::from_str(&timeouts).map_err(|_| unreadable(id, "timeouts"))?;
+    // What another version wrote differently is not known here.
+    let stored: StoredTimeouts = serde_json::from_str(&timeouts).unwrap_or_default();
     Ok(Record {
         id,
         route,

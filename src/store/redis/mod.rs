@@ -38,11 +38,11 @@ use crate::{
 use anyhow::Context;
 use async_trait::async_trait;
 use connection::Connection;
-use futures_util::future::{join_all, try_join, try_join_all};
+use futures_util::future::{try_join, try_join_all};
 use held::Held;
 use keys::{Keys, OwnerKeys};
 use lease::Lease;
-use notes::{Noted, Notes};
+use notes::Notes;
 use redis::{cmd, pipe};
 use std::{
     collections::HashMap,
@@ -60,9 +60,6 @@ const LEASE: Duration = Duration::from_secs(5);
 const REMEMBERED: Duration = Duration::from_secs(3_600);
 /// Longer than any record is kept.
 const SET_KEPT: Duration = Duration::from_secs(400 * 86_400);
-/// Notes that are written with one look.
-const NOTES_AT_ONCE: usize = 2_000;
-
 /// See the module.
 pub struct RedisStore {
     connection: Connection,
@@ -146,40 +143,6 @@ impl RedisStore {
         self.connection.send(srem.arg(tasks).arg(ids)).await
     }
 
-    /// Writes notes down. What can't be written is kept.
-    async fn write_notes(&self, most: usize) -> Written {
-        let notes = self.notes.take(most);
-        let write = async |(id, noted): (TaskId, Noted)| {
-            let flag = |set: bool| if set { "1" } else { "" };
-            let script = &scripts::NOTE;
-            let mut script = script.key(self.keys.task(id));
-            script
-                .arg(flag(noted.begun))
-                .arg(format::moment(noted.heard))
-                .arg(flag(noted.cancel));
-            let answer: Result<Vec<String>, _> = self.connection.run(&script).await;
-            let answer = answer.inspect_err(|_| self.notes.put(id, noted)).ok()?;
-            Some((id, answer))
-        };
-        let mut written = Written::default();
-        for (id, answer) in join_all(notes.into_iter().map(write))
-            .await
-            .into_iter()
-            .flatten()
-        {
-            match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-                ["noted", owner, turn] if owner != self.owner => {
-                    let turn = turn.parse().unwrap_or_default();
-                    written.taken.push((id, turn));
-                }
-                ["ended"] => written.taken.push((id, u64::MAX)),
-                ["unknown"] => written.missing |= self.held.has(id),
-                _ => {}
-            }
-        }
-        written
-    }
-
     /// What is in these fields of a task's hash.
     async fn fields(&self, id: TaskId, names: &[&str]) -> Result<Vec<Option<String>>, StoreError> {
         let mut hmget = cmd("HMGET");
@@ -193,15 +156,6 @@ impl RedisStore {
         let owners = self.keys.owners();
         self.connection.send(smembers.arg(owners)).await
     }
-}
-
-/// What writing notes showed.
-#[derive(Default)]
-struct Written {
-    /// Tasks that turned out to be another's, with their turn.
-    taken: Vec<(TaskId, u64)>,
-    /// Redis has lost a record that this process has: the one that took over from it did not know it yet.
-    missing: bool,
 }
 
 /// The id of the store, which whoever is first decides.

@@ -1,6 +1,6 @@
 //! What there is to do because other processes have tasks in the same Redis.
 
-use super::{LEASE, NOTES_AT_ONCE, RedisStore, SET_KEPT, connection, format, scripts};
+use super::{LEASE, RedisStore, SET_KEPT, connection, format, scripts};
 use crate::{
     flights::Status,
     store::{Claim, Kept, Look, News, PassedOn, Record, Shared, StoreError},
@@ -12,6 +12,8 @@ use redis::cmd;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, timeout};
 
+/// Notes that are written with one look.
+const NOTES_AT_ONCE: usize = 2_000;
 /// How long a look may take.
 const LOOK: Duration = Duration::from_secs(1);
 /// A lease with less than this left, in milliseconds, has missed several looks.
