@@ -4,7 +4,7 @@ use crate::redis::{Server, redis_config};
 use activity_bridge::{
     config::RedisConfig,
     input::Input,
-    store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store},
+    store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store, StoreError},
     task::{HeaderValue, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use futures_util::future::try_join_all;

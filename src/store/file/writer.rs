@@ -24,10 +24,10 @@ use tracing::{info, warn};
 const LAZY: Duration = Duration::from_millis(100);
 
 /// How long inserts wait for others, where the last group had more than one.
-const LINGER: Duration = Duration::from_millis(10);
+const LINGER: Duration = Duration::from_millis(25);
 
 /// How long they wait for one more, where they are as many as the last group had: that may have been all there are.
-const GAP: Duration = Duration::from_millis(2);
+const GAP: Duration = Duration::from_millis(4);
 
 /// So many inserts wait for no more.
 const ENOUGH: usize = 64;
