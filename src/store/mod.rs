@@ -4,6 +4,7 @@
 //! reply acknowledged. What a crash costs is what the chosen store forgets.
 
 pub mod file;
+mod format;
 mod memory;
 pub mod redis;
 

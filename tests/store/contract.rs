@@ -6,7 +6,7 @@ use crate::harness::{
 };
 use activity_bridge::{
     store::{Life, Note, Record, Store},
-    task::{Task, TaskId, TaskToken},
+    task::{Task, TaskId},
 };
 use futures_util::future::join_all;
 use rstest::rstest;
@@ -188,95 +188,6 @@ async fn a_record_comes_back_as_it_was(#[values(Memory, File, Redis, Cluster)] k
         match step {
             "new" => store.note(task.id, Note::Begun),
             _ => store.confirmed(task.id, LEARNT).await.expect("confirmed"),
-        }
-        store = place.reopen(store).await;
-    }
-}
-
-#[rstest]
-#[tokio::test]
-async fn tokens_are_of_any_text_and_length(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
-    let place = Place::new(kind);
-    let store = place.open().await;
-    let tokens = [
-        "\u{1}\"\\\u{10ffff}".to_owned(),
-        "=".to_owned(),
-        "€".repeat(2048),
-    ];
-    for token in &tokens {
-        let token = TaskToken::new(token).expect("not empty");
-        let task = Task { token, ..task() };
-        store.insert("payments", &task).await.expect("inserted");
-    }
-    let store = place.reopen(store).await;
-    let adopted = adopt_all(&*store, 10).await;
-    let mut found: Vec<_> = adopted.iter().map(|record| record.token.reveal()).collect();
-    found.sort_unstable();
-    assert_eq!(found, if kind.lasts() { &tokens[..] } else { &[] });
-}
-
-#[rstest]
-#[tokio::test]
-async fn what_was_not_confirmed_can_be_published(
-    #[values(Memory, File, Redis, Cluster)] kind: Kind,
-) {
-    let place = Place::new(kind);
-    let store = place.open().await;
-    let task = insert(&*store, 1).await.remove(0);
-    let store = place.reopen(store).await;
-    let message = store.message(task.id).await.expect("told");
-    assert_eq!(message.is_some(), kind.lasts());
-    let Some(message) = message else {
-        return;
-    };
-    assert_eq!(message.id, task.id);
-    assert_eq!(message.token.reveal(), task.token.reveal());
-    assert_eq!(message.activity, task.activity);
-    assert_eq!(message.input.text(), task.input.text());
-    assert_eq!(message.input.is_json(), task.input.is_json());
-    assert_eq!(message.headers, task.headers);
-    assert_eq!(message.polled_at, task.polled_at);
-    assert_eq!(message.timeouts, task.timeouts);
-}
-
-#[rstest]
-#[tokio::test]
-async fn an_input_comes_back_byte_for_byte(
-    #[values(Memory, File, Redis, Cluster)] kind: Kind,
-    #[values("", " {\"a\" : 1}\r\n", "no JSON \"\\ \u{0}\u{10ffff}")] input: &str,
-    #[values(1, 2_000)] times: usize,
-) {
-    let place = Place::new(kind);
-    let store = place.open().await;
-    let input = input.repeat(times);
-    let task = Task {
-        input: input.clone().into(),
-        ..task()
-    };
-    store.insert("payments", &task).await.expect("inserted");
-    let store = place.reopen(store).await;
-    let message = store.message(task.id).await.expect("told");
-    if kind.lasts() {
-        assert_eq!(message.expect("not confirmed").input.text(), input);
-    }
-}
-
-#[rstest]
-#[tokio::test]
-async fn what_was_confirmed_or_has_ended_is_not_published_again(
-    #[values(Memory, File, Redis, Cluster)] kind: Kind,
-) {
-    let place = Place::new(kind);
-    let mut store = place.open().await;
-    let tasks = insert(&*store, 2).await;
-    store
-        .confirmed(tasks[0].id, LEARNT)
-        .await
-        .expect("confirmed");
-    store.remove(tasks[1].id).await.expect("removed");
-    for _ in 0..2 {
-        for task in &tasks {
-            assert!(store.message(task.id).await.expect("told").is_none());
         }
         store = place.reopen(store).await;
     }

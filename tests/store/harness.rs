@@ -4,10 +4,12 @@ use crate::redis::{Server, redis_config};
 use activity_bridge::{
     config::RedisConfig,
     input::Input,
-    store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store, StoreError},
+    store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store},
     task::{HeaderValue, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
+use futures_util::future::try_join_all;
 use std::{
+    iter::repeat_with,
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -117,14 +119,11 @@ fn now_millis() -> u64 {
     u64::try_from(now.expect("after 1970").as_millis()).expect("not that far in the future")
 }
 
-/// Inserts so many tasks for the route `payments`, one after the other.
+/// Inserts so many tasks for the route `payments`, all at once.
 pub async fn insert(store: &dyn Store, count: usize) -> Vec<Task> {
-    let mut tasks = Vec::new();
-    for _ in 0..count {
-        let task = task();
-        store.insert("payments", &task).await.expect("inserted");
-        tasks.push(task);
-    }
+    let tasks: Vec<_> = repeat_with(task).take(count).collect();
+    let inserts = tasks.iter().map(|task| store.insert("payments", task));
+    try_join_all(inserts).await.expect("inserted");
     tasks
 }
 
@@ -177,4 +176,9 @@ pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>
         assert!(Instant::now() < deadline, "not within ten seconds: {what}");
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The reason for which a store is not available.
+pub fn reason<T>(result: Result<T, StoreError>) -> Option<String> {
+    result.err().map(|StoreError::Unavailable(reason)| reason)
 }

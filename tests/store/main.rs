@@ -4,8 +4,10 @@
     unreachable_pub,
     reason = "nothing of a test binary can be reached; `pub` marks what the harness offers"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests compare whole files")]
 
 mod contract;
 mod file;
 mod harness;
+mod messages;
 mod redis;

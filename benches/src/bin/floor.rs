@@ -48,10 +48,8 @@ struct Floor {
 }
 
 fn main() -> anyhow::Result<()> {
-    // As the bridge has.
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+    // One thread, as the bridge has.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(run())
@@ -105,14 +103,10 @@ async fn run() -> anyhow::Result<()> {
     for _ in 0..pollers.parse::<u16>().context("POLLERS")? {
         go(poll(Arc::clone(&floor)));
     }
-    // Not here: what the main thread spawns has to be handed to the others.
-    let replies = tokio::spawn(async move {
-        while let Some(reply) = consumer.next().await {
-            go(complete(Arc::clone(&floor), reply?));
-        }
-        anyhow::bail!("the consumer of replies ended")
-    });
-    replies.await?
+    while let Some(reply) = consumer.next().await {
+        go(complete(Arc::clone(&floor), reply?));
+    }
+    anyhow::bail!("the consumer of replies ended")
 }
 
 /// Runs it beside the others; an error ends the process.

@@ -1,8 +1,7 @@
 //! What is to be written of a task.
 
-use super::format::StoredRecord;
 use crate::{
-    store::StoreError,
+    store::{StoreError, format::StoredRecord},
     task::{TaskId, Timeouts},
 };
 use std::collections::HashMap;

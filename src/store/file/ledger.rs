@@ -3,12 +3,12 @@
 //! Tasks are numbered in the order in which they were inserted, and the number begins their key: tasks of the same age
 //! then share pages of the file, and a group touches few of them. Which id has which number is in memory.
 
-use super::{
-    change::{Changes, Insert},
-    format::{self, StoredRecord, Unreadable},
-};
+use super::change::{Change, Changes, Insert};
 use crate::{
-    store::Record,
+    store::{
+        Record,
+        format::{self, StoredRecord, Unreadable},
+    },
     task::{Task, TaskId},
 };
 use redb::{
@@ -189,15 +189,12 @@ impl Ledger {
                 if change.confirms() {
                     messages.remove(key)?;
                 }
-                let changed = match records.get(key)? {
-                    Some(stored) => {
-                        let mut record = readable(id, StoredRecord::read(stored.value()))?;
-                        change.apply(&mut record);
-                        readable(id, record.bytes())?
-                    }
-                    None => continue,
-                };
-                records.insert(key, &*changed)?;
+                let changed = records
+                    .get(key)?
+                    .map(|stored| changed(id, stored.value(), change));
+                if let Some(changed) = changed.transpose()? {
+                    records.insert(key, &*changed)?;
+                }
             }
             while ended.len()? > MOST_ENDED {
                 ended.pop_first()?;
@@ -251,6 +248,13 @@ impl Ledger {
         let rows = ended.iter()?.rev().take(most);
         rows.map(|row| Ok(row?.1.value().into())).collect()
     }
+}
+
+/// What is to be stored of a record after a change that does not remove it.
+fn changed(id: TaskId, stored: &[u8], change: &Change) -> Result<Vec<u8>, Error> {
+    let mut record = readable(id, StoredRecord::read(stored))?;
+    change.apply(&mut record);
+    readable(id, record.bytes())
 }
 
 /// A record as these changes leave it; `None` where they remove it.

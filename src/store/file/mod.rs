@@ -7,13 +7,11 @@
 //! | File | What it owns |
 //! |---|---|
 //! | `open` | making and opening the file, and what can be wrong with it |
-//! | `format` | how a record is written |
 //! | `ledger` | the tables, and one transaction on them |
 //! | `change`, `health` | what the writer is given, and what it shows |
 //! | `writer` | the thread: what makes a group, and what happens when the disk fails |
 
 mod change;
-mod format;
 mod health;
 mod ledger;
 mod open;
@@ -21,7 +19,7 @@ mod writer;
 
 pub use open::read;
 
-use super::{Life, Note, Record, Shared, Store, StoreError};
+use super::{Life, Note, Record, Shared, Store, StoreError, format};
 use crate::task::{Task, TaskId, Timeouts};
 use async_trait::async_trait;
 use change::{Change, Insert};

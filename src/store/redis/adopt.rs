@@ -27,7 +27,7 @@ enum Taken {
         turn: u64,
         from: String,
     },
-    /// A living process without this route does not want it.
+    /// It is of a route that this process does not have.
     OtherRoute,
     /// It is not who was thought to have it that has it.
     Theirs,
@@ -116,12 +116,15 @@ impl RedisStore {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         passed_over.retain(|_, since| since.elapsed() < PASS_OVER);
-        let dead = others.into_iter().zip(alive).filter_map(|(owner, alive)| {
-            // It may come back with other tasks.
-            let known = alive && passed_over.remove(&owner).is_some();
-            (!alive && !known && !passed_over.contains_key(&owner)).then_some(owner)
-        });
-        Ok(dead.collect())
+        let dead = |(owner, alive): (String, bool)| {
+            if alive {
+                // It may die again, with other tasks.
+                passed_over.remove(&owner);
+                return None;
+            }
+            (!passed_over.contains_key(&owner)).then_some(owner)
+        };
+        Ok(others.into_iter().zip(alive).filter_map(dead).collect())
     }
 
     /// Nothing is handed out before all of it is done: what fails on the way is found again in the set of the dead, or,

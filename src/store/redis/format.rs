@@ -1,15 +1,14 @@
 //! How a task is written in the fields of its hash.
 
 use crate::{
-    input::Input,
-    store::{Record, StoreError},
-    task::{HeaderValue, Task, TaskId, TaskToken, Timeout, Timeouts, unix_millis},
+    store::{
+        Record, StoreError,
+        format::{self, StoredTimeout},
+    },
+    task::{Task, TaskId, TaskToken, Timeouts, unix_millis},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    borrow::Cow,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime};
 
 /// The fields of a record, in the order in which [`record`] reads them.
 pub(super) const FIELDS: [&str; 7] = [
@@ -33,85 +32,29 @@ pub(super) fn kept_for(timeouts: Timeouts) -> u64 {
     millis(lives.min(LONGEST) + BEYOND)
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 struct StoredTimeouts {
     heartbeat: StoredTimeout,
     start_to_close: StoredTimeout,
 }
 
-/// In milliseconds.
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredTimeout {
-    Unknown,
-    Never,
-    Usually(u64),
-    After(u64),
-}
-
-/// What a task's message needs beyond its record.
-#[derive(Deserialize, Serialize)]
-struct StoredMessage<'a> {
-    activity: Cow<'a, str>,
-    headers: Vec<(Cow<'a, str>, StoredHeader<'a>)>,
-    input: Cow<'a, str>,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(untagged)]
-enum StoredHeader<'a> {
-    Integer(i64),
-    Text(Cow<'a, str>),
-}
-
-pub(super) fn timeouts(timeouts: Timeouts) -> String {
+pub(super) fn timeouts(timeouts: Timeouts) -> Result<String, StoreError> {
     let stored = StoredTimeouts {
         heartbeat: timeouts.heartbeat.into(),
         start_to_close: timeouts.start_to_close.into(),
     };
-    serde_json::to_string(&stored).unwrap_or_default()
+    serde_json::to_string(&stored).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 /// What there is to publish of a task, beyond its record.
-pub(super) fn message(task: &Task) -> String {
-    let headers = task.headers.iter().map(|(name, value)| {
-        let value = match value {
-            HeaderValue::Integer(value) => StoredHeader::Integer(*value),
-            HeaderValue::Text(text) => StoredHeader::Text(text.into()),
-        };
-        (Cow::Borrowed(&**name), value)
-    });
-    let stored = StoredMessage {
-        activity: Cow::Borrowed(&task.activity),
-        headers: headers.collect(),
-        input: task.input.text().into(),
-    };
-    serde_json::to_string(&stored).unwrap_or_default()
+pub(super) fn message(task: &Task) -> Result<Vec<u8>, StoreError> {
+    format::message(task).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 /// The task whose record and message these are.
 pub(super) fn task(record: Record, message: &str) -> Result<Task, StoreError> {
-    let StoredMessage {
-        activity,
-        headers,
-        input,
-    } = serde_json::from_str(message).map_err(|_| unreadable(record.id, "message"))?;
-    let headers = headers.into_iter().map(|(name, value)| {
-        let value = match value {
-            StoredHeader::Integer(value) => HeaderValue::Integer(value),
-            StoredHeader::Text(text) => HeaderValue::Text(text.into_owned()),
-        };
-        (Cow::Owned(name.into_owned()), value)
-    });
-    Ok(Task {
-        id: record.id,
-        token: record.token,
-        activity: activity.into_owned(),
-        input: Input::from(input.into_owned()),
-        headers: headers.collect(),
-        polled_at: record.polled_at,
-        timeouts: record.timeouts,
-    })
+    let id = record.id;
+    format::task(record, message.as_bytes()).map_err(|_| unreadable(id, "message"))
 }
 
 /// The record of a task from [`FIELDS`].
@@ -120,8 +63,8 @@ pub(super) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, 
     let mut next = || fields.next().flatten().unwrap_or_default();
     let (route, token, polled_at, timeouts) = (next(), next(), next(), next());
     let (published, begun, heard) = (next(), next(), next());
-    let stored: StoredTimeouts =
-        serde_json::from_str(&timeouts).map_err(|_| unreadable(id, "timeouts"))?;
+    // What another version wrote differently is not known here.
+    let stored: StoredTimeouts = serde_json::from_str(&timeouts).unwrap_or_default();
     Ok(Record {
         id,
         route,
@@ -143,7 +86,7 @@ fn unreadable(id: TaskId, field: &str) -> StoreError {
 }
 
 fn at(text: &str) -> Option<SystemTime> {
-    Some(UNIX_EPOCH + Duration::from_millis(text.parse().ok()?))
+    text.parse().ok().map(format::at)
 }
 
 /// A moment in the text of a field; an unknown one is empty.
@@ -153,26 +96,4 @@ pub(super) fn moment(at: Option<SystemTime>) -> String {
 
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl From<Timeout> for StoredTimeout {
-    fn from(timeout: Timeout) -> Self {
-        match timeout {
-            Timeout::Unknown => Self::Unknown,
-            Timeout::Never => Self::Never,
-            Timeout::Usually(limit) => Self::Usually(millis(limit)),
-            Timeout::After(limit) => Self::After(millis(limit)),
-        }
-    }
-}
-
-impl From<StoredTimeout> for Timeout {
-    fn from(stored: StoredTimeout) -> Self {
-        match stored {
-            StoredTimeout::Unknown => Self::Unknown,
-            StoredTimeout::Never => Self::Never,
-            StoredTimeout::Usually(millis) => Self::Usually(Duration::from_millis(millis)),
-            StoredTimeout::After(millis) => Self::After(Duration::from_millis(millis)),
-        }
-    }
 }

@@ -9,8 +9,6 @@ use tokio::time::Instant;
 
 /// Without a look for this time, something is wrong.
 const OVERDUE: Duration = Duration::from_secs(1);
-/// Nobody takes the tasks of others on the strength of a lease that is older.
-const FRESH: Duration = Duration::from_secs(4);
 
 /// See the module.
 pub(super) struct Lease(Mutex<State>);
@@ -18,10 +16,10 @@ pub(super) struct Lease(Mutex<State>);
 struct State {
     /// When the last look began that was answered. The lease lasts at least until [`LEASE`] after it.
     renewed: Instant,
-    /// Whether that was the look of the start.
-    new: bool,
     /// When it was first renewed after a lapse; `None` where there was none.
     lapsed: Option<Instant>,
+    /// A lapse that was seen and not reported yet.
+    unreported: bool,
     /// The last letter that was read.
     read: String,
     /// What went wrong with the last look.
@@ -29,12 +27,12 @@ struct State {
 }
 
 impl Lease {
-    /// Of a look that began then and read up to this letter.
+    /// Of a look that began then.
     pub(super) fn new(began: Instant) -> Self {
         Self(Mutex::new(State {
             renewed: began,
-            new: true,
             lapsed: None,
+            unreported: false,
             read: "0-0".to_owned(),
             wrong: None,
         }))
@@ -44,21 +42,31 @@ impl Lease {
         self.state().read.clone()
     }
 
-    /// A look that began then was answered, and the lease was there or not. True where it has lapsed: it may have, where
-    /// an answer was lost.
-    pub(super) fn renewed(&self, began: Instant, was_there: bool, read: Option<String>) -> bool {
+    /// Whether it is time to renew it, where nobody has looked.
+    pub(super) fn is_due(&self) -> bool {
+        self.state().renewed.elapsed() >= OVERDUE
+    }
+
+    /// A renewal that began then was answered, and the lease was there or not. It has lapsed, or may have, where an answer
+    /// was lost.
+    pub(super) fn renewed(&self, began: Instant, was_there: bool) {
         let mut state = self.state();
-        let lapsed = !was_there || state.renewed.elapsed() >= LEASE;
-        if lapsed {
+        if !was_there || state.renewed.elapsed() >= LEASE {
             state.lapsed = Some(Instant::now());
+            state.unreported = true;
         }
         state.renewed = began;
-        state.new = false;
         state.wrong = None;
-        if let Some(read) = read {
-            state.read = read;
-        }
-        lapsed
+    }
+
+    /// Letters up to this one were read.
+    pub(super) fn read_up_to(&self, letter: String) {
+        self.state().read = letter;
+    }
+
+    /// Whether there was a lapse since this was last asked.
+    pub(super) fn report_lapse(&self) -> bool {
+        std::mem::take(&mut self.state().unreported)
     }
 
     pub(super) fn failed(&self, why: String) {
@@ -68,9 +76,9 @@ impl Lease {
     /// Whether it is safe to believe that others without a lease are dead. After a lapse they may have lapsed together, and
     /// the others may not be back yet.
     pub(super) fn may_judge_others(&self) -> bool {
-        let state = self.state();
-        let fresh = state.new || state.renewed.elapsed() < FRESH;
-        fresh && state.lapsed.is_none_or(|since| since.elapsed() >= LEASE)
+        self.state()
+            .lapsed
+            .is_none_or(|since| since.elapsed() >= LEASE)
     }
 
     pub(super) fn trouble(&self) -> Option<String> {

@@ -38,11 +38,11 @@ use crate::{
 use anyhow::Context;
 use async_trait::async_trait;
 use connection::Connection;
-use futures_util::future::{join_all, try_join, try_join_all};
+use futures_util::future::{try_join, try_join_all};
 use held::Held;
 use keys::{Keys, OwnerKeys};
 use lease::Lease;
-use notes::{Noted, Notes};
+use notes::Notes;
 use redis::{cmd, pipe};
 use std::{
     collections::HashMap,
@@ -60,9 +60,6 @@ const LEASE: Duration = Duration::from_secs(5);
 const REMEMBERED: Duration = Duration::from_secs(3_600);
 /// Longer than any record is kept.
 const SET_KEPT: Duration = Duration::from_secs(400 * 86_400);
-/// Notes that are written with one look.
-const NOTES_AT_ONCE: usize = 2_000;
-
 /// See the module.
 pub struct RedisStore {
     connection: Connection,
@@ -77,6 +74,8 @@ pub struct RedisStore {
     lease: Lease,
     /// Dead owners that have nothing but tasks of other processes' routes, and when that was seen.
     passed_over: Mutex<HashMap<String, Instant>>,
+    /// One at a time: what is on its way to one caller is not for another.
+    adopting: tokio::sync::Mutex<()>,
     closed: AtomicBool,
 }
 
@@ -92,7 +91,7 @@ impl RedisStore {
         let owner = TaskId::random().to_string();
         let first = || format!("the token store {} can't be used", config.urls[0]);
         let instance = instance(&connection, &keys).await.with_context(first)?;
-        let store = Self {
+        let mut store = Self {
             connection,
             mine: keys.owner(&owner),
             keys,
@@ -103,10 +102,14 @@ impl RedisStore {
             notes: Notes::default(),
             lease: Lease::new(Instant::now()),
             passed_over: Mutex::default(),
+            adopting: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(false),
         };
+        let began = Instant::now();
         let registered = try_join(store.renew(), store.register());
         registered.await.with_context(first)?;
+        // That there was none before is no lapse.
+        store.lease = Lease::new(began);
         Ok(store)
     }
 
@@ -138,29 +141,6 @@ impl RedisStore {
         let ids: Vec<_> = ids.iter().map(TaskId::to_string).collect();
         let mut srem = cmd("SREM");
         self.connection.send(srem.arg(tasks).arg(ids)).await
-    }
-
-    /// Writes notes down. What can't be written is kept. The tasks that turned out to be another's, with their turn.
-    async fn write_notes(&self, most: usize) -> Vec<(TaskId, u64)> {
-        let notes = self.notes.take(most);
-        let write = async |(id, noted): (TaskId, Noted)| {
-            let flag = |set: bool| if set { "1" } else { "" };
-            let script = &scripts::NOTE;
-            let mut script = script.key(self.keys.task(id));
-            script
-                .arg(flag(noted.begun))
-                .arg(format::moment(noted.heard))
-                .arg(flag(noted.cancel));
-            let answer: Result<Vec<String>, _> = self.connection.run(&script).await;
-            let answer = answer.inspect_err(|_| self.notes.put(id, noted)).ok()?;
-            match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-                ["noted", owner, turn] if owner != self.owner => Some((id, turn.parse().ok()?)),
-                ["ended"] => Some((id, u64::MAX)),
-                _ => None,
-            }
-        };
-        let written = join_all(notes.into_iter().map(write)).await;
-        written.into_iter().flatten().collect()
     }
 
     /// What is in these fields of a task's hash.
@@ -197,8 +177,8 @@ impl Store for RedisStore {
             .arg(route)
             .arg(task.token.reveal())
             .arg(format::moment(Some(task.polled_at)))
-            .arg(format::timeouts(task.timeouts))
-            .arg(format::message(task))
+            .arg(format::timeouts(task.timeouts)?)
+            .arg(format::message(task)?)
             .arg(format::kept_for(task.timeouts));
         // Together: a crash in between is as if neither had been done, because the message is published after both.
         try_join(self.enlist(&[task.id]), self.connection.run(&script))
@@ -209,7 +189,7 @@ impl Store for RedisStore {
     async fn confirmed(&self, id: TaskId, timeouts: Timeouts) -> Result<(), StoreError> {
         let mut script = scripts::CONFIRM.key(self.keys.task(id));
         script
-            .arg(format::timeouts(timeouts))
+            .arg(format::timeouts(timeouts)?)
             .arg(format::kept_for(timeouts));
         self.connection.run(&script).await
     }
@@ -231,6 +211,11 @@ impl Store for RedisStore {
     }
 
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+        let _only = self.adopting.lock().await;
+        // Recovery may take longer than a lease lasts, and nobody looks before it is over.
+        if self.lease.is_due() {
+            self.renew().await?;
+        }
         self.adopt_some(most).await
     }
 

@@ -1,6 +1,6 @@
 //! What there is to do because other processes have tasks in the same Redis.
 
-use super::{LEASE, NOTES_AT_ONCE, RedisStore, SET_KEPT, connection, format, scripts};
+use super::{LEASE, RedisStore, SET_KEPT, connection, format, scripts};
 use crate::{
     flights::Status,
     store::{Claim, Kept, Look, News, PassedOn, Record, Shared, StoreError},
@@ -12,6 +12,8 @@ use redis::cmd;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, timeout};
 
+/// Notes that are written with one look.
+const NOTES_AT_ONCE: usize = 2_000;
 /// How long a look may take.
 const LOOK: Duration = Duration::from_secs(1);
 /// A lease with less than this left, in milliseconds, has missed several looks.
@@ -28,11 +30,13 @@ const SIGN: &str = "sign";
 /// The length of an id in a letter.
 const ID: usize = 32;
 
-/// What a renewal of the lease brings: 1 where the lease was gone; letters, each an id with a kind and a text.
-type Renewal = (u8, Vec<(String, Vec<String>)>);
+/// Each an id with a kind and a text.
+type Letters = Vec<(String, Vec<String>)>;
 
 impl RedisStore {
-    pub(super) async fn renew(&self) -> Result<Renewal, StoreError> {
+    /// Renews the lease. The letters stay until they are said to be read.
+    pub(super) async fn renew(&self) -> Result<Letters, StoreError> {
+        let began = Instant::now();
         let mut script = scripts::LOOK.key(&self.mine.lease);
         script
             .key(&self.mine.tasks)
@@ -41,7 +45,10 @@ impl RedisStore {
             .arg(format::millis(SET_KEPT))
             .arg(self.lease.last_read())
             .arg(LETTERS_AT_ONCE);
-        self.connection.run(&script).await
+        let answer: Result<(bool, Letters), _> = self.connection.run(&script).await;
+        let (was_there, letters) = answer?;
+        self.lease.renewed(began, was_there);
+        Ok(letters)
     }
 
     /// The text of a letter that these tasks were taken, each in its turn.
@@ -53,8 +60,9 @@ impl RedisStore {
         (TAKEN, words.join(" "))
     }
 
-    fn read_letters(&self, letters: Vec<(String, Vec<String>)>, news: &mut Vec<News>) {
-        for (_, letter) in letters {
+    fn read_letters(&self, letters: Letters, news: &mut Vec<News>) {
+        for (id, letter) in letters {
+            self.lease.read_up_to(id);
             match letter.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                 [TAKEN, taken] => {
                     let taken = taken.split(' ').filter_map(|word| {
@@ -84,6 +92,17 @@ impl RedisStore {
         news.extend(lost.map(|(id, _)| News::Taken(id)));
     }
 
+    /// Where Redis has just lost its records, a task that is not there may still be in another process's memory, which will
+    /// record it again as soon as it sees that its lease is gone.
+    async fn must_be_whole(&self) -> Result<(), StoreError> {
+        self.renew().await?;
+        if self.lease.may_judge_others() {
+            return Ok(());
+        }
+        let why = "the lease ran out, and the other processes may not have recorded their tasks again yet";
+        Err(StoreError::Unavailable(why.to_owned()))
+    }
+
     /// Whose the task is, or why it is nobody's.
     async fn mark_begun(&self, id: TaskId) -> Result<Vec<String>, StoreError> {
         let script = &scripts::SIGN;
@@ -111,7 +130,7 @@ impl RedisStore {
             .arg(&record.route)
             .arg(record.token.reveal())
             .arg(format::moment(Some(record.polled_at)))
-            .arg(format::timeouts(record.timeouts))
+            .arg(format::timeouts(record.timeouts)?)
             .arg(format::kept_for(record.timeouts))
             .arg(u8::from(record.published))
             .arg(u8::from(record.begun))
@@ -126,18 +145,18 @@ impl Shared for RedisStore {
         if self.closed.load(Ordering::Relaxed) {
             return Ok(Look::default());
         }
-        let began = Instant::now();
         let renewal = timeout(LOOK, try_join(self.renew(), self.register())).await;
         let renewal = renewal.unwrap_or_else(|_| Err(connection::silent(LOOK)));
-        let ((gone, letters), ()) = renewal.inspect_err(|error| {
+        let (letters, ()) = renewal.inspect_err(|error| {
             self.lease.failed(error.to_string());
             self.held.trouble();
         })?;
-        let read = letters.last().map(|(id, _)| id.clone());
-        let lapsed = self.lease.renewed(began, gone == 0, read);
+        let written = self.write_notes(NOTES_AT_ONCE).await;
+        // From here on there is nothing to wait for: what is news now is news when it is read.
         let mut news = Vec::new();
         self.read_letters(letters, &mut news);
-        self.lose(self.write_notes(NOTES_AT_ONCE).await, &mut news);
+        self.lose(written.taken, &mut news);
+        let lapsed = self.lease.report_lapse() || written.missing;
         Ok(Look { lapsed, news })
     }
 
@@ -181,6 +200,9 @@ impl Shared for RedisStore {
                 self.held.doubt();
             }
             Err(_) => {}
+        }
+        if let Ok(Claim::Unknown) = claimed {
+            self.must_be_whole().await?;
         }
         claimed
     }

@@ -4,11 +4,16 @@ use super::{
     Kind::{self, Cluster, Redis},
     Replica, Server, redis_config,
 };
-use crate::harness::{eventually, ids, insert, reason, task};
-use activity_bridge::store::{Kept, News, Note, Shared, Store};
+use crate::harness::{eventually, ids, insert, task};
+use activity_bridge::store::{Kept, News, Note, Shared, Store, StoreError};
 use rstest::rstest;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+
+/// Why the store is not available.
+fn reason<T>(result: Result<T, StoreError>) -> Option<String> {
+    result.err().map(|StoreError::Unavailable(reason)| reason)
+}
 
 #[rstest]
 #[tokio::test]
@@ -115,12 +120,19 @@ async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it(
     let server = Server::start_kind(kind, &[]);
     let config = redis_config(&server);
     let replica = Replica::start(&config).await;
+    let other = Replica::start(&config).await;
     let (published, ended) = (task(), task());
     let record = replica.publishes(&published).await;
     replica.publishes(&ended).await;
     server.kill();
     reason(replica.remove(ended.id).await).expect("it is away");
     server.restart();
+    // Until its process has recorded it again, nobody says that there is no such task.
+    let unsure = async || match other.claim(published.id).await {
+        Ok(claim) => panic!("{claim:?}"),
+        Err(StoreError::Unavailable(why)) => why.contains("the lease ran out").then_some(()),
+    };
+    eventually("the other sees what happened", unsure).await;
     replica.sees_a_lapse().await;
     assert_eq!(replica.keep(&record).await.expect("kept"), Kept::Ours);
     replica.remove(ended.id).await.expect("no error");

@@ -3,7 +3,7 @@
 use crate::harness::eventually;
 use activity_bridge::{
     config::RedisConfig,
-    store::{Claim, LOOK_EVERY, Look, News, Record, RedisStore, Shared, Store},
+    store::{Claim, LOOK_EVERY, Look, News, PassedOn, Record, RedisStore, Shared, Store},
     task::{Task, TaskId},
 };
 use std::{
@@ -110,6 +110,15 @@ impl Replica {
         .await;
         assert_eq!(all.len(), count);
         all
+    }
+
+    /// Waits until the lease of whoever has this task has run out.
+    pub async fn finds_dead_who_has(&self, id: TaskId) {
+        eventually("the owner is dead", async || {
+            let told = self.pass_on(id, "").await.expect("told");
+            (told == PassedOn::Orphan).then_some(())
+        })
+        .await;
     }
 
     /// The record as this process would have it in memory: published.

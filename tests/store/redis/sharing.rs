@@ -1,80 +1,17 @@
-//! Each task is one process's at a time, and no task is without one for long.
+//! Each task is one process's at a time, and whoever should know which knows.
 
 use super::{
     Kind::{self, Cluster, Redis},
     Replica, config,
 };
-use crate::harness::{LEARNT, POLLED, eventually, ids, insert, task};
+use crate::harness::{LEARNT, POLLED, eventually, insert, task};
 use activity_bridge::{
     flights::Status,
-    store::{Claim, Kept, News, Note, PassedOn, Record, Shared, Store},
+    store::{Claim, Kept, News, Note, PassedOn, Shared, Store},
     task::{TaskId, Timeout, Timeouts},
 };
 use rstest::rstest;
 use std::time::Duration;
-use tokio::time::Instant;
-
-const LEASE: Duration = Duration::from_secs(5);
-
-#[rstest]
-#[tokio::test]
-async fn the_tasks_of_the_dead_are_adopted_when_the_lease_has_run_out_and_soon_after(
-    #[values(Redis, Cluster)] kind: Kind,
-) {
-    let config = config(kind);
-    let (mut dying, heir) = (Replica::start(&config).await, Replica::start(&config).await);
-    let tasks = insert(&*dying, 20).await;
-    let last = dying.freeze().await;
-    let adopted = heir.adopts(20).await;
-    let after = last.elapsed();
-    assert!(after >= LEASE, "after {after:?} it may be alive");
-    assert!(after < LEASE + Duration::from_secs(2), "after {after:?}");
-    assert_eq!(
-        ids(&adopted, |record| record.id),
-        ids(&tasks, |task| task.id)
-    );
-    assert!(adopted.iter().all(|record| !record.published));
-    assert_eq!(heir.count().await.expect("counted"), 20);
-    assert!(heir.adopt(100).await.expect("adopted").is_empty());
-}
-
-#[rstest]
-#[tokio::test]
-async fn of_two_that_adopt_at_once_each_task_goes_to_exactly_one(
-    #[values(Redis, Cluster)] kind: Kind,
-) {
-    let config = config(kind);
-    let dead = Replica::start(&config).await;
-    let tasks = insert(&*dead, 300).await;
-    let (one, two) = (Replica::start(&config).await, Replica::start(&config).await);
-    dead.close().await;
-    let all = async |replica: &Replica| {
-        let mut all: Vec<Record> = Vec::new();
-        loop {
-            let page = replica.adopt(20).await.expect("adopted");
-            if page.is_empty() {
-                return all;
-            }
-            all.extend(page);
-        }
-    };
-    let (mut first, second) = tokio::join!(all(&one), all(&two));
-    first.extend(second);
-    assert_eq!(ids(&first, |record| record.id), ids(&tasks, |task| task.id));
-    assert_eq!(one.count().await.expect("counted"), 300);
-}
-
-#[rstest]
-#[tokio::test]
-async fn who_closes_leaves_its_tasks_to_the_others_at_once(#[values(Redis, Cluster)] kind: Kind) {
-    let config = config(kind);
-    let (leaving, heir) = (Replica::start(&config).await, Replica::start(&config).await);
-    insert(&*leaving, 3).await;
-    leaving.close().await;
-    let closed = Instant::now();
-    assert_eq!(heir.adopt(10).await.expect("adopted").len(), 3);
-    assert!(closed.elapsed() < Duration::from_secs(2));
-}
 
 #[rstest]
 #[tokio::test]
@@ -172,66 +109,13 @@ async fn a_sign_of_life_reaches_the_owner_and_brings_back_how_the_task_fares(
     .await;
 
     owner.freeze().await;
-    is_dead(&other, id).await;
+    other.finds_dead_who_has(id).await;
     assert!(other.claims(id).await.begun, "a worker works on it");
     other.remove(id).await.expect("removed");
     let told = other.pass_on(id, "").await.expect("told");
     assert_eq!(told, PassedOn::Ended);
     let told = other.pass_on(TaskId::random(), "").await.expect("told");
     assert_eq!(told, PassedOn::Unknown);
-}
-
-#[rstest]
-#[tokio::test]
-async fn after_a_lapse_an_owner_keeps_what_nobody_took(#[values(Redis, Cluster)] kind: Kind) {
-    let config = config(kind);
-    let mut owner = Replica::start(&config).await;
-    let (left, taken, ended, lost) = (task(), task(), task(), task());
-    let mut records = Vec::new();
-    for task in [&left, &taken, &ended, &lost] {
-        records.push(owner.publishes(task).await);
-    }
-    owner.freeze().await;
-    let mut other = Replica::start(&config).await;
-    is_dead(&other, left.id).await;
-    other.claims(taken.id).await;
-    other.remove(ended.id).await.expect("removed");
-    let key = format!("{}:task:{{{}}}", config.prefix, lost.id);
-    super::server(kind).ask(&["DEL", &key]).await;
-
-    owner.thaw();
-    owner.sees_a_lapse().await;
-    let mut kept = Vec::new();
-    for record in &records {
-        kept.push(owner.keep(record).await.expect("kept"));
-    }
-    assert_eq!(kept, [Kept::Ours, Kept::Theirs, Kept::Ended, Kept::Ours]);
-    // What was kept is found again, the lost one as it was.
-    owner.freeze().await;
-    let adopted = other.adopts(2).await;
-    assert_eq!(
-        ids(&adopted, |record| record.id),
-        ids(&[left.id, lost.id], |id| *id)
-    );
-    let again = adopted.iter().find(|record| record.id == lost.id);
-    let again = again.expect("adopted");
-    assert_eq!(again.token.reveal(), lost.token.reveal());
-    assert_eq!(
-        (&*again.route, again.polled_at),
-        ("payments", lost.polled_at)
-    );
-    assert_eq!(again.timeouts, POLLED);
-    assert!(again.published);
-    other.freeze().await;
-}
-
-/// Waits until the lease of whoever has this task has run out.
-async fn is_dead(other: &Replica, id: TaskId) {
-    eventually("the owner is dead", async || {
-        let told = other.pass_on(id, "").await.expect("told");
-        (told == PassedOn::Orphan).then_some(())
-    })
-    .await;
 }
 
 #[rstest]
@@ -251,26 +135,6 @@ async fn a_task_that_ended_is_not_recorded_again(#[values(Redis, Cluster)] kind:
     let next = Replica::start(&config).await;
     assert!(next.adopt(10).await.expect("adopted").is_empty());
     assert_eq!(next.count().await.expect("counted"), 0);
-}
-
-#[rstest]
-#[tokio::test]
-async fn a_process_has_only_tasks_of_its_routes(#[values(Redis, Cluster)] kind: Kind) {
-    let config = config(kind);
-    let owner = Replica::start(&config).await;
-    let tasks = insert(&*owner, 5).await;
-    let other = Replica::start_idle(&config, "thumbnails").await;
-    assert!(matches!(
-        other.claim(tasks[0].id).await,
-        Ok(Claim::OtherRoute)
-    ));
-    owner.close().await;
-    for _ in 0..2 {
-        assert!(other.adopt(10).await.expect("adopted").is_empty());
-    }
-    let next = Replica::start(&config).await;
-    assert_eq!(next.adopt(10).await.expect("adopted").len(), 5);
-    assert_eq!(next.count().await.expect("counted"), 5, "in one set each");
 }
 
 #[rstest]

@@ -2,8 +2,8 @@
 -- read, how many are wanted.
 -- A letter goes when the next look says that it arrived: an answer may be lost on the way.
 local lease, tasks, mail = KEYS[1], KEYS[2], KEYS[3]
-local lapsed = 1 - redis.call('EXISTS', lease)
+local was_there = redis.call('EXISTS', lease)
 redis.call('SET', lease, 1, 'PX', ARGV[1])
 redis.call('PEXPIRE', tasks, ARGV[2])
 redis.call('XTRIM', mail, 'MINID', ARGV[3])
-return {lapsed, redis.call('XRANGE', mail, '(' .. ARGV[3], '+', 'COUNT', ARGV[4])}
+return {was_there, redis.call('XRANGE', mail, '(' .. ARGV[3], '+', 'COUNT', ARGV[4])}

@@ -1,4 +1,5 @@
-//! How records and messages are written: as JSON, where what a later version adds is passed over.
+//! How records and messages are written: as JSON, where what a later version adds is passed over. The store in Redis keeps
+//! the parts of a record apart.
 
 use crate::{
     input::Input,
@@ -12,11 +13,11 @@ use std::{
 };
 
 /// Why bytes can't be read back. Their checksum was right, so another version must have written them.
-pub(super) type Unreadable = serde_json::Error;
+pub(in crate::store) type Unreadable = serde_json::Error;
 
 /// A record without its id, which is in its key.
 #[derive(Deserialize, Serialize)]
-pub(super) struct StoredRecord<'a> {
+pub(in crate::store) struct StoredRecord<'a> {
     #[serde(borrow)]
     route: Cow<'a, str>,
     #[serde(borrow)]
@@ -36,7 +37,7 @@ pub(super) struct StoredRecord<'a> {
 /// A [`Timeout`], in milliseconds.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum StoredTimeout {
+pub(in crate::store) enum StoredTimeout {
     #[default]
     Unknown,
     Never,
@@ -62,7 +63,7 @@ enum StoredHeader<'a> {
 }
 
 /// A new task's record.
-pub(super) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unreadable> {
+pub(in crate::store) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unreadable> {
     serde_json::to_vec(&StoredRecord {
         route: route.into(),
         token: task.token.reveal().into(),
@@ -75,7 +76,7 @@ pub(super) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unreadable> {
 }
 
 /// What there is to publish of a new task.
-pub(super) fn message(task: &Task) -> Result<Vec<u8>, Unreadable> {
+pub(in crate::store) fn message(task: &Task) -> Result<Vec<u8>, Unreadable> {
     let headers = task.headers.iter().map(|(name, value)| {
         let value = match value {
             HeaderValue::Integer(value) => StoredHeader::Integer(*value),
@@ -91,7 +92,7 @@ pub(super) fn message(task: &Task) -> Result<Vec<u8>, Unreadable> {
 }
 
 /// The task whose record this is, and whose message [`message`] wrote.
-pub(super) fn task(record: Record, message: &[u8]) -> Result<Task, Unreadable> {
+pub(in crate::store) fn task(record: Record, message: &[u8]) -> Result<Task, Unreadable> {
     let StoredMessage {
         activity,
         headers,
@@ -117,28 +118,28 @@ pub(super) fn task(record: Record, message: &[u8]) -> Result<Task, Unreadable> {
 
 impl<'a> StoredRecord<'a> {
     /// Reads what [`record`] or [`Self::bytes`] wrote.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
+    pub(in crate::store) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
         serde_json::from_slice(bytes)
     }
 
-    pub(super) fn bytes(&self) -> Result<Vec<u8>, Unreadable> {
+    pub(in crate::store) fn bytes(&self) -> Result<Vec<u8>, Unreadable> {
         serde_json::to_vec(self)
     }
 
     /// The broker has the message, and these are the timeouts by now.
-    pub(super) fn confirm(&mut self, timeouts: Timeouts) {
+    pub(in crate::store) fn confirm(&mut self, timeouts: Timeouts) {
         self.published = true;
         self.heartbeat = timeouts.heartbeat.into();
         self.start_to_close = timeouts.start_to_close.into();
     }
 
     /// A worker works on it.
-    pub(super) fn begin(&mut self) {
+    pub(in crate::store) fn begin(&mut self) {
         self.begun = true;
     }
 
     /// The record with its id.
-    pub(super) fn with(self, id: TaskId) -> Result<Record, Unreadable> {
+    pub(in crate::store) fn with(self, id: TaskId) -> Result<Record, Unreadable> {
         let token = TaskToken::new(&self.token);
         Ok(Record {
             id,
@@ -156,7 +157,8 @@ impl<'a> StoredRecord<'a> {
     }
 }
 
-fn at(unix_millis: i64) -> SystemTime {
+/// The moment so many milliseconds after 1970.
+pub(in crate::store) fn at(unix_millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(unix_millis).unwrap_or(0))
 }
 
