@@ -2,9 +2,12 @@
 
 use crate::{
     crash::{Hand, PAYMENTS, done, route, schedule},
-    harness::{Answer, BridgeProcess, Inbox, Redis, Worker, World, all_acknowledged, eventually},
+    harness::{
+        Answer, BridgeProcess, Inbox, Redis, RedisServer, Route, Worker, World, all_acknowledged,
+        eventually,
+    },
 };
-use activity_sim::{Summary, TaskRecord, TaskState};
+use activity_sim::{Schedule, Summary, TaskRecord, TaskState, Timeouts};
 use std::{
     collections::HashSet,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -80,6 +83,71 @@ pub fn beaten_by(task: &TaskRecord) -> Option<&str> {
 pub fn unix_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.expect("after 1970").as_millis() as u64
+}
+
+/// Only one of the two has the route `refunds`.
+#[tokio::test]
+async fn a_process_without_the_route_of_a_task_leaves_it_and_its_replies_to_others() {
+    let heartbeat = Duration::from_secs(20);
+    let world = World::new().await.kept_in(Redis);
+    let worker = world.worker("refunds", |_| Vec::new()).await;
+    let refunds = [Route::new("refunds").with("heartbeat = { timeout_secs = 20 }")];
+    let mut killed = world.bridge(&refunds).await;
+    let stranger = world.bridge(&[route(heartbeat, "")]).await;
+    for n in 0..8 {
+        world.sim.schedule(Schedule {
+            input: Some(format!("{{\"n\":{n}}}")),
+            timeouts: Timeouts {
+                heartbeat: Some(heartbeat),
+                ..Timeouts::default()
+            },
+            ..world.plain("refunds")
+        });
+    }
+    let tasks = worker.has_seen(8).await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let (first, second) = tasks.split_at(4);
+    for task in first {
+        inbox.reply(task, done(task)).await;
+    }
+    world.until("the first", |s| s.completed == 4).await;
+    killed.kill().await;
+    for task in second {
+        inbox.reply(task, done(task)).await;
+    }
+    stranger.logged("a route that is not configured here").await;
+    let bridge = world.bridge(&refunds).await;
+    world.until("the second", |s| s.completed == 8).await;
+    bridge.idle().await;
+    all_acknowledged(&world, &inbox, &tasks[0].reply_to()).await;
+    crate::crash::assert_none_parked(&inbox).await;
+    world.assert_each_settled_once(8);
+    assert_eq!(stranger.metric("tasks_in_flight").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_redis_cluster_serves_as_one_server_does() {
+    let redis = RedisServer::cluster().await;
+    let world = World::new().await.kept_in_cluster(&redis.url);
+    let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
+    let mut killed = replica(&world, "killed", "", MINUTE).await;
+    let other = replica(&world, "other", "", MINUTE).await;
+    for bridge in [&killed, &other] {
+        bridge.route_is(PAYMENTS, "polling").await;
+    }
+    schedule(&world, 0..100, MINUTE);
+    let tasks = worker.has_seen(100).await;
+    let hand = Hand::of(&world).await;
+    hand.end(tasks[..50].iter().cloned()).await;
+    world.until("half of them", |s| s.completed == 50).await;
+    killed.kill().await;
+    hand.end(tasks).await;
+    world.until("all", |s| s.completed == 100).await;
+    other.idle().await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let reply_to = worker.seen()[0].reply_to();
+    all_acknowledged(&world, &inbox, &reply_to).await;
+    crate::crash::assert_none_parked(&inbox).await;
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

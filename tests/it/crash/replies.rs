@@ -1,7 +1,8 @@
 //! Replies that come while no process is there, or once more afterwards.
 
-use super::{Place, done, heartbeat_timeout};
-use crate::harness::{Answer, File, Redis, Store, eventually};
+use super::{PAYMENTS, Place, assert_none_parked, done, heartbeat_timeout, route, schedule};
+use crate::harness::{Answer, File, Inbox, Redis, Store, World, eventually};
+use lapin::options::{BasicGetOptions, BasicRejectOptions};
 use rstest::rstest;
 
 #[rstest]
@@ -68,6 +69,37 @@ async fn a_reply_that_comes_again_after_a_kill_is_not_parked(#[values(File, Redi
     let bridge = place.bridge().await;
     place.is_settled(&bridge).await;
     assert_eq!(place.world.sim.summary().completed, 5);
+}
+
+/// Rejected by a worker: the dead letter waits in the reply queue like any reply.
+#[rstest]
+#[tokio::test]
+async fn a_dead_letter_that_came_while_the_bridge_was_down_fails_its_task(
+    #[values(File, Redis)] store: Store,
+) {
+    let world = World::new().await.kept_in(store);
+    let heartbeat = heartbeat_timeout(store);
+    let routes = [route(heartbeat, "poll_without_consumers = true")];
+    let mut killed = world.bridge(&routes).await;
+    killed.route_is(PAYMENTS, "polling").await;
+    schedule(&world, 0..1, heartbeat);
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let delivery = eventually("the task", || async {
+        let options = BasicGetOptions { no_ack: false };
+        let got = inbox.channel().basic_get(PAYMENTS.into(), options).await;
+        got.expect("the queue can be read")
+    })
+    .await;
+    killed.kill().await;
+    let options = BasicRejectOptions { requeue: false };
+    delivery.reject(options).await.expect("rejected");
+
+    let bridge = world.bridge(&routes).await;
+    world.until("failed", |s| s.failed == 1).await;
+    let task = world.sim.tasks().remove(0);
+    assert_eq!(task.reason.as_deref(), Some("rejected by a worker"));
+    bridge.idle().await;
+    assert_none_parked(&inbox).await;
 }
 
 /// A worker that asks hears how the task fares from the process that has it now.

@@ -2,8 +2,9 @@
 
 use super::{PATIENCE, eventually};
 use std::{
-    os::unix::process::ExitStatusExt,
-    path::{Path, PathBuf},
+    fs::File,
+    os::unix::{fs::FileExt, process::ExitStatusExt},
+    path::Path,
     process::{ExitStatus, Stdio},
 };
 use tokio::{
@@ -14,7 +15,8 @@ use tokio::{
 /// A running bridge. Its log is printed where the test fails. Dropped, it is killed.
 pub struct BridgeProcess {
     child: Child,
-    log: PathBuf,
+    /// Still to be read when its folder has gone.
+    log: File,
     admin: String,
 }
 
@@ -45,8 +47,9 @@ impl BridgeProcess {
     }
 
     fn spawn(config: &Path, aws: &str, env: &[(&str, &str)]) -> Self {
-        let log = config.with_extension("log");
-        let file = std::fs::File::create(&log).expect("the log can be written");
+        let path = config.with_extension("log");
+        let file = File::create(&path).expect("the log can be written");
+        let log = File::open(&path).expect("the log can be read");
         let child = command()
             .args(["run", "--config"])
             .arg(config)
@@ -65,7 +68,13 @@ impl BridgeProcess {
 
     /// Everything that it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        let length = self.log.metadata().map_or(0, |log| log.len());
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        let read = self.log.read_exact_at(&mut bytes, 0);
+        read.map_or_else(
+            |_| String::new(),
+            |()| String::from_utf8_lossy(&bytes).into_owned(),
+        )
     }
 
     /// Waits for a log line with this text, and returns it.

@@ -108,18 +108,27 @@ impl Node {
     }
 }
 
-/// A Redis that keeps nothing on its disk.
+/// A Redis that keeps nothing on its disk, or a Cluster of three.
 pub struct RedisServer {
     server: Server,
-    /// Its URL.
+    /// Its URL, or that of the first.
     pub url: String,
 }
 
 impl RedisServer {
     /// Starts one.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a Cluster.
+    pub async fn cluster() -> Self {
+        Self::start_with(&["--cluster"]).await
+    }
+
+    async fn start_with(args: &[&str]) -> Self {
         let server = Server::new("redis.py");
-        let told = server.start(&[]).await;
+        let told = server.start(args).await;
         let url = told["urls"][0].as_str().expect("a URL").to_owned();
         Self { server, url }
     }

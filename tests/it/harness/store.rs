@@ -45,6 +45,13 @@ impl World {
         self.with_store(store)
     }
 
+    /// With tasks kept in this Cluster.
+    pub fn kept_in_cluster(self, url: &str) -> Self {
+        let mut world = self.kept_at_redis(url);
+        world.store.push_str("\ncluster = true");
+        world
+    }
+
     fn with_store(self, store: String) -> Self {
         Self { store, ..self }
     }
