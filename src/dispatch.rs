@@ -19,14 +19,24 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, timeout_at},
+};
 use tracing::{debug, warn};
 
 /// A short string of AMQP's, in bytes.
 const MAX_ROUTING_KEY: usize = 255;
 
-/// Carries a task that was just polled to the broker, or fails it back to AWS. The slot goes with the task.
-pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, slot: Slot) {
+/// Carries a task that was just polled to the broker, or fails it back to AWS. The slot goes with the task; `unrecorded` is
+/// dropped when a crash would no longer lose it.
+pub async fn dispatch(
+    bridge: Arc<Bridge>,
+    route: Arc<Route>,
+    mut task: Task,
+    slot: Slot,
+    unrecorded: oneshot::Sender<()>,
+) {
     debug!(route = route.name(), task = %task.id, activity = task.activity, "polled");
     crash::pass(crash::Point::AfterPoll);
     let span = bridge.tracer.task(&route, &task);
@@ -37,7 +47,7 @@ pub async fn dispatch(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, sl
     bridge
         .flights
         .enter(&task, Arc::clone(&route), slot, span.clone());
-    carry(bridge, route, task, From::Poll(span)).await;
+    carry(bridge, route, task, From::Poll(span, unrecorded)).await;
 }
 
 /// Goes on with a task that is in the store and in the table of flights, but was not confirmed by the broker.
@@ -47,8 +57,8 @@ pub async fn resume(bridge: Arc<Bridge>, route: Arc<Route>, task: Task) {
 
 /// Where a task comes from.
 enum From {
-    /// AWS, with its span.
-    Poll(Span),
+    /// AWS, with its span, and what is held until it is recorded.
+    Poll(Span, oneshot::Sender<()>),
     /// The store.
     Store,
 }
@@ -60,8 +70,14 @@ async fn carry(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, from: Fro
     let trouble = Trouble::default();
     let carried = async {
         let span = match from {
-            From::Poll(span) if record(&bridge, &route, &task, &trouble).await => span,
-            From::Poll(_) => return,
+            From::Poll(span, unrecorded) => {
+                let recorded = record(&bridge, &route, &task, &trouble).await;
+                drop(unrecorded);
+                if !recorded {
+                    return;
+                }
+                span
+            }
             From::Store => Span::none(),
         };
         learn(&bridge, &route, &mut task).await;

@@ -13,7 +13,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::watch,
+    sync::{oneshot, watch},
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
@@ -126,7 +126,11 @@ async fn poll(bridge: Arc<Bridge>, route: Arc<Route>, slot: Slot, mut leave: Lea
         Ok(Some(task)) => {
             route.metrics.polled("task");
             route.let_in(begun);
-            tokio::spawn(dispatch::dispatch(bridge, route, task, slot));
+            // The next poll waits for the record, so that a crash costs no more tasks than there are polls.
+            let (unrecorded, recorded) = oneshot::channel();
+            tokio::spawn(dispatch::dispatch(bridge, route, task, slot, unrecorded));
+            // It is never sent, only dropped.
+            let _ = recorded.await;
             Polled::Task
         }
         Ok(None) => {
