@@ -5,7 +5,7 @@ use crate::{
     config::{Config, StoreConfig},
     report::{Mark, Row},
     source::{SourceError, Sources, aws},
-    tasks,
+    store, tasks,
 };
 use std::{io::Write, time::Duration};
 use tokio::time::timeout;
@@ -68,7 +68,7 @@ async fn check_store(config: &Config) -> Option<Row> {
     };
     let what = format!("token store {}", config.store);
     if let Some(path) = path.filter(|path| !path.exists()) {
-        let folder = path.parent().unwrap_or(path);
+        let folder = store::file::folder(path);
         let (folder_there, folder) = (folder.is_dir(), folder.display());
         return Some(match folder_there {
             true => Row::new(

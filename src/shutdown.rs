@@ -88,7 +88,7 @@ impl Signals {
         info!("{name}: shutting down; a second signal ends the process at once");
         tokio::spawn(async move {
             self.next().await;
-            error!("a second signal: ending at once; AWS will time out what was in flight");
+            error!("a second signal: ending at once, with tasks in flight");
             std::process::exit(130);
         });
     }
@@ -154,7 +154,9 @@ impl Shutdown {
                 "the grace period is over, and tasks are still in flight; replies that AWS has not taken stay in their queue for a day"
             );
         }
-        self.bridge.broker.close(drained && !kept).await;
+        // With nothing in flight no reply is to come, unless others read the same queue.
+        let forget_replies = drained && self.bridge.store.shared().is_none();
+        self.bridge.broker.close(forget_replies).await;
         self.bridge.store.close().await;
         self.enter(Phase::Closed);
         drained || kept

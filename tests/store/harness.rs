@@ -4,7 +4,7 @@ use crate::redis::{Server, redis_config};
 use activity_bridge::{
     config::RedisConfig,
     input::Input,
-    store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store, StoreError},
+    store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store},
     task::{HeaderValue, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use futures_util::future::try_join_all;
@@ -176,9 +176,4 @@ pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>
         assert!(Instant::now() < deadline, "not within ten seconds: {what}");
         sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// The reason for which a store is not available.
-pub fn reason<T>(result: Result<T, StoreError>) -> Option<String> {
-    result.err().map(|StoreError::Unavailable(reason)| reason)
 }

@@ -17,7 +17,7 @@ mod ledger;
 mod open;
 mod writer;
 
-pub use open::read;
+pub use open::{folder, read};
 
 use super::{Life, Note, Record, Shared, Store, StoreError, format};
 use crate::task::{Task, TaskId, Timeouts};

@@ -83,10 +83,7 @@ fn instance(path: &Path, database: &impl ReadableDatabase) -> anyhow::Result<Str
 
 /// Makes the file whole, beside its place, and puts it there only if nothing else has come there meanwhile.
 fn create(path: &Path) -> anyhow::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder(path);
     if !folder.is_dir() {
         return Err(anyhow!(
             "the folder {} for the token store is not there. It is not made, because it may be a volume that is not \
@@ -115,6 +112,15 @@ fn create(path: &Path) -> anyhow::Result<()> {
     }
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|error| failed(path, &error.into()))
+}
+
+/// The folder that the file is in.
+#[must_use]
+pub fn folder(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 /// All records, oldest first, without changing the file.
