@@ -113,11 +113,15 @@ impl RedisStore {
         Ok(store)
     }
 
-    /// Puts this process among the owners. Again and again, because another that finds it dead takes it out.
+    /// Puts this process among the owners, and the id of the store into its place. Again and again: another that finds this
+    /// process dead takes it out; and where Redis has lost both, a process that starts must find the queue of replies that
+    /// goes by this id.
     async fn register(&self) -> Result<(), StoreError> {
-        let mut sadd = cmd("SADD");
+        let (mut sadd, mut setnx) = (cmd("SADD"), cmd("SETNX"));
         let sadd = sadd.arg(self.keys.owners()).arg(&self.owner);
-        self.connection.send(sadd).await
+        let setnx = setnx.arg(self.keys.instance()).arg(&self.instance);
+        let both = try_join(self.connection.send(sadd), self.connection.send(setnx));
+        both.await.map(|((), ())| ())
     }
 
     /// Puts ids into this process's own set.

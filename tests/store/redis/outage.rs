@@ -4,16 +4,11 @@ use super::{
     Kind::{self, Cluster, Redis},
     Replica, Server, redis_config,
 };
-use crate::harness::{eventually, ids, insert, task};
+use crate::harness::{eventually, ids, insert, reason, task};
 use activity_bridge::store::{Kept, News, Note, Shared, Store, StoreError};
 use rstest::rstest;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
-
-/// Why the store is not available.
-fn reason<T>(result: Result<T, StoreError>) -> Option<String> {
-    result.err().map(|StoreError::Unavailable(reason)| reason)
-}
 
 #[rstest]
 #[tokio::test]
@@ -139,7 +134,9 @@ async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it(
     assert_eq!(replica.count().await.expect("counted"), 1);
     insert(&*replica, 1).await;
     replica.close().await;
-    let adopted = Replica::start(&config).await.adopts(2).await;
+    let next = Replica::start(&config).await;
+    assert_eq!(next.life(), replica.life(), "the same queue of replies");
+    let adopted = next.adopts(2).await;
     assert!(adopted.iter().any(|r| r.id == published.id && r.published));
 }
 
