@@ -1,7 +1,8 @@
 //! What the broker may do, and what the bridge makes of it.
 
 use crate::harness::{
-    Answer, HOLD, Inbox, Node, Route, Source, StepFunctions, Swf, World, eventually,
+    Answer, File, HOLD, Inbox, Memory, Node, Redis, Route, Source, StepFunctions, Store, Swf,
+    World, eventually,
 };
 use activity_sim::TaskState;
 use lapin::{
@@ -14,12 +15,15 @@ use std::time::Duration;
 #[rstest]
 #[tokio::test]
 async fn a_broker_that_is_killed_and_started_again_in_the_middle_of_2000_tasks_loses_none(
-    #[values(Swf, StepFunctions)] source: Source,
+    #[values((Swf, Memory), (StepFunctions, Memory), (Swf, File), (Swf, Redis))] kind: (
+        Source,
+        Store,
+    ),
 ) {
+    let (source, store) = kind;
     let node = Node::start().await;
-    let world = World::at(node.amqp_uri.clone(), Duration::from_secs(8))
-        .await
-        .of(source);
+    let world = World::at(node.amqp_uri.clone(), Duration::from_secs(8)).await;
+    let world = world.of(source).kept_in(store);
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
     let bridge = world
         .bridge(&[Route::new("payments").with("max_in_flight = 200")])

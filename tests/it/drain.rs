@@ -1,6 +1,8 @@
 //! Shutting down: a deploy loses no task.
 
-use crate::harness::{Answer, Inbox, Route, Source, StepFunctions, Swf, World, eventually};
+use crate::harness::{
+    Answer, File, Inbox, Memory, Redis, Route, Source, StepFunctions, Store, Swf, World, eventually,
+};
 use activity_sim::TaskState;
 use rstest::rstest;
 
@@ -8,11 +10,14 @@ use rstest::rstest;
 #[rstest]
 #[tokio::test]
 async fn drain_loses_no_task_that_is_handed_to_an_open_poll(
-    #[values(Swf, StepFunctions)] source: Source,
+    #[values((Swf, Memory), (StepFunctions, Memory), (Swf, File), (Swf, Redis))] kind: (
+        Source,
+        Store,
+    ),
 ) {
-    let world = World::with_hold(std::time::Duration::from_secs(8))
-        .await
-        .of(source);
+    let (source, store) = kind;
+    let world = World::with_hold(std::time::Duration::from_secs(8)).await;
+    let world = world.of(source).kept_in(store);
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
     let route = Route::new("payments").with("pollers = { min = 4, max = 4 }");
     let mut bridge = world.bridge(&[route]).await;
@@ -36,9 +41,13 @@ async fn drain_loses_no_task_that_is_handed_to_an_open_poll(
 #[rstest]
 #[tokio::test]
 async fn drain_waits_for_the_replies_of_tasks_in_flight(
-    #[values(Swf, StepFunctions)] source: Source,
+    #[values((Swf, Memory), (StepFunctions, Memory), (Swf, File), (Swf, Redis))] kind: (
+        Source,
+        Store,
+    ),
 ) {
-    let world = World::new().await.of(source);
+    let (source, store) = kind;
+    let world = World::new().await.of(source).kept_in(store);
     let worker = world.worker("payments", |_| Vec::new()).await;
     let mut bridge = world.bridge(&[Route::new("payments")]).await;
     world.schedule("payments", 20);

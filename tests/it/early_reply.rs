@@ -1,16 +1,23 @@
 //! A worker may be faster than the broker's confirm.
 
-use crate::harness::{Answer, HOLD, Proxy, Route, Source, StepFunctions, Swf, World};
+use crate::harness::{
+    Answer, File, HOLD, Memory, Proxy, Redis, Route, Source, StepFunctions, Store, Swf, World,
+};
 use rstest::rstest;
 
 #[rstest]
 #[tokio::test]
 async fn a_reply_that_comes_before_the_publish_is_confirmed_still_settles(
-    #[values(Swf, StepFunctions)] source: Source,
+    #[values((Swf, Memory), (StepFunctions, Memory), (Swf, File), (Swf, Redis))] kind: (
+        Source,
+        Store,
+    ),
 ) {
+    let (source, store) = kind;
     let world = World::new().await.of(source);
     let proxy = Proxy::start(&world.amqp_uri).await;
-    let behind = World::at(proxy.uri.clone(), HOLD).await.of(source);
+    let behind = World::at(proxy.uri.clone(), HOLD).await;
+    let behind = behind.of(source).kept_in(store);
     let _worker = world.worker("payments", |_| Answer::done("fast")).await;
     let bridge = behind.bridge(&[Route::new("payments")]).await;
     bridge.route_is("payments", "polling").await;

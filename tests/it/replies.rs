@@ -1,6 +1,9 @@
 //! Replies that end a task: what AWS is told, and how often.
 
-use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, eventually, unacknowledged};
+use crate::harness::{
+    Answer, File, Memory, Redis, Scene, Source, StepFunctions, Store, Swf, eventually,
+    unacknowledged,
+};
 use activity_sim::{FaultRule, Schedule, TaskState, Timeouts};
 use lapin::{
     BasicProperties,
@@ -209,9 +212,13 @@ async fn other_properties_and_headers_of_a_reply_mean_nothing() {
 #[rstest]
 #[tokio::test]
 async fn a_reply_is_acknowledged_only_when_aws_has_the_outcome(
-    #[values(Swf, StepFunctions)] source: Source,
+    #[values((Swf, Memory), (StepFunctions, Memory), (Swf, File), (Swf, Redis))] kind: (
+        Source,
+        Store,
+    ),
 ) {
-    let scene = Scene::of(source, "").await;
+    let (source, store) = kind;
+    let scene = Scene::kept_in(store, source, "").await;
     let fault = FaultRule::error(source.complete(), 400, "ThrottlingException");
     scene.world.sim.fault(fault);
     let (id, task) = scene.task(scene.plain()).await;
@@ -247,8 +254,14 @@ async fn the_same_reply_twice_ends_the_task_once(#[values(Swf, StepFunctions)] s
 
 #[rstest]
 #[tokio::test]
-async fn fifty_replies_at_once_end_the_task_once(#[values(Swf, StepFunctions)] source: Source) {
-    let scene = Scene::of(source, "").await;
+async fn fifty_replies_at_once_end_the_task_once(
+    #[values((Swf, Memory), (StepFunctions, Memory), (Swf, File), (Swf, Redis))] kind: (
+        Source,
+        Store,
+    ),
+) {
+    let (source, store) = kind;
+    let scene = Scene::kept_in(store, source, "").await;
     let (id, task) = scene.task(scene.plain()).await;
     let replies = (0..50).map(|_| scene.inbox.reply(&task, Answer::done("once").remove(0)));
     futures_util::future::join_all(replies).await;
@@ -259,9 +272,13 @@ async fn fifty_replies_at_once_end_the_task_once(#[values(Swf, StepFunctions)] s
 #[rstest]
 #[tokio::test]
 async fn replies_that_contradict_each_other_end_the_task_with_the_first(
-    #[values(Swf, StepFunctions)] source: Source,
+    #[values((Swf, Memory), (StepFunctions, Memory), (Swf, File), (Swf, Redis))] kind: (
+        Source,
+        Store,
+    ),
 ) {
-    let scene = Scene::of(source, "").await;
+    let (source, store) = kind;
+    let scene = Scene::kept_in(store, source, "").await;
     let slow = Duration::from_millis(500);
     let fault = FaultRule::latency(source.complete(), slow);
     scene.world.sim.fault(fault);

@@ -1,6 +1,8 @@
 //! The usual scene: one route named `payments`, a worker that takes tasks and says nothing, and a hand that replies.
 
-use super::{Answer, BridgeProcess, Inbox, Route, Source, TaskMessage, Worker, World, eventually};
+use super::{
+    Answer, BridgeProcess, Inbox, Route, Source, Store, TaskMessage, Worker, World, eventually,
+};
 use activity_sim::{Schedule, TaskRecord, Timeouts};
 use std::collections::HashSet;
 use tokio::process::Command;
@@ -33,7 +35,12 @@ impl Scene {
 
     /// With tasks of this source, and more settings of the route.
     pub async fn of(source: Source, settings: &str) -> Self {
-        let world = World::new().await.of(source);
+        Self::kept_in(Store::Memory, source, settings).await
+    }
+
+    /// With the tasks kept in this store.
+    pub async fn kept_in(store: Store, source: Source, settings: &str) -> Self {
+        let world = World::new().await.of(source).kept_in(store);
         let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
         let bridge = world.bridge(&[Route::new(PAYMENTS).with(settings)]).await;
         let inbox = Inbox::connect(&world.amqp_uri).await;

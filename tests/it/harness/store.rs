@@ -1,7 +1,7 @@
 //! Where the bridges of a world keep their tasks.
 
 use super::World;
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 /// The table of a world that says nothing of it.
 pub(super) const MEMORY: &str = "kind = \"memory\"";
@@ -40,7 +40,8 @@ impl World {
 
     /// With tasks kept at this server.
     pub fn kept_at_redis(self, url: &str) -> Self {
-        let prefix = self.vhost();
+        let prefix = self.dir().file_name().and_then(OsStr::to_str);
+        let prefix = prefix.expect("a folder of its own");
         let store = format!("kind = \"redis\"\nurl = \"{url}\"\nprefix = \"{prefix}\"");
         self.with_store(store)
     }

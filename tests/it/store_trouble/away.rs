@@ -1,10 +1,11 @@
 //! Redis: frozen, slow, cut off, and back with nothing in it.
 
-use super::{BEFORE, COUNT, Trouble, are_failed_back};
+use super::{BEFORE, COUNT, T, Trouble, are_failed_back};
 use crate::{
-    crash::{PAYMENTS, done, route, schedule},
-    harness::{Proxy, Redis, RedisServer, World, eventually},
+    crash::{Hand, PAYMENTS, done, heartbeat_timeout, route, schedule},
+    harness::{Proxy, Redis, RedisServer, World},
 };
+use activity_sim::Summary;
 use std::time::Duration;
 
 #[tokio::test]
@@ -36,7 +37,7 @@ async fn what_a_frozen_redis_can_not_record_in_time_is_failed_back_to_aws() {
     let rest = COUNT as usize - polled as usize;
     let seen = trouble.worker.has_seen(rest).await;
     trouble.reply(&seen).await;
-    let all = |s: &activity_sim::Summary| s.completed == rest as u64;
+    let all = |s: &Summary| s.completed == rest as u64;
     trouble.world.until("the rest", all).await;
     trouble.bridge.idle().await;
     assert_eq!(
@@ -80,35 +81,31 @@ async fn a_redis_that_comes_back_empty_costs_nothing() {
     let world = World::new().await.kept_at_redis(&redis.url);
     let trouble = Trouble::with(world, "").await;
     redis.restart_empty().await;
-    schedule(&trouble.world, BEFORE..COUNT, super::T);
+    schedule(&trouble.world, BEFORE..COUNT, T);
     trouble.is_over(0).await;
 }
 
-/// And is found again by a process that starts afterwards.
+/// And are found by a process that starts afterwards, with the replies to them.
 #[tokio::test]
-async fn a_record_that_redis_lost_is_made_anew() {
+async fn records_that_redis_lost_are_made_anew() {
     let redis = RedisServer::start().await;
     let world = World::new().await.kept_at_redis(&redis.url);
-    let mut trouble = Trouble::with(world, "").await;
-    let seen = trouble.worker.seen();
+    let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
+    let heartbeat = heartbeat_timeout(Redis);
+    let routes = [route(heartbeat, "")];
+    let mut killed = world.bridge(&routes).await;
+    schedule(&world, 0..BEFORE, heartbeat);
+    let tasks = worker.has_seen(BEFORE as usize).await;
     redis.restart_empty().await;
-    // A later record shows that Redis is back; the lost ones are made anew when the lapse of the lease is noticed, as
-    // each that is settled through another process shows.
-    schedule(&trouble.world, BEFORE..BEFORE + 1, super::T);
-    trouble.worker.has_seen(seen.len() + 1).await;
-    let second = trouble.world.bridge(&[route(super::T, "")]).await;
+    killed.logged("the lease on the tasks ran out").await;
+    let second = world.bridge(&routes).await;
     second.ready().await;
-    trouble.bridge.kill().await;
-    eventually("the second having all", || async {
-        let flights = second.metric("tasks_in_flight").await;
-        (flights >= f64::from(BEFORE + 1)).then_some(())
-    })
-    .await;
-    for task in trouble.worker.seen() {
-        trouble.inbox.reply(&task, done(&task)).await;
-    }
-    let all = u64::from(BEFORE + 1);
-    trouble.world.until("all", |s| s.completed == all).await;
+    killed.kill().await;
+    Hand::of(&world).await.end(tasks).await;
+    let all = |s: &Summary| s.completed == u64::from(BEFORE);
+    world.until("all", all).await;
+    second.idle().await;
+    world.assert_each_settled_once(BEFORE as usize);
 }
 
 #[tokio::test]
@@ -117,8 +114,8 @@ async fn a_slow_redis_slows_the_tasks_and_loses_none() {
     let world = World::new().await.kept_at_redis(&proxy.uri);
     proxy.late(Duration::from_millis(300));
     let worker = world.worker(PAYMENTS, |task| vec![done(task)]).await;
-    let bridge = world.bridge(&[route(super::T, "")]).await;
-    schedule(&world, 0..200, super::T);
+    let bridge = world.bridge(&[route(T, "")]).await;
+    schedule(&world, 0..200, T);
     world.until("all", |s| s.completed == 200).await;
     bridge.idle().await;
     assert_eq!(worker.seen().len(), 200);
