@@ -1,6 +1,7 @@
 //! Where the bridges of a world keep their tasks.
 
 use super::World;
+use redis::aio::MultiplexedConnection;
 use std::{ffi::OsStr, path::Path};
 
 /// The table of a world that says nothing of it.
@@ -40,10 +41,22 @@ impl World {
 
     /// With tasks kept at this server.
     pub fn kept_at_redis(self, url: &str) -> Self {
-        let prefix = self.dir().file_name().and_then(OsStr::to_str);
-        let prefix = prefix.expect("a folder of its own");
+        let prefix = self.prefix();
         let store = format!("kind = \"redis\"\nurl = \"{url}\"\nprefix = \"{prefix}\"");
         self.with_store(store)
+    }
+
+    /// What the world's keys in a Redis begin with.
+    pub fn prefix(&self) -> &str {
+        let prefix = self.dir().file_name().and_then(OsStr::to_str);
+        prefix.expect("a folder of its own")
+    }
+
+    /// A connection to the server that all tests share.
+    pub async fn redis(&self) -> MultiplexedConnection {
+        let client = redis::Client::open(super::env("REDIS_URL")).expect("a URL");
+        let connection = client.get_multiplexed_async_connection().await;
+        connection.expect("connected")
     }
 
     /// With tasks kept in this Cluster.

@@ -4,6 +4,7 @@
 mod away;
 mod disk;
 mod shared;
+mod start;
 
 use crate::{
     crash::{PAYMENTS, assert_none_parked, done, route, schedule},
@@ -16,10 +17,13 @@ use std::time::Duration;
 const T: Duration = Duration::from_secs(8);
 /// In flight when the trouble begins.
 const BEFORE: u32 = 20;
-/// Scheduled when it has begun: they are polled until the trouble is known, which may take two seconds.
+/// Scheduled when it has begun: each poll brings one of them and no more, because a poller polls again when its task is
+/// recorded.
 const MORE: u32 = 20;
 /// Scheduled after that.
 const LATER: u32 = 20;
+/// At most so many polls are open at once.
+const POLLS: u64 = 8;
 /// All of them.
 const COUNT: u32 = BEFORE + MORE + LATER;
 
@@ -35,7 +39,7 @@ impl Trouble {
     /// With some tasks in flight.
     async fn with(world: World, settings: &str) -> Self {
         let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
-        let settings = format!("pollers = {{ min = 4, max = 8 }}\n{settings}");
+        let settings = format!("pollers = {{ min = 4, max = {POLLS} }}\n{settings}");
         let bridge = world.bridge(&[route(T, &settings)]).await;
         schedule(&world, 0..BEFORE, T);
         worker.has_seen(BEFORE as usize).await;
@@ -64,7 +68,7 @@ impl Trouble {
             .await;
         schedule(&self.world, BEFORE + MORE..COUNT, T);
         let polled = self.world.sim.summary().polled - u64::from(BEFORE);
-        assert!((1..=u64::from(MORE)).contains(&polled), "{polled}");
+        assert!((1..=POLLS).contains(&polled), "{polled}");
         polled
     }
 

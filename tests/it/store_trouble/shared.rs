@@ -1,15 +1,18 @@
-//! Two replicas, whose Redis is away: a reply to a task of the other waits until its task can be claimed.
+//! Two replicas, whose Redis is away: a reply to a task of the other waits until its task can be claimed, and a worker whose
+//! heartbeats come to the other is presumed alive.
 
 use super::T;
 use crate::{
-    crash::{PAYMENTS, assert_none_parked, done, route, schedule},
+    crash::{PAYMENTS, assert_none_parked, done, number, route, schedule},
     harness::{
-        BridgeProcess, Inbox, RedisServer, TaskMessage, World, all_acknowledged, eventually,
-        unacknowledged,
+        Answer, BridgeProcess, Inbox, Proxy, Redis, RedisServer, Route, TaskMessage, World,
+        all_acknowledged, eventually, unacknowledged,
     },
 };
 use activity_sim::{Summary, TaskRecord};
 use lapin::options::QueueDeclareOptions;
+use std::time::Duration;
+use tokio::time::interval;
 
 const TASKS: u32 = 40;
 
@@ -24,14 +27,21 @@ struct Two {
 
 impl Two {
     async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With more in the table `heartbeat` of the route.
+    async fn with(heartbeat: &str) -> Self {
         let redis = RedisServer::start().await;
         let world = World::new().await.kept_at_redis(&redis.url);
         let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
         // Neither can have all.
-        let routes = [route(
-            T,
-            "max_in_flight = 25\npollers = { min = 4, max = 4 }",
-        )];
+        let secs = T.as_secs();
+        let routes = [Route::new(PAYMENTS)
+            .with(&format!(
+                "heartbeat = {{ timeout_secs = {secs}{heartbeat} }}"
+            ))
+            .with("max_in_flight = 25\npollers = { min = 4, max = 4 }")];
         let bridges = [world.bridge(&routes).await, world.bridge(&routes).await];
         for bridge in &bridges {
             bridge.route_is(PAYMENTS, "polling").await;
@@ -53,6 +63,20 @@ impl Two {
         }
     }
 
+    async fn all_say(&self, tasks: &[TaskMessage], kind: &'static str) {
+        for task in tasks {
+            self.inbox.reply(task, Answer::of(kind, "")).await;
+        }
+    }
+
+    /// Redis is frozen, and both processes know.
+    async fn lose_redis(&self) {
+        self.redis.pause().await;
+        for bridge in &self.bridges {
+            bridge.route_is(PAYMENTS, "the token store is away").await;
+        }
+    }
+
     async fn all_end(&self) {
         let all = u64::from(TASKS);
         self.world.until("all", |s| s.completed == all).await;
@@ -70,10 +94,7 @@ impl Two {
 async fn while_redis_is_frozen_no_reply_is_acknowledged_that_is_not_settled() {
     let two = Two::start().await;
     let world = &two.world;
-    two.redis.pause().await;
-    for bridge in &two.bridges {
-        bridge.route_is(PAYMENTS, "the token store is away").await;
-    }
+    two.lose_redis().await;
     two.reply_to_all().await;
     // Those that came to the process that has the task.
     world.until("some settled", |s| s.completed >= 5).await;
@@ -113,4 +134,99 @@ async fn a_redis_that_comes_back_empty_costs_no_reply_to_a_task_of_the_other() {
     two.world.until("some settled", some).await;
     two.redis.restart_empty().await;
     two.all_end().await;
+}
+
+/// Half of them begin before it is frozen, the others meanwhile. The broker deals out what the workers say by turns.
+#[tokio::test]
+async fn while_redis_is_frozen_workers_are_alive_whichever_process_hears_of_them() {
+    let two = Two::with(", max_wait_secs = 10").await;
+    let (before, meanwhile) = two.tasks.split_at(TASKS as usize / 2);
+    two.all_say(before, "started").await;
+    eventually("half of them being worked on", || async {
+        let (_, one) = two.bridges[0].get("/tasks").await;
+        let both = one + &two.bridges[1].get("/tasks").await.1;
+        (both.matches("\"working\"").count() == before.len()).then_some(())
+    })
+    .await;
+    two.lose_redis().await;
+    two.all_say(meanwhile, "started").await;
+    // For twice the heartbeat timeout, which is longer than any may wait to be started.
+    let mut beat = interval(T / 8);
+    for beats in 0..=16 {
+        beat.tick().await;
+        two.all_say(&two.tasks, "heartbeat").await;
+        let open = two.world.sim.summary().open;
+        assert_eq!(open, u64::from(TASKS), "after {beats} heartbeats");
+    }
+    // Nor do results wait behind the heartbeats that can't be handed on.
+    two.reply_to_all().await;
+    let some = |s: &Summary| s.completed >= 5;
+    two.world.until("some settled", some).await;
+    two.redis.resume().await;
+    two.all_end().await;
+}
+
+/// Redis has taken the records, which the process does not hear; then it is cut off for longer than its lease lasts.
+#[tokio::test]
+async fn a_process_that_lost_a_task_before_it_knew_that_it_was_recorded_leaves_the_record_alone() {
+    const HEARTBEAT: Duration = Duration::from_secs(30);
+    let proxy = Proxy::start(&std::env::var("REDIS_URL").expect("a Redis")).await;
+    let world = World::new().await.kept_in(Redis);
+    let worker = world.worker(PAYMENTS, |task| match number(&task.body) {
+        0 => vec![done(task)],
+        _ => Vec::new(),
+    });
+    let worker = worker.await;
+    let env = [("ACTIVITY_BRIDGE_STORE__URL", &*proxy.uri)];
+    let routes = [route(HEARTBEAT, "pollers = { min = 16, max = 16 }")];
+    let one = world.bridge_in(&env, "", &routes).await;
+    // With the first task, Redis learns the script by which tasks are recorded.
+    schedule(&world, 0..1, HEARTBEAT);
+    let done_with_it = |s: &Summary| s.completed == 1 && s.open_polls == 16;
+    world.until("the first", done_with_it).await;
+    eventually("no record of it", || async {
+        let sets = format!("{}:owner:*:tasks", world.prefix());
+        let sets = redis::cmd("KEYS").arg(sets).to_owned();
+        let sets: Vec<String> = sets.query_async(&mut world.redis().await).await.ok()?;
+        sets.is_empty().then_some(())
+    })
+    .await;
+    proxy.hold_all(true);
+    schedule(&world, 1..17, HEARTBEAT);
+    world.until("polled", |s| s.polled == 17).await;
+    one.logged("a task could not be recorded").await;
+    proxy.cut(true);
+    let routes = [route(HEARTBEAT, "pollers = { min = 1, max = 1 }")];
+    let env = [("AWS_ACCESS_KEY_ID", "two")];
+    let two = world.bridge_in(&env, "", &routes).await;
+    let tasks = worker.has_seen(17).await.split_off(1);
+    // By then the first tries to record them more and more rarely, so that it looks before it tries again.
+    let by_two = |task: &TaskRecord| {
+        let by = task.heartbeats.iter().map(|beat| beat.by.as_deref());
+        by.filter(|by| *by == Some("two")).count()
+    };
+    eventually("heartbeats", || async {
+        let open = world.sim.tasks().into_iter();
+        let mut open = open.filter(|task| task.state.is_open());
+        open.all(|task| by_two(&task) >= 2).then_some(())
+    })
+    .await;
+
+    proxy.hold_all(false);
+    proxy.cut(false);
+    // A poller of the first polls again when it is done with its task.
+    world
+        .until("the polls of both", |s| s.open_polls == 17)
+        .await;
+    assert_eq!(two.metric("tasks_in_flight").await, 16.0);
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    for task in &tasks {
+        inbox.reply(task, done(task)).await;
+    }
+    world.until("all", |s| s.completed == 17).await;
+    one.idle().await;
+    two.idle().await;
+    all_acknowledged(&world, &inbox, &tasks[0].reply_to()).await;
+    assert_none_parked(&inbox).await;
+    world.assert_each_settled_once(17);
 }
