@@ -100,7 +100,7 @@ def it(totals):
 def scale(totals):
     # They measure what the machine can do, so nothing runs beside them but each other.
     with broker() as env, redis_server() as more:
-        cargo_test(totals, "--test", "it", "--", "--nocapture", "scale::", env={**env, **more})
+        cargo_test(totals, "--test", "it", "--test", "store", "--", "--nocapture", "scale::", env={**env, **more})
 
 
 def foreign(server, totals):

@@ -52,28 +52,45 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
     let signals = Signals::register()?;
     let admin_listener = admin::bind(config.admin_listen).await?;
     warn_of_a_short_grace(config.shutdown_grace);
+    let stop = signals.asked_to_stop();
+    tokio::pin!(stop);
     let routes = std::mem::take(&mut config.routes);
-    let (bridge, replies) = build(&config, routes).await?;
-
-    // Before any reply is read: to a task that is not taken on yet, it would be nobody's.
-    let unpublished = recovery::take_on_all(&bridge).await;
-    tokio::spawn(reply::run(Arc::clone(&bridge), replies));
-    tokio::spawn(heartbeat::run(Arc::clone(&bridge)));
+    let (bridge, replies) = tokio::select! {
+        built = build(&config, routes) => built?,
+        () = &mut stop => return Ok(true),
+    };
     let (phase, phase_seen) = watch::channel(Phase::Recovering);
-    tokio::spawn(replicas::run(Arc::clone(&bridge), phase_seen.clone()));
-    let mut running = Running::default();
-    for route in &bridge.routes {
-        running.add(&bridge, route, phase_seen.clone());
-    }
+    let gates: Vec<_> = bridge
+        .routes
+        .iter()
+        .map(|_| watch::channel(Gate::Starting))
+        .collect();
+    let gates_seen = gates.iter().map(|(_, seen)| seen.clone());
     let admin = Admin {
         bridge: Arc::clone(&bridge),
-        routes: running.routes,
-        phase: phase_seen,
+        routes: bridge.routes.iter().cloned().zip(gates_seen).collect(),
+        phase: phase_seen.clone(),
     };
     admin::start(admin, admin_listener);
+
+    // Before any reply is read: to a task that is not taken on yet, it would be nobody's.
+    let unpublished = tokio::select! {
+        unpublished = recovery::take_on_all(&bridge) => unpublished,
+        () = &mut stop => {
+            bridge.store.close().await;
+            return Ok(true);
+        }
+    };
+    tokio::spawn(reply::run(Arc::clone(&bridge), replies));
+    tokio::spawn(heartbeat::run(Arc::clone(&bridge)));
+    tokio::spawn(replicas::run(Arc::clone(&bridge), phase_seen.clone()));
+    let mut running = Running::default();
+    for (route, gate) in bridge.routes.iter().zip(gates) {
+        running.add(&bridge, route, gate, phase_seen.clone());
+    }
     tokio::spawn(recover(Arc::clone(&bridge), unpublished, phase.clone()));
 
-    signals.asked_to_stop().await;
+    stop.await;
     let end = Instant::now() + config.shutdown_grace;
     let tracer = bridge.tracer.clone();
     let shutdown = Shutdown {
@@ -131,12 +148,13 @@ async fn build(
 }
 
 /// Publishes again what has to be, waits for what is soon to be taken on, and then the process is as any other.
-async fn recover(bridge: Arc<Bridge>, mut unpublished: Unpublished, phase: watch::Sender<Phase>) {
-    recovery::republish(&bridge, std::mem::take(&mut unpublished)).await;
+async fn recover(bridge: Arc<Bridge>, unpublished: Unpublished, phase: watch::Sender<Phase>) {
+    recovery::republish(&bridge, unpublished).await;
     replicas::all_speak(&bridge).await;
-    if let Ok(()) = recovery::adopt(&bridge, &mut unpublished).await {
-        recovery::republish(&bridge, unpublished).await;
-    }
+    let mut later = Unpublished::new();
+    // Where that fails, the process looks again every now and then.
+    drop(recovery::adopt(&bridge, &mut later).await);
+    recovery::republish(&bridge, later).await;
     phase.send_if_modified(|phase| {
         let recovered = *phase == Phase::Recovering;
         if recovered {
@@ -151,19 +169,22 @@ async fn recover(bridge: Arc<Bridge>, mut unpublished: Unpublished, phase: watch
 struct Running {
     pollers: JoinSet<()>,
     gates: JoinSet<()>,
-    routes: Vec<(Arc<Route>, watch::Receiver<Gate>)>,
 }
 
 impl Running {
     /// Starts a route's gate and its poll loop.
-    fn add(&mut self, bridge: &Arc<Bridge>, route: &Arc<Route>, phase: watch::Receiver<Phase>) {
-        let (gate, gate_seen) = watch::channel(Gate::Starting);
+    fn add(
+        &mut self,
+        bridge: &Arc<Bridge>,
+        route: &Arc<Route>,
+        (gate, gate_seen): (watch::Sender<Gate>, watch::Receiver<Gate>),
+        phase: watch::Receiver<Phase>,
+    ) {
         let keeping = gate::keep(Arc::clone(bridge), Arc::clone(route), gate);
         self.gates.spawn(keeping);
-        let (bridge, seen) = (Arc::clone(bridge), gate_seen.clone());
+        let bridge = Arc::clone(bridge);
         self.pollers
-            .spawn(poller::run(bridge, Arc::clone(route), seen, phase));
-        self.routes.push((Arc::clone(route), gate_seen));
+            .spawn(poller::run(bridge, Arc::clone(route), gate_seen, phase));
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     broker::{Link, Message, PublishError},
     config::Destination,
     crash,
+    flights::Standing,
     input::Traceparent,
     lifecycle::{Command, Event},
     route::{Complaint, Route},
@@ -47,30 +48,49 @@ pub async fn dispatch(
     bridge
         .flights
         .enter(&task, Arc::clone(&route), slot, span.clone());
-    carry(bridge, route, task, From::Poll(span, unrecorded)).await;
+    let until = Instant::now() + route.config.publish_within;
+    let way = Way {
+        bridge,
+        route,
+        until,
+    };
+    carry(way, task, Origin::Poll(span, unrecorded)).await;
 }
 
 /// Goes on with a task that is in the store and in the table of flights, but was not confirmed by the broker.
-pub async fn resume(bridge: Arc<Bridge>, route: Arc<Route>, task: Task) {
-    carry(bridge, route, task, From::Store).await;
+pub async fn resume(way: Way, task: Task) {
+    carry(way, task, Origin::Store).await;
+}
+
+/// Which way a task goes.
+pub struct Way {
+    /// What all parts share.
+    pub bridge: Arc<Bridge>,
+    /// The route that polled it.
+    pub route: Arc<Route>,
+    /// When it is failed back, unless the broker has it.
+    pub until: Instant,
 }
 
 /// Where a task comes from.
-enum From {
+enum Origin {
     /// AWS, with its span, and what is held until it is recorded.
     Poll(Span, oneshot::Sender<()>),
     /// The store.
     Store,
 }
 
-async fn carry(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, from: From) {
+async fn carry(way: Way, mut task: Task, origin: Origin) {
     let id = task.id;
-    let patience = route.config.publish_within;
-    let until = Instant::now() + patience;
+    let Way {
+        bridge,
+        route,
+        until,
+    } = way;
     let trouble = Trouble::default();
     let carried = async {
-        let span = match from {
-            From::Poll(span, unrecorded) => {
+        let span = match origin {
+            Origin::Poll(span, unrecorded) => {
                 let recorded = record(&bridge, &route, &task, &trouble).await;
                 drop(unrecorded);
                 if !recorded {
@@ -78,7 +98,7 @@ async fn carry(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, from: Fro
                 }
                 span
             }
-            From::Store => Span::none(),
+            Origin::Store => Span::none(),
         };
         learn(&bridge, &route, &mut task).await;
         let publishing = span.child("publish");
@@ -90,8 +110,10 @@ async fn carry(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task, from: Fro
     if timeout_at(until, &mut carried).await.is_ok() {
         return;
     }
+    bridge.certainty.wait().await;
     if let Some(ticket) = bridge.flights.give_up(id) {
-        let (secs, to) = (patience.as_secs(), &route.config.destination);
+        let secs = route.config.publish_within.as_secs();
+        let to = &route.config.destination;
         let reason = format!("activity-bridge could not hand it to {to} within {secs} s");
         let details = trouble.newest();
         warn!(route = route.name(), task = %id, trouble = details, "{reason}; failing it back to AWS");
@@ -120,7 +142,7 @@ impl Trouble {
 }
 
 /// The record is in the store before the message is published: a reply may beat the confirm. False where the task ended
-/// before it was recorded.
+/// before it was recorded, or another process took it.
 async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &Trouble) -> bool {
     let id = task.id;
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
@@ -139,8 +161,11 @@ async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &Trouble) 
         crash::pass(crash::Point::AfterInsert);
         return true;
     }
-    // What was tried in vain may have come to the store after all, and after the record was removed.
-    settle::remove_record(bridge, id).await;
+    // What was tried in vain may have come to the store after all, and after the record was removed. Unless the task has
+    // not ended, but is another process's now.
+    if let Standing::Ended = bridge.flights.standing(id) {
+        settle::remove_record(bridge, id).await;
+    }
     false
 }
 

@@ -24,9 +24,9 @@ const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
 /// AWS is asked after a task that was adopted within this time, or a quarter of its interval.
 const ASK_ADOPTED_WITHIN: Duration = Duration::from_secs(2);
-/// A task that was adopted is given this time to be started, however long it has waited: that a worker started it may be
-/// among the replies that wait.
-const ADOPTED_PATIENCE: Duration = Duration::from_secs(10);
+/// A task is given this time to be started, however long it has waited, where that a worker started it may be among replies
+/// that wait.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What an outcome needs to be settled, unless something is amiss.
 const LONGEST_MOMENT: Duration = Duration::from_secs(2);
 
@@ -150,13 +150,9 @@ impl Pulse {
     #[must_use]
     pub fn adopted(terms: Terms, from: Adopted, now: Instant, chance: f64) -> Self {
         let ago = |age: Duration| now.checked_sub(age).unwrap_or(now);
-        let mut polled = ago(from.age);
-        if let Some(wait) = terms.max_wait {
-            polled = polled.max(ago(wait.saturating_sub(ADOPTED_PATIENCE)));
-        }
         let soon = now + (terms.interval / 4).min(ASK_ADOPTED_WITHIN).mul_f64(chance);
         let mut pulse = Self {
-            polled,
+            polled: ago(from.age),
             heard: ago(from.unheard.unwrap_or(terms.interval).min(from.age)),
             taken: from.unheard.is_some(),
             own: soon,
@@ -167,7 +163,26 @@ impl Pulse {
             pulse.stage = Stage::Begun;
         }
         pulse.news = !pulse.bridge_speaks();
+        pulse.be_patient(now);
         pulse
+    }
+
+    /// What a worker says can't be heard for now: it is told on its behalf that it is alive, and a task that nobody seems to
+    /// have started is not given up yet.
+    pub fn presume_alive(&mut self, now: Instant) {
+        match self.stage {
+            Stage::Waiting => self.be_patient(now),
+            Stage::Begun => self.news = true,
+            Stage::Over => {}
+        }
+    }
+
+    /// However long the task has waited, it is given a while to be started.
+    fn be_patient(&mut self, now: Instant) {
+        if let Some(wait) = self.terms.max_wait {
+            let waited = wait.saturating_sub(PATIENCE);
+            self.polled = self.polled.max(now.checked_sub(waited).unwrap_or(now));
+        }
     }
 
     /// Whether a worker has said that it works on the task.

@@ -12,9 +12,9 @@ use crate::{
     store::{Record, StoreError},
     task::TaskId,
 };
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::join_all, stream};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 /// How many records are read at once.
@@ -46,7 +46,8 @@ pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(),
         for record in page {
             let Some(route) = bridge.route(&record.route) else {
                 if is_long_over(&record) {
-                    bridge.store.remove(record.id).await?;
+                    // Where this fails, the next start tries again.
+                    drop(bridge.store.remove(record.id).await);
                 } else {
                     *strange.entry(record.route).or_default() += 1;
                 }
@@ -92,7 +93,8 @@ pub async fn take_on_all(bridge: &Bridge) -> Unpublished {
         let ended = bridge.store.ended(bridge.flights.remembers()).await;
         let adopted = match ended {
             Ok(ended) => {
-                bridge.flights.remember_ended(ended);
+                // What is remembered last is forgotten last.
+                bridge.flights.remember_ended(ended.into_iter().rev());
                 adopt(bridge, &mut all).await
             }
             Err(error) => Err(error),
@@ -105,26 +107,44 @@ pub async fn take_on_all(bridge: &Bridge) -> Unpublished {
     }
 }
 
-/// Publishes again what the broker has not confirmed, and is over when each is confirmed or has ended.
+/// Publishes again what the broker has not confirmed, and is over when each is confirmed or has ended. One route does not wait
+/// for another.
 pub async fn republish(bridge: &Arc<Bridge>, unpublished: Unpublished) {
-    stream::iter(unpublished)
-        .for_each_concurrent(REPUBLISHED_AT_ONCE, |(route, id)| async move {
-            let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-            while bridge.flights.awaits_publish(id) {
-                match bridge.store.message(id).await {
-                    Ok(Some(task)) => {
-                        dispatch::resume(Arc::clone(bridge), route, task).await;
-                        return;
-                    }
-                    Ok(None) => {
-                        bridge.flights.on_publish(id, Event::Confirmed);
-                    }
-                    Err(error) => {
-                        debug!(task = %id, %error, "could not read what is to be published; trying again");
-                        sleep(backoff.next_wait()).await;
-                    }
-                }
-            }
+    let begun = Instant::now();
+    let mut by_route: BTreeMap<String, Unpublished> = BTreeMap::new();
+    for (route, id) in unpublished {
+        let of_route = by_route.entry(route.name().to_owned()).or_default();
+        of_route.push((route, id));
+    }
+    let routes = by_route.into_values().map(|of_route| {
+        stream::iter(of_route).for_each_concurrent(REPUBLISHED_AT_ONCE, |(route, id)| {
+            let until = begun + route.config.publish_within;
+            let bridge = Arc::clone(bridge);
+            publish_again(
+                dispatch::Way {
+                    bridge,
+                    route,
+                    until,
+                },
+                id,
+            )
         })
-        .await;
+    });
+    join_all(routes).await;
+}
+
+async fn publish_again(way: dispatch::Way, id: TaskId) {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    while way.bridge.flights.awaits_publish(id) {
+        match way.bridge.store.message(id).await {
+            Ok(Some(task)) => return dispatch::resume(way, task).await,
+            Ok(None) => {
+                way.bridge.flights.on_publish(id, Event::Confirmed);
+            }
+            Err(error) => {
+                debug!(task = %id, %error, "could not read what is to be published; trying again");
+                sleep(backoff.next_wait()).await;
+            }
+        }
+    }
 }

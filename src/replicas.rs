@@ -27,6 +27,10 @@ use tracing::{debug, info, warn};
 const ADOPT_EVERY: Duration = Duration::from_millis(500);
 /// A process that has not renewed its lease for this time may be dead. More than [`Shared::is_anyone_silent`] goes by.
 const SILENCE: Duration = Duration::from_millis(1_200);
+/// While the store is away, other processes hear workers of this one's tasks and can't say so: for so long these workers are
+/// taken to be alive, and that is told so often.
+const PRESUMED_FOR: Duration = Duration::from_secs(600);
+const PRESUME_EVERY: Duration = Duration::from_secs(2);
 /// How many tasks are asked after at once when a lease has lapsed.
 const SORTED_AT_ONCE: usize = 500;
 /// No more of what a worker says is handed on; AWS takes no more, in characters.
@@ -86,6 +90,7 @@ pub async fn all_speak(bridge: &Bridge) {
 
 async fn keep(bridge: &Bridge, shared: &dyn Shared) {
     let mut unsure = Vec::new();
+    let (mut away_since, mut presumed) = (None, Instant::now());
     let mut tick = interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -102,17 +107,24 @@ async fn keep(bridge: &Bridge, shared: &dyn Shared) {
                 for news in look.news {
                     take(bridge, news);
                 }
+                let before = unsure.len();
                 sort_out(bridge, shared, &mut unsure).await;
                 if unsure.is_empty() {
                     bridge.certainty.looked();
-                } else {
+                } else if unsure.len() < before {
                     tick.reset_immediately();
                 }
+                away_since = None;
             }
             Err(error) => {
-                // It shows in `/readyz`, and stops the polling. Without the store nobody else takes tasks either.
+                // It shows in `/readyz`, and stops the polling. What is in flight goes on from memory.
                 debug!(%error, "could not renew the lease");
                 bridge.certainty.looked();
+                let away = away_since.get_or_insert_with(Instant::now).elapsed();
+                if away < PRESUMED_FOR && presumed.elapsed() >= PRESUME_EVERY {
+                    presumed = Instant::now();
+                    bridge.flights.presume_alive();
+                }
             }
         }
     }
@@ -138,6 +150,7 @@ async fn sort_out(bridge: &Bridge, shared: &dyn Shared, unsure: &mut Vec<TaskId>
         let record = bridge.flights.record(id)?;
         Some((id, shared.keep(&record).await))
     });
+    let mut failed = Vec::new();
     for (id, kept) in future::join_all(asked).await.into_iter().flatten() {
         match kept {
             Ok(Kept::Ours) => {}
@@ -148,10 +161,12 @@ async fn sort_out(bridge: &Bridge, shared: &dyn Shared, unsure: &mut Vec<TaskId>
             }
             Err(error) => {
                 debug!(task = %id, %error, "could not ask whose a task is; trying again");
-                unsure.push(id);
+                failed.push(id);
             }
         }
     }
+    // Last, so that the others come first.
+    unsure.splice(0..0, failed);
 }
 
 /// Until the process shuts down, and leaves its own tasks to the others.
@@ -194,6 +209,10 @@ pub async fn take_reply(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery) {
             Ok(met) => break met,
             // It will be delivered again.
             Err(_) if !delivery.receipt.is_usable() => return,
+            // The next one makes up for it; and results shall not wait behind it.
+            Err(_) if reply::is_sign(&delivery) && bridge.store.trouble().is_some() => {
+                break Met::PassedOn(Status::Alive);
+            }
             Err(error) => {
                 debug!(task = %id, %error, "could not ask whose the task of a reply is; trying again");
                 sleep(backoff.next_wait()).await;
@@ -218,8 +237,11 @@ async fn meet(
     id: TaskId,
     delivery: &Delivery,
 ) -> Result<Met, StoreError> {
-    if delivery.dead_letter.is_none() && reply::is_sign(delivery) {
-        let details = String::from_utf8_lossy(&delivery.body);
+    // What is not UTF-8 is to be parked, by whoever has the task.
+    if delivery.dead_letter.is_none()
+        && reply::is_sign(delivery)
+        && let Ok(details) = str::from_utf8(&delivery.body)
+    {
         let details: String = details.chars().take(MAX_DETAILS).collect();
         match shared.pass_on(id, &details).await? {
             PassedOn::To(status) => return Ok(Met::PassedOn(status)),

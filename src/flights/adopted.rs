@@ -49,6 +49,14 @@ impl Flights {
         self.reschedule(table, record.id);
     }
 
+    /// While nobody can ask the others what they hear of the workers, these are presumed to be alive, and those that might
+    /// have begun to have done so.
+    pub fn presume_alive(&self) {
+        for id in self.ids() {
+            self.with_pulse(id, |flight| flight.pulse.presume_alive(Instant::now()));
+        }
+    }
+
     /// Another process has the task now. Where its outcome is on the way to AWS, that goes on: its reply is held here.
     pub fn release(&self, id: TaskId) {
         let mut table = self.table();
@@ -83,8 +91,7 @@ impl Flights {
             token: flight.token.clone(),
             polled_at: flight.polled_at,
             timeouts: flight.timeouts,
-            // What its message needs is no longer at hand; whoever is still publishing it goes on with that.
-            published: true,
+            published: !matches!(flight.state, State::Publishing | State::Returned),
             begun: flight.pulse.has_begun(),
             heard: None,
         })

@@ -120,7 +120,11 @@ impl Flights {
         });
     }
 
-    fn with_pulse<T>(&self, id: TaskId, act: impl FnOnce(&mut Flight) -> T) -> Option<T> {
+    pub(super) fn with_pulse<T>(
+        &self,
+        id: TaskId,
+        act: impl FnOnce(&mut Flight) -> T,
+    ) -> Option<T> {
         let mut table = self.table();
         let done = act(table.open.get_mut(&id)?);
         self.reschedule(table, id);

@@ -21,7 +21,7 @@ const SILENT: u64 = 4_000;
 /// Letters that are read with one look; there are five looks a second.
 const LETTERS_AT_ONCE: usize = 5_000;
 /// Letters that are kept for an owner that does not look, and for how long. It has lapsed by then and asks for each task.
-pub(super) const LETTERS: usize = 100_000;
+pub(super) const LETTERS: usize = 10_000;
 pub(super) const LETTERS_KEPT: Duration = Duration::from_secs(120);
 
 /// The kinds of letters: their first field.

@@ -6,4 +6,4 @@ mod damage;
 mod failing;
 mod grouping;
 mod opening;
-mod recovery;
+mod scale;

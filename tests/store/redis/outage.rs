@@ -4,11 +4,16 @@ use super::{
     Kind::{self, Cluster, Redis},
     Replica, Server, redis_config,
 };
-use crate::harness::{eventually, ids, insert, reason, task};
+use crate::harness::{eventually, ids, insert, task};
 use activity_bridge::store::{Kept, News, Note, Shared, Store, StoreError};
 use rstest::rstest;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+
+/// Why the store is not available.
+fn reason<T>(result: Result<T, StoreError>) -> Option<String> {
+    result.err().map(|StoreError::Unavailable(reason)| reason)
+}
 
 #[rstest]
 #[tokio::test]
