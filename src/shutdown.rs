@@ -155,7 +155,7 @@ impl Shutdown {
             error!(
                 lost,
                 replies,
-                "the grace period is over, and tasks are in flight that no other process will know; AWS will time them out. Replies that AWS has not taken stay in their queue for a day"
+                "the grace period is over, and tasks are in flight that no other process will know; AWS will time them out. Replies that AWS has not taken stay in their queue until it expires"
             );
         } else if left > 0 {
             info!(
