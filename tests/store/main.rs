@@ -8,6 +8,7 @@
 
 mod contract;
 mod file;
+mod flights;
 mod harness;
 mod messages;
 mod redis;

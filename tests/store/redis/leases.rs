@@ -3,6 +3,7 @@
 use super::{
     Kind::{self, Cluster, Redis},
     Replica, config,
+    replica::record,
 };
 use crate::harness::{POLLED, ids, insert, task};
 use activity_bridge::{
@@ -182,4 +183,23 @@ async fn a_process_has_only_tasks_of_its_routes(#[values(Redis, Cluster)] kind: 
     let next = Replica::start(&config).await;
     assert_eq!(next.adopt(10).await.expect("adopted").len(), 5);
     assert_eq!(next.count().await.expect("counted"), 5, "in one set each");
+}
+
+/// It lapsed while a task was being recorded.
+#[rstest]
+#[tokio::test]
+async fn what_is_kept_before_it_was_inserted_gets_its_message_with_the_insert(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let owner = Replica::start_idle(&config(kind), "payments").await;
+    let task = task();
+    let record = Record {
+        published: false,
+        ..record(&task)
+    };
+    assert_eq!(owner.keep(&record).await.expect("kept"), Kept::Ours);
+    owner.insert("payments", &task).await.expect("inserted");
+    let message = owner.message(task.id).await.expect("read");
+    let message = message.expect("it is still to be published");
+    assert_eq!(message.activity, task.activity);
 }

@@ -22,6 +22,20 @@ pub struct Replica {
     looking: Option<JoinHandle<()>>,
 }
 
+/// The record of a task that was published, as a process has it in memory.
+pub fn record(task: &Task) -> Record {
+    Record {
+        id: task.id,
+        route: "payments".to_owned(),
+        token: task.token.clone(),
+        polled_at: task.polled_at,
+        timeouts: task.timeouts,
+        published: true,
+        begun: false,
+        heard: None,
+    }
+}
+
 /// What the looks brought.
 #[derive(Default)]
 pub struct Seen {
@@ -126,16 +140,7 @@ impl Replica {
         self.insert("payments", task).await.expect("inserted");
         let confirmed = self.confirmed(task.id, task.timeouts).await;
         confirmed.expect("confirmed");
-        Record {
-            id: task.id,
-            route: "payments".to_owned(),
-            token: task.token.clone(),
-            polled_at: task.polled_at,
-            timeouts: task.timeouts,
-            published: true,
-            begun: false,
-            heard: None,
-        }
+        record(task)
     }
 
     /// Claims a task that is to be had.

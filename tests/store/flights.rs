@@ -1,0 +1,98 @@
+//! What the table of flights tells the store, and keeps of what the store tells it.
+
+use crate::harness::{insert, task};
+use activity_bridge::{
+    bridge::Bridge,
+    broker::rabbitmq::{Options, RabbitMq},
+    config::Config,
+    flights::{Flights, Standing},
+    lifecycle::Event,
+    metrics::Metrics,
+    recovery,
+    replicas::Certainty,
+    route::Route,
+    source::Sources,
+    store::{FileStore, Store},
+    task::TaskId,
+    trace::{Span, Tracer},
+};
+use std::{sync::Arc, time::Duration};
+
+async fn route() -> Arc<Route> {
+    let config = r#"
+        [amqp]
+        uri = "amqp://127.0.0.1"
+        [[routes]]
+        name = "payments"
+        queue = "payments"
+        [routes.swf]
+        domain = "shop"
+        task_list = "payments"
+    "#;
+    let mut config: Config = config.parse().expect("valid");
+    let config = config.routes.remove(0);
+    let sources = Sources::load(Some("eu-west-1")).await.expect("a region");
+    let metrics = Metrics::new()
+        .expect("metrics")
+        .for_route("payments", "swf");
+    let source = sources.for_route(&config);
+    Arc::new(Route::new(config, source, metrics, "replies"))
+}
+
+/// Otherwise, a record that is made anew after a lapse would never get the message that is still to be published.
+#[tokio::test]
+async fn a_record_says_published_only_when_the_broker_has_confirmed_the_message() {
+    let (flights, route, task) = (Flights::new(1), route().await, task());
+    let slot = route.slots.take().await;
+    flights.enter(&task, route, slot, Span::none());
+    for (event, published) in [
+        (None, false),
+        (Some(Event::PublishFailed), false),
+        (Some(Event::Returned), false),
+        // Of the returned message: it is published again.
+        (Some(Event::Confirmed), false),
+        (Some(Event::Confirmed), true),
+    ] {
+        if let Some(event) = event {
+            flights.on_publish(task.id, event);
+        }
+        let record = flights.record(task.id).expect("in flight");
+        assert_eq!(record.published, published, "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = FileStore::open(&folder.path().join("tasks.redb")).expect("the store opens");
+    let mut ended = Vec::new();
+    for _ in 0..3 {
+        // It writes down which had ended before; of those that are written down together nobody knows the order.
+        let task = insert(&store, 1).await.remove(0);
+        store.remove(task.id).await.expect("removed");
+        ended.push(task.id);
+    }
+    let (broker, _replies) = RabbitMq::start(Options {
+        uris: vec!["amqp://127.0.0.1:1".parse().expect("a URI")],
+        reply_queue: "replies".to_owned(),
+        replies_expire: Duration::from_secs(60),
+        prefetch: 1,
+    });
+    let bridge = Bridge {
+        broker: Arc::new(broker),
+        store: Arc::new(store),
+        routes: Vec::new(),
+        flights: Flights::new(3),
+        certainty: Certainty::default(),
+        metrics: Metrics::new().expect("metrics"),
+        tracer: Tracer::start(None).expect("none"),
+    };
+    assert!(recovery::take_on_all(&bridge).await.is_empty());
+    for forgotten in 0..=3 {
+        let is_known = |id: &TaskId| matches!(bridge.flights.standing(*id), Standing::Ended);
+        let known: Vec<_> = ended.iter().map(is_known).collect();
+        assert_eq!(known, [0, 1, 2].map(|nth| nth >= forgotten));
+        // This one takes the place of the oldest.
+        bridge.flights.remember_ended([TaskId::random()]);
+    }
+}
