@@ -129,7 +129,8 @@ class Server:
         """What a crash of the server looks like: no goodbye, data as it was on the disk."""
         with uninterrupted():
             self.signal(signal.SIGKILL)
-            if not wait_for(lambda: not self.alive(), 10):
+            # Its process may look ended a moment before the last of its threads lets go of the port.
+            if not wait_for(lambda: not self.alive() and not answers(self.port), 10):
                 raise Failure(f"Redis (process {self.pid}) survived SIGKILL")
 
     def ask(self, *words):

@@ -24,6 +24,8 @@ pub struct Admin {
     pub routes: Vec<(Arc<Route>, watch::Receiver<Gate>)>,
     /// What the process is about.
     pub phase: watch::Receiver<Phase>,
+    /// Which token store it has.
+    pub store: Arc<str>,
 }
 
 /// Binds the address.
@@ -99,7 +101,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 
 async fn tasks(State(admin): State<Admin>) -> Json<Listing> {
     let Bridge { flights, store, .. } = &*admin.bridge;
-    Json(Listing::of_process(flights, store.owner()))
+    Json(Listing::of_process(flights, store.owner(), &admin.store))
 }
 
 impl Admin {

@@ -47,7 +47,11 @@ const EXPORT_REST: Duration = Duration::from_secs(5);
 ///
 /// What makes a start impossible: no AWS region, an admin address that can't be bound, a token store that can't be used.
 pub async fn run(mut config: Config) -> anyhow::Result<bool> {
-    info!(version = env!("CARGO_PKG_VERSION"), store = %config.store, "activity-bridge starts");
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        store = config.store.place(),
+        "activity-bridge starts"
+    );
     // Before anything is asked of AWS or the broker.
     let signals = Signals::register()?;
     let admin_listener = admin::bind(config.admin_listen).await?;
@@ -59,6 +63,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
         built = build(&config, routes) => built?,
         () = &mut stop => return Ok(true),
     };
+    info!(owner = bridge.store.owner(), "token store ready");
     let (phase, phase_seen) = watch::channel(Phase::Recovering);
     let gates: Vec<_> = bridge
         .routes
@@ -70,6 +75,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
         bridge: Arc::clone(&bridge),
         routes: bridge.routes.iter().cloned().zip(gates_seen).collect(),
         phase: phase_seen.clone(),
+        store: config.store.place().into(),
     };
     admin::start(admin, admin_listener);
 

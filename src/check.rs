@@ -7,7 +7,7 @@ use crate::{
     source::{SourceError, Sources, aws},
     store, tasks,
 };
-use std::{io::Write, time::Duration};
+use std::{io::Write, path::Path, time::Duration};
 use tokio::time::timeout;
 
 /// For one question to AWS, retries of the SDK included.
@@ -36,7 +36,7 @@ pub async fn check(config: &Config, online: bool) -> anyhow::Result<bool> {
         }
     }
     if online {
-        if let Some(row) = check_store(config).await {
+        for row in check_store(config).await {
             table.add(row)?;
         }
         check_aws(config, &mut table).await?;
@@ -59,33 +59,47 @@ impl Table {
     }
 }
 
-/// Looks at the token store without changing it.
-async fn check_store(config: &Config) -> Option<Row> {
-    let path = match &config.store {
-        StoreConfig::Memory => return None,
-        StoreConfig::File(file) => Some(&file.path),
-        StoreConfig::Redis(_) => None,
-    };
+/// Looks at the token store without changing what is in it.
+async fn check_store(config: &Config) -> Vec<Row> {
     let what = format!("token store {}", config.store);
-    if let Some(path) = path.filter(|path| !path.exists()) {
-        let folder = store::file::folder(path);
-        let (folder_there, folder) = (folder.is_dir(), folder.display());
-        return Some(match folder_there {
-            true => Row::new(
-                what,
-                Mark::Note,
-                format!("not in {folder} yet; the bridge makes it"),
-            ),
-            false => {
-                let words = format!("the folder {folder} is not there; make it, or mount it");
-                Row::new(what, Mark::Fail, words)
-            }
-        });
+    let advice = match &config.store {
+        StoreConfig::Memory => return Vec::new(),
+        StoreConfig::File(file) if !file.path.exists() => {
+            return vec![missing_file(what, &file.path)];
+        }
+        StoreConfig::File(_) => Ok(Vec::new()),
+        StoreConfig::Redis(redis) => store::redis::examine(redis).await,
+    };
+    let found = async {
+        let advice = advice?;
+        anyhow::Ok((advice, tasks::count(config).await?))
+    };
+    match found.await {
+        Ok((advice, tasks)) => {
+            let words = format!("reached, tasks in flight: {tasks}");
+            let note = |words| Row::new(what.clone(), Mark::Note, words);
+            let notes: Vec<_> = advice.into_iter().map(note).collect();
+            let mut rows = vec![Row::new(what, Mark::Ok, words)];
+            rows.extend(notes);
+            rows
+        }
+        Err(error) => vec![Row::new(what, Mark::Fail, format!("{error:#}"))],
     }
-    Some(match tasks::count(config).await {
-        Ok(tasks) => Row::new(what, Mark::Ok, format!("reached, tasks in flight: {tasks}")),
-        Err(error) => Row::new(what, Mark::Fail, format!("{error:#}")),
-    })
+}
+
+fn missing_file(what: String, path: &Path) -> Row {
+    let folder = store::file::folder(path);
+    let (folder_there, folder) = (folder.is_dir(), folder.display());
+    match folder_there {
+        true => {
+            let words = format!("not in {folder} yet; the bridge makes it");
+            Row::new(what, Mark::Note, words)
+        }
+        false => {
+            let words = format!("the folder {folder} is not there; make it, or mount it");
+            Row::new(what, Mark::Fail, words)
+        }
+    }
 }
 
 async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {

@@ -146,17 +146,20 @@ impl Trouble {
 async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &Trouble) -> bool {
     let id = task.id;
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
-    while let Err(error) = bridge.store.insert(route.name(), task).await {
+    let recorded = loop {
+        let Err(error) = bridge.store.insert(route.name(), task).await else {
+            break bridge.flights.on_recorded(id);
+        };
         if route.may_complain(Complaint::Records) {
             warn!(route = route.name(), task = %id, %error, "a task could not be recorded; it waits and is tried again");
         }
         trouble.note(&error);
         sleep(backoff.next_wait()).await;
         if !bridge.flights.awaits_publish(id) {
-            break;
+            break false;
         }
-    }
-    if bridge.flights.awaits_publish(id) {
+    };
+    if recorded {
         debug!(task = %id, "recorded");
         crash::pass(crash::Point::AfterInsert);
         return true;

@@ -157,6 +157,7 @@ fn announce(route: &Route, gate: &Gate) {
     match gate {
         Gate::Open => info!(route, %to, "polling"),
         Gate::QueueUnusable(error) => warn!(route, %to, %error, "not polling"),
+        Gate::StoreAway(_) => warn!(route, %to, why = %gate, "not polling"),
         gate => info!(route, %to, why = %gate, "not polling"),
     }
 }

@@ -20,8 +20,8 @@ enum Command {
     /// AWS credentials, region and endpoints come from the usual AWS chain and variables. Every setting outside the
     /// routes can be overridden by the environment: ACTIVITY_BRIDGE_ADMIN__LISTEN sets admin.listen.
     ///
-    /// Exit codes: 0 everything in flight was settled; 1 it could not start, or the grace period ended with tasks in
-    /// flight; 78 the configuration is wrong; 130 ended at once by a second signal.
+    /// Exit codes: 0 everything in flight was settled, or is kept in the token store; 1 it could not start, or the grace
+    /// period ended with tasks that no other process will know; 78 the configuration is wrong; 130 ended at once by a second signal.
     Run(Configured),
     /// Check a configuration, and with --online everything that it names
     ///
@@ -29,14 +29,14 @@ enum Command {
     Check {
         #[command(flatten)]
         configured: Configured,
-        /// Also reach AWS and the broker, and print what works and what does not
+        /// Also reach the token store, AWS and the broker, and print what works and what does not
         #[arg(long)]
         online: bool,
     },
     /// List the tasks in flight: id, route, state, age, last heartbeat, owner
     ///
-    /// Asks the running bridge on its admin address. Where none runs, the store `file` is read instead; the store
-    /// `redis` is always read, for the tasks of all replicas.
+    /// Asks the running bridge on its admin address, for the tasks of its routes. Where none runs, the store `file` is read
+    /// instead; the store `redis` is always read, for the tasks of all replicas.
     ///
     /// Exit codes: 0 the list is complete; 1 it could not be told; 78 the configuration is wrong.
     Tasks {
@@ -74,6 +74,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
+    let json_log = config.log.json && matches!(command, Command::Run(_));
     let ended = match (runtime, command) {
         (Err(error), _) => Err(error.into()),
         (Ok(runtime), Command::Run(_)) => {
@@ -92,7 +93,11 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("activity-bridge: {error:#}");
+            // Whoever reads the log may read lines of JSON alone.
+            match json_log {
+                true => tracing::error!("activity-bridge could not start: {error:#}"),
+                false => eprintln!("activity-bridge: {error:#}"),
+            }
             ExitCode::FAILURE
         }
     }

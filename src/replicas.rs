@@ -121,7 +121,9 @@ async fn keep(bridge: &Bridge, shared: &dyn Shared) {
                 debug!(%error, "could not renew the lease");
                 bridge.certainty.looked();
                 let away = away_since.get_or_insert_with(Instant::now).elapsed();
-                if away < PRESUMED_FOR && presumed.elapsed() >= PRESUME_EVERY {
+                if (PRESUME_EVERY..PRESUMED_FOR).contains(&away)
+                    && presumed.elapsed() >= PRESUME_EVERY
+                {
                     presumed = Instant::now();
                     bridge.flights.presume_alive();
                 }

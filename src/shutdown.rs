@@ -4,7 +4,7 @@ use crate::{
     bridge::Bridge,
     settle,
     store::Life,
-    task::{Outcome, OwnFailure},
+    task::{Outcome, OwnFailure, TaskId},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -135,31 +135,41 @@ impl Shutdown {
         self.gates.abort_all();
         self.enter(Phase::Draining);
         let mut drained = timeout_at(flush_from, self.all_slots_free()).await.is_ok();
-        if !drained && self.give_back {
+        if !drained {
             self.enter(Phase::Flushing);
             drained = timeout_at(end, self.flush()).await.is_ok();
         }
-        let left = self.bridge.flights.len();
-        let kept = self.bridge.store.life() != Life::Process;
-        if !drained && kept {
+        let Bridge {
+            flights,
+            broker,
+            store,
+            ..
+        } = &*self.bridge;
+        let left = flights.len();
+        let lost = match store.life() {
+            Life::Process => left,
+            Life::Beyond(_) => flights.unrecorded().len(),
+        };
+        if lost > 0 {
+            let replies = broker.reply_to();
+            error!(
+                lost,
+                replies,
+                "the grace period is over, and tasks are in flight that no other process will know; AWS will time them out. Replies that AWS has not taken stay in their queue until it expires"
+            );
+        } else if left > 0 {
             info!(
                 left,
                 "the grace period is over; the tasks in flight stay in the token store for the next process"
             );
-        } else if !drained {
-            let replies = self.bridge.broker.reply_to();
-            error!(
-                left,
-                replies,
-                "the grace period is over, and tasks are still in flight; replies that AWS has not taken stay in their queue for a day"
-            );
         }
-        // With nothing in flight no reply is to come, unless others read the same queue.
-        let forget_replies = drained && self.bridge.store.shared().is_none();
-        self.bridge.broker.close(forget_replies).await;
-        self.bridge.store.close().await;
+        // With nothing recorded no reply is to come, unless others read the same queue.
+        let forget_replies =
+            drained && store.shared().is_none() && matches!(store.count().await, Ok(0));
+        broker.close(forget_replies).await;
+        store.close().await;
         self.enter(Phase::Closed);
-        drained || kept
+        lost == 0
     }
 
     fn enter(&self, phase: Phase) {
@@ -189,28 +199,32 @@ impl Shutdown {
         }
     }
 
-    /// Gives back what is in flight, and what polls that are still open bring meanwhile, until nothing is left.
+    /// Gives back what is not to wait for another process, and what polls that are still open bring of it meanwhile, until
+    /// nothing of that is left.
     async fn flush(&self) {
-        let free = self.all_slots_free();
-        tokio::pin!(free);
         let mut again = tokio::time::interval(Duration::from_millis(200));
         loop {
-            tokio::select! {
-                () = &mut free => return,
-                _ = again.tick() => self.give_back(),
+            again.tick().await;
+            let flights = &self.bridge.flights;
+            let left = match self.give_back {
+                true => flights.ids(),
+                false => flights.unrecorded(),
+            };
+            let polls = self.give_back && !self.bridge.routes.iter().all(|r| r.slots.taken() == 0);
+            if left.is_empty() && !polls {
+                return;
             }
+            left.into_iter().for_each(|id| self.fail_back(id));
         }
     }
 
-    /// Fails back to AWS what nobody could settle after this process.
-    fn give_back(&self) {
-        for id in self.bridge.flights.ids() {
-            if let Some(ticket) = self.bridge.flights.give_up(id) {
-                let reason = "activity-bridge was shut down before the worker replied";
-                warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
-                let outcome = Outcome::failed(OwnFailure::ShutDown, reason);
-                tokio::spawn(settle::settle(Arc::clone(&self.bridge), ticket, outcome));
-            }
+    /// Fails a task back to AWS, unless its outcome is on the way there already.
+    fn fail_back(&self, id: TaskId) {
+        if let Some(ticket) = self.bridge.flights.give_up(id) {
+            let reason = "activity-bridge was shut down before the worker replied";
+            warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
+            let outcome = Outcome::failed(OwnFailure::ShutDown, reason);
+            tokio::spawn(settle::settle(Arc::clone(&self.bridge), ticket, outcome));
         }
     }
 }

@@ -47,6 +47,25 @@ impl StoreConfig {
     }
 }
 
+impl StoreConfig {
+    /// Which one it is, for people: no two processes with one place have different stores.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Memory => self.to_string(),
+            Self::File(file) => {
+                let whole = std::path::absolute(&file.path);
+                let path = whole.as_ref().unwrap_or(&file.path);
+                format!("{self} {}", path.display())
+            }
+            Self::Redis(redis) => {
+                let urls: Vec<_> = redis.urls.iter().map(ToString::to_string).collect();
+                format!("{self} {} prefix {}", urls.join(","), redis.prefix)
+            }
+        }
+    }
+}
+
 impl fmt::Display for StoreConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -43,6 +43,7 @@ impl Flights {
             due: None,
             cancel_requested: false,
             gone: false,
+            recorded: true,
             _slot: route.slots.take_beyond(),
         };
         table.open.insert(record.id, flight);

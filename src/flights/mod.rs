@@ -48,6 +48,8 @@ pub struct Flight {
     cancel_requested: bool,
     /// AWS said, while the task was being settled, that the token is dead.
     gone: bool,
+    /// Whether the store has it.
+    recorded: bool,
     /// Dropped with the flight, which frees the slot.
     _slot: Slot,
 }
@@ -177,6 +179,7 @@ impl Flights {
             due: None,
             cancel_requested: false,
             gone: false,
+            recorded: false,
             _slot: slot,
         };
         let mut table = self.table();
@@ -187,6 +190,14 @@ impl Flights {
     /// Takes note of what the broker did with a task's message; says whether to publish it again.
     pub fn on_publish(&self, id: TaskId, event: Event) -> Command {
         self.table().step(id, event)
+    }
+
+    /// The store has the task. True where its message is now to be brought to the broker.
+    pub fn on_recorded(&self, id: TaskId) -> bool {
+        if let Some(flight) = self.table().open.get_mut(&id) {
+            flight.recorded = true;
+        }
+        self.awaits_publish(id)
     }
 
     /// Whether the task's message is still to be brought to the broker.
@@ -280,6 +291,14 @@ impl Flights {
     #[must_use]
     pub fn ids(&self) -> Vec<TaskId> {
         self.table().open.keys().copied().collect()
+    }
+
+    /// The ids of those that the store does not have.
+    #[must_use]
+    pub fn unrecorded(&self) -> Vec<TaskId> {
+        let table = self.table();
+        let unrecorded = table.open.iter().filter(|(_, flight)| !flight.recorded);
+        unrecorded.map(|(id, _)| *id).collect()
     }
 
     /// How many tasks are in flight.

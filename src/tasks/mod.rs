@@ -10,7 +10,7 @@ use crate::{
     flights::{Flights, Listed, Progress},
     store::{Record, file, redis},
 };
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::{
     cmp::Reverse,
@@ -23,6 +23,8 @@ use std::{
 pub struct Listing {
     /// The process that was asked; `None` where the store was read instead.
     owner: Option<String>,
+    /// Which token store the tasks are in.
+    store: String,
     tasks: Vec<Entry>,
 }
 
@@ -40,7 +42,7 @@ struct Entry {
 impl Listing {
     /// What this process has.
     #[must_use]
-    pub fn of_process(flights: &Flights, owner: &str) -> Self {
+    pub fn of_process(flights: &Flights, owner: &str, store: &str) -> Self {
         let mut listed = flights.list();
         listed.sort_unstable_by_key(|one| (Reverse(one.age), one.id));
         let entry = |one: &Listed| Entry {
@@ -53,12 +55,17 @@ impl Listing {
         };
         Self {
             owner: Some(owner.to_owned()),
+            store: store.to_owned(),
             tasks: listed.iter().map(entry).collect(),
         }
     }
 
     /// What a store holds, and who has each.
-    fn of_records(mut records: Vec<(Record, Option<String>)>, now: SystemTime) -> Self {
+    fn of_records(
+        mut records: Vec<(Record, Option<String>)>,
+        store: &StoreConfig,
+        now: SystemTime,
+    ) -> Self {
         records.sort_unstable_by_key(|(record, _)| (record.polled_at, record.id));
         // Clocks of two machines differ.
         let since = |at| now.duration_since(at).unwrap_or_default().as_secs();
@@ -72,6 +79,7 @@ impl Listing {
         };
         Self {
             owner: None,
+            store: store.place(),
             tasks: records.into_iter().map(entry).collect(),
         }
     }
@@ -114,25 +122,38 @@ pub async fn count(config: &Config) -> anyhow::Result<usize> {
     Ok(find(config).await?.tasks.len())
 }
 
+/// What the process of this configuration has in flight.
+async fn running(config: &Config) -> anyhow::Result<Listing> {
+    let listing = ask::running(config.admin_listen).await?;
+    let own = config.store.place();
+    if listing.store != own {
+        let (at, theirs) = (config.admin_listen, listing.store);
+        bail!(
+            "the bridge at {at} has the token store {theirs}, not {own}: give the configuration that it was started with"
+        );
+    }
+    Ok(listing)
+}
+
 async fn find(config: &Config) -> anyhow::Result<Listing> {
     const ADVICE: &str = "start the bridge, or give the configuration that it was started with";
     match &config.store {
-        StoreConfig::Memory => ask::running(config.admin_listen).await.map_err(|error| {
+        StoreConfig::Memory => running(config).await.map_err(|error| {
             anyhow!("{error:#}; with store.kind = \"memory\" only the running process knows its tasks: {ADVICE}")
         }),
-        StoreConfig::File(store) => match ask::running(config.admin_listen).await {
+        StoreConfig::File(store) => match running(config).await {
             Err(error) if ask::is_nobody(&error) => {
                 let records = file::read(&store.path)
                     .map_err(|unread| anyhow!("{error:#}; and {unread:#}; {ADVICE}"))?;
                 let records = records.into_iter().map(|record| (record, None));
-                Ok(Listing::of_records(records.collect(), SystemTime::now()))
+                Ok(Listing::of_records(records.collect(), &config.store, SystemTime::now()))
             }
             answer => answer,
         },
         StoreConfig::Redis(store) => {
             let records = redis::read(store).await?.into_iter();
             let records = records.map(|(record, owner)| (record, Some(owner)));
-            Ok(Listing::of_records(records.collect(), SystemTime::now()))
+            Ok(Listing::of_records(records.collect(), &config.store, SystemTime::now()))
         }
     }
 }
@@ -170,10 +191,11 @@ mod tests {
             record("b", NOW - 5, true, false),
             record("a", NOW - 7_537, true, true),
         ];
-        let listing = Listing::of_records(records, at(NOW));
+        let listing = Listing::of_records(records, &StoreConfig::Memory, at(NOW));
         let json = serde_json::to_value(&listing).expect("JSON");
         let expected = serde_json::json!({
             "owner": null,
+            "store": "memory",
             "tasks": [
                 {
                     "id": "a".repeat(32), "route": "payments", "state": "working", "age_secs": 7_537,

@@ -108,7 +108,11 @@ mod tests {
 
     fn listing(tasks: Vec<Entry>) -> Listing {
         let owner = Some("0123456789abcdef".to_owned());
-        Listing { owner, tasks }
+        Listing {
+            owner,
+            store: "memory".to_owned(),
+            tasks,
+        }
     }
 
     #[test]

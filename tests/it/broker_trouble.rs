@@ -1,10 +1,10 @@
 //! What the broker may do, and what the bridge makes of it.
 
 use crate::harness::{
-    Answer, File, HOLD, Inbox, Memory, Node, Redis, Route, Source, StepFunctions, Store, Swf,
-    World, eventually,
+    Answer, File, HOLD, Inbox, Memory, Node, PATIENCE, Redis, Route, Source, StepFunctions, Store,
+    Swf, World, eventually,
 };
-use activity_sim::TaskState;
+use activity_sim::{Summary, TaskState};
 use lapin::{
     options::{QueueDeclareOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable},
@@ -41,8 +41,9 @@ async fn a_broker_that_is_killed_and_started_again_in_the_middle_of_2000_tasks_l
     assert_eq!(bridge.get("/readyz").await.0, 503);
     node.restart().await;
 
-    world.until("all completed", |s| s.completed == 2_000).await;
-    let summary = world.sim.summary();
+    let all = |s: &Summary| s.completed == 2_000;
+    let summary = world.sim.wait_until(2 * PATIENCE, all).await;
+    let summary = summary.expect("all completed in time");
     assert_eq!((summary.open, summary.failed, summary.timed_out), (0, 0, 0));
     bridge.idle().await;
     bridge.route_is("payments", "polling").await;

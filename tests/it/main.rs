@@ -1,12 +1,16 @@
 //! Integration tests: the real binary, a real RabbitMQ, and the simulator of both services over HTTP.
 //!
-//! `python3 scripts/test.py it` gives them a broker of their own; each test has a virtual host of its own in it, and
-//! those that break the broker start another. No test sleeps for a time: each waits for a condition, with a deadline.
+//! `python3 scripts/test.py it` gives them a broker and a Redis of their own; each test has a virtual host and a prefix of
+//! keys of its own in them, and those that break one start another. No test sleeps for a time, but for those of `scale`
+//! which are about one: each waits for a condition, with a deadline.
 //!
 //! The main job and the heartbeats are tested from one body for tasks of SWF and of Step Functions: such a test takes a
 //! `Source`, which knows what differs. What only one of them has is in `cancel`, `discovery` and `replies` (SWF's cancel
 //! requests, its timeouts that can be asked for) and in `step_functions`. What is between the bridge and the broker or an
 //! operator, and the tests of scale, have tasks of SWF alone.
+//!
+//! Tasks are kept in memory unless a test says otherwise. What a crash costs with the other stores is in `crash`, what they
+//! cost when they are away in `store_trouble`, and several processes with one store are in `replicas`.
 
 #![allow(
     unreachable_pub,

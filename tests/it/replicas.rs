@@ -4,14 +4,11 @@ use crate::{
     crash::{Hand, PAYMENTS, done, route, schedule},
     harness::{
         Answer, BridgeProcess, Inbox, Redis, RedisServer, Route, Worker, World, all_acknowledged,
-        eventually,
+        eventually, unix_ms,
     },
 };
 use activity_sim::{Schedule, Summary, TaskRecord, TaskState, Timeouts};
-use std::{
-    collections::HashSet,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashSet, time::Duration};
 
 /// Two processes, each with some of the tasks, and a worker that says nothing.
 struct Pair {
@@ -77,12 +74,6 @@ pub async fn replica(
 /// Which process sent the newest heartbeat.
 pub fn beaten_by(task: &TaskRecord) -> Option<&str> {
     task.heartbeats.back()?.by.as_deref()
-}
-
-/// Now, as the simulator writes it.
-pub fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("after 1970").as_millis() as u64
 }
 
 /// Only one of the two has the route `refunds`.

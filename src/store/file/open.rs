@@ -4,7 +4,7 @@ use super::ledger::{self, Ledger};
 use crate::store::Record;
 use anyhow::anyhow;
 use redb::{
-    Builder, Database, DatabaseError, Error, ReadableDatabase, StorageBackend,
+    Builder, Database, DatabaseError, Error, ReadableDatabase, StorageBackend, StorageError,
     backends::{FileBackend, InMemoryBackend},
 };
 use std::{
@@ -133,6 +133,18 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
         Ok(database) => records(path, &database),
         // A crash left it. It is repaired in memory.
         Err(DatabaseError::RepairAborted) => records(path, &in_memory(path)?),
+        Err(DatabaseError::DatabaseAlreadyOpen) => Err(anyhow!(
+            "the token store {}: a bridge has it open. Give the `admin.listen` that it was started with",
+            path.display()
+        )),
+        Err(DatabaseError::Storage(StorageError::Io(error)))
+            if error.kind() == ErrorKind::PermissionDenied =>
+        {
+            let path = path.display();
+            Err(anyhow!(
+                "the token store {path}: this user may not read it. Run the command as the bridge's user"
+            ))
+        }
         Err(error) => Err(failed(path, &error.into())),
     }
 }
@@ -196,8 +208,8 @@ pub(super) fn wrong(path: &Path, error: &Error) -> String {
     format!("{path}: {what} ({error})")
 }
 
-const DAMAGED: &str = "it is no token store, or it is damaged. Nothing was changed. Restore it; or move it away to begin with \
-     an empty store, and AWS will time out the tasks that were in it";
+const DAMAGED: &str = "it is no token store, or it is damaged. Nothing was changed. Look at `store.path` and at the \
+     disk; if it is lost, move it away to begin with an empty store, and AWS will time out the tasks that were in it";
 
 const OTHER_FORMAT: &str = "another version of the bridge wrote it, with another version of the database. Run that one, or let \
      it finish its tasks and then move the file away";

@@ -29,6 +29,11 @@ impl Keys {
         format!("{}:instance", self.prefix)
     }
 
+    /// What is written to see whether anything can be.
+    pub(super) fn check(&self) -> String {
+        format!("{}:check", self.prefix)
+    }
+
     /// The owners that may have tasks, a set.
     pub(super) fn owners(&self) -> String {
         format!("{}:owners", self.prefix)

@@ -1,6 +1,7 @@
 //! What this process knows of its own lease.
 
-use super::LEASE;
+use super::{LEASE, connection::NO_ANSWER};
+use crate::store::StoreError;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -69,8 +70,13 @@ impl Lease {
         std::mem::take(&mut self.state().unreported)
     }
 
-    pub(super) fn failed(&self, why: String) {
-        self.state().wrong = Some(why);
+    /// A look failed. Silence does not hide what was said before: the client is silent while it connects.
+    pub(super) fn failed(&self, error: &StoreError) {
+        let StoreError::Unavailable(why) = error;
+        let mut state = self.state();
+        if why != NO_ANSWER || state.wrong.is_none() {
+            state.wrong = Some(why.clone());
+        }
     }
 
     /// Whether it is safe to believe that others without a lease are dead. After a lapse they may have lapsed together, and
@@ -81,13 +87,14 @@ impl Lease {
             .is_none_or(|since| since.elapsed() >= LEASE)
     }
 
+    /// How long Redis has not answered, and why.
     pub(super) fn trouble(&self) -> Option<String> {
         let state = self.state();
         let silent = state.renewed.elapsed();
         (silent > OVERDUE).then(|| {
             let secs = silent.as_secs();
-            let why = state.wrong.as_deref().unwrap_or("it was not asked");
-            format!("no answer from Redis for {secs} s: {why}")
+            let why = state.wrong.as_deref().unwrap_or(NO_ANSWER);
+            format!("for {secs} s: {why}")
         })
     }
 

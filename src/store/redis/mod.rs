@@ -22,12 +22,13 @@ mod held;
 mod keys;
 mod lease;
 mod notes;
+mod probe;
 mod read;
 mod scripts;
 mod shared;
 mod url;
 
-pub use read::read;
+pub use read::{examine, read};
 pub use url::RedisUrl;
 
 use super::{Life, Note, Record, Shared, Store, StoreError};
@@ -54,6 +55,8 @@ use std::{
 };
 use tokio::time::Instant;
 
+/// How long a start waits for a Redis that can't be reached.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The length of a lease.
 const LEASE: Duration = Duration::from_secs(5);
 /// How long the end of a task is remembered.
@@ -62,6 +65,8 @@ const REMEMBERED: Duration = Duration::from_secs(3_600);
 const SET_KEPT: Duration = Duration::from_secs(400 * 86_400);
 /// See the module.
 pub struct RedisStore {
+    /// What messages name.
+    url: RedisUrl,
     connection: Connection,
     keys: Keys,
     /// My own.
@@ -86,12 +91,16 @@ impl RedisStore {
     ///
     /// At once where Redis refuses, after 30 s where it can't be reached.
     pub async fn open(config: &RedisConfig, routes: Vec<String>) -> anyhow::Result<Self> {
-        let connection = Connection::open(config).await?;
+        let connection = Connection::open(config, PATIENCE).await?;
+        for advice in &connection.advice {
+            tracing::warn!("{advice}");
+        }
         let keys = Keys::new(&config.prefix);
         let owner = TaskId::random().to_string();
         let first = || format!("the token store {} can't be used", config.urls[0]);
         let instance = instance(&connection, &keys).await.with_context(first)?;
         let mut store = Self {
+            url: config.urls[0].clone(),
             connection,
             mine: keys.owner(&owner),
             keys,
@@ -248,7 +257,8 @@ impl Store for RedisStore {
     }
 
     fn trouble(&self) -> Option<String> {
-        self.lease.trouble()
+        let trouble = self.lease.trouble()?;
+        Some(format!("Redis {} {trouble}", self.url))
     }
 
     fn owner(&self) -> &str {

@@ -5,7 +5,10 @@ use crate::{config::RedisConfig, store::Record, task::TaskId};
 use anyhow::Context;
 use futures_util::future::join_all;
 use redis::cmd;
+use std::time::Duration;
 
+/// How long people wait for a Redis that can't be reached.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Questions that are on their way at once.
 const AT_ONCE: usize = 500;
 
@@ -15,7 +18,7 @@ const AT_ONCE: usize = 500;
 ///
 /// Where Redis can't be reached or refuses.
 pub async fn read(config: &RedisConfig) -> anyhow::Result<Vec<(Record, String)>> {
-    let connection = Connection::open(config).await?;
+    let connection = Connection::open(config, PATIENCE).await?;
     let keys = Keys::new(&config.prefix);
     let first = || format!("the token store {} can't be read", config.urls[0]);
     let mut smembers = cmd("SMEMBERS");
@@ -46,4 +49,19 @@ pub async fn read(config: &RedisConfig) -> anyhow::Result<Vec<(Record, String)>>
         }
     }
     Ok(found)
+}
+
+/// Whether Redis can be read and written, and what is unwise about how it is set up.
+///
+/// # Errors
+///
+/// Where Redis can't be reached or refuses.
+pub async fn examine(config: &RedisConfig) -> anyhow::Result<Vec<&'static str>> {
+    let connection = Connection::open(config, PATIENCE).await?;
+    let mut set = cmd("SET");
+    let key = Keys::new(&config.prefix).check();
+    let written = connection.send::<()>(set.arg(key).arg("").arg("PX").arg(1));
+    let wrong = || format!("the token store {} can't be written", config.urls[0]);
+    written.await.with_context(wrong)?;
+    Ok(connection.advice)
 }

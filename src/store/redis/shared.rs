@@ -146,9 +146,9 @@ impl Shared for RedisStore {
             return Ok(Look::default());
         }
         let renewal = timeout(LOOK, try_join(self.renew(), self.register())).await;
-        let renewal = renewal.unwrap_or_else(|_| Err(connection::silent(LOOK)));
+        let renewal = renewal.unwrap_or_else(|_| Err(connection::silent()));
         let (letters, ()) = renewal.inspect_err(|error| {
-            self.lease.failed(error.to_string());
+            self.lease.failed(error);
             self.held.trouble();
         })?;
         let written = self.write_notes(NOTES_AT_ONCE).await;

@@ -236,7 +236,12 @@ async fn the_file_is_read_where_no_bridge_runs_and_not_where_one_does() {
     // Its admin endpoint is not where the configuration says.
     let locked = scene.tasks(&nobody().await, &[]).await;
     assert_eq!((locked.code, locked.out.as_str()), (Some(1), ""));
-    for words in ["admin.listen", "refused", "tasks.redb", "another process"] {
+    for words in [
+        "admin.listen",
+        "refused",
+        "tasks.redb",
+        "a bridge has it open",
+    ] {
         assert!(locked.err.contains(words), "no {words} in {}", locked.err);
     }
 

@@ -14,6 +14,8 @@ use std::os::unix::process::ExitStatusExt;
 /// More than there are slots, so that there are tasks at each stage, and some still with AWS.
 const TASKS: u32 = 60;
 const SETTINGS: &str = "max_in_flight = 40\npollers = { min = 2, max = 4 }";
+/// At most so many polls are open at once.
+const POLLS: usize = 4;
 
 /// Every third task takes a worker that says that it has begun, and is ended only after the crash.
 fn is_long(task: &TaskMessage) -> bool {
@@ -125,6 +127,7 @@ async fn killed_at(point: &str, store: Store, source: Source, then: Then) {
     assert_same_messages(&seen);
     let toll = Toll::of(&world, &seen, &[log, bridge.log()]);
     println!("{point}, {source:?}, {store:?}, {then:?}: {toll:?}");
+    assert!(toll.never_recorded() <= POLLS);
     if point == "after-poll" {
         assert!(toll.unrecorded >= 1, "the task that was at the point");
     }

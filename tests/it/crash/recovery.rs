@@ -2,16 +2,11 @@
 
 use super::{Place, done, heartbeat_timeout, schedule};
 use crate::harness::{
-    Answer, File, HOLD, Inbox, PATIENCE, Proxy, Redis, Store, World, command, eventually,
+    Answer, File, HOLD, Inbox, PATIENCE, Proxy, Redis, Store, World, command, eventually, unix_ms,
 };
 use activity_sim::{TaskRecord, TaskState, TimeoutType};
 use rstest::rstest;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("after 1970").as_millis() as u64
-}
+use std::time::Duration;
 
 async fn all_timed_out(place: &Place, count: u64) {
     let timed_out = |s: &activity_sim::Summary| s.timed_out == count;

@@ -23,7 +23,7 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tempfile::TempDir;
 
@@ -260,6 +260,12 @@ impl Route {
         let source = source.toml(self);
         format!("[[routes]]\nname = \"{name}\"\n{queue}{source}{settings}\n")
     }
+}
+
+/// Now, as the simulator writes it.
+pub fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("after 1970").as_millis() as u64
 }
 
 /// Looks again and again until there is something to return. Only for what can't announce itself.

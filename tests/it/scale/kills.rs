@@ -9,6 +9,8 @@ use std::time::Duration;
 
 const TASKS: u32 = 10_000;
 const KILLS: u32 = 20;
+/// At most so many polls are open at once.
+const POLLS: u32 = 10;
 /// Longer than several short lives of the bridge together.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
@@ -38,7 +40,7 @@ async fn twenty_kills_at_random_moments_lose_none_of_ten_thousand_tasks() {
     let hand = Hand::of(&world).await;
     let routes = [route(
         HEARTBEAT,
-        "max_in_flight = 500\npollers = { max = 20 }",
+        &format!("max_in_flight = 500\npollers = {{ max = {POLLS} }}"),
     )];
     let mut logs = Vec::new();
     let mut kills = 0;
@@ -69,5 +71,5 @@ async fn twenty_kills_at_random_moments_lose_none_of_ten_thousand_tasks() {
     let toll = Toll::of(&world, &seen, &logs);
     let again = seen.len() - toll.completed;
     println!("{kills} kills: {toll:?}; {again} deliveries were of tasks that the worker had seen");
-    assert!(toll.completed > TASKS as usize * 9 / 10);
+    assert!(toll.never_recorded() <= (KILLS * POLLS) as usize);
 }

@@ -4,11 +4,11 @@
 mod kills;
 mod three;
 
-use crate::harness::{Answer, DOMAIN, Inbox, PATIENCE, Route, World};
+use crate::harness::{Answer, DOMAIN, Inbox, PATIENCE, Route, World, unix_ms};
 use activity_sim::{Schedule, Summary, Throttle, Timeouts};
 use std::{
     collections::HashMap,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 const HEARTBEAT: &str = "RecordActivityTaskHeartbeat";
@@ -128,9 +128,4 @@ async fn under_a_throttle_no_task_is_lost_to_a_timeout_that_the_budget_could_hav
         "{median} ms, {p99} ms, {apart} ms"
     );
     drop(bridge);
-}
-
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("after 1970").as_millis() as u64
 }

@@ -4,9 +4,9 @@ use crate::{
     crash::{Hand, PAYMENTS, Toll, assert_none_parked, done, number, schedule},
     harness::{
         BridgeProcess, Inbox, PATIENCE, Redis, Route, TaskMessage, World, all_acknowledged,
-        eventually,
+        eventually, unix_ms,
     },
-    replicas::{beaten_by, unix_ms},
+    replicas::beaten_by,
 };
 use activity_sim::{Summary, TaskRecord};
 use std::{

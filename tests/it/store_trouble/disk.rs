@@ -1,6 +1,6 @@
 //! The file's disk: frozen, and full.
 
-use super::{BEFORE, T, Trouble, are_failed_back};
+use super::{T, Trouble, are_failed_back};
 use crate::{
     crash::{Hand, PAYMENTS, Toll, done, route},
     harness::{Disk, HOLD, Proxy, World, eventually},
@@ -66,7 +66,7 @@ async fn a_bridge_that_is_killed_while_its_disk_is_frozen_loses_nothing_that_was
     let seen = trouble.worker.seen();
     let toll = Toll::of(&trouble.world, &seen, &[log, trouble.bridge.log()]);
     println!("{toll:?}, of {polled} that were polled while the disk was frozen");
-    assert!((toll.unrecorded + toll.unreached) as u64 <= polled);
+    assert!(toll.never_recorded() as u64 <= polled);
 }
 
 /// The broker does not confirm, so that every record has its input beside it.
@@ -111,6 +111,5 @@ async fn a_full_disk_stops_polling_until_there_is_room() {
     world.until("all", |s| s.completed == 500).await;
     bridge.idle().await;
     bridge.ready().await;
-    assert!(polled > u64::from(BEFORE));
     world.assert_each_completed_once(500);
 }

@@ -103,6 +103,18 @@ impl Server {
         (all, lasting)
     }
 
+    /// Sends a command to each server.
+    pub async fn tell_each(&self, words: &[&str]) {
+        for url in &self.urls {
+            let client = redis::Client::open(url.as_str()).expect("a URL");
+            let connection = client.get_multiplexed_async_connection().await;
+            let mut cmd = redis::cmd(words[0]);
+            let told = cmd.arg(&words[1..]);
+            let told = told.exec_async(&mut connection.expect("connected")).await;
+            told.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        }
+    }
+
     /// Sends a command past the stores.
     pub async fn ask(&self, words: &[&str]) -> redis::Value {
         let mut cmd = redis::cmd(words[0]);

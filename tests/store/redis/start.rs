@@ -4,7 +4,7 @@ use super::{Server, redis_config};
 use crate::harness::insert;
 use activity_bridge::{
     config::RedisConfig,
-    store::{RedisStore, Store},
+    store::{RedisStore, Store, redis},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::{path::Path, time::Duration};
@@ -71,6 +71,34 @@ async fn a_server_that_can_not_be_reached_is_waited_for_for_half_a_minute() {
     assert!(said.starts_with(begins), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
     assert!(began.elapsed() >= Duration::from_secs(30));
+}
+
+/// On paused time.
+#[tokio::test(start_paused = true)]
+async fn people_who_ask_what_is_in_flight_wait_for_five_seconds() {
+    let began = Instant::now();
+    let said = redis::read(&at("redis://127.0.0.1:1/0")).await;
+    let said = said.expect_err("nobody there").to_string();
+    assert!(said.contains("was not to be reached for 5 s: "), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(6));
+}
+
+#[tokio::test]
+async fn a_check_tells_what_is_unwise_and_whether_anything_can_be_written() {
+    let unwise = Server::start(&["maxmemory 100mb", "maxmemory-policy allkeys-lru"]);
+    let told = redis::examine(&redis_config(&unwise)).await;
+    let told = told.expect("it can be used").join("; ");
+    assert!(told.contains("maxmemory-policy noeviction"), "{told}");
+    assert!(told.contains("appendonly yes"), "{told}");
+
+    let wise = Server::start(&["appendonly yes", "user reader on >right ~* +@all -@write"]);
+    let told = redis::examine(&redis_config(&wise)).await;
+    assert!(told.expect("it can be used").is_empty());
+    let reader = wise.urls[0].replace("redis://", "redis://reader:right@");
+    let said = redis::examine(&at(&reader)).await.expect_err("refused");
+    let said = format!("{said:#}");
+    assert!(said.contains("can't be written: "), "{said}");
+    assert!(said.contains("permissions"), "{said}");
 }
 
 /// Writes an authority's certificate, and a server's certificate and key.

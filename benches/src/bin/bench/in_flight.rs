@@ -12,11 +12,7 @@ use activity_sim::{Schedule, Sim};
 use anyhow::{Context, bail};
 use axum::body::{Body, to_bytes};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use lapin::{
-    Connection, ConnectionProperties,
-    options::{QueueDeclareOptions, QueueDeleteOptions},
-    types::FieldTable,
-};
+use lapin::{Connection, ConnectionProperties, options::QueueDeleteOptions};
 use std::{
     fs,
     path::Path,
@@ -30,6 +26,8 @@ const ROUTES: u32 = 2;
 const SPARE: u32 = 200;
 const POLLERS: Pollers = Pollers { min: 20, max: 50 };
 const INPUT_BYTES: usize = 600;
+/// So many are scheduled at once.
+const BATCH: u32 = 1_000;
 /// For any one step.
 const LIMIT: Duration = Duration::from_secs(300);
 /// For what is written lazily, and for memory that is given back.
@@ -48,7 +46,7 @@ pub(crate) async fn measure(sim: &Sim, place: &Place, tasks: u32) -> anyhow::Res
             place,
             broker: &broker,
             side,
-            tasks: tasks / ROUTES * ROUTES,
+            tasks: tasks.next_multiple_of(BATCH),
         };
         run.measure().await?;
     }
@@ -74,14 +72,17 @@ impl Run<'_> {
         self.say("ready", &idle, begun.elapsed());
 
         let filling = Instant::now();
-        for number in 0..ROUTES {
-            self.sim.schedule(Schedule {
-                count: self.tasks / ROUTES,
-                input: Some("x".repeat(INPUT_BYTES)),
-                ..Schedule::new(DOMAIN, self.name(number))
-            });
+        // By and by, as tasks come: else what is measured is how many are on their way to the broker at once.
+        for batch in 1..=self.tasks / BATCH {
+            for number in 0..ROUTES {
+                self.sim.schedule(Schedule {
+                    count: BATCH / ROUTES,
+                    input: Some("x".repeat(INPUT_BYTES)),
+                    ..Schedule::new(DOMAIN, self.name(number))
+                });
+            }
+            self.published(&mut process, batch * BATCH).await?;
         }
-        self.published(&mut process).await?;
         let filled = filling.elapsed();
         sleep(REST).await;
         let full = process.memory()?;
@@ -167,23 +168,19 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Waits until the broker has every task.
-    async fn published(&self, process: &mut Contender) -> anyhow::Result<()> {
-        let channel = self.broker.create_channel().await?;
-        let channel = &channel;
-        self.wait(process, "every task in its queue", async || {
-            let mut ready = 0;
-            for number in 0..ROUTES {
-                let passive = QueueDeclareOptions::durable().passive();
-                let queue = self.name(number).into();
-                let declared = channel.queue_declare(queue, passive, FieldTable::default());
-                ready += declared.await?.message_count();
-            }
-            Ok(ready >= self.tasks)
+    /// Waits until the process knows of so many tasks that the broker has them.
+    async fn published(&self, process: &mut Contender, tasks: u32) -> anyhow::Result<()> {
+        let admin = admin(&process.log_path())?.context("no admin endpoint")?;
+        self.wait(process, "the tasks being published", async || {
+            let (_, metrics) = get(&format!("{admin}/metrics")).await?;
+            let confirmed = metrics.lines().filter(|line| {
+                line.starts_with("activity_bridge_publishes_total{")
+                    && line.contains("outcome=\"confirmed\"")
+            });
+            let counts = confirmed.filter_map(|line| line.rsplit(' ').next()?.parse::<u32>().ok());
+            Ok(counts.sum::<u32>() >= tasks)
         })
-        .await?;
-        channel.close(200, "done".into()).await?;
-        Ok(())
+        .await
     }
 
     async fn delete_queues(&self) -> anyhow::Result<()> {
