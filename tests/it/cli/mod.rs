@@ -3,7 +3,9 @@
 mod online;
 mod tasks;
 
-use crate::harness::{Answer, PATIENCE, Route, StepFunctions, Swf, World, command, eventually, put};
+use crate::harness::{
+    Answer, PATIENCE, Route, StepFunctions, Swf, World, command, eventually, put,
+};
 use serde_json::json;
 use std::path::Path;
 use tokio::{net::TcpListener, process::Command, time::timeout};
