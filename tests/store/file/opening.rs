@@ -94,11 +94,13 @@ async fn of_many_processes_one_has_it() {
 async fn it_is_locked_while_a_process_has_it() {
     let (_folder, path) = place();
     let mut child = Obedient::start(&path).await;
-    for error in [error(&path), read_error(&path)] {
-        let expected = "the token store PATH: another process has it open, and a file serves one bridge at a time. Stop that \
-                        process, or change `store.path`";
-        assert!(error.starts_with(expected), "{error}");
-    }
+    let expected = "the token store PATH: another process has it open, and a file serves one bridge at a time. Stop that \
+                    process, or change `store.path`";
+    let error = error(&path);
+    assert!(error.starts_with(expected), "{error}");
+    let expected = "the token store PATH: a bridge has it open. Give the `admin.listen` that it was started with";
+    let error = read_error(&path);
+    assert!(error.starts_with(expected), "{error}");
     child.kill().await;
     FileStore::open(&path).expect("free again");
 }
