@@ -9,7 +9,7 @@ use crate::{
     flights::Standing,
     input::Traceparent,
     lifecycle::{Command, Event},
-    route::{Complaint, Route},
+    route::{Complaint, Route, Unrecorded},
     settle,
     slots::Slot,
     task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, unix_millis},
@@ -20,23 +20,20 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
 /// A short string of AMQP's, in bytes.
 const MAX_ROUTING_KEY: usize = 255;
 
 /// Carries a task that was just polled to the broker, or fails it back to AWS. The slot goes with the task; `unrecorded` is
-/// dropped when a crash would no longer lose it.
+/// given back when a crash would no longer lose it.
 pub async fn dispatch(
     bridge: Arc<Bridge>,
     route: Arc<Route>,
     mut task: Task,
     slot: Slot,
-    unrecorded: oneshot::Sender<()>,
+    unrecorded: Unrecorded,
 ) {
     debug!(route = route.name(), task = %task.id, activity = task.activity, "polled");
     crash::pass(crash::Point::AfterPoll);
@@ -75,7 +72,7 @@ pub struct Way {
 /// Where a task comes from.
 enum Origin {
     /// AWS, with its span, and what is held until it is recorded.
-    Poll(Span, oneshot::Sender<()>),
+    Poll(Span, Unrecorded),
     /// The store.
     Store,
 }

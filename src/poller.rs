@@ -6,14 +6,14 @@ use crate::{
     dispatch,
     gate::Gate,
     pacer::{Pacer, Polled},
-    route::{Complaint, Route},
+    route::{Complaint, Route, Unrecorded},
     shutdown::{POLL_HOLD, Phase},
     slots::Slot,
     source::SourceError,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{oneshot, watch},
+    sync::watch,
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
@@ -46,9 +46,9 @@ pub async fn run(
             Some(answer) = polls.join_next() => {
                 learn(&route, &mut pacer, answer, &mut not_before);
             }
-            slot = route.slots.take(), if wanted && !waiting => {
+            room = route.room(), if wanted && !waiting => {
                 let leave = Leave { gate: gate.clone(), phase: phase.clone() };
-                polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), slot, leave));
+                polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), room, leave));
             }
             () = sleep_until(not_before), if wanted && waiting => {}
             // Both senders live as long as the process; the loop's condition is looked at again.
@@ -110,7 +110,12 @@ impl Leave {
 }
 
 /// One poll, when it is its turn, and the beginning of the dispatch of what it brings.
-async fn poll(bridge: Arc<Bridge>, route: Arc<Route>, slot: Slot, mut leave: Leave) -> Answer {
+async fn poll(
+    bridge: Arc<Bridge>,
+    route: Arc<Route>,
+    (slot, unrecorded): (Slot, Unrecorded),
+    mut leave: Leave,
+) -> Answer {
     let turn = tokio::select! {
         biased;
         () = leave.withdrawn() => {
@@ -126,11 +131,7 @@ async fn poll(bridge: Arc<Bridge>, route: Arc<Route>, slot: Slot, mut leave: Lea
         Ok(Some(task)) => {
             route.metrics.polled("task");
             route.let_in(begun);
-            // The next poll waits for the record, so that a crash costs no more tasks than there are polls.
-            let (unrecorded, recorded) = oneshot::channel();
             tokio::spawn(dispatch::dispatch(bridge, route, task, slot, unrecorded));
-            // It is never sent, only dropped.
-            let _ = recorded.await;
             Polled::Task
         }
         Ok(None) => {

@@ -4,7 +4,7 @@ use crate::{
     broker::REPLY_QUEUE,
     config::{Destination, RouteConfig},
     metrics::RouteMetrics,
-    slots::Slots,
+    slots::{Slot, Slots},
     source::Source,
     task::{HeaderValue, Task},
 };
@@ -14,10 +14,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
 
 /// How often a line is written about what fails all the time.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// So many open polls and tasks that are not recorded there may be for each poller: a store that writes many at once needs
+/// more than one, and more than these do not make it faster.
+const UNRECORDED: usize = 4;
 
 /// What may fail all the time, so that a line for each would bury all others.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +57,12 @@ pub struct Route {
     complained: Mutex<[Option<Instant>; 4]>,
     /// How many tasks are being published for the second time or more.
     undelivered: watch::Sender<usize>,
+    /// The bound on what a crash would lose: open polls, and tasks that are not recorded yet.
+    unrecorded: Arc<Semaphore>,
 }
+
+/// The right to have one open poll, or the task that it brought until that is recorded.
+pub type Unrecorded = OwnedSemaphorePermit;
 
 impl Route {
     /// A route with all slots free, whose replies go to `reply_to`.
@@ -74,6 +86,7 @@ impl Route {
             refused: Mutex::default(),
             complained: Mutex::default(),
             undelivered: watch::channel(0).0,
+            unrecorded: Arc::new(Semaphore::new(UNRECORDED * config.pollers.max)),
             config,
         }
     }
@@ -144,6 +157,17 @@ impl Route {
             *last = Some(Instant::now());
         }
         due
+    }
+
+    /// Waits until there is room for another poll, and for the task that it may bring.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing but the place in the line.
+    pub async fn room(&self) -> (Slot, Unrecorded) {
+        let slot = self.slots.take().await;
+        let unrecorded = Arc::clone(&self.unrecorded).acquire_owned().await;
+        (slot, unrecorded.expect("the semaphore is never closed"))
     }
 
     /// Marks a task as one that the broker would not take, until the mark is dropped.

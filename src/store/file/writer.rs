@@ -1,6 +1,7 @@
 //! The thread that reads and writes the file: what makes a group, and what happens when the disk fails.
 
 use super::{
+    QUEUE,
     change::{Change, Changes, Insert},
     health::Health,
     ledger::Ledger,
@@ -12,11 +13,12 @@ use crate::{
     task::{Task, TaskId},
 };
 use anyhow::Context;
+use futures_util::FutureExt;
 use std::{mem, ops::Range, path::PathBuf, sync::Arc, thread, time::Duration};
 use tokio::{
     runtime,
     sync::{mpsc, oneshot},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tracing::{info, warn};
 
@@ -26,7 +28,8 @@ const LAZY: Duration = Duration::from_millis(100);
 /// How long inserts wait for others, where the last group had more than one.
 const LINGER: Duration = Duration::from_millis(25);
 
-/// How long they wait for one more, where they are as many as the last group had: that may have been all there are.
+/// How often a group that gathers is looked at. One that has as many inserts as the last group had, and got no more since it
+/// was last looked at, waits no longer: that may have been all there are.
 const GAP: Duration = Duration::from_millis(4);
 
 /// So many inserts wait for no more.
@@ -99,16 +102,24 @@ impl Writer {
     async fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
         let mut asks = Vec::new();
         loop {
-            let some = asked.recv_many(&mut asks, ENOUGH);
+            let due = self.due();
+            let gathers = !self.inserts.is_empty();
+            if let Some(due) = due.filter(|due| gathers && *due > Instant::now()) {
+                // The clock alone wakes this thread: for others, to wake it is dearer than to ask.
+                sleep_until(due.min(Instant::now() + GAP)).await;
+            }
+            let some = asked.recv_many(&mut asks, QUEUE);
             // What is there is taken, though the group be due.
-            let taken = match self.due() {
-                Some(due) => timeout_at(due, some).await,
-                None => Ok(some.await),
+            let taken = match due {
+                Some(_) if gathers => some.now_or_never(),
+                Some(due) => timeout_at(due, some).await.ok(),
+                None => Some(some.await),
             };
-            if taken == Ok(0) {
+            if taken == Some(0) {
                 return self.write();
             }
-            if taken.is_err() || self.inserts.len() >= 16 * ENOUGH {
+            let is_due = taken.is_none() && due.is_some_and(|due| due <= Instant::now());
+            if is_due || self.inserts.len() >= QUEUE {
                 self.write();
             }
             for ask in asks.drain(..) {

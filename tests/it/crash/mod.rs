@@ -19,6 +19,9 @@ use std::{
     time::Duration,
 };
 
+/// A route has so many open polls and tasks that are not recorded for each poller, and no more: what a crash may cost.
+pub const UNRECORDED: usize = 4;
+
 /// The name of the route, its queue and its task list or activity.
 pub const PAYMENTS: &str = "payments";
 
@@ -124,7 +127,7 @@ impl Toll {
         toll
     }
 
-    /// Left to AWS. A poller polls again when its task is recorded, so a crash costs no more than there are polls.
+    /// Left to AWS: at most [`UNRECORDED`] for each poller.
     pub fn never_recorded(&self) -> usize {
         self.unreached + self.unrecorded
     }

@@ -214,10 +214,7 @@ async fn a_process_that_lost_a_task_before_it_knew_that_it_was_recorded_leaves_t
 
     proxy.hold_all(false);
     proxy.cut(false);
-    // A poller of the first polls again when it is done with its task.
-    world
-        .until("the polls of both", |s| s.open_polls == 17)
-        .await;
+    one.idle().await;
     assert_eq!(two.metric("tasks_in_flight").await, 16.0);
     let inbox = Inbox::connect(&world.amqp_uri).await;
     for task in &tasks {
