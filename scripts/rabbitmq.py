@@ -22,8 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from system import (Failure, apt_install, end, free_ports, has_apt, identity, last_lines, lock, main, say,
-                    uninterrupted, wait_for)
+from system import (Failure, Server, apt_install, free_ports, has_apt, identity, lock, main, run_to_end, say,
+                    uninterrupted, wait_for, watch)
 
 BOOT_SECONDS = 90
 TEMPORARY = "activity-bridge-rabbitmq-"
@@ -84,29 +84,19 @@ def stop_system_node(before):
 
 # --- A node -------------------------------------------------------------------------------------
 
-class Node:
-    """One node. Its ports and data stay the same from one start to the next; state is in DIR/node.json."""
+class Node(Server):
+    """One node. Its ports and data stay the same from one start to the next."""
+
+    NAME = "RabbitMQ"
+    FILE = "node.json"
+    KEPT = (*Server.KEPT, "amqp_port", "dist_port", "epmd_port", "api_port")
 
     def __init__(self, folder, management=True, amqp_port=None):
-        self.dir = Path(folder).resolve()
+        super().__init__(folder)
         ports = free_ports(4)
         self.amqp_port = amqp_port or ports[0]
         self.dist_port, self.epmd_port = ports[1], ports[2]
         self.api_port = ports[3] if management else None
-        self.pid = self.began = None
-
-    @classmethod
-    def load(cls, folder):
-        """The node that an earlier process started in this folder."""
-        node = cls.__new__(cls)
-        node.dir = Path(folder).resolve()
-        try:
-            state = json.loads((node.dir / "node.json").read_text())
-        except (OSError, ValueError) as error:
-            raise Failure(f"no node was started in {node.dir}: {error}") from error
-        for name in ("amqp_port", "dist_port", "epmd_port", "api_port", "pid", "began"):
-            setattr(node, name, state[name])
-        return node
 
     @property
     def amqp_uri(self):
@@ -117,50 +107,21 @@ class Node:
         return self.api_port and f"http://guest:guest@127.0.0.1:{self.api_port}"
 
     def state(self):
-        return {"pid": self.pid, "amqp_uri": self.amqp_uri, "api": self.api, "amqp_port": self.amqp_port,
-                "dir": str(self.dir), "dist_port": self.dist_port, "epmd_port": self.epmd_port,
-                "api_port": self.api_port, "began": self.began}
+        return {**super().state(), "amqp_uri": self.amqp_uri, "api": self.api, "dir": str(self.dir)}
 
     def start(self, owner=None):
         """Starts the node and waits until it speaks AMQP; stops it when the process `owner` has ended."""
         self._write_files()
-        self.boot_log = self.dir / "console.log"
-        with open(self.boot_log, "ab") as log:
-            child = subprocess.Popen([str(server_folder() / "rabbitmq-server")], env=self._environment(),
-                                     cwd=self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                     start_new_session=True)
-        self.pid, self.began = child.pid, identity(child.pid)
-        self._save()
+        log = self.dir / "console.log"
+        self.launch([server_folder() / "rabbitmq-server"], log, self._environment())
         if owner:
-            self._watch(owner)
+            watch(__file__, self.dir, owner)
         try:
-            self.wait_ready()
+            # Ready is when the broker opens a conversation: its port is open well before that.
+            self.await_ready(self._speaks_amqp, BOOT_SECONDS, log, 0.1)
         except BaseException:
             self.stop()
             raise
-
-    def wait_ready(self, seconds=BOOT_SECONDS):
-        """Ready is when the broker opens a conversation: its port is open well before that."""
-        deadline = time.monotonic() + seconds
-        while not self._speaks_amqp():
-            if not self.alive() or time.monotonic() > deadline:
-                why = "did not become ready" if self.alive() else "ended"
-                raise Failure(f"RabbitMQ {why}; the last lines of {self.boot_log}:\n{last_lines(self.boot_log)}")
-            time.sleep(0.1)
-
-    def alive(self):
-        return self.pid is not None and identity(self.pid) == self.began
-
-    def signal(self, number):
-        if self.alive():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
-
-    def kill9(self):
-        """What a crash of the node looks like: no goodbye, data as it was on the disk."""
-        self.signal(signal.SIGKILL)
-        if not wait_for(lambda: not self.alive(), 10):
-            raise Failure(f"RabbitMQ (process {self.pid}) survived SIGKILL")
 
     def restart(self):
         self.kill9()
@@ -172,7 +133,7 @@ class Node:
             self.kill9()
             wait_for(self._end_epmd, 5, 0.1)
             with contextlib.suppress(FileNotFoundError):
-                (self.dir / "node.json").unlink()
+                (self.dir / self.FILE).unlink()
 
     def ctl(self, *args, check=True):
         """rabbitmqctl against this node; its output."""
@@ -182,18 +143,6 @@ class Node:
         if check and done.returncode != 0:
             raise Failure(f"rabbitmqctl {' '.join(args)}: {done.stdout.strip()}")
         return done.stdout
-
-    def _watch(self, owner):
-        """Should the owner be killed without a chance to clean up, the node is stopped all the same."""
-        subprocess.Popen([sys.executable, __file__, "watch", "--dir", str(self.dir), "--owner", str(owner)],
-                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                         start_new_session=True)
-
-    def _save(self):
-        # Readers never see half a file.
-        unfinished = self.dir / "node.json.new"
-        unfinished.write_text(json.dumps(self.state()))
-        unfinished.replace(self.dir / "node.json")
 
     def _speaks_amqp(self):
         try:
@@ -285,29 +234,15 @@ def private_node(management=True):
 
 def run(options):
     with private_node(management=not options.plain) as node:
-        env = {**os.environ, "AMQP_URI": node.amqp_uri, "RABBITMQ_NODE_DIR": str(node.dir)}
+        env = {"AMQP_URI": node.amqp_uri, "RABBITMQ_NODE_DIR": str(node.dir)}
         if node.api:
             env["RABBITMQ_API"] = node.api
-        child = subprocess.Popen(options.command, env=env)
-        try:
-            return exit_code(child.wait())
-        except KeyboardInterrupt:
-            # The terminal sent it to the command as well, which may need a moment to clean up.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(10)
-            return 130
-        finally:
-            with uninterrupted():
-                end(child, 10)
-
-
-def exit_code(code):
-    return code if code >= 0 else 128 - code
+        return run_to_end(options.command, env)
 
 
 def start(options):
     ensure_installed()
-    if (options.dir / "node.json").exists():
+    if (options.dir / Node.FILE).exists():
         node = Node.load(options.dir)
         if node.alive():
             raise Failure(f"a node is already running in {options.dir}")

@@ -20,8 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from system import (Failure, apt_install, end, free_ports, has_apt, identity, last_lines, lock, main, say,
-                    uninterrupted, wait_for)
+from system import (Failure, Server, apt_install, free_ports, has_apt, identity, lock, main, run_to_end, say,
+                    uninterrupted, wait_for, watch)
 
 BOOT_SECONDS = 30
 TEMPORARY = "activity-bridge-redis-"
@@ -64,27 +64,16 @@ def answers(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-class Server:
-    """One server. Its port and data stay the same from one start to the next; state is in DIR/server.json."""
+class Redis(Server):
+    """One server. Its port and data stay the same from one start to the next."""
+
+    NAME = "Redis"
+    KEPT = (*Server.KEPT, "port", "bus_port", "settings")
 
     def __init__(self, folder, settings=()):
-        self.dir = Path(folder).resolve()
+        super().__init__(folder)
         self.port, self.bus_port = free_ports(2)
         self.settings = list(settings)
-        self.pid = self.began = None
-
-    @classmethod
-    def load(cls, folder):
-        """The server that an earlier process started in this folder."""
-        server = cls.__new__(cls)
-        server.dir = Path(folder).resolve()
-        try:
-            state = json.loads((server.dir / "server.json").read_text())
-        except (OSError, ValueError) as error:
-            raise Failure(f"no server was started in {server.dir}: {error}") from error
-        for name in ("port", "bus_port", "settings", "pid", "began"):
-            setattr(server, name, state[name])
-        return server
 
     @property
     def tls(self):
@@ -104,34 +93,17 @@ class Server:
         if "cluster-enabled yes" in self.settings:
             lines.append(f"cluster-port {self.bus_port}")
         (self.dir / "redis.conf").write_text("\n".join(lines) + "\n")
-        with open(log, "ab") as out:
-            child = subprocess.Popen(["redis-server", str(self.dir / "redis.conf")], cwd=self.dir,
-                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
-        self.pid, self.began = child.pid, identity(child.pid)
-        self._save()
-        deadline = time.monotonic() + BOOT_SECONDS
-        while not self._ready():
-            if not self.alive() or time.monotonic() > deadline:
-                why = "did not become ready" if self.alive() else "ended"
-                self.stop()
-                raise Failure(f"Redis {why}; the last lines of {log}:\n{last_lines(log)}")
-            time.sleep(0.02)
-
-    def alive(self):
-        return self.pid is not None and identity(self.pid) == self.began
-
-    def signal(self, number):
-        if self.alive():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+        self.launch(["redis-server", self.dir / "redis.conf"], log)
+        try:
+            self.await_ready(self._ready, BOOT_SECONDS, log, 0.02)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self):
-        """What a crash of the server looks like: no goodbye, data as it was on the disk."""
         with uninterrupted():
-            self.signal(signal.SIGKILL)
             # Its process may look ended a moment before the last of its threads lets go of the port.
-            if not wait_for(lambda: not self.alive() and not answers(self.port), 10):
-                raise Failure(f"Redis (process {self.pid}) survived SIGKILL")
+            self.kill9(lambda: not answers(self.port))
 
     def ask(self, *words):
         """Sends one command and returns the whole answer, which must be a short one."""
@@ -149,25 +121,18 @@ class Server:
         except OSError:
             return False
 
-    def _save(self):
-        # Readers never see half a file.
-        state = {name: getattr(self, name) for name in ("port", "bus_port", "settings", "pid", "began")}
-        unfinished = self.dir / "server.json.new"
-        unfinished.write_text(json.dumps(state))
-        unfinished.replace(self.dir / "server.json")
-
 
 # --- What a folder holds: one server, or the three of a Cluster -----------------------------------
 
 def servers(folder):
     """The servers that were started in this folder; none where none was, or where they were stopped for good."""
-    found = [path.parent for path in [folder / "server.json", *sorted(folder.glob("*/server.json"))] if path.exists()]
-    return [Server.load(path) for path in found]
+    found = [path.parent for path in [folder / Redis.FILE, *sorted(folder.glob(f"*/{Redis.FILE}"))] if path.exists()]
+    return [Redis.load(path) for path in found]
 
 
 def start_cluster(folder, settings):
     settings = ["cluster-enabled yes", "cluster-node-timeout 2000", *settings]
-    nodes = [Server(folder / str(number), settings) for number in (1, 2, 3)]
+    nodes = [Redis(folder / str(number), settings) for number in (1, 2, 3)]
     for node in nodes:
         node.start()
     for number, node in enumerate(nodes):
@@ -201,14 +166,7 @@ def await_cluster(nodes):
 def stop_all(folder):
     for server in servers(folder):
         server.stop()
-        (server.dir / "server.json").unlink()
-
-
-def watch(folder, owner):
-    """Should the owner be killed without a chance to clean up, the servers are stopped all the same."""
-    subprocess.Popen([sys.executable, __file__, "watch", "--dir", str(folder), "--owner", str(owner)],
-                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                     start_new_session=True)
+        (server.dir / Redis.FILE).unlink()
 
 
 @contextlib.contextmanager
@@ -217,9 +175,9 @@ def private_server(*settings):
     ensure_installed()
     folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
     try:
-        server = Server(folder, settings)
+        server = Redis(folder, settings)
         server.start()
-        watch(folder, os.getpid())
+        watch(__file__, folder, os.getpid())
         yield server
     finally:
         stop_all(folder)
@@ -230,18 +188,7 @@ def private_server(*settings):
 
 def run(options):
     with private_server() as server:
-        child = subprocess.Popen(options.command, env={**os.environ, "REDIS_URL": server.url, "REDIS_DIR": str(server.dir)})
-        try:
-            code = child.wait()
-            return code if code >= 0 else 128 - code
-        except KeyboardInterrupt:
-            # The terminal sent it to the command as well, which may need a moment to clean up.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(10)
-            return 130
-        finally:
-            with uninterrupted():
-                end(child, 10)
+        return run_to_end(options.command, {"REDIS_URL": server.url, "REDIS_DIR": str(server.dir)})
 
 
 def start(options):
@@ -251,11 +198,11 @@ def start(options):
     options.dir.mkdir(parents=True, exist_ok=True)
     # From here on: a start that is interrupted leaves nothing behind either.
     if options.owner:
-        watch(options.dir.resolve(), options.owner)
+        watch(__file__, options.dir.resolve(), options.owner)
     if options.cluster:
         started = start_cluster(options.dir, options.set)
     else:
-        started = [Server(options.dir, options.set)]
+        started = [Redis(options.dir, options.set)]
         started[0].start()
     print(json.dumps({"urls": [server.url for server in started], "dir": str(options.dir.resolve()),
                       "pids": [server.pid for server in started]}), flush=True)
@@ -322,7 +269,7 @@ def parse(argv):
     sub.add_argument("--set", action="append", default=[], metavar="LINE", help="a line of redis.conf; may be repeated")
     sub.add_argument("--owner", type=int, metavar="PID", help="stop them when this process has ended")
     command("stop", lambda options: stop_all(options.dir) or 0)
-    command("kill9", to_each(Server.stop))
+    command("kill9", to_each(Redis.stop))
     command("restart", restart)
     command("pause", to_each(lambda server: server.signal(signal.SIGSTOP)))
     command("resume", to_each(lambda server: server.signal(signal.SIGCONT)))

@@ -1,4 +1,4 @@
-"""What the scripts share: installing packages, free ports, processes that are always stopped again, HTTP."""
+"""What the scripts share: installing packages, free ports, processes and servers that are always stopped again, HTTP."""
 import contextlib
 import fcntl
 import json
@@ -175,6 +175,91 @@ def end(child, seconds):
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def run_to_end(command, env):
+    """Runs a command with these variables as well, on this terminal; its exit code."""
+    child = subprocess.Popen(command, env={**os.environ, **env})
+    try:
+        code = child.wait()
+        return code if code >= 0 else 128 - code
+    except KeyboardInterrupt:
+        # The terminal sent it to the command as well, which may need a moment to clean up.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(10)
+        return 130
+    finally:
+        with uninterrupted():
+            end(child, 10)
+
+
+def watch(script, folder, owner):
+    """Starts `SCRIPT watch`: should the owner be killed without a chance to clean up, all is stopped all the same."""
+    subprocess.Popen([sys.executable, script, "watch", "--dir", str(folder), "--owner", str(owner)],
+                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                     start_new_session=True)
+
+
+class Server:
+    """A server that may outlive the script that started it. What others must know of it is in a file of its folder."""
+
+    FILE = "server.json"
+    # What it is called, and the attributes that are kept there.
+    NAME = "the server"
+    KEPT = ("pid", "began")
+
+    def __init__(self, folder):
+        self.dir = Path(folder).resolve()
+        self.pid = self.began = None
+
+    @classmethod
+    def load(cls, folder):
+        """The server that an earlier process started in this folder."""
+        server = cls.__new__(cls)
+        server.dir = Path(folder).resolve()
+        try:
+            state = json.loads((server.dir / cls.FILE).read_text())
+        except (OSError, ValueError) as error:
+            raise Failure(f"no server was started in {server.dir}: {error}") from error
+        for name in cls.KEPT:
+            setattr(server, name, state[name])
+        return server
+
+    def state(self):
+        return {name: getattr(self, name) for name in self.KEPT}
+
+    def launch(self, command, log, env=None):
+        """Starts the process and writes the file."""
+        with open(log, "ab") as out:
+            child = subprocess.Popen([str(word) for word in command], env=env, cwd=self.dir, stdin=subprocess.DEVNULL,
+                                     stdout=out, stderr=out, start_new_session=True)
+        self.pid, self.began = child.pid, identity(child.pid)
+        # Readers never see half a file.
+        unfinished = self.dir / f"{self.FILE}.new"
+        unfinished.write_text(json.dumps(self.state()))
+        unfinished.replace(self.dir / self.FILE)
+
+    def await_ready(self, ready, seconds, log, pause):
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if not self.alive() or time.monotonic() > deadline:
+                why = "did not become ready" if self.alive() else "ended"
+                raise Failure(f"{self.NAME} {why}; the last lines of {log}:\n{last_lines(log)}")
+            time.sleep(pause)
+
+    def alive(self):
+        return self.pid is not None and identity(self.pid) == self.began
+
+    def signal(self, number):
+        if self.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill9(self, is_gone=lambda: True):
+        """What a crash of the server looks like: no goodbye, data as it was on the disk."""
+        self.signal(signal.SIGKILL)
+        if not wait_for(lambda: not self.alive() and is_gone(), 10):
+            raise Failure(f"{self.NAME} (process {self.pid}) survived SIGKILL")
 
 
 class Process:
