@@ -63,7 +63,7 @@ async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
     let (id, route) = (ticket.id, &ticket.route);
     let call = Call::Heartbeat(flight.urgency);
     let turn = route.source.budget().turn(call).await;
-    let _one = AT_ONCE.acquire().await;
+    let one = AT_ONCE.acquire().await;
     let sent = Instant::now();
     let Some(details) = bridge.flights.begin_beat(id, sent) else {
         return;
@@ -75,6 +75,8 @@ async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
     let late = |_| Err(SourceError::Unavailable("no answer in time".to_owned()));
     let answer = answer.await.unwrap_or_else(late);
     turn.done((&answer).into());
+    // What follows may wait for the broker or the store; no heartbeat waits for that.
+    drop(one);
     match answer {
         Ok(CancelRequested(cancel)) => {
             route.metrics.heartbeat("accepted");

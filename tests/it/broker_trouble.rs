@@ -1,10 +1,10 @@
 //! What the broker may do, and what the bridge makes of it.
 
 use crate::harness::{
-    Answer, File, HOLD, Inbox, Memory, Node, PATIENCE, Redis, Route, Source, StepFunctions, Store,
-    Swf, World, eventually,
+    Answer, File, HOLD, Inbox, Memory, Node, PATIENCE, Proxy, Redis, Route, Source, StepFunctions,
+    Store, Swf, World, eventually,
 };
-use activity_sim::{Summary, TaskState};
+use activity_sim::{Schedule, Summary, TaskState, Timeouts};
 use lapin::{
     options::{QueueDeclareOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable},
@@ -47,6 +47,46 @@ async fn a_broker_that_is_killed_and_started_again_in_the_middle_of_2000_tasks_l
     assert_eq!((summary.open, summary.failed, summary.timed_out), (0, 0, 0));
     bridge.idle().await;
     bridge.route_is("payments", "polling").await;
+}
+
+/// AWS says of more tasks that they are gone than may have heartbeats on their way at once, and no worker can be told.
+#[tokio::test]
+async fn tasks_that_are_gone_while_the_broker_is_away_cost_no_other_its_heartbeats() {
+    const GONE: u32 = 550;
+    let heartbeat = Duration::from_secs(6);
+    let world = World::new().await;
+    let worker = world.worker("payments", |_| Vec::new()).await;
+    let proxy = Proxy::start(&world.amqp_uri).await;
+    let behind = World::at(proxy.uri.clone(), HOLD).await;
+    let settings = "max_in_flight = 600\nheartbeat = { timeout_secs = 6 }";
+    let route = Route::new("payments").with(settings);
+    let _bridge = behind.bridge(&[route]).await;
+    let schedule = |count, start_to_close| {
+        behind.sim.schedule(Schedule {
+            count,
+            timeouts: Timeouts {
+                heartbeat: Some(heartbeat),
+                start_to_close,
+                ..Timeouts::default()
+            },
+            ..behind.plain("payments")
+        })
+    };
+    schedule(10, None);
+    schedule(GONE, Some(Duration::from_secs(15)));
+    worker.has_seen(GONE as usize + 10).await;
+    proxy.cut(true);
+    let all = u64::from(GONE);
+    behind.until("gone", |s| s.timed_out == all).await;
+    let lively = || behind.sim.tasks().into_iter().take(10);
+    let before: u64 = lively().map(|task| task.heartbeat_count).sum();
+    // Four more for each, which come over more than a heartbeat timeout.
+    eventually("heartbeats", || async {
+        assert!(lively().all(|task| task.state.is_open()), "timed out");
+        let now: u64 = lively().map(|task| task.heartbeat_count).sum();
+        (now >= before + 40).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
