@@ -1,6 +1,9 @@
 //! What every AWS client of the bridge shares: credentials, region, one HTTP stack, and two sets of time-outs.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, retry::RetryConfig,
+    stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
+};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_swf::{
     config::http::HttpResponse,
@@ -42,7 +45,10 @@ fn http_client() -> SharedHttpClient {
 /// The configuration of a client for polls.
 #[must_use]
 pub fn for_polls(config: &SdkConfig) -> SdkConfig {
-    with_patience(config, POLL_ATTEMPT)
+    // A service that sends the head of an answer early, and holds the rest, is not stalled.
+    let patient = StalledStreamProtectionConfig::disabled();
+    let config = with_patience(config, POLL_ATTEMPT).into_builder();
+    config.stalled_stream_protection(patient).build()
 }
 
 /// The configuration of a client for heartbeats, results and questions.

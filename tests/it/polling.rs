@@ -4,6 +4,11 @@ use crate::harness::{Answer, DOMAIN, Inbox, Route, Source, StepFunctions, Swf, W
 use activity_sim::{FaultRule, Summary, Throttle};
 use rstest::rstest;
 use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::sleep,
+};
 
 /// Started and not closed, as AWS sees it, together with the polls that could start more.
 fn held(summary: &Summary) -> u64 {
@@ -228,4 +233,35 @@ async fn a_poll_that_waits_for_its_turn_is_not_begun_when_the_last_consumer_has_
     .await;
     let begun = polls() - before;
     assert!(begun <= 2, "{begun} more polls were begun");
+}
+
+/// AWS may send the head of its answer when the poll begins, and the rest when there is a task.
+#[tokio::test]
+async fn a_poll_whose_answer_has_begun_is_held_as_long_as_any() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                // Longer than a body is usually waited for.
+                let _ = client.read(&mut [0; 16 << 10]).await?;
+                client.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: 2\r\n\r\n").await?;
+                sleep(Duration::from_secs(25)).await;
+                client.write_all(b"{}").await
+            });
+        }
+    });
+    let world = World::new().await;
+    let _worker = world.worker("payments", |_| Vec::new()).await;
+    let env = [("AWS_ENDPOINT_URL_SWF", &*url)];
+    let bridge = world.bridge_in(&env, "", &[Route::new("payments")]).await;
+    let polls = async |outcome| {
+        let series = format!(r#"polls_total{{outcome="{outcome}",route="payments""#);
+        bridge.metric(&series).await
+    };
+    eventually("an answer to a poll", || async {
+        assert_eq!(polls("unavailable").await, 0.0);
+        (polls("empty").await >= 1.0).then_some(())
+    })
+    .await;
 }
