@@ -54,9 +54,12 @@ pub async fn dispatch(
     carry(way, task, Origin::Poll(span, unrecorded)).await;
 }
 
-/// Goes on with a task that is in the store and in the table of flights, but was not confirmed by the broker.
+/// Goes on with a task that is in the store and in the table of flights, but was not confirmed by the broker. Returns when it
+/// is confirmed or has ended, or when its time is up.
 pub async fn resume(way: Way, task: Task) {
-    carry(way, task, Origin::Store).await;
+    let until = way.until;
+    // A publish that is still under way then is not waited for here.
+    drop(timeout_at(until, tokio::spawn(carry(way, task, Origin::Store))).await);
 }
 
 /// Which way a task goes.
@@ -107,18 +110,22 @@ async fn carry(way: Way, mut task: Task, origin: Origin) {
     if timeout_at(until, &mut carried).await.is_ok() {
         return;
     }
+    fail_undelivered(&bridge, &route, id, trouble.newest()).await;
+    // A publish that is under way is awaited all the same: its confirm may tell of another task's return.
+    carried.await;
+}
+
+/// Fails a task back to AWS whose time is up, unless it was published or has ended.
+pub async fn fail_undelivered(bridge: &Arc<Bridge>, route: &Route, id: TaskId, trouble: String) {
     bridge.certainty.wait().await;
     if let Some(ticket) = bridge.flights.give_up(id) {
         let secs = route.config.publish_within.as_secs();
         let to = &route.config.destination;
         let reason = format!("activity-bridge could not hand it to {to} within {secs} s");
-        let details = trouble.newest();
-        warn!(route = route.name(), task = %id, trouble = details, "{reason}; failing it back to AWS");
-        let outcome = Outcome::failed_with(OwnFailure::Undelivered, reason, details);
-        tokio::spawn(settle::settle(Arc::clone(&bridge), ticket, outcome));
+        warn!(route = route.name(), task = %id, trouble, "{reason}; failing it back to AWS");
+        let outcome = Outcome::failed_with(OwnFailure::Undelivered, reason, trouble);
+        tokio::spawn(settle::settle(Arc::clone(bridge), ticket, outcome));
     }
-    // A publish that is under way is awaited all the same: its confirm may tell of another task's return.
-    carried.await;
 }
 
 /// What went wrong last, for the reason of a task that is failed back.

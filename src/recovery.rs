@@ -135,7 +135,13 @@ pub async fn republish(bridge: &Arc<Bridge>, unpublished: Unpublished) {
 
 async fn publish_again(way: dispatch::Way, id: TaskId) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    let mut trouble = None;
     while way.bridge.flights.awaits_publish(id) {
+        let lost = matches!(trouble, Some(StoreError::NoMessage));
+        if lost || Instant::now() >= way.until {
+            let trouble = trouble.map_or_else(String::new, |error| error.to_string());
+            return dispatch::fail_undelivered(&way.bridge, &way.route, id, trouble).await;
+        }
         match way.bridge.store.message(id).await {
             Ok(Some(task)) => return dispatch::resume(way, task).await,
             Ok(None) => {
@@ -143,6 +149,7 @@ async fn publish_again(way: dispatch::Way, id: TaskId) {
             }
             Err(error) => {
                 debug!(task = %id, %error, "could not read what is to be published; trying again");
+                trouble = Some(error);
                 sleep(backoff.next_wait()).await;
             }
         }

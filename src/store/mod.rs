@@ -17,6 +17,7 @@ use crate::{
     flights::Status,
     task::{Task, TaskId, TaskToken, Timeouts},
 };
+use anyhow::Context;
 use async_trait::async_trait;
 use std::{
     sync::Arc,
@@ -31,7 +32,17 @@ use std::{
 pub async fn open(config: &StoreConfig, routes: Vec<String>) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match config {
         StoreConfig::Memory => Arc::new(MemoryStore::default()),
-        StoreConfig::File(file) => Arc::new(FileStore::open(&file.path)?),
+        StoreConfig::File(file) => {
+            let path = file.path.clone();
+            // It reads the whole file, before the store has its own thread; meanwhile the process may be told to stop.
+            #[expect(clippy::disallowed_methods, reason = "once, at the start; ADR 9")]
+            let opened = tokio::task::spawn_blocking(move || FileStore::open(&path));
+            Arc::new(
+                opened
+                    .await
+                    .context("the token store could not be opened")??,
+            )
+        }
         StoreConfig::Redis(redis) => Arc::new(RedisStore::open(redis, routes).await?),
     })
 }
@@ -42,6 +53,9 @@ pub enum StoreError {
     /// It can't be reached, or its disk can't be written. Worth another try.
     #[error("the token store is not available: {0}")]
     Unavailable(String),
+    /// Another try changes nothing.
+    #[error("the token store has lost what is to be published of the task")]
+    NoMessage,
 }
 
 /// What is kept of a task in flight. What only its message needs is kept beside it, until the broker has that.
@@ -109,7 +123,8 @@ pub trait Store: Send + Sync + 'static {
     /// handed out again. An empty answer: there are no more just now.
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError>;
 
-    /// What is to be published of a task whose message was not confirmed; `None` where nothing is.
+    /// What is to be published of a task whose message was not confirmed; `None` where nothing is. A store that lost its
+    /// newest writes may have got the record back from the process that knew it, but not that: [`StoreError::NoMessage`].
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError>;
 
     /// Tasks that ended lately and were forgotten, at most so many, so that a late reply to one is known as late.

@@ -72,7 +72,9 @@ impl Lease {
 
     /// A look failed. Silence does not hide what was said before: the client is silent while it connects.
     pub(super) fn failed(&self, error: &StoreError) {
-        let StoreError::Unavailable(why) = error;
+        let StoreError::Unavailable(why) = error else {
+            return;
+        };
         let mut state = self.state();
         if why != NO_ANSWER || state.wrong.is_none() {
             state.wrong = Some(why.clone());

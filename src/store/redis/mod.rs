@@ -237,7 +237,11 @@ impl Store for RedisStore {
         let mut fields = self.fields(id, &names).await?;
         match fields.remove(0) {
             Some(message) => format::task(format::record(id, fields)?, &message).map(Some),
-            None => Ok(None),
+            None => match format::record(id, fields) {
+                Ok(record) if !record.published => Err(StoreError::NoMessage),
+                // Published, or ended and gone.
+                Ok(_) | Err(_) => Ok(None),
+            },
         }
     }
 

@@ -205,6 +205,71 @@ async fn readyz_says_recovering_until_recovery_is_done(#[values(File, Redis)] st
     bridge.idle().await;
 }
 
+/// More than are published again at once, and no broker.
+#[tokio::test]
+async fn what_can_not_be_published_again_in_time_is_failed_back_to_aws() {
+    const TASKS: u32 = 150;
+    let world = World::new().await;
+    let worker = world.worker(super::PAYMENTS, |_| Vec::new()).await;
+    let proxy = Proxy::start(&world.amqp_uri).await;
+    let behind = World::at(proxy.uri.clone(), HOLD).await.kept_in(File);
+    let heartbeat = Duration::from_secs(60);
+    let route = |more| super::route(heartbeat, &format!("max_in_flight = 200\n{more}"));
+    let mut killed = behind.bridge(&[route("")]).await;
+    killed.route_is(super::PAYMENTS, "polling").await;
+    proxy.hold(0, true);
+    schedule(&behind, 0..TASKS, heartbeat);
+    worker.has_seen(TASKS as usize).await;
+    killed.kill().await;
+
+    proxy.cut(true);
+    let bridge = behind.bridge(&[route("publish_within_secs = 3")]).await;
+    let all = u64::from(TASKS);
+    behind.until("failed back", |s| s.failed == all).await;
+    eventually("the end of recovery", || async {
+        let (_, body) = bridge.get("/readyz").await;
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        (body["phase"] != "recovering").then_some(())
+    })
+    .await;
+    let words = behind.sim.tasks().remove(0).reason.unwrap_or_default();
+    assert!(words.contains("could not hand it to"), "{words}");
+}
+
+/// What a Redis that lost its newest writes gets back from the process that knew them is the record, and no more.
+#[tokio::test]
+async fn a_task_whose_message_redis_has_lost_is_failed_back_to_aws() {
+    let world = World::new().await;
+    let worker = world.worker(super::PAYMENTS, |_| Vec::new()).await;
+    let proxy = Proxy::start(&world.amqp_uri).await;
+    let behind = World::at(proxy.uri.clone(), HOLD).await.kept_in(Redis);
+    let heartbeat = heartbeat_timeout(Redis);
+    let mut killed = behind.bridge(&[super::route(heartbeat, "")]).await;
+    killed.route_is(super::PAYMENTS, "polling").await;
+    proxy.hold(0, true);
+    schedule(&behind, 0..1, heartbeat);
+    let task = worker.has_seen(1).await.remove(0);
+    killed.kill().await;
+    let key = format!("{}:task:{{{}}}", behind.prefix(), task.id());
+    let mut hdel = redis::cmd("HDEL");
+    let lost: u32 = hdel
+        .arg(key)
+        .arg("message")
+        .query_async(&mut behind.redis().await)
+        .await
+        .expect("deleted");
+    assert_eq!(lost, 1);
+
+    let bridge = behind.bridge(&[super::route(heartbeat, "")]).await;
+    behind.until("failed back", |s| s.failed == 1).await;
+    let record = behind.sim.tasks().remove(0);
+    let said = format!("{:?} {:?}", record.reason, record.details);
+    assert!(said.contains("could not hand it to"), "{said}");
+    assert!(said.contains("lost what is to be published"), "{said}");
+    bridge.idle().await;
+    assert_eq!(worker.seen().len(), 1);
+}
+
 /// The file is one process's.
 #[tokio::test]
 async fn a_second_process_with_the_same_file_is_refused() {
