@@ -240,8 +240,7 @@ async fn meet(
     delivery: &Delivery,
 ) -> Result<Met, StoreError> {
     // What is not UTF-8 is to be parked, by whoever has the task.
-    if delivery.dead_letter.is_none()
-        && reply::is_sign(delivery)
+    if reply::is_sign(delivery)
         && let Ok(details) = str::from_utf8(&delivery.body)
     {
         let details: String = details.chars().take(MAX_DETAILS).collect();

@@ -101,7 +101,10 @@ pub fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
             warn!(route = route.name(), task = %id, because, fails_task, "a reply can't be used; parking it");
             if !fails_task {
                 // There is a worker, of whose signs of life the task must now live.
-                bridge.flights.on_sign(id, String::new());
+                let (_, first) = bridge.flights.on_sign(id, String::new());
+                if first {
+                    bridge.store.note(id, Note::Begun);
+                }
             }
             tokio::spawn(refuse(Arc::clone(bridge), id, delivery, unusable));
         }
@@ -173,7 +176,9 @@ pub fn answer_for_another(bridge: &Arc<Bridge>, id: TaskId, delivery: Delivery, 
 /// Whether it says no more than that a worker is alive.
 #[must_use]
 pub fn is_sign(delivery: &Delivery) -> bool {
-    matches!(delivery.kind.as_deref(), Some("started" | "heartbeat"))
+    // A dead letter has the task's type, which may be called anything.
+    delivery.dead_letter.is_none()
+        && matches!(delivery.kind.as_deref(), Some("started" | "heartbeat"))
 }
 
 /// Whether it is a sign of life that says where to answer. A worker that copies the task's properties names the bridge's

@@ -124,6 +124,29 @@ async fn while_redis_is_frozen_no_reply_is_acknowledged_that_is_not_settled() {
     two.all_end().await;
 }
 
+/// A dead letter has the type of its task, which is the name of the activity. As many come to the other's process.
+#[tokio::test]
+async fn while_redis_is_frozen_no_dead_letter_is_taken_for_a_sign_of_life() {
+    let two = Two::start().await;
+    two.lose_redis().await;
+    for task in &two.tasks {
+        let dead = Answer {
+            exchange: "activity-bridge.dead-letters",
+            ..Answer::of("heartbeat", "")
+        };
+        let dead = dead
+            .header("x-first-death-reason", "rejected")
+            .header("reply-queue", &task.reply_to());
+        two.inbox.reply(task, dead).await;
+    }
+    two.world.until("some failed", |s| s.failed >= 5).await;
+    two.redis.resume().await;
+    let all = u64::from(TASKS);
+    two.world.until("all failed", |s| s.failed == all).await;
+    let tasks = two.world.sim.tasks();
+    assert!(tasks.iter().all(|task| task.settle_calls == 1), "{tasks:?}");
+}
+
 /// Each process puts its own tasks back; a reply to one that is not back yet is not a reply to an unknown task.
 #[tokio::test]
 async fn a_redis_that_comes_back_empty_costs_no_reply_to_a_task_of_the_other() {
