@@ -26,7 +26,11 @@ use change::{Change, Insert};
 use health::Health;
 use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Mutex, mpsc, oneshot},
+    sync::{
+        Mutex,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     time::timeout,
 };
 use writer::{Ask, Writer};
@@ -140,8 +144,14 @@ impl Store for FileStore {
 
     fn note(&self, id: TaskId, note: Note) {
         match note {
-            // Where the writer is that busy, the note is lost.
-            Note::Begun => drop(self.asks.try_send(Ask::Change(id, Change::begun()))),
+            Note::Begun => {
+                let begun = self.asks.try_send(Ask::Change(id, Change::begun()));
+                // It is said once for each task, and not again.
+                if let Err(TrySendError::Full(begun)) = begun {
+                    let asks = self.asks.clone();
+                    tokio::spawn(async move { asks.send(begun).await });
+                }
+            }
             Note::Heard(_) | Note::CancelRequested => {}
         }
     }

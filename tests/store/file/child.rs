@@ -46,6 +46,10 @@ async fn obeys() {
                 let id: TaskId = id.parse().expect("an id");
                 println!("@removed {}", store.remove(id).await.is_ok());
             }
+            ("close", _) => {
+                store.close().await;
+                println!("@closed");
+            }
             ("trouble", _) => println!("@trouble {}", store.trouble().unwrap_or_default()),
             (command, _) => panic!("no such command: {command}"),
         }

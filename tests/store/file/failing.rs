@@ -52,3 +52,21 @@ async fn a_disk_that_was_full_costs_no_record() {
     assert!(left.len() <= tasks.len() + 2);
     assert!(!left.contains(&ended));
 }
+
+/// Before it was looked whether there is room again.
+#[tokio::test]
+async fn what_ended_while_the_disk_was_full_is_written_at_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.redb");
+    let (mut child, opened) = Obedient::limited(&path, 8 << 10).await;
+    assert_eq!(opened, "opened");
+    let ended = inserted(&child.ask("insert 1").await).expect("there is room");
+    while inserted(&child.ask("insert 200").await).is_some() {}
+    let removed = format!("remove {ended}");
+    assert_eq!(child.ask(&removed).await, "removed true");
+    child.lift_limit().await;
+    assert_eq!(child.ask("close now").await, "closed");
+    let left = file::read(&path).expect("read");
+    assert!(left.len() > 10, "{left:?}");
+    assert!(!left.iter().any(|record| record.id == ended), "{left:?}");
+}

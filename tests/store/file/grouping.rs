@@ -1,15 +1,22 @@
 //! How many flushes of the disk the tasks share.
 
 use crate::harness::{LEARNT, eventually, insert, task};
-use activity_bridge::store::{FileStore, Note, Store, file};
+use activity_bridge::store::{FileStore, Note, Record, Store, file};
 use futures_util::future::join_all;
-use std::{fs, path::Path};
+use std::fs;
 use tempfile::TempDir;
 
 fn new() -> (TempDir, FileStore) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = FileStore::open(&folder.path().join("tasks.redb")).expect("made");
     (folder, store)
+}
+
+/// What a crash at this moment would leave.
+fn as_crashed(folder: &TempDir) -> Vec<Record> {
+    let crashed = folder.path().join("crashed.redb");
+    fs::copy(folder.path().join("tasks.redb"), &crashed).expect("copied");
+    file::read(&crashed).expect("read")
 }
 
 #[tokio::test]
@@ -19,6 +26,18 @@ async fn a_lone_insert_takes_one_flush() {
         insert(&store, 1).await;
         assert_eq!(store.flushes(), inserts);
     }
+}
+
+/// Who did not wait for a slow disk to the end asks again.
+#[tokio::test]
+async fn an_insert_that_is_asked_for_again_takes_no_flush() {
+    let (_folder, store) = new();
+    let task = task();
+    for _ in 0..2 {
+        store.insert("payments", &task).await.expect("inserted");
+        assert_eq!(store.flushes(), 1);
+    }
+    assert_eq!(store.count().await.expect("counted"), 1);
 }
 
 #[tokio::test]
@@ -43,16 +62,24 @@ async fn what_nobody_waits_for_is_written_soon() {
     let task = insert(&store, 1).await.remove(0);
     store.confirmed(task.id, LEARNT).await.expect("confirmed");
     store.note(task.id, Note::Begun);
-    // What a crash at this moment would leave.
-    let crashed = folder.path().join("crashed.redb");
-    let as_crashed = |path: &Path| {
-        fs::copy(path, &crashed).expect("copied");
-        file::read(&crashed).expect("read").remove(0)
-    };
-    let path = folder.path().join("tasks.redb");
     eventually("written", async || {
-        let record = as_crashed(&path);
+        let record = as_crashed(&folder).remove(0);
         (record.published && record.begun).then_some(())
+    })
+    .await;
+}
+
+/// More at once than may wait for the writer. It is said of a task once, and not again.
+#[tokio::test]
+async fn that_a_worker_has_begun_is_noted_however_much_there_is_to_do() {
+    let (folder, store) = new();
+    let tasks = insert(&store, 5_000).await;
+    for task in &tasks {
+        store.note(task.id, Note::Begun);
+    }
+    eventually("all are noted", async || {
+        let records = as_crashed(&folder);
+        records.iter().all(|record| record.begun).then_some(())
     })
     .await;
 }
