@@ -201,17 +201,20 @@ impl Shutdown {
 
     /// Gives back what is not to wait for another process, and what polls that are still open bring of it meanwhile, until
     /// nothing of that is left.
-    async fn flush(&self) {
+    async fn flush(&mut self) {
         let mut again = tokio::time::interval(Duration::from_millis(200));
         loop {
             again.tick().await;
             let flights = &self.bridge.flights;
-            let left = match self.give_back {
-                true => flights.ids(),
-                false => flights.unrecorded(),
+            while self.pollers.try_join_next().is_some() {}
+            let (left, taken) = match self.give_back {
+                true => (
+                    flights.ids(),
+                    self.bridge.routes.iter().any(|r| r.slots.taken() > 0),
+                ),
+                false => (flights.unrecorded(), !self.pollers.is_empty()),
             };
-            let polls = self.give_back && !self.bridge.routes.iter().all(|r| r.slots.taken() == 0);
-            if left.is_empty() && !polls {
+            if left.is_empty() && !taken {
                 return;
             }
             left.into_iter().for_each(|id| self.fail_back(id));

@@ -1,9 +1,10 @@
 //! A clean end with tasks in flight, where the store outlives the process.
 
-use super::{Place, done, heartbeat_timeout};
-use crate::harness::{File, Redis, Store, Swf};
+use super::{PAYMENTS, Place, done, heartbeat_timeout, route, schedule};
+use crate::harness::{File, Redis, Store, Swf, World};
 use activity_sim::TaskState;
 use rstest::rstest;
+use std::time::Duration;
 
 #[rstest]
 #[tokio::test]
@@ -27,6 +28,26 @@ async fn what_is_in_flight_when_the_grace_ends_is_kept_for_the_next_process(
     place.is_settled(&bridge).await;
     place.world.assert_each_completed_once(5);
     assert_eq!(place.worker.seen().len(), 5, "published again");
+}
+
+/// The grace period is shorter than AWS holds a poll.
+#[tokio::test]
+async fn a_task_that_a_poll_brings_at_the_end_of_the_grace_is_kept_as_well() {
+    let world = World::with_hold(Duration::from_secs(60))
+        .await
+        .kept_in(File);
+    let _worker = world.worker(PAYMENTS, |task| vec![done(task)]).await;
+    let routes = [route(heartbeat_timeout(File), "")];
+    let settings = "[shutdown]\ngrace_secs = 10";
+    let mut first = world.bridge_with(settings, &routes).await;
+    world.until("open polls", |s| s.open_polls > 0).await;
+    first.signal("TERM");
+    first.logged("flushing").await;
+    schedule(&world, 0..1, heartbeat_timeout(File));
+    assert!(first.ended().await.success());
+    assert_eq!(world.sim.summary().abandoned, 0);
+    let _bridge = world.bridge(&routes).await;
+    world.until("completed", |s| s.completed == 1).await;
 }
 
 #[rstest]
