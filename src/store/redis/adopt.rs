@@ -1,7 +1,9 @@
 //! Taking tasks over: those of the dead, and any whose end has come here.
 
 use super::{
-    RedisStore, format, scripts,
+    RedisStore, format,
+    owners::Known,
+    scripts,
     shared::{LETTERS, LETTERS_KEPT},
 };
 use crate::{
@@ -44,9 +46,6 @@ impl RedisStore {
                 return Ok(strays);
             }
             self.held.found_nothing();
-        }
-        if !self.lease.may_judge_others() {
-            return Ok(Vec::new());
         }
         for owner in self.dead_owners().await? {
             let adopted = self.adopt_from(&owner, most).await;
@@ -105,26 +104,22 @@ impl RedisStore {
     async fn dead_owners(&self) -> Result<Vec<String>, StoreError> {
         let mut others = self.owners().await?;
         others.retain(|owner| *owner != self.owner);
-        let alive = async |owner: &String| {
-            let mut exists = cmd("EXISTS");
-            let lease = self.keys.owner(owner).lease;
-            self.connection.send::<bool>(exists.arg(lease)).await
-        };
-        let alive = try_join_all(others.iter().map(alive)).await?;
+        let known = try_join_all(others.iter().map(|owner| self.known(owner))).await?;
         let mut passed_over = self
             .passed_over
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         passed_over.retain(|_, since| since.elapsed() < PASS_OVER);
-        let dead = |(owner, alive): (String, bool)| {
-            if alive {
+        let dead = |(owner, known): (String, Known)| match known {
+            Known::Dead => (!passed_over.contains_key(&owner)).then_some(owner),
+            Known::MayBeDead => None,
+            Known::Alive(_) => {
                 // It may die again, with other tasks.
                 passed_over.remove(&owner);
-                return None;
+                None
             }
-            (!passed_over.contains_key(&owner)).then_some(owner)
         };
-        Ok(others.into_iter().zip(alive).filter_map(dead).collect())
+        Ok(others.into_iter().zip(known).filter_map(dead).collect())
     }
 
     /// Nothing is handed out before all of it is done: what fails on the way is found again in the set of the dead, or,

@@ -3,7 +3,7 @@
 //! ```text
 //!  PREFIX:instance             the id of the store; stays for good
 //!  PREFIX:owners               the owners that may have tasks; stays for good
-//!  PREFIX:owner:{OWNER}:lease  there for as long as the owner lives: 5 s from each look on
+//!  PREFIX:owner:{OWNER}:lease  there for as long as the owner lives: 5 s from each look on; or says that it has left
 //!  PREFIX:owner:{OWNER}:tasks  the ids of its tasks
 //!  PREFIX:owner:{OWNER}:mail   what others have to tell it
 //!  PREFIX:task:{ID}            the record; for an hour after the task has ended, that it has
@@ -22,6 +22,7 @@ mod held;
 mod keys;
 mod lease;
 mod notes;
+mod owners;
 mod probe;
 mod read;
 mod scripts;
@@ -44,6 +45,7 @@ use held::Held;
 use keys::{Keys, OwnerKeys};
 use lease::Lease;
 use notes::Notes;
+use owners::{Gone, LEFT};
 use redis::{cmd, pipe};
 use std::{
     collections::HashMap,
@@ -77,6 +79,7 @@ pub struct RedisStore {
     held: Held,
     notes: Notes,
     lease: Lease,
+    gone: Gone,
     /// Dead owners that have nothing but tasks of other processes' routes, and when that was seen.
     passed_over: Mutex<HashMap<String, Instant>>,
     /// One at a time: what is on its way to one caller is not for another.
@@ -110,6 +113,7 @@ impl RedisStore {
             held: Held::default(),
             notes: Notes::default(),
             lease: Lease::new(Instant::now()),
+            gone: Gone::default(),
             passed_over: Mutex::default(),
             adopting: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(false),
@@ -276,8 +280,10 @@ impl Store for RedisStore {
     async fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.write_notes(usize::MAX).await;
-        let mut del = cmd("DEL");
-        let let_go = self.connection.send::<()>(del.arg(&self.mine.lease)).await;
+        let mut set = cmd("SET");
+        let left = set.arg(&self.mine.lease).arg(LEFT);
+        let left = left.arg("PX").arg(format::millis(SET_KEPT));
+        let let_go = self.connection.send::<()>(left).await;
         if let Err(error) = let_go {
             tracing::warn!(%error, "the lease runs out by itself: others have this process's tasks only then");
         }

@@ -134,7 +134,7 @@ async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it(
     // Until its process has recorded it again, nobody says that there is no such task.
     let unsure = async || match other.claim(published.id).await {
         Ok(claim) => panic!("{claim:?}"),
-        Err(StoreError::Unavailable(why)) => why.contains("the lease ran out").then_some(()),
+        Err(StoreError::Unavailable(why)) => why.contains("may have run out").then_some(()),
     };
     eventually("the other sees what happened", unsure).await;
     replica.sees_a_lapse().await;
