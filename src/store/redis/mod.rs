@@ -137,6 +137,14 @@ impl RedisStore {
         both.await.map(|((), ())| ())
     }
 
+    /// Recovery may take longer than a lease lasts, and nobody looks before it is over.
+    async fn stay_alive(&self) -> Result<(), StoreError> {
+        if self.lease.is_due() {
+            self.renew().await?;
+        }
+        Ok(())
+    }
+
     /// Puts ids into this process's own set.
     async fn enlist(&self, ids: &[TaskId]) -> Result<(), StoreError> {
         if ids.is_empty() {
@@ -229,10 +237,7 @@ impl Store for RedisStore {
 
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError> {
         let _only = self.adopting.lock().await;
-        // Recovery may take longer than a lease lasts, and nobody looks before it is over.
-        if self.lease.is_due() {
-            self.renew().await?;
-        }
+        self.stay_alive().await?;
         self.adopt_some(most).await
     }
 

@@ -3,8 +3,7 @@
 //! When Redis was away all leases ran out together, and with one shard of a Cluster all that were on it. So nobody counts as
 //! dead before its lease was looked for again and again, nor before this process's own has held for a while.
 
-use super::{RedisStore, scripts};
-use crate::store::StoreError;
+use super::{LEASE, RedisStore, scripts};
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
@@ -16,14 +15,14 @@ use tokio::time::Instant;
 pub(super) const LEFT: &str = "left";
 /// For so long a lease must be seen to be gone.
 const CERTAIN: Duration = Duration::from_secs(1);
-/// What was seen longer ago says nothing of what was meanwhile.
-const STALE: Duration = Duration::from_secs(3);
+/// A lease that was taken again since it was last looked for would still be there.
+const STALE: Duration = LEASE;
 
 /// What is known of a process.
 pub(super) enum Known {
     /// Its lease has so long left, in milliseconds.
     Alive(u64),
-    /// Its lease is gone; it may come back.
+    /// Its lease is gone and may come back, or it can't be read.
     MayBeDead,
     /// Or it has left.
     Dead,
@@ -50,17 +49,21 @@ impl Gone {
 }
 
 impl RedisStore {
-    /// Looks for the lease of a process.
-    pub(super) async fn known(&self, owner: &str) -> Result<Known, StoreError> {
+    /// Looks for the lease of a process. That of another may be to be had where this one is not: on a shard of a Cluster.
+    pub(super) async fn known(&self, owner: &str) -> Known {
         let script = &scripts::LEASE_OF;
         let script = script.key(self.keys.owner(owner).lease);
-        let (what, left): (Option<String>, i64) = self.connection.run(&script).await?;
+        let looked: Result<(Option<String>, i64), _> = self.connection.run(&script).await;
+        let Ok((what, left)) = looked else {
+            self.gone.saw(owner, false);
+            return Known::MayBeDead;
+        };
         let gone = self.gone.saw(owner, what.is_none());
-        Ok(match what.as_deref() {
+        match what.as_deref() {
             Some(LEFT) => Known::Dead,
             Some(_) => Known::Alive(u64::try_from(left).unwrap_or(0)),
             None if gone && self.lease.may_judge_others() => Known::Dead,
             None => Known::MayBeDead,
-        })
+        }
     }
 }

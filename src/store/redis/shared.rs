@@ -7,7 +7,7 @@ use crate::{
     task::TaskId,
 };
 use async_trait::async_trait;
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{join_all, try_join};
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, timeout};
 
@@ -161,7 +161,7 @@ impl Shared for RedisStore {
 
     async fn is_anyone_silent(&self) -> Result<bool, StoreError> {
         let owners = self.owners().await?;
-        let known = try_join_all(owners.iter().map(|owner| self.known(owner))).await?;
+        let known = join_all(owners.iter().map(|owner| self.known(owner))).await;
         Ok(known.into_iter().any(|known| match known {
             Known::Alive(left) => left < SILENT,
             Known::MayBeDead => true,
@@ -215,7 +215,7 @@ impl Shared for RedisStore {
         // A task that is this process's without its knowledge is an orphan too.
         let others = owner != self.owner;
         let told = others && self.post(owner, SIGN, &format!("{id}{details}")).await?;
-        if others && !told && !matches!(self.known(owner).await?, Known::Dead) {
+        if others && !told && !matches!(self.known(owner).await, Known::Dead) {
             let why =
                 "the lease of the process that has the task ran out, and it may not be back yet";
             return Err(StoreError::Unavailable(why.to_owned()));

@@ -5,7 +5,7 @@ use super::{
     Replica, Server, redis_config,
 };
 use crate::harness::{eventually, ids, insert, task};
-use activity_bridge::store::{Kept, News, Note, Shared, Store, StoreError};
+use activity_bridge::store::{Kept, News, Note, Record, Shared, Store, StoreError};
 use rstest::rstest;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -147,6 +147,69 @@ async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it(
     assert_eq!(next.life(), replica.life(), "the same queue of replies");
     let adopted = next.adopts(2).await;
     assert!(adopted.iter().any(|r| r.id == published.id && r.published));
+}
+
+#[tokio::test]
+async fn while_a_shard_is_away_what_is_on_the_others_is_adopted_and_the_rest_afterwards() {
+    let server = Server::start_kind(
+        Cluster,
+        &["cluster-require-full-coverage no", "appendonly yes"],
+    );
+    let config = redis_config(&server);
+    let of = |owner: &str| format!("{}:owner:{{{owner}}}:lease", config.prefix);
+    let starts = async |there: &[&str], elsewhere: &[&str]| {
+        loop {
+            let replica = Replica::start(&config).await;
+            let node = server.node_of(&of(replica.owner())).await;
+            if elsewhere.contains(&&*node) {
+                replica.close().await;
+            } else if there.is_empty() || there.contains(&&*node) {
+                return (replica, node);
+            } else {
+                replica.close().await;
+            }
+        }
+    };
+    let owners = server.node_of(&format!("{}:owners", config.prefix)).await;
+    // The one that is lost has neither the list of owners, nor what is this process's own.
+    let (heir, hers) = starts(&[], &[]).await;
+    let (on_lost, lost) = starts(&[], &[&owners, &hers]).await;
+    let (mut dead, _) = starts(&[], &[&lost]).await;
+    let tasks = insert(&*dead, 60).await;
+    let late = insert(&*on_lost, 1).await;
+    let mut healthy = Vec::new();
+    for task in &tasks {
+        let key = format!("{}:task:{{{}}}", config.prefix, task.id);
+        if server.node_of(&key).await != lost {
+            healthy.push(task.id);
+        }
+    }
+    assert!((1..60).contains(&healthy.len()));
+    sleep(Duration::from_secs(5)).await;
+    dead.freeze().await;
+    on_lost.close().await;
+    server.kill_one(&lost);
+    let mut adopted: Vec<Record> = Vec::new();
+    let began = Instant::now();
+    while adopted.len() < healthy.len() {
+        adopted.extend(heir.adopt(100).await.unwrap_or_default());
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{}",
+            adopted.len()
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(ids(&adopted, |r| r.id), ids(&healthy, |id| *id));
+    server.restart_one(&lost);
+    let all = tasks.len() + late.len();
+    eventually("the rest", async || {
+        adopted.extend(heir.adopt(100).await.unwrap_or_default());
+        (adopted.len() >= all).then_some(())
+    })
+    .await;
+    let tasks = tasks.iter().chain(&late);
+    assert_eq!(ids(&adopted, |r| r.id), ids(tasks, |task| task.id));
 }
 
 #[rstest]
