@@ -92,8 +92,9 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// At once where Redis refuses, after 30 s where it can't be reached.
+    /// At once where Redis refuses, after 30 s where it can't be reached or is not whole.
     pub async fn open(config: &RedisConfig, routes: Vec<String>) -> anyhow::Result<Self> {
+        let end = Instant::now() + PATIENCE;
         let connection = Connection::open(config, PATIENCE).await?;
         for advice in &connection.advice {
             tracing::warn!("{advice}");
@@ -101,7 +102,8 @@ impl RedisStore {
         let keys = Keys::new(&config.prefix);
         let owner = TaskId::random().to_string();
         let first = || format!("the token store {} can't be used", config.urls[0]);
-        let instance = instance(&connection, &keys).await.with_context(first)?;
+        let instance = connection.patiently(end, async || instance(&connection, &keys).await);
+        let instance = instance.await.with_context(first)?;
         let mut store = Self {
             url: config.urls[0].clone(),
             connection,
@@ -118,9 +120,13 @@ impl RedisStore {
             adopting: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(false),
         };
-        let began = Instant::now();
-        let registered = try_join(store.renew(), store.register());
-        registered.await.with_context(first)?;
+        let register = async || {
+            let began = Instant::now();
+            try_join(store.renew(), store.register()).await?;
+            Ok(began)
+        };
+        let registered = store.connection.patiently(end, register).await;
+        let began = registered.with_context(first)?;
         // That there was none before is no lapse.
         store.lease = Lease::new(began);
         Ok(store)
