@@ -32,7 +32,7 @@ mod url;
 pub use read::{examine, read};
 pub use url::RedisUrl;
 
-use super::{Life, Note, Record, Shared, Store, StoreError};
+use super::{LOOK_EVERY, Life, Note, Record, Shared, Store, StoreError};
 use crate::{
     config::RedisConfig,
     task::{Task, TaskId, Timeouts},
@@ -55,7 +55,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// How long a start waits for a Redis that can't be reached.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,6 +65,10 @@ const LEASE: Duration = Duration::from_secs(5);
 const REMEMBERED: Duration = Duration::from_secs(3_600);
 /// Longer than any record is kept.
 const SET_KEPT: Duration = Duration::from_secs(400 * 86_400);
+/// Where there is no id of the store, it is looked for so long before one is made.
+const UNNAMED: Duration = Duration::from_secs(2);
+/// What is said where there is another.
+const REPLACED: &str = "names another queue of replies, since it lost its data while a process started: this process reads its own until its tasks have ended; then restart it";
 /// See the module.
 pub struct RedisStore {
     /// What messages name.
@@ -76,6 +80,8 @@ pub struct RedisStore {
     routes: Vec<String>,
     owner: String,
     instance: String,
+    /// Whether Redis has another.
+    replaced: AtomicBool,
     held: Held,
     notes: Notes,
     lease: Lease,
@@ -112,6 +118,7 @@ impl RedisStore {
             routes,
             owner,
             instance,
+            replaced: AtomicBool::new(false),
             held: Held::default(),
             notes: Notes::default(),
             lease: Lease::new(Instant::now()),
@@ -132,15 +139,20 @@ impl RedisStore {
         Ok(store)
     }
 
-    /// Puts this process among the owners, and the id of the store into its place. Again and again: another that finds this
-    /// process dead takes it out; and where Redis has lost both, a process that starts must find the queue of replies that
-    /// goes by this id.
+    /// Puts this process among the owners, and the id of the store into its place, unless there is another. Again and again:
+    /// another that finds this process dead takes it out; and where Redis has lost both, a process that starts must find the
+    /// queue of replies that goes by this id.
     async fn register(&self) -> Result<(), StoreError> {
-        let (mut sadd, mut setnx) = (cmd("SADD"), cmd("SETNX"));
+        let mut sadd = cmd("SADD");
         let sadd = sadd.arg(self.keys.owners()).arg(&self.owner);
-        let setnx = setnx.arg(self.keys.instance()).arg(&self.instance);
-        let both = try_join(self.connection.send(sadd), self.connection.send(setnx));
-        both.await.map(|((), ())| ())
+        let found = find_instance(&self.connection, &self.keys);
+        let ((), found) = try_join(self.connection.send(sadd), found).await?;
+        if found.is_none() {
+            name_instance(&self.connection, &self.keys, &self.instance).await?;
+        }
+        let replaced = found.is_some_and(|found| found != self.instance);
+        self.replaced.store(replaced, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Recovery may take longer than a lease lasts, and nobody looks before it is over.
@@ -189,13 +201,30 @@ impl RedisStore {
     }
 }
 
-/// The id of the store, which whoever is first decides.
+/// The id of the store, which whoever is first decides. Where Redis has just lost it, those who know it have time to put it
+/// back.
 async fn instance(connection: &Connection, keys: &Keys) -> Result<String, StoreError> {
-    let key = keys.instance();
+    let began = Instant::now();
+    loop {
+        if let Some(found) = find_instance(connection, keys).await? {
+            return Ok(found);
+        }
+        if began.elapsed() < UNNAMED {
+            sleep(LOOK_EVERY).await;
+        } else {
+            name_instance(connection, keys, &TaskId::random().to_string()).await?;
+        }
+    }
+}
+
+async fn find_instance(connection: &Connection, keys: &Keys) -> Result<Option<String>, StoreError> {
+    connection.send(cmd("GET").arg(keys.instance())).await
+}
+
+/// Unless it has one.
+async fn name_instance(connection: &Connection, keys: &Keys, id: &str) -> Result<(), StoreError> {
     let mut setnx = cmd("SETNX");
-    let own = setnx.arg(&key).arg(TaskId::random().to_string());
-    let () = connection.send(own).await?;
-    connection.send(cmd("GET").arg(&key)).await
+    connection.send(setnx.arg(keys.instance()).arg(id)).await
 }
 
 #[async_trait]
@@ -272,7 +301,11 @@ impl Store for RedisStore {
     }
 
     fn trouble(&self) -> Option<String> {
-        let trouble = self.lease.trouble()?;
+        let replaced = self
+            .replaced
+            .load(Ordering::Relaxed)
+            .then(|| REPLACED.to_owned());
+        let trouble = self.lease.trouble().or(replaced)?;
         Some(format!("Redis {} {trouble}", self.url))
     }
 

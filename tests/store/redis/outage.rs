@@ -2,10 +2,10 @@
 
 use super::{
     Kind::{self, Cluster, Redis},
-    Replica, Server, redis_config,
+    Replica, Server, config, redis_config, server,
 };
 use crate::harness::{eventually, ids, insert, task};
-use activity_bridge::store::{Kept, News, Note, Record, Shared, Store, StoreError};
+use activity_bridge::store::{Kept, Life, News, Note, Record, Shared, Store, StoreError};
 use rstest::rstest;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -147,6 +147,37 @@ async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it(
     assert_eq!(next.life(), replica.life(), "the same queue of replies");
     let adopted = next.adopts(2).await;
     assert!(adopted.iter().any(|r| r.id == published.id && r.published));
+}
+
+/// Redis has lost everything, and the living have not seen it yet.
+#[rstest]
+#[tokio::test]
+async fn a_process_that_starts_takes_the_name_of_the_queue_of_replies_from_the_living(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let config = config(kind);
+    let mut old = Replica::start(&config).await;
+    old.freeze().await;
+    let key = format!("{}:instance", config.prefix);
+    let server = server(kind);
+    server.ask(&["DEL", &key]).await;
+    let new = Replica::start(&config);
+    let thaws = async {
+        sleep(Duration::from_secs(1)).await;
+        old.thaw();
+    };
+    let (new, ()) = tokio::join!(new, thaws);
+    assert_eq!(new.life(), old.life());
+
+    server.ask(&["SET", &key, "another"]).await;
+    let trouble = eventually("trouble", async || old.trouble()).await;
+    assert!(trouble.contains("another queue of replies"), "{trouble}");
+    let Life::Beyond(id) = old.life() else {
+        panic!("{:?}", old.life());
+    };
+    server.ask(&["SET", &key, &id]).await;
+    let none = async || old.trouble().is_none().then_some(());
+    eventually("no trouble", none).await;
 }
 
 #[tokio::test]
