@@ -63,17 +63,18 @@ impl RedisStore {
     /// Of a Cluster a shard may be away, with some of an owner's tasks or with all that is an owner's own. That keeps nobody
     /// from the others.
     async fn adopt_from_the_dead(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+        let mut none = Ok(Vec::new());
         for owner in self.dead_owners().await? {
             match self.adopt_from(&owner, most).await {
                 Ok(adopted) if adopted.is_empty() => {}
                 Ok(adopted) => return Ok(adopted),
                 Err(error) => {
-                    debug!(owner, %error, "could not look for a dead process's tasks; trying again");
                     self.held.doubt();
+                    none = Err(error);
                 }
             }
         }
-        Ok(Vec::new())
+        none
     }
 
     /// Takes one task, whoever has it.
