@@ -76,8 +76,8 @@ pub async fn run(bridge: Arc<Bridge>, phase: watch::Receiver<Phase>) {
     tokio::join!(keep(&bridge, shared), adopt(&bridge, phase));
 }
 
-/// At the start: waits until no process may be dead whose lease has not run out. A process that was killed and started again
-/// was just such a one.
+/// At the start: waits until no process may be dead and is not known to be. A process that was killed and started again was
+/// just such a one.
 pub async fn all_speak(bridge: &Bridge) {
     let Some(shared) = bridge.store.shared() else {
         return;

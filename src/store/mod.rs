@@ -155,7 +155,8 @@ pub trait Shared: Send + Sync {
     /// Renews the lease, and says what others did meanwhile. To be called again every [`LOOK_EVERY`].
     async fn look(&self) -> Result<Look, StoreError>;
 
-    /// Whether a process that has a lease has not renewed it for a second: it may be dead, and its tasks soon to be adopted.
+    /// Whether a process may be dead and is not known to be: it has not renewed its lease for a second, or that is gone. Its
+    /// tasks may soon be adopted.
     async fn is_anyone_silent(&self) -> Result<bool, StoreError>;
 
     /// After a lapse, whose this task is now. A record that the store has lost is made anew from this one.

@@ -1,18 +1,20 @@
 //! Taking tasks over: those of the dead, and any whose end has come here.
 
 use super::{
-    RedisStore, format, scripts,
+    RedisStore, format,
+    owners::Known,
+    scripts,
     shared::{LETTERS, LETTERS_KEPT},
 };
 use crate::{
     store::{Claim, Record, StoreError},
     task::TaskId,
 };
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use redis::cmd;
 use std::{sync::PoisonError, time::Duration};
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{debug, error};
 
 /// A dead owner that has nothing for this process is not looked at again for this time.
 const PASS_OVER: Duration = Duration::from_secs(30);
@@ -35,27 +37,44 @@ enum Taken {
     Unknown,
 }
 
+/// What was found of some of a dead owner's tasks.
+struct Page {
+    adopted: Vec<Record>,
+    /// Whether some are of other routes.
+    other_routes: bool,
+    all_answered: bool,
+}
+
 impl RedisStore {
     /// See [`Store::adopt`](crate::store::Store::adopt).
     pub(super) async fn adopt_some(&self, most: usize) -> Result<Vec<Record>, StoreError> {
-        if self.held.is_in_doubt() {
-            let strays = self.strays(most).await?;
-            if !strays.is_empty() {
-                return Ok(strays);
-            }
+        let adopted = self.adopt_from_the_dead(most).await;
+        if !self.held.is_in_doubt() || adopted.as_ref().is_ok_and(|some| !some.is_empty()) {
+            return adopted;
+        }
+        let strays = self.strays(most).await?;
+        if strays.is_empty() {
             self.held.found_nothing();
+            return adopted;
         }
-        if !self.lease.may_judge_others() {
-            return Ok(Vec::new());
-        }
+        Ok(strays)
+    }
+
+    /// Of a Cluster a shard may be away, with some of an owner's tasks or with all that is an owner's own. That keeps nobody
+    /// from the others.
+    async fn adopt_from_the_dead(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+        let mut none = Ok(Vec::new());
         for owner in self.dead_owners().await? {
-            let adopted = self.adopt_from(&owner, most).await;
-            let adopted = adopted.inspect_err(|_| self.held.doubt())?;
-            if !adopted.is_empty() {
-                return Ok(adopted);
+            match self.adopt_from(&owner, most).await {
+                Ok(adopted) if adopted.is_empty() => {}
+                Ok(adopted) => return Ok(adopted),
+                Err(error) => {
+                    self.held.doubt();
+                    none = Err(error);
+                }
             }
         }
-        Ok(Vec::new())
+        none
     }
 
     /// Takes one task, whoever has it.
@@ -68,7 +87,7 @@ impl RedisStore {
                     && let Err(error) = self.tell(&from, &[(id, turn)], &[]).await
                 {
                     // It learns of it when it notes its next heartbeat.
-                    tracing::debug!(task = %id, %error, "the old owner was not told");
+                    debug!(task = %id, %error, "the old owner was not told");
                 }
                 return Ok(Claim::Ours(record));
             }
@@ -76,8 +95,7 @@ impl RedisStore {
             Taken::Ended => Claim::Ended,
             Taken::Theirs | Taken::Unknown => Claim::Unknown,
         };
-        // At worst it stays in the set until whoever adopts from this process takes it out.
-        let _ = self.strike(&self.mine.tasks, &[id]).await;
+        self.strike_mine(&[id]).await;
         Ok(claim)
     }
 
@@ -88,7 +106,7 @@ impl RedisStore {
         let ids = ids.iter().filter_map(|id| id.parse().ok());
         let unknown: Vec<_> = ids.filter(|id| !self.held.has(*id)).take(most).collect();
         let (mut found, mut stale) = (Vec::new(), Vec::new());
-        for (id, taken) in self.take_each(&unknown, &self.owner).await? {
+        for (id, taken) in self.take_each(&unknown, &self.owner).await {
             match taken {
                 Taken::Ours { record, turn, .. } => {
                     self.held.set(id, turn);
@@ -98,56 +116,57 @@ impl RedisStore {
             }
         }
         // Whatever is on its way here is held from the beginning, and not among these.
-        self.strike(&self.mine.tasks, &stale).await?;
+        self.strike_mine(&stale).await;
         Ok(found)
     }
 
     async fn dead_owners(&self) -> Result<Vec<String>, StoreError> {
         let mut others = self.owners().await?;
         others.retain(|owner| *owner != self.owner);
-        let alive = async |owner: &String| {
-            let mut exists = cmd("EXISTS");
-            let lease = self.keys.owner(owner).lease;
-            self.connection.send::<bool>(exists.arg(lease)).await
-        };
-        let alive = try_join_all(others.iter().map(alive)).await?;
+        let known = join_all(others.iter().map(|owner| self.known(owner))).await;
         let mut passed_over = self
             .passed_over
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         passed_over.retain(|_, since| since.elapsed() < PASS_OVER);
-        let dead = |(owner, alive): (String, bool)| {
-            if alive {
+        let dead = |(owner, known): (String, Known)| match known {
+            Known::Dead => (!passed_over.contains_key(&owner)).then_some(owner),
+            Known::MayBeDead => None,
+            Known::Alive(_) => {
                 // It may die again, with other tasks.
                 passed_over.remove(&owner);
-                return None;
+                None
             }
-            (!passed_over.contains_key(&owner)).then_some(owner)
         };
-        Ok(others.into_iter().zip(alive).filter_map(dead).collect())
+        Ok(others.into_iter().zip(known).filter_map(dead).collect())
     }
 
-    /// Nothing is handed out before all of it is done: what fails on the way is found again in the set of the dead, or,
-    /// should that owner come back, among the strays.
+    /// What fails on the way is found again in the set of the dead, or, should that owner come back, among the strays.
     async fn adopt_from(&self, owner: &str, most: usize) -> Result<Vec<Record>, StoreError> {
         let keys = self.keys.owner(owner);
-        let (mut cursor, mut others) = (0_u64, false);
+        let (mut cursor, mut others, mut all) = (0_u64, false, true);
         loop {
             let mut sscan = cmd("SSCAN");
             let sscan = sscan.arg(&keys.tasks).arg(cursor).arg("COUNT").arg(most);
             let (next, ids): (u64, Vec<String>) = self.connection.send(sscan).await?;
             let ids: Vec<TaskId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
             for ids in ids.chunks(most.max(1)) {
-                let (adopted, other_routes) = self.adopt_page(owner, ids).await?;
-                if !adopted.is_empty() {
-                    return Ok(adopted);
+                // Those of a shard that is away take long.
+                self.stay_alive().await?;
+                let page = self.adopt_page(owner, ids).await?;
+                if !page.adopted.is_empty() {
+                    return Ok(page.adopted);
                 }
-                others |= other_routes;
+                others |= page.other_routes;
+                all &= page.all_answered;
             }
             cursor = next;
             if cursor == 0 {
                 break;
             }
+        }
+        if !all {
+            return Ok(Vec::new());
         }
         if others {
             let mut passed_over = self
@@ -167,16 +186,14 @@ impl RedisStore {
         Ok(Vec::new())
     }
 
-    /// Takes what can be had of these. Also whether some are of other routes.
-    async fn adopt_page(
-        &self,
-        owner: &str,
-        ids: &[TaskId],
-    ) -> Result<(Vec<Record>, bool), StoreError> {
+    /// Takes what can be had of these.
+    async fn adopt_page(&self, owner: &str, ids: &[TaskId]) -> Result<Page, StoreError> {
         self.enlist(ids).await?;
         let (mut ours, mut adopted) = (Vec::new(), Vec::new());
         let (mut not_ours, mut stale, mut others) = (Vec::new(), Vec::new(), false);
-        for (id, taken) in self.take_each(ids, owner).await? {
+        let answered = self.take_each(ids, owner).await;
+        let all_answered = answered.len() == ids.len();
+        for (id, taken) in answered {
             match taken {
                 // Claimed before, and its old owner's set was not told.
                 Taken::Ours { from, .. } if from == self.owner && self.held.has(id) => {
@@ -196,26 +213,44 @@ impl RedisStore {
                 }
             }
         }
-        self.tell(owner, &ours, &stale).await?;
-        self.strike(&self.mine.tasks, &not_ours).await?;
-        ours.into_iter()
-            .for_each(|(id, turn)| self.held.set(id, turn));
-        Ok((adopted, others))
+        // They are this process's, whatever fails from here on.
+        for (id, turn) in &ours {
+            self.held.set(*id, *turn);
+        }
+        if let Err(error) = self.tell(owner, &ours, &stale).await {
+            debug!(owner, %error, "could not say what was taken over");
+        }
+        self.strike_mine(&not_ours).await;
+        Ok(Page {
+            adopted,
+            other_routes: others,
+            all_answered,
+        })
     }
 
-    async fn take_each(
-        &self,
-        ids: &[TaskId],
-        from: &str,
-    ) -> Result<Vec<(TaskId, Taken)>, StoreError> {
+    /// Takes ids out of this process's own set. Where that fails they are found there as strays, or by whoever adopts from it.
+    async fn strike_mine(&self, ids: &[TaskId]) {
+        if let Err(error) = self.strike(&self.mine.tasks, ids).await {
+            debug!(%error, "could not take tasks of others out of the own set");
+        }
+    }
+
+    /// What became of those for which there was an answer. The others may be this process's all the same.
+    async fn take_each(&self, ids: &[TaskId], from: &str) -> Vec<(TaskId, Taken)> {
         let mut all = Vec::with_capacity(ids.len());
         for ids in ids.chunks(AT_ONCE) {
             let asked = ids.iter().map(|id| self.take(*id, from));
             for (id, taken) in ids.iter().zip(join_all(asked).await) {
-                all.push((*id, taken?));
+                match taken {
+                    Ok(taken) => all.push((*id, taken)),
+                    Err(error) => {
+                        debug!(task = %id, %error, "could not take a task; trying again");
+                        self.held.doubt();
+                    }
+                }
             }
         }
-        Ok(all)
+        all
     }
 
     /// Makes a task this process's if it is that owner's, or whoever's if that is empty.

@@ -18,7 +18,11 @@ use redis::{
     io::tcp::TcpSettings,
 };
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    io,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -26,6 +30,8 @@ use tracing::warn;
 
 /// How long an answer may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
+/// How long it may take to connect to the nodes of a Cluster.
+const CLUSTER: Duration = Duration::from_secs(10);
 /// What is said where there is none.
 pub(super) const NO_ANSWER: &str = "no answer";
 /// Between a connection and the one that replaces it.
@@ -43,6 +49,8 @@ pub(super) struct Connection {
     /// The first of them: what a server's connection goes to.
     url: RedisUrl,
     link: Mutex<Dated>,
+    /// Whether anything was refused for which waiting does not help.
+    refused: AtomicBool,
     /// What is unwise about how Redis is set up.
     pub(super) advice: Advice,
 }
@@ -70,9 +78,9 @@ impl Connection {
         let end = Instant::now() + patience;
         let secs = patience.as_secs();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        let advice = loop {
-            let (url, error) = match probe_any(config).await {
-                Ok(advice) => break advice,
+        let (advice, link) = loop {
+            let (url, error) = match connect(config).await {
+                Ok(connected) => break connected,
                 Err(refused) => refused,
             };
             let why = describe(&error);
@@ -87,23 +95,38 @@ impl Connection {
             }
             sleep(backoff.next_wait()).await;
         };
-        let url = &config.urls[0];
-        let connected = match config.cluster {
-            true => cluster(config).await.map(Link::Cluster),
-            false => server(url).map(Link::Server),
-        };
-        let link = connected.map_err(|error| {
-            let why = describe(&error);
-            anyhow::anyhow!("the token store {url} can't be used: {why}")
-        })?;
         Ok(Self {
-            url: url.clone(),
+            url: config.urls[0].clone(),
+            refused: AtomicBool::new(false),
             link: Mutex::new(Dated {
                 link,
                 stays_until: Instant::now(),
             }),
             advice,
         })
+    }
+
+    /// Asks again until then, where waiting may help: what can be reached may be no primary yet, and of a Cluster one may
+    /// be away.
+    pub(super) async fn patiently<T>(
+        &self,
+        end: Instant,
+        ask: impl AsyncFn() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let answer = ask().await;
+            let Err(error) = &answer else {
+                return answer;
+            };
+            if self.refused.load(Ordering::Relaxed) || Instant::now() >= end {
+                return answer;
+            }
+            if backoff.attempts() == 0 {
+                warn!(url = %self.url, %error, "Redis can't be used yet; trying again");
+            }
+            sleep(backoff.next_wait()).await;
+        }
     }
 
     /// Runs a script.
@@ -134,6 +157,7 @@ impl Connection {
         match timeout(ANSWER, asked).await {
             Ok(answer) => answer.map_err(|error| {
                 self.mend(&error);
+                self.refused.fetch_or(is_final(&error), Ordering::Relaxed);
                 StoreError::Unavailable(describe(&error))
             }),
             Err(_) => Err(silent()),
@@ -193,6 +217,20 @@ impl ConnectionLike for Link {
             Self::Cluster(connection) => connection.get_db(),
         }
     }
+}
+
+/// Looks whether one of them can be used, and connects.
+async fn connect(config: &RedisConfig) -> Result<(Advice, Link), (&RedisUrl, RedisError)> {
+    let advice = probe_any(config).await?;
+    let url = &config.urls[0];
+    let link = match config.cluster {
+        true => timeout(CLUSTER, cluster(config))
+            .await
+            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+            .map(Link::Cluster),
+        false => server(url).map(Link::Server),
+    };
+    Ok((advice, link.map_err(|error| (url, error))?))
 }
 
 pub(super) fn tcp() -> TcpSettings {

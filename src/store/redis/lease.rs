@@ -17,8 +17,8 @@ pub(super) struct Lease(Mutex<State>);
 struct State {
     /// When the last look began that was answered. The lease lasts at least until [`LEASE`] after it.
     renewed: Instant,
-    /// When it was first renewed after a lapse; `None` where there was none.
-    lapsed: Option<Instant>,
+    /// When the process started, or when it was first renewed after a lapse.
+    since: Instant,
     /// A lapse that was seen and not reported yet.
     unreported: bool,
     /// The last letter that was read.
@@ -32,7 +32,7 @@ impl Lease {
     pub(super) fn new(began: Instant) -> Self {
         Self(Mutex::new(State {
             renewed: began,
-            lapsed: None,
+            since: began,
             unreported: false,
             read: "0-0".to_owned(),
             wrong: None,
@@ -53,7 +53,7 @@ impl Lease {
     pub(super) fn renewed(&self, began: Instant, was_there: bool) {
         let mut state = self.state();
         if !was_there || state.renewed.elapsed() >= LEASE {
-            state.lapsed = Some(Instant::now());
+            state.since = Instant::now();
             state.unreported = true;
         }
         state.renewed = began;
@@ -81,12 +81,10 @@ impl Lease {
         }
     }
 
-    /// Whether it is safe to believe that others without a lease are dead. After a lapse they may have lapsed together, and
-    /// the others may not be back yet.
+    /// Whether it has held for long enough to believe that others without one are dead. After a lapse they may have lapsed
+    /// together, and before a start too, and the others may not be back yet.
     pub(super) fn may_judge_others(&self) -> bool {
-        self.state()
-            .lapsed
-            .is_none_or(|since| since.elapsed() >= LEASE)
+        self.state().since.elapsed() >= LEASE
     }
 
     /// How long Redis has not answered, and why.

@@ -3,7 +3,7 @@
 //! ```text
 //!  PREFIX:instance             the id of the store; stays for good
 //!  PREFIX:owners               the owners that may have tasks; stays for good
-//!  PREFIX:owner:{OWNER}:lease  there for as long as the owner lives: 5 s from each look on
+//!  PREFIX:owner:{OWNER}:lease  there for as long as the owner lives: 5 s from each look on; or says that it has left
 //!  PREFIX:owner:{OWNER}:tasks  the ids of its tasks
 //!  PREFIX:owner:{OWNER}:mail   what others have to tell it
 //!  PREFIX:task:{ID}            the record; for an hour after the task has ended, that it has
@@ -22,6 +22,7 @@ mod held;
 mod keys;
 mod lease;
 mod notes;
+mod owners;
 mod probe;
 mod read;
 mod scripts;
@@ -31,7 +32,7 @@ mod url;
 pub use read::{examine, read};
 pub use url::RedisUrl;
 
-use super::{Life, Note, Record, Shared, Store, StoreError};
+use super::{LOOK_EVERY, Life, Note, Record, Shared, Store, StoreError};
 use crate::{
     config::RedisConfig,
     task::{Task, TaskId, Timeouts},
@@ -44,6 +45,7 @@ use held::Held;
 use keys::{Keys, OwnerKeys};
 use lease::Lease;
 use notes::Notes;
+use owners::{Gone, LEFT};
 use redis::{cmd, pipe};
 use std::{
     collections::HashMap,
@@ -53,7 +55,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// How long a start waits for a Redis that can't be reached.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,6 +65,11 @@ const LEASE: Duration = Duration::from_secs(5);
 const REMEMBERED: Duration = Duration::from_secs(3_600);
 /// Longer than any record is kept.
 const SET_KEPT: Duration = Duration::from_secs(400 * 86_400);
+/// Where there is no id of the store, it is looked for so long before one is made.
+const UNNAMED: Duration = Duration::from_secs(2);
+/// What is said where there is another.
+const REPLACED: &str = "names another queue of replies, since it lost its data while a process started: this process reads its own until its tasks have ended; then restart it";
+
 /// See the module.
 pub struct RedisStore {
     /// What messages name.
@@ -74,9 +81,12 @@ pub struct RedisStore {
     routes: Vec<String>,
     owner: String,
     instance: String,
+    /// Whether Redis has another.
+    replaced: AtomicBool,
     held: Held,
     notes: Notes,
     lease: Lease,
+    gone: Gone,
     /// Dead owners that have nothing but tasks of other processes' routes, and when that was seen.
     passed_over: Mutex<HashMap<String, Instant>>,
     /// One at a time: what is on its way to one caller is not for another.
@@ -89,8 +99,9 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// At once where Redis refuses, after 30 s where it can't be reached.
+    /// At once where Redis refuses, after 30 s where it can't be reached or is not whole.
     pub async fn open(config: &RedisConfig, routes: Vec<String>) -> anyhow::Result<Self> {
+        let end = Instant::now() + PATIENCE;
         let connection = Connection::open(config, PATIENCE).await?;
         for advice in &connection.advice {
             tracing::warn!("{advice}");
@@ -98,7 +109,8 @@ impl RedisStore {
         let keys = Keys::new(&config.prefix);
         let owner = TaskId::random().to_string();
         let first = || format!("the token store {} can't be used", config.urls[0]);
-        let instance = instance(&connection, &keys).await.with_context(first)?;
+        let instance = connection.patiently(end, async || instance(&connection, &keys).await);
+        let instance = instance.await.with_context(first)?;
         let mut store = Self {
             url: config.urls[0].clone(),
             connection,
@@ -107,30 +119,49 @@ impl RedisStore {
             routes,
             owner,
             instance,
+            replaced: AtomicBool::new(false),
             held: Held::default(),
             notes: Notes::default(),
             lease: Lease::new(Instant::now()),
+            gone: Gone::default(),
             passed_over: Mutex::default(),
             adopting: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(false),
         };
-        let began = Instant::now();
-        let registered = try_join(store.renew(), store.register());
-        registered.await.with_context(first)?;
+        let register = async || {
+            let began = Instant::now();
+            try_join(store.renew(), store.register()).await?;
+            Ok(began)
+        };
+        let registered = store.connection.patiently(end, register).await;
+        let began = registered.with_context(first)?;
         // That there was none before is no lapse.
         store.lease = Lease::new(began);
         Ok(store)
     }
 
-    /// Puts this process among the owners, and the id of the store into its place. Again and again: another that finds this
-    /// process dead takes it out; and where Redis has lost both, a process that starts must find the queue of replies that
-    /// goes by this id.
+    /// Puts this process among the owners, and the id of the store into its place, unless there is another. Again and again:
+    /// another that finds this process dead takes it out; and where Redis has lost both, a process that starts must find the
+    /// queue of replies that goes by this id.
     async fn register(&self) -> Result<(), StoreError> {
-        let (mut sadd, mut setnx) = (cmd("SADD"), cmd("SETNX"));
+        let mut sadd = cmd("SADD");
         let sadd = sadd.arg(self.keys.owners()).arg(&self.owner);
-        let setnx = setnx.arg(self.keys.instance()).arg(&self.instance);
-        let both = try_join(self.connection.send(sadd), self.connection.send(setnx));
-        both.await.map(|((), ())| ())
+        let found = find_instance(&self.connection, &self.keys);
+        let ((), found) = try_join(self.connection.send(sadd), found).await?;
+        if found.is_none() {
+            name_instance(&self.connection, &self.keys, &self.instance).await?;
+        }
+        let replaced = found.is_some_and(|found| found != self.instance);
+        self.replaced.store(replaced, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Recovery may take longer than a lease lasts, and nobody looks before it is over.
+    async fn stay_alive(&self) -> Result<(), StoreError> {
+        if self.lease.is_due() {
+            self.renew().await?;
+        }
+        Ok(())
     }
 
     /// Puts ids into this process's own set.
@@ -171,13 +202,30 @@ impl RedisStore {
     }
 }
 
-/// The id of the store, which whoever is first decides.
+/// The id of the store, which whoever is first decides. Where Redis has just lost it, those who know it have time to put it
+/// back.
 async fn instance(connection: &Connection, keys: &Keys) -> Result<String, StoreError> {
-    let key = keys.instance();
+    let began = Instant::now();
+    loop {
+        if let Some(found) = find_instance(connection, keys).await? {
+            return Ok(found);
+        }
+        if began.elapsed() < UNNAMED {
+            sleep(LOOK_EVERY).await;
+        } else {
+            name_instance(connection, keys, &TaskId::random().to_string()).await?;
+        }
+    }
+}
+
+async fn find_instance(connection: &Connection, keys: &Keys) -> Result<Option<String>, StoreError> {
+    connection.send(cmd("GET").arg(keys.instance())).await
+}
+
+/// Unless it has one.
+async fn name_instance(connection: &Connection, keys: &Keys, id: &str) -> Result<(), StoreError> {
     let mut setnx = cmd("SETNX");
-    let own = setnx.arg(&key).arg(TaskId::random().to_string());
-    let () = connection.send(own).await?;
-    connection.send(cmd("GET").arg(&key)).await
+    connection.send(setnx.arg(keys.instance()).arg(id)).await
 }
 
 #[async_trait]
@@ -225,10 +273,7 @@ impl Store for RedisStore {
 
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError> {
         let _only = self.adopting.lock().await;
-        // Recovery may take longer than a lease lasts, and nobody looks before it is over.
-        if self.lease.is_due() {
-            self.renew().await?;
-        }
+        self.stay_alive().await?;
         self.adopt_some(most).await
     }
 
@@ -261,7 +306,11 @@ impl Store for RedisStore {
     }
 
     fn trouble(&self) -> Option<String> {
-        let trouble = self.lease.trouble()?;
+        let replaced = self
+            .replaced
+            .load(Ordering::Relaxed)
+            .then(|| REPLACED.to_owned());
+        let trouble = self.lease.trouble().or(replaced)?;
         Some(format!("Redis {} {trouble}", self.url))
     }
 
@@ -280,8 +329,10 @@ impl Store for RedisStore {
     async fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.write_notes(usize::MAX).await;
-        let mut del = cmd("DEL");
-        let let_go = self.connection.send::<()>(del.arg(&self.mine.lease)).await;
+        let mut set = cmd("SET");
+        let left = set.arg(&self.mine.lease).arg(LEFT);
+        let left = left.arg("PX").arg(format::millis(SET_KEPT));
+        let let_go = self.connection.send::<()>(left).await;
         if let Err(error) = let_go {
             tracing::warn!(%error, "the lease runs out by itself: others have this process's tasks only then");
         }

@@ -104,6 +104,9 @@ pub(super) fn is_final(error: &RedisError) -> bool {
             ServerErrorKind::BusyLoading
             | ServerErrorKind::ClusterDown
             | ServerErrorKind::MasterDown
+            | ServerErrorKind::ReadOnly
+            | ServerErrorKind::Moved
+            | ServerErrorKind::Ask
             | ServerErrorKind::TryAgain,
         ) => false,
         _ => true,

@@ -24,4 +24,5 @@ scripts! {
     TAKEN = "lua/taken.lua";
     BURY = "lua/bury.lua";
     LOOK = "lua/look.lua";
+    LEASE_OF = "lua/lease_of.lua";
 }

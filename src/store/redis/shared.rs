@@ -1,14 +1,13 @@
 //! What there is to do because other processes have tasks in the same Redis.
 
-use super::{LEASE, RedisStore, SET_KEPT, connection, format, scripts};
+use super::{LEASE, RedisStore, SET_KEPT, connection, format, owners::Known, scripts};
 use crate::{
     flights::Status,
     store::{Claim, Kept, Look, News, PassedOn, Record, Shared, StoreError},
     task::TaskId,
 };
 use async_trait::async_trait;
-use futures_util::future::{try_join, try_join_all};
-use redis::cmd;
+use futures_util::future::{join_all, try_join};
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, timeout};
 
@@ -99,7 +98,7 @@ impl RedisStore {
         if self.lease.may_judge_others() {
             return Ok(());
         }
-        let why = "the lease ran out, and the other processes may not have recorded their tasks again yet";
+        let why = "the leases may have run out, and the other processes not have recorded their tasks again yet";
         Err(StoreError::Unavailable(why.to_owned()))
     }
 
@@ -161,14 +160,13 @@ impl Shared for RedisStore {
     }
 
     async fn is_anyone_silent(&self) -> Result<bool, StoreError> {
-        let left = async |owner: String| {
-            let mut pttl = cmd("PTTL");
-            let lease = self.keys.owner(&owner).lease;
-            self.connection.send::<i64>(pttl.arg(lease)).await
-        };
-        let left = try_join_all(self.owners().await?.into_iter().map(left)).await?;
-        let silent = |left: i64| u64::try_from(left).is_ok_and(|left| left < SILENT);
-        Ok(left.into_iter().any(silent))
+        let owners = self.owners().await?;
+        let known = join_all(owners.iter().map(|owner| self.known(owner))).await;
+        Ok(known.into_iter().any(|known| match known {
+            Known::Alive(left) => left < SILENT,
+            Known::MayBeDead => true,
+            Known::Dead => false,
+        }))
     }
 
     async fn keep(&self, record: &Record) -> Result<Kept, StoreError> {
@@ -215,7 +213,13 @@ impl Shared for RedisStore {
             _ => return Ok(PassedOn::Unknown),
         };
         // A task that is this process's without its knowledge is an orphan too.
-        let told = owner != self.owner && self.post(owner, SIGN, &format!("{id}{details}")).await?;
+        let others = owner != self.owner;
+        let told = others && self.post(owner, SIGN, &format!("{id}{details}")).await?;
+        if others && !told && !matches!(self.known(owner).await, Known::Dead) {
+            let why =
+                "the lease of the process that has the task ran out, and it may not be back yet";
+            return Err(StoreError::Unavailable(why.to_owned()));
+        }
         Ok(match (told, cancel) {
             (false, _) => PassedOn::Orphan,
             (true, true) => PassedOn::To(Status::CancelRequested),

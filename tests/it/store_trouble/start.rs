@@ -6,11 +6,12 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// What a dead process seems to have is no set.
+/// What a process that has left seems to have is no set.
 async fn spoil(world: &World) {
     let prefix = world.prefix();
     let mut both = redis::pipe();
     both.sadd(format!("{prefix}:owners"), "dead")
+        .set(format!("{prefix}:owner:{{dead}}:lease"), "left")
         .set(format!("{prefix}:owner:{{dead}}:tasks"), "no set");
     let spoilt: redis::RedisResult<()> = both.query_async(&mut world.redis().await).await;
     spoilt.expect("written");

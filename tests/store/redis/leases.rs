@@ -29,7 +29,7 @@ async fn the_tasks_of_the_dead_are_adopted_when_the_lease_has_run_out_and_soon_a
     let adopted = heir.adopts(20).await;
     let after = last.elapsed();
     assert!(after >= LEASE, "after {after:?} it may be alive");
-    assert!(after < LEASE + Duration::from_secs(2), "after {after:?}");
+    assert!(after < LEASE + Duration::from_secs(3), "after {after:?}");
     assert_eq!(
         ids(&adopted, |record| record.id),
         ids(&tasks, |task| task.id)
@@ -37,6 +37,66 @@ async fn the_tasks_of_the_dead_are_adopted_when_the_lease_has_run_out_and_soon_a
     assert!(adopted.iter().all(|record| !record.published));
     assert_eq!(heir.count().await.expect("counted"), 20);
     assert!(heir.adopt(100).await.expect("adopted").is_empty());
+}
+
+/// All leases had run out, and a new process is the first that is back.
+#[rstest]
+#[tokio::test]
+async fn a_process_that_starts_takes_nothing_from_those_that_are_not_back_yet(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let config = config(kind);
+    let mut slow = Replica::start(&config).await;
+    let task = task();
+    slow.publishes(&task).await;
+    slow.freeze().await;
+    slow.loses_its_lease(kind, &config).await;
+    let new = Replica::start(&config).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        assert!(new.adopt(10).await.expect("adopted").is_empty());
+        new.pass_on(task.id, "").await.expect_err("who knows");
+        new.claim(TaskId::random()).await.expect_err("who knows");
+        assert!(new.is_anyone_silent().await.expect("told"));
+        sleep(Duration::from_millis(50)).await;
+    }
+    slow.thaw();
+    slow.sees_a_lapse().await;
+    while began.elapsed() < Duration::from_secs(6) {
+        assert!(new.adopt(10).await.expect("adopted").is_empty());
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!new.is_anyone_silent().await.expect("told"));
+    let told = new.pass_on(task.id, "").await.expect("told");
+    assert_eq!(told, PassedOn::To(Status::Alive));
+    new.knows_no(TaskId::random()).await;
+}
+
+/// As with one shard of a Cluster: the leases of others run out together, and not this process's.
+#[rstest]
+#[tokio::test]
+async fn who_has_just_lost_its_lease_may_still_be_back(#[values(Redis, Cluster)] kind: Kind) {
+    let config = config(kind);
+    let (mut slow, quick) = (Replica::start(&config).await, Replica::start(&config).await);
+    let task = task();
+    slow.publishes(&task).await;
+    quick.knows_no(TaskId::random()).await;
+    slow.freeze().await;
+    slow.loses_its_lease(kind, &config).await;
+    let gone = Instant::now();
+    while gone.elapsed() < Duration::from_millis(800) {
+        assert!(quick.adopt(10).await.expect("adopted").is_empty());
+        quick.pass_on(task.id, "").await.expect_err("who knows");
+        sleep(Duration::from_millis(50)).await;
+    }
+    slow.thaw();
+    slow.sees_a_lapse().await;
+    let told = quick.pass_on(task.id, "").await.expect("told");
+    assert_eq!(told, PassedOn::To(Status::Alive));
+    sleep(Duration::from_millis(500)).await;
+    assert!(quick.adopt(10).await.expect("adopted").is_empty());
+    slow.freeze().await;
+    assert_eq!(quick.adopts(1).await[0].id, task.id);
 }
 
 #[rstest]

@@ -2,10 +2,10 @@
 
 use super::{
     Kind::{self, Cluster, Redis},
-    Replica, Server, redis_config,
+    Replica, Server, config, redis_config, server,
 };
 use crate::harness::{eventually, ids, insert, task};
-use activity_bridge::store::{Kept, News, Note, Shared, Store, StoreError};
+use activity_bridge::store::{Kept, Life, News, Note, Record, Shared, Store, StoreError};
 use rstest::rstest;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -134,10 +134,7 @@ async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it(
     // Until its process has recorded it again, nobody says that there is no such task.
     let unsure = async || match other.claim(published.id).await {
         Ok(claim) => panic!("{claim:?}"),
-        Err(error) => error
-            .to_string()
-            .contains("the lease ran out")
-            .then_some(()),
+        Err(error) => error.to_string().contains("may have run out").then_some(()),
     };
     eventually("the other sees what happened", unsure).await;
     replica.sees_a_lapse().await;
@@ -150,6 +147,100 @@ async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it(
     assert_eq!(next.life(), replica.life(), "the same queue of replies");
     let adopted = next.adopts(2).await;
     assert!(adopted.iter().any(|r| r.id == published.id && r.published));
+}
+
+/// Redis has lost everything, and the living have not seen it yet.
+#[rstest]
+#[tokio::test]
+async fn a_process_that_starts_takes_the_name_of_the_queue_of_replies_from_the_living(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let config = config(kind);
+    let mut old = Replica::start(&config).await;
+    old.freeze().await;
+    let key = format!("{}:instance", config.prefix);
+    let server = server(kind);
+    server.ask(&["DEL", &key]).await;
+    let new = Replica::start(&config);
+    let thaws = async {
+        sleep(Duration::from_secs(1)).await;
+        old.thaw();
+    };
+    let (new, ()) = tokio::join!(new, thaws);
+    assert_eq!(new.life(), old.life());
+
+    server.ask(&["SET", &key, "another"]).await;
+    let trouble = eventually("trouble", async || old.trouble()).await;
+    assert!(trouble.contains("another queue of replies"), "{trouble}");
+    let Life::Beyond(id) = old.life() else {
+        panic!("{:?}", old.life());
+    };
+    server.ask(&["SET", &key, &id]).await;
+    let none = async || old.trouble().is_none().then_some(());
+    eventually("no trouble", none).await;
+}
+
+#[tokio::test]
+async fn while_a_shard_is_away_what_is_on_the_others_is_adopted_and_the_rest_afterwards() {
+    let server = Server::start_kind(
+        Cluster,
+        &["cluster-require-full-coverage no", "appendonly yes"],
+    );
+    let config = redis_config(&server);
+    let of = |owner: &str| format!("{}:owner:{{{owner}}}:lease", config.prefix);
+    let starts = async |there: &[&str], elsewhere: &[&str]| {
+        loop {
+            let replica = Replica::start(&config).await;
+            let node = server.node_of(&of(replica.owner())).await;
+            if elsewhere.contains(&&*node) {
+                replica.close().await;
+            } else if there.is_empty() || there.contains(&&*node) {
+                return (replica, node);
+            } else {
+                replica.close().await;
+            }
+        }
+    };
+    let owners = server.node_of(&format!("{}:owners", config.prefix)).await;
+    // The one that is lost has neither the list of owners, nor what is this process's own.
+    let (heir, hers) = starts(&[], &[]).await;
+    let (on_lost, lost) = starts(&[], &[&owners, &hers]).await;
+    let (mut dead, _) = starts(&[], &[&lost]).await;
+    let tasks = insert(&*dead, 60).await;
+    let late = insert(&*on_lost, 1).await;
+    let mut healthy = Vec::new();
+    for task in &tasks {
+        let key = format!("{}:task:{{{}}}", config.prefix, task.id);
+        if server.node_of(&key).await != lost {
+            healthy.push(task.id);
+        }
+    }
+    assert!((1..60).contains(&healthy.len()));
+    sleep(Duration::from_secs(5)).await;
+    dead.freeze().await;
+    on_lost.close().await;
+    server.kill_one(&lost);
+    let mut adopted: Vec<Record> = Vec::new();
+    let began = Instant::now();
+    while adopted.len() < healthy.len() {
+        adopted.extend(heir.adopt(100).await.unwrap_or_default());
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{}",
+            adopted.len()
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(ids(&adopted, |r| r.id), ids(&healthy, |id| *id));
+    server.restart_one(&lost);
+    let all = tasks.len() + late.len();
+    eventually("the rest", async || {
+        adopted.extend(heir.adopt(100).await.unwrap_or_default());
+        (adopted.len() >= all).then_some(())
+    })
+    .await;
+    let tasks = tasks.iter().chain(&late);
+    assert_eq!(ids(&adopted, |r| r.id), ids(tasks, |task| task.id));
 }
 
 #[rstest]

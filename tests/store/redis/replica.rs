@@ -1,6 +1,6 @@
 //! One of the processes that share a store.
 
-use crate::harness::eventually;
+use crate::harness::{Kind, eventually};
 use activity_bridge::{
     config::RedisConfig,
     store::{Claim, LOOK_EVERY, Look, News, PassedOn, Record, RedisStore, Shared, Store},
@@ -73,11 +73,18 @@ impl Replica {
 
     /// As if the process stood still. When its last look began.
     pub async fn freeze(&mut self) -> Instant {
+        eventually("a look", async || self.seen(|seen| seen.looked)).await;
         let looking = self.looking.take().expect("it looks");
         looking.abort();
         let _ = looking.await;
-        let looked = self.seen.lock().expect("no panic").looked;
+        let looked = self.seen(|seen| seen.looked);
         looked.expect("it has looked")
+    }
+
+    /// As where it runs out.
+    pub async fn loses_its_lease(&self, kind: Kind, config: &RedisConfig) {
+        let key = format!("{}:owner:{{{}}}:lease", config.prefix, self.owner());
+        super::server(kind).ask(&["DEL", &key]).await;
     }
 
     /// It goes on.
@@ -129,8 +136,18 @@ impl Replica {
     /// Waits until the lease of whoever has this task has run out.
     pub async fn finds_dead_who_has(&self, id: TaskId) {
         eventually("the owner is dead", async || {
-            let told = self.pass_on(id, "").await.expect("told");
-            (told == PassedOn::Orphan).then_some(())
+            let told = self.pass_on(id, "").await.ok();
+            (told == Some(PassedOn::Orphan)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until it says that there is no such task.
+    pub async fn knows_no(&self, id: TaskId) {
+        eventually("it is sure", async || match self.claim(id).await {
+            Ok(Claim::Unknown) => Some(()),
+            Ok(claim) => panic!("{claim:?}"),
+            Err(_) => None,
         })
         .await;
     }

@@ -74,6 +74,27 @@ impl Server {
         run("resume", self.dir.path(), &[]);
     }
 
+    /// `kill -9` for one server of a Cluster.
+    pub fn kill_one(&self, node: &str) {
+        run("kill9", &self.dir.path().join(node), &[]);
+    }
+
+    /// Starts that one again, with what is on its disk.
+    pub fn restart_one(&self, node: &str) {
+        run("restart", &self.dir.path().join(node), &[]);
+    }
+
+    /// The name of the server of a Cluster that has this key.
+    pub async fn node_of(&self, key: &str) -> String {
+        let redis::Value::Int(slot) = self.ask(&["CLUSTER", "KEYSLOT", key]).await else {
+            panic!("no slot");
+        };
+        let nodes = i64::try_from(self.urls.len()).expect("a few");
+        let is_before_the_end = |node: &i64| slot < 16_384 * node / nodes;
+        let node = (1..=nodes).find(is_before_the_end);
+        node.expect("one of them").to_string()
+    }
+
     /// What there is under a prefix: the names of the keys, without those that expire.
     pub async fn keys(&self, prefix: &str) -> (usize, Vec<String>) {
         let (mut all, mut lasting) = (0, Vec::new());

@@ -1,7 +1,7 @@
 //! What a start says of a Redis that can't be used, and TLS.
 
 use super::{Server, redis_config};
-use crate::harness::insert;
+use crate::harness::{Kind, insert};
 use activity_bridge::{
     config::RedisConfig,
     store::{RedisStore, Store, redis},
@@ -9,7 +9,10 @@ use activity_bridge::{
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::{path::Path, time::Duration};
 use tempfile::TempDir;
-use tokio::{process::Command, time::Instant};
+use tokio::{
+    process::Command,
+    time::{Instant, sleep},
+};
 
 fn at(url: &str) -> RedisConfig {
     RedisConfig {
@@ -60,6 +63,44 @@ async fn what_waiting_would_not_mend_is_said_at_once_and_without_the_password() 
     let said = refusal(&config).await;
     assert!(said.contains("remove store.cluster"), "{said}");
     assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_server_that_becomes_the_primary_only_then_is_waited_for() {
+    let server = Server::start(&[]);
+    server.tell_each(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    let becomes = async {
+        sleep(Duration::from_secs(2)).await;
+        server.tell_each(&["REPLICAOF", "NO", "ONE"]).await;
+    };
+    let config = redis_config(&server);
+    let (opened, ()) = tokio::join!(RedisStore::open(&config, Vec::new()), becomes);
+    let opened = opened.unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(opened.trouble(), None);
+}
+
+#[tokio::test]
+async fn a_cluster_whose_shard_is_away_is_waited_for() {
+    let server = Server::start_kind(Kind::Cluster, &[]);
+    server.kill_one("2");
+    let returns = async {
+        sleep(Duration::from_secs(4)).await;
+        server.restart_one("2");
+    };
+    let config = redis_config(&server);
+    let (opened, ()) = tokio::join!(RedisStore::open(&config, Vec::new()), returns);
+    let opened = opened.unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(opened.trouble(), None);
+}
+
+#[tokio::test]
+async fn who_may_not_write_is_told_so_at_once() {
+    let server = Server::start(&["user reader on >right ~* +@all -@write"]);
+    let reader = server.urls[0].replace("redis://", "redis://reader:right@");
+    let began = Instant::now();
+    let said = refusal(&at(&reader)).await;
+    assert!(said.contains("permissions"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 /// On paused time: the waits in between are skipped.

@@ -4,7 +4,7 @@
 -- was looked for and not there.
 local lease, tasks, mail = KEYS[1], KEYS[2], KEYS[3]
 local taken = tonumber(ARGV[5])
-local alive = redis.call('EXISTS', lease) == 1
+local alive = redis.call('GET', lease) == '1'
 for i = 6, #ARGV do
   if i < 6 + taken or not alive then
     redis.call('SREM', tasks, ARGV[i])
