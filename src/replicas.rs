@@ -24,7 +24,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 /// How often a process looks for the tasks of dead ones.
-const ADOPT_EVERY: Duration = Duration::from_millis(500);
+const ADOPT_EVERY: Duration = Duration::from_millis(250);
 /// A process that has not renewed its lease for this time may be dead. More than [`Shared::is_anyone_silent`] goes by.
 const SILENCE: Duration = Duration::from_millis(1_200);
 /// While the store is away, other processes hear workers of this one's tasks and can't say so: for so long these workers are

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 /// What is in the lease of a process that has ended cleanly.
 pub(super) const LEFT: &str = "left";
-/// For so long a lease must be seen to be gone.
-const CERTAIN: Duration = Duration::from_secs(1);
+/// For so long a lease must be seen to be gone. The living take it again within half of that.
+const CERTAIN: Duration = Duration::from_millis(900);
 /// A lease that was taken again since it was last looked for would still be there.
 const STALE: Duration = LEASE;
 
