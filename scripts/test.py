@@ -89,7 +89,7 @@ def unit(totals):
 
 def it(totals):
     # They wait most of the time, so far more run at once than there are cores.
-    threads = os.environ.get("RUST_TEST_THREADS", "8")
+    threads = os.environ.get("RUST_TEST_THREADS", "10")
     with broker() as env, redis_server() as more:
         env = {**env, **more, "RUST_TEST_THREADS": threads}
         cargo_test(totals, "--test", "*", "--", "--skip", "scale::", env=env)
