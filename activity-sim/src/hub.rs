@@ -185,6 +185,7 @@ impl Hub {
     /// Notes that a call of the action has arrived.
     pub(crate) fn arrived(&self, action: &'static str) {
         self.arrivals.count(action, self.clock.now());
+        self.changed();
     }
 
     pub(crate) fn rates(&self, action: &str) -> Rates {

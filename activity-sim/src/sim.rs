@@ -261,6 +261,18 @@ impl Sim {
         decider::cancel(&self.hub, ids.into_iter().map(Into::into))
     }
 
+    /// Times out those of these activities that somebody has, for their heartbeats. For a test that knows that nobody will
+    /// speak for them any more, and need not wait.
+    pub fn time_out<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
+        self.hub.act(|state, now| {
+            for id in ids {
+                if let Some(task) = state.world.task_of(id) {
+                    state.world.time_out(now, task);
+                }
+            }
+        });
+    }
+
     /// The records of all tasks, in order of scheduling.
     pub fn tasks(&self) -> Vec<TaskRecord> {
         self.hub.records(|_| true)

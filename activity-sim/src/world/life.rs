@@ -85,17 +85,20 @@ impl World {
         Refused::Closed
     }
 
+    /// The heartbeats of a task have not come for too long, if somebody has it.
+    pub(crate) fn time_out(&mut self, now: Micros, task: TaskNo) {
+        if let Some(index) = self.index(task)
+            && matches!(self.tasks[index].stage, Stage::Started { .. })
+        {
+            self.close(now, index, Outcome::TimedOut(TimeoutType::Heartbeat));
+        }
+    }
+
     /// A time-out that was set for `at` strikes, unless it is not due after all.
-    pub(super) fn check_timeout(
-        &mut self,
-        at: Micros,
-        now: Micros,
-        no: TaskNo,
-        timeout: TimeoutType,
-    ) {
+    pub(super) fn check_timeout(&mut self, at: Micros, no: TaskNo, timeout: TimeoutType) {
         let Some(index) = self.index(no) else { return };
         let task = &self.tasks[index];
-        match task.due(timeout, now) {
+        match task.due(timeout, at) {
             Due::Never => {}
             // Heartbeats have come since: the one entry moves on, instead of one for each.
             Due::At(later) => self.deadlines.set(later, Alarm::Timeout(no, timeout)),

@@ -161,7 +161,7 @@ impl World {
         while let Some((at, alarm)) = self.deadlines.take_due(now) {
             match alarm {
                 Alarm::PollEnds(poll) => self.end_poll(poll),
-                Alarm::Timeout(task, timeout) => self.check_timeout(at, now, task, timeout),
+                Alarm::Timeout(task, timeout) => self.check_timeout(at, task, timeout),
                 Alarm::Retry(execution) => self.try_again(at, execution),
             }
         }

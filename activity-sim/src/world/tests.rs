@@ -228,6 +228,37 @@ fn heartbeats_keep_a_task_alive_with_one_deadline() {
 }
 
 #[test]
+fn a_timeout_that_heartbeats_have_moved_strikes_at_its_time_also_when_the_clock_is_late() {
+    let mut world = world();
+    let spans = task::Spans {
+        heartbeat: Some(10 * SECOND),
+        ..task::Spans::default()
+    };
+    let task = started(&mut world, 0, spans);
+    let beat = world.heartbeat(4 * SECOND, task, Beat::default());
+    assert_eq!(beat, Ok(false));
+    world.advance(20 * SECOND);
+    assert_eq!(timed_out(&world, task), Some(TimeoutType::Heartbeat));
+    let record = world.record(task).expect("known");
+    assert_eq!(record.closed_ms, Some(14_000));
+}
+
+#[test]
+fn a_task_that_somebody_has_is_timed_out_when_told() {
+    let mut world = world();
+    let spans = task::Spans::default();
+    let task = started(&mut world, 0, spans);
+    let waiting = scheduled(&mut world, 1, spans);
+    for task in [task, waiting] {
+        world.time_out(SECOND, task);
+    }
+    assert_eq!(timed_out(&world, task), Some(TimeoutType::Heartbeat));
+    assert_eq!(world.settle(2, task, completed()), Err(Refused::Closed));
+    assert_eq!(timed_out(&world, waiting), None);
+    assert_eq!(world.summary(None).open, 1);
+}
+
+#[test]
 fn a_settled_task_refuses_all_further_calls() {
     let mut world = world();
     let task = started(&mut world, 0, task::Spans::default());

@@ -1,8 +1,8 @@
 //! A poll whose caller has gone goes on waiting at the service, and the task it gets is lost.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use activity_sim::{FaultRule, Schedule, TaskState, TimeoutType, Timeouts};
+use activity_sim::{FaultRule, Schedule, Sim, TaskState, TimeoutType, Timeouts};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::client::{Client, SOON, poll, sim, sim_holding};
@@ -53,7 +53,7 @@ async fn an_abandoned_poll_swallows_the_next_task() {
 
 #[tokio::test]
 async fn an_abandoned_poll_ends_with_its_hold() {
-    let sim = sim_holding(Duration::from_millis(400)).await;
+    let sim = sim_holding(Duration::from_secs(5)).await;
     let leaver = Client::new(&sim);
     let left = tokio::spawn(async move { leaver.poll("list").await });
     sim.wait_until(SOON, |s| s.open_polls == 1).await.unwrap();
@@ -66,17 +66,20 @@ async fn an_abandoned_poll_ends_with_its_hold() {
     assert!(!sim.task(&ids[0]).unwrap().abandoned_poll);
 }
 
-/// Whether the kernel has told the other side that this port's connection is closed. On a busy machine
+/// Whether the kernel has told the peer that this end of the connection is closed. On a busy machine
 /// that may take a moment, even to the same machine.
-fn is_told(port: u16) -> bool {
+fn is_told(own: SocketAddr, peer: SocketAddr) -> bool {
     // Where there is no such file, it is taken for granted.
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    // Another program's connection to another peer may have the same port.
+    let [own, peer] = [own, peer].map(|end| format!(":{:04X}", end.port()));
     let (established, closing) = ("01", "04");
     !table.lines().any(|line| {
-        let mut columns = line.split_whitespace().skip(1);
-        let own = columns.next().unwrap_or_default();
-        let state = columns.nth(1).unwrap_or_default();
-        own.ends_with(&format!(":{port:04X}")) && [established, closing].contains(&state)
+        let columns: Vec<_> = line.split_whitespace().collect();
+        let [_, from, to, state, ..] = columns[..] else {
+            return false;
+        };
+        from.ends_with(&own) && to.ends_with(&peer) && [established, closing].contains(&state)
     })
 }
 
@@ -96,9 +99,9 @@ async fn a_close_just_before_the_hand_out_is_noticed() {
         let mut stream = TcpStream::connect(sim.addr()).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         sim.wait_until(SOON, |s| s.open_polls == 1).await.unwrap();
-        let port = stream.local_addr().unwrap().port();
+        let own = stream.local_addr().unwrap();
         drop(stream);
-        while !is_told(port) {}
+        while !is_told(own, sim.addr()) {}
         let ids = sim.schedule(Schedule::new("shop", "list"));
         sim.wait_for_task(&ids[0], SOON, |task| task.abandoned_poll)
             .await
@@ -107,17 +110,34 @@ async fn a_close_just_before_the_hand_out_is_noticed() {
     assert_eq!(sim.summary().abandoned, 200);
 }
 
+/// Makes the call and hangs up while the simulator delays it.
+async fn left_while_delayed(
+    sim: &Sim,
+    action: &str,
+    call: impl Future<Output: Send> + Send + 'static,
+) {
+    let latency = FaultRule::latency(action, Duration::from_secs(5));
+    sim.fault(latency.times(1));
+    let call = tokio::spawn(call);
+    sim.wait_until(SOON, |_| {
+        sim.rates(action).per_second.iter().sum::<u64>() == 1
+    })
+    .await
+    .unwrap();
+    call.abort();
+    assert!(call.await.is_err(), "answered at once");
+    sim.wait_until(SOON, |s| s.errors(action, "client-gone") == 1)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn a_delayed_poll_of_a_caller_who_left_is_an_abandoned_poll() {
     let sim = sim().await;
-    sim.fault(FaultRule::latency(
-        "PollForActivityTask",
-        Duration::from_millis(300),
-    ));
     let ids = sim.schedule(Schedule::new("shop", "list"));
     let impatient = Client::new(&sim);
-    let call = tokio::time::timeout(Duration::from_millis(100), impatient.poll("list"));
-    assert!(call.await.is_err());
+    let call = async move { impatient.poll("list").await };
+    left_while_delayed(&sim, "PollForActivityTask", call).await;
     let lost = sim
         .wait_for_task(&ids[0], SOON, |task| task.abandoned_poll)
         .await
@@ -131,14 +151,9 @@ async fn a_delayed_completion_of_a_caller_who_left_takes_effect() {
     let client = Client::new(&sim);
     let ids = sim.schedule(Schedule::new("shop", "list"));
     let token = client.take("list").await;
-    let slow = FaultRule::latency("RespondActivityTaskCompleted", Duration::from_millis(300));
-    sim.fault(slow.times(1));
-    let impatient = client.complete(&token);
-    assert!(
-        tokio::time::timeout(Duration::from_millis(100), impatient)
-            .await
-            .is_err()
-    );
+    let (impatient, of) = (Client::new(&sim), token.clone());
+    let call = async move { impatient.complete(&of).await };
+    left_while_delayed(&sim, "RespondActivityTaskCompleted", call).await;
     let done = sim
         .wait_for_task(&ids[0], SOON, |task| !task.state.is_open())
         .await

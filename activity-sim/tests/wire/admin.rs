@@ -18,7 +18,7 @@ async fn schedules_and_reports_over_http() {
     let body = json!([
         { "domain": "shop", "task_list": "a", "count": 3, "workflow_id": "order",
           "activity_type": { "name": "charge", "version": "1" }, "input": null,
-          "timeouts": { "heartbeat": 30, "start_to_close": 0.5, "schedule_to_close": null } },
+          "timeouts": { "heartbeat": 30, "start_to_close": 60.5, "schedule_to_close": null } },
         { "domain": "bank", "task_list": "b", "request_cancel": true, "input": "x" },
     ]);
     let scheduled = client

@@ -7,7 +7,7 @@ use reqwest::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
 /// How long a test waits for what must come.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A simulator with the domain `shop`, whose polls are held longer than a test runs.
 pub(crate) async fn sim() -> Sim {

@@ -57,7 +57,7 @@ async fn the_started_event_leads_to_the_time_outs() {
     };
     sim.register_activity_type("shop", charge.clone(), defaults);
     let timeouts = Timeouts {
-        heartbeat: Some(Duration::from_millis(1_500)),
+        heartbeat: Some(Duration::from_millis(90_500)),
         schedule_to_close: Some(Duration::from_secs(3_600)),
         ..Timeouts::default()
     };
@@ -98,7 +98,7 @@ async fn the_started_event_leads_to_the_time_outs() {
                 "scheduleToStartTimeout": "NONE",
                 "startToCloseTimeout": "600",
                 "scheduleToCloseTimeout": "3600",
-                "heartbeatTimeout": "1.5",
+                "heartbeatTimeout": "90.5",
                 "decisionTaskCompletedEventId": 4,
             },
         })
@@ -109,8 +109,9 @@ async fn the_started_event_leads_to_the_time_outs() {
 async fn every_end_of_a_task_has_its_event() {
     let sim = sim().await;
     let client = Client::new(&sim);
+    // Long enough for a heartbeat on a busy machine.
     let short = Timeouts {
-        heartbeat: Some(Duration::from_millis(50)),
+        heartbeat: Some(Duration::from_secs(5)),
         ..Timeouts::default()
     };
     for (action, members, what, mut expected) in [

@@ -1,6 +1,10 @@
 //! Long polls: held, answered, in order, bounded.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::ErrorKind,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use activity_sim::{ActivityType, Options, Schedule, Sim};
 use serde_json::json;
@@ -43,7 +47,8 @@ async fn a_held_poll_is_answered_as_soon_as_there_is_a_task() {
         ..Schedule::new("shop", "list")
     });
     let answer = poll.await.unwrap();
-    assert!(started.elapsed() < Duration::from_secs(5));
+    // Long before the hold is over.
+    assert!(started.elapsed() < Duration::from_secs(30));
     let record = sim.task(&ids[0]).unwrap();
     let token = answer.token();
     assert!((500..=1_024).contains(&token.len()));
@@ -151,8 +156,26 @@ async fn pending_tasks_are_counted() {
     assert_eq!(count.body["count"], json!(2));
 }
 
+/// More than once: between the two, the address may go to a client as its own, and a program that
+/// another test starts has a copy of the socket for a moment.
 #[tokio::test]
 async fn stopping_ends_held_polls_and_frees_the_address() {
+    for _ in 0..5 {
+        let addr = stopped_with_a_held_poll().await;
+        let again = Options {
+            listen: addr,
+            ..Options::default()
+        };
+        match Sim::start(again).await {
+            Ok(sim) => return assert_eq!(sim.addr(), addr),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse),
+        }
+    }
+    panic!("the address was in use each time");
+}
+
+/// The address of a simulator that was stopped while it held a poll.
+async fn stopped_with_a_held_poll() -> SocketAddr {
     let sim = sim().await;
     let addr = sim.addr();
     let client = Client::new(&sim);
@@ -170,9 +193,5 @@ async fn stopping_ends_held_polls_and_frees_the_address() {
     assert_eq!(poll.await.unwrap().unwrap().status, 400);
     sim.stop().await;
     assert!(held.await.unwrap().is_err());
-    let again = Options {
-        listen: addr,
-        ..Options::default()
-    };
-    assert_eq!(Sim::start(again).await.unwrap().addr(), addr);
+    addr
 }

@@ -72,11 +72,15 @@ mod tests {
     #[test]
     fn a_disk_that_does_not_answer_is_trouble_until_it_does() {
         let health = Health::default();
-        health.watch(|| assert_eq!(health.trouble(), None, "not at once"));
+        // Five times: this thread, too, may stand still for long.
+        let mut at_once = (0..5).map(|_| health.watch(|| health.trouble()));
+        assert!(at_once.any(|trouble| trouble.is_none()), "not at once");
         let long_ago = Instant::now().checked_sub(Duration::from_secs(3));
         health.with(|state| state.waits = long_ago);
-        let trouble = "the disk has not answered for 3 s";
-        assert_eq!(health.trouble().as_deref(), Some(trouble));
+        let trouble = health.trouble().expect("no answer for long");
+        let latest = long_ago.expect("a time").elapsed().as_secs();
+        let said = |secs| trouble == format!("the disk has not answered for {secs} s");
+        assert!((3..=latest).any(said), "{trouble}");
         health.failure(Some("it is broken".to_owned()));
         assert_eq!(health.trouble().as_deref(), Some("it is broken"));
         health.watch(|| ());

@@ -28,7 +28,8 @@ async fn a_failed_activity_is_tried_again_by_the_same_execution() {
         input: Some("[7]".to_owned()),
         retry: retry(2),
         timeouts: Timeouts {
-            heartbeat: Some(Duration::from_secs(1)),
+            // Long enough for an answer on a busy machine.
+            heartbeat: Some(Duration::from_secs(5)),
             ..Timeouts::default()
         },
         ..Schedule::activity(&arn)
@@ -188,7 +189,7 @@ async fn executions_are_started_and_reported_over_http() {
     assert_eq!(arn, sim.create_activity("ship"));
     let schedule = json!({
         "domain": "", "task_list": arn, "input": "[1]", "count": 2,
-        "timeouts": { "start_to_close": 60, "heartbeat": 0.5 },
+        "timeouts": { "start_to_close": 60, "heartbeat": 30.5 },
         "retry": { "max_attempts": 1, "interval": 0.05 },
     });
     let scheduled = client
