@@ -23,7 +23,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
 /// AWS is asked after a task that was adopted within this time, or a quarter of its interval.
-const ASK_ADOPTED_WITHIN: Duration = Duration::from_secs(2);
+const ASK_ADOPTED_WITHIN: Duration = Duration::from_secs(1);
 /// A task is given this time to be started, however long it has waited, where that a worker started it may be among replies
 /// that wait.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -137,6 +137,11 @@ impl RedisStore {
         let began = registered.with_context(first)?;
         // That there was none before is no lapse.
         store.lease = Lease::new(began);
+        // Where the answer took long, much of the lease is over.
+        let fresh = store
+            .connection
+            .patiently(end, async || store.stay_alive().await);
+        fresh.await.with_context(first)?;
         Ok(store)
     }
 

@@ -43,10 +43,11 @@ async fn probe(url: &RedisUrl, cluster: bool) -> Result<Advice, RedisError> {
         .get_multiplexed_async_connection_with_config(&config)
         .await?;
     let () = redis::cmd("PING").query_async(&mut connection).await?;
-    // Not everybody may ask; then what does not fit shows when it is used.
     let info: Result<String, _> = redis::cmd("INFO").query_async(&mut connection).await;
     match info {
         Ok(info) => judge(&info, cluster),
+        Err(silent) if silent.is_io_error() || silent.is_timeout() => Err(silent),
+        // Not everybody may ask; then what does not fit shows when it is used.
         Err(_) => Ok(Advice::new()),
     }
 }
