@@ -103,29 +103,34 @@ def has_apt():
 
 # --- Ports --------------------------------------------------------------------------------------
 
+LOWEST_PORT, HIGHEST_PORT = 12000, 31999
+
+
 def free_ports(count):
     """Ports of 127.0.0.1 that nothing listens on.
 
     They lie below the range from which the kernel takes the ports of outgoing connections, so a server
-    that is stopped for a while finds its port still free.
+    that is stopped for a while finds its port still free. Each call goes on where the last one ended, so
+    servers that start at the same time, and have not bound theirs yet, don't get the same.
     """
-    ports, sockets = [], []
-    for port in random.sample(range(12000, 32000), 2000):
-        listener = socket.socket()
+    ports = []
+    every = range(LOWEST_PORT, HIGHEST_PORT + 1)
+    with lock("ports"):
+        last = DEV / "ports.last"
         try:
-            listener.bind(("127.0.0.1", port))
-        except OSError:
-            listener.close()
-            continue
-        sockets.append(listener)
-        ports.append(port)
-        if len(ports) == count:
-            break
-    for listener in sockets:
-        listener.close()
-    if len(ports) < count:
-        raise Failure("no free ports on 127.0.0.1 between 12000 and 32000")
-    return ports
+            start = int(last.read_text()) + 1 - LOWEST_PORT
+        except (OSError, ValueError):
+            start = random.randrange(len(every))
+        for step in range(len(every)):
+            port = every[(start + step) % len(every)]
+            with socket.socket() as listener:
+                with contextlib.suppress(OSError):
+                    listener.bind(("127.0.0.1", port))
+                    ports.append(port)
+            if len(ports) == count:
+                last.write_text(str(port))
+                return ports
+    raise Failure(f"no free ports on 127.0.0.1 between {LOWEST_PORT} and {HIGHEST_PORT}")
 
 
 # --- Processes ----------------------------------------------------------------------------------
