@@ -15,10 +15,7 @@ use std::time::Duration;
 #[rstest]
 #[tokio::test]
 async fn a_broker_that_is_killed_and_started_again_in_the_middle_of_2000_tasks_loses_none(
-    #[values((Swf, Memory), (StepFunctions, Memory), (Swf, File), (Swf, Redis))] kind: (
-        Source,
-        Store,
-    ),
+    #[values((Swf, Memory), (StepFunctions, File), (Swf, Redis))] kind: (Source, Store),
 ) {
     let (source, store) = kind;
     let node = Node::start().await;
@@ -53,12 +50,12 @@ async fn a_broker_that_is_killed_and_started_again_in_the_middle_of_2000_tasks_l
 #[tokio::test]
 async fn tasks_that_are_gone_while_the_broker_is_away_cost_no_other_its_heartbeats() {
     const GONE: u32 = 550;
-    let heartbeat = Duration::from_secs(6);
+    let heartbeat = Duration::from_secs(15);
     let world = World::new().await;
     let worker = world.worker("payments", |_| Vec::new()).await;
     let proxy = Proxy::start(&world.amqp_uri).await;
     let behind = World::at(proxy.uri.clone(), HOLD).await;
-    let settings = "max_in_flight = 600\nheartbeat = { timeout_secs = 6 }";
+    let settings = "max_in_flight = 600\nheartbeat = { timeout_secs = 15 }";
     let route = Route::new("payments").with(settings);
     let _bridge = behind.bridge(&[route]).await;
     let schedule = |count, start_to_close| {
@@ -73,7 +70,7 @@ async fn tasks_that_are_gone_while_the_broker_is_away_cost_no_other_its_heartbea
         })
     };
     schedule(10, None);
-    schedule(GONE, Some(Duration::from_secs(15)));
+    schedule(GONE, Some(Duration::from_secs(30)));
     worker.has_seen(GONE as usize + 10).await;
     proxy.cut(true);
     let all = u64::from(GONE);
@@ -177,7 +174,8 @@ async fn a_deleted_queue_is_declared_again_and_the_unroutable_tasks_are_publishe
 async fn a_task_that_stays_unroutable_is_failed_back_to_aws_with_a_reason(
     #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let world = World::new().await.of(source);
+    // The poll is open until the task comes: without a queue there is no other.
+    let world = World::with_hold(Duration::from_secs(20)).await.of(source);
     let inbox = Inbox::connect(&world.amqp_uri).await;
     let durable = QueueDeclareOptions::durable();
     let declared = inbox

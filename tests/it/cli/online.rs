@@ -1,6 +1,6 @@
 //! `check --online`: a row for each thing that a configuration names, and what is wrong with it.
 
-use super::{AWS_SECRET, Ended, PASSWORD, check, dead_port, ended, user_of};
+use super::{AWS_SECRET, Ended, NOBODY, PASSWORD, check, ended, user_of};
 use crate::harness::{Answer, Inbox, Route, StepFunctions, Swf, World, arguments_of_the_bridge};
 use activity_sim::FaultRule;
 use lapin::{options::QueueDeclareOptions, types::FieldTable};
@@ -170,10 +170,7 @@ async fn an_online_check_says_that_the_broker_is_away_or_refuses_and_shows_no_pa
         .replace("guest:guest", &format!("{user}:{PASSWORD}"));
     let wrong = good.replace(PASSWORD, "wrong-horse-battery");
     let (_, server) = good.split_once('@').expect("a login");
-    let away = good.replace(
-        server,
-        &format!("127.0.0.1:{}/{}", dead_port().await, world.vhost()),
-    );
+    let away = good.replace(server, &format!("{NOBODY}/{}", world.vhost()));
     let no_vhost = format!("{good}-is-not-there");
     for (uri, code, mark, words) in [
         (&good, 0, "ok", "logged in"),

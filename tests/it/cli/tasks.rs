@@ -1,6 +1,6 @@
 //! `tasks`, and `/tasks` on the admin endpoint: what is in flight, and nothing that is not for every reader's eyes.
 
-use super::{Ended, dead_port, ended};
+use super::{Ended, NOBODY, ended};
 use crate::harness::{
     Answer, BridgeProcess, File, Memory, Redis, Route, Store, TaskMessage, Worker, World, command,
     eventually,
@@ -31,7 +31,8 @@ fn routes() -> [Route; 4] {
         "exchange = \"amq.topic\"\nrouting_key = \"nobody\"\npoll_without_consumers = true";
     STATES.map(|(name, _)| match name {
         "nowhere" => Route::new(name).without_queue().with(unroutable),
-        _ => Route::new(name),
+        // Only the worker is heard of.
+        _ => Route::new(name).with("heartbeat = { timeout_secs = 3000 }"),
     })
 }
 
@@ -163,10 +164,6 @@ async fn admin_port(bridge: &BridgeProcess) -> String {
     port.trim().to_owned()
 }
 
-async fn nobody() -> String {
-    format!("127.0.0.1:{}", dead_port().await)
-}
-
 #[rstest]
 #[tokio::test]
 async fn a_running_bridge_lists_its_tasks_for_people_and_for_machines(
@@ -214,10 +211,10 @@ async fn where_no_bridge_answers_the_command_ends_with_1_and_says_how_to_mend_it
     let world = World::new().await;
     let config = world.write_config("", &routes());
     let stranger = world.sim.url().replace("http://", "");
-    for (listen, why) in [(nobody().await, "refused"), (stranger, "answered 4")] {
-        let ended = tasks(&config, &listen, &[]).await;
+    for (listen, why) in [(NOBODY, "refused"), (&*stranger, "answered 4")] {
+        let ended = tasks(&config, listen, &[]).await;
         assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
-        for words in ["admin.listen", &listen, why, "start the bridge"] {
+        for words in ["admin.listen", listen, why, "start the bridge"] {
             assert!(ended.err.contains(words), "no {words} in {}", ended.err);
         }
     }
@@ -234,7 +231,7 @@ fn as_stored() -> BTreeMap<&'static str, &'static str> {
 async fn the_file_is_read_where_no_bridge_runs_and_not_where_one_does() {
     let mut scene = EveryState::kept_in(File).await;
     // Its admin endpoint is not where the configuration says.
-    let locked = scene.tasks(&nobody().await, &[]).await;
+    let locked = scene.tasks(NOBODY, &[]).await;
     assert_eq!((locked.code, locked.out.as_str()), (Some(1), ""));
     for words in [
         "admin.listen",
@@ -246,7 +243,7 @@ async fn the_file_is_read_where_no_bridge_runs_and_not_where_one_does() {
     }
 
     assert!(scene.bridge.terminate().await.success());
-    let listing = listed(&scene.tasks(&nobody().await, &["--json"]).await);
+    let listing = listed(&scene.tasks(NOBODY, &["--json"]).await);
     assert_eq!(states(&listing), as_stored());
     assert_eq!(
         listing["tasks"][0]["id"],
@@ -260,14 +257,14 @@ async fn the_file_is_read_where_no_bridge_runs_and_not_where_one_does() {
 #[tokio::test]
 async fn redis_is_read_for_the_tasks_of_all_replicas() {
     let mut scene = EveryState::kept_in(Redis).await;
-    let more = Route::new("more");
+    let more = Route::new("more").with("heartbeat = { timeout_secs = 3000 }");
     let _still = scene.world.worker("more", |_| Vec::new()).await;
     let replica = scene.world.bridge(&[more]).await;
     scene.world.schedule("more", 1);
     let mut expected = as_stored();
     expected.insert("more", "waiting");
     let listing = eventually("the task of the replica", || async {
-        let listing = listed(&scene.tasks(&nobody().await, &["--json"]).await);
+        let listing = listed(&scene.tasks(NOBODY, &["--json"]).await);
         let there = states(&listing) == expected && heard(&listing) == ["busy"];
         there.then_some(listing)
     })
@@ -282,6 +279,6 @@ async fn redis_is_read_for_the_tasks_of_all_replicas() {
     assert_eq!(expected.len(), 2, "{listing}");
     // Its tasks are still there, for others.
     scene.bridge.kill().await;
-    let left = listed(&scene.tasks(&nobody().await, &["--json"]).await);
+    let left = listed(&scene.tasks(NOBODY, &["--json"]).await);
     assert_eq!(entries(&left).len(), STATES.len() + 1, "{left}");
 }

@@ -9,7 +9,7 @@ mod replies;
 mod shutdown;
 
 use crate::harness::{
-    Answer, BridgeProcess, File, Inbox, Route, Source, Store, TaskMessage, Worker, World,
+    Answer, BridgeProcess, Inbox, Route, Source, Store, TaskMessage, Worker, World,
     all_acknowledged,
 };
 use activity_sim::{Schedule, TaskRecord, TaskState, Timeouts};
@@ -25,13 +25,8 @@ pub const UNRECORDED: usize = 4;
 /// The name of the route, its queue and its task list or activity.
 pub const PAYMENTS: &str = "payments";
 
-/// The heartbeat timeout with this store: time enough for another process to have the tasks. A lease on Redis lasts 5 s.
-pub fn heartbeat_timeout(store: Store) -> Duration {
-    match store {
-        Store::Memory | File => Duration::from_secs(10),
-        Store::Redis => Duration::from_secs(20),
-    }
-}
+/// A heartbeat timeout: time enough for another process to have the tasks.
+pub const HEARTBEAT: Duration = Duration::from_secs(60);
 
 /// The route, which says this heartbeat timeout.
 pub fn route(heartbeat: Duration, settings: &str) -> Route {

@@ -1,6 +1,6 @@
 //! Replies that come while no process is there, or once more afterwards.
 
-use super::{PAYMENTS, Place, assert_none_parked, done, heartbeat_timeout, route, schedule};
+use super::{HEARTBEAT, PAYMENTS, Place, assert_none_parked, done, route, schedule};
 use crate::harness::{Answer, File, Inbox, Redis, Store, World, eventually};
 use lapin::options::{BasicGetOptions, BasicRejectOptions};
 use rstest::rstest;
@@ -10,7 +10,7 @@ use rstest::rstest;
 async fn replies_that_came_while_the_bridge_was_down_settle_their_tasks(
     #[values(File, Redis)] store: Store,
 ) {
-    let place = Place::new(store, heartbeat_timeout(store)).await;
+    let place = Place::new(store, HEARTBEAT).await;
     let mut killed = place.bridge().await;
     let tasks = place.tasks(20).await;
     killed.kill().await;
@@ -20,7 +20,7 @@ async fn replies_that_came_while_the_bridge_was_down_settle_their_tasks(
     let bridge = place.bridge().await;
     place.world.until("all", |s| s.completed == 20).await;
     place.is_settled(&bridge).await;
-    place.world.assert_each_completed_once(20);
+    place.world.assert_each_settled_once(20);
 }
 
 /// The record of the task is gone, the memory of it is not.
@@ -29,7 +29,7 @@ async fn replies_that_came_while_the_bridge_was_down_settle_their_tasks(
 async fn a_reply_that_comes_again_after_a_restart_is_late_and_not_parked(
     #[values(File, Redis)] store: Store,
 ) {
-    let place = Place::new(store, heartbeat_timeout(store)).await;
+    let place = Place::new(store, HEARTBEAT).await;
     let mut first = place.bridge().await;
     let tasks = place.tasks(5).await;
     for task in &tasks {
@@ -48,14 +48,14 @@ async fn a_reply_that_comes_again_after_a_restart_is_late_and_not_parked(
     })
     .await;
     place.is_settled(&bridge).await;
-    place.world.assert_each_completed_once(5);
+    place.world.assert_each_settled_once(5);
 }
 
 /// A kill may cost the memory of the last moment: then AWS says that the task is gone. It is not parked either way.
 #[rstest]
 #[tokio::test]
 async fn a_reply_that_comes_again_after_a_kill_is_not_parked(#[values(File, Redis)] store: Store) {
-    let place = Place::new(store, heartbeat_timeout(store)).await;
+    let place = Place::new(store, HEARTBEAT).await;
     let mut killed = place.bridge().await;
     let tasks = place.tasks(5).await;
     for task in &tasks {
@@ -78,11 +78,10 @@ async fn a_dead_letter_that_came_while_the_bridge_was_down_fails_its_task(
     #[values(File, Redis)] store: Store,
 ) {
     let world = World::new().await.kept_in(store);
-    let heartbeat = heartbeat_timeout(store);
-    let routes = [route(heartbeat, "poll_without_consumers = true")];
+    let routes = [route(HEARTBEAT, "poll_without_consumers = true")];
     let mut killed = world.bridge(&routes).await;
     killed.route_is(PAYMENTS, "polling").await;
-    schedule(&world, 0..1, heartbeat);
+    schedule(&world, 0..1, HEARTBEAT);
     let inbox = Inbox::connect(&world.amqp_uri).await;
     let delivery = eventually("the task", || async {
         let options = BasicGetOptions { no_ack: false };
@@ -106,7 +105,7 @@ async fn a_dead_letter_that_came_while_the_bridge_was_down_fails_its_task(
 #[rstest]
 #[tokio::test]
 async fn a_worker_that_asks_after_a_restart_is_answered(#[values(File, Redis)] store: Store) {
-    let place = Place::new(store, heartbeat_timeout(store)).await;
+    let place = Place::new(store, HEARTBEAT).await;
     let mut killed = place.bridge().await;
     let task = place.tasks(1).await.remove(0);
     killed.kill().await;

@@ -1,6 +1,6 @@
 //! A clean end with tasks in flight, where the store outlives the process.
 
-use super::{PAYMENTS, Place, done, heartbeat_timeout, route, schedule};
+use super::{HEARTBEAT, PAYMENTS, Place, done, route, schedule};
 use crate::harness::{File, Redis, Store, Swf, World};
 use activity_sim::TaskState;
 use rstest::rstest;
@@ -11,7 +11,7 @@ use std::time::Duration;
 async fn what_is_in_flight_when_the_grace_ends_is_kept_for_the_next_process(
     #[values(File, Redis)] store: Store,
 ) {
-    let place = Place::new(store, heartbeat_timeout(store)).await;
+    let place = Place::new(store, HEARTBEAT).await;
     let settings = "[shutdown]\ngrace_secs = 4";
     let mut first = place.world.bridge_with(settings, &[place.route()]).await;
     let tasks = place.tasks(5).await;
@@ -26,7 +26,7 @@ async fn what_is_in_flight_when_the_grace_ends_is_kept_for_the_next_process(
     }
     place.world.until("all", |s| s.completed == 5).await;
     place.is_settled(&bridge).await;
-    place.world.assert_each_completed_once(5);
+    place.world.assert_each_settled_once(5);
     assert_eq!(place.worker.seen().len(), 5, "published again");
 }
 
@@ -37,13 +37,13 @@ async fn a_task_that_a_poll_brings_at_the_end_of_the_grace_is_kept_as_well() {
         .await
         .kept_in(File);
     let _worker = world.worker(PAYMENTS, |task| vec![done(task)]).await;
-    let routes = [route(heartbeat_timeout(File), "")];
-    let settings = "[shutdown]\ngrace_secs = 10";
+    let routes = [route(HEARTBEAT, "")];
+    let settings = "[shutdown]\ngrace_secs = 25";
     let mut first = world.bridge_with(settings, &routes).await;
     world.until("open polls", |s| s.open_polls > 0).await;
     first.signal("TERM");
     first.logged("flushing").await;
-    schedule(&world, 0..1, heartbeat_timeout(File));
+    schedule(&world, 0..1, HEARTBEAT);
     assert!(first.ended().await.success());
     assert_eq!(world.sim.summary().abandoned, 0);
     let _bridge = world.bridge(&routes).await;
@@ -53,8 +53,8 @@ async fn a_task_that_a_poll_brings_at_the_end_of_the_grace_is_kept_as_well() {
 #[rstest]
 #[tokio::test]
 async fn with_give_back_it_is_failed_back_to_aws(#[values(File, Redis)] store: Store) {
-    let place = Place::new(store, heartbeat_timeout(store)).await;
-    let settings = "[shutdown]\ngrace_secs = 4\ngive_back = true";
+    let place = Place::new(store, HEARTBEAT).await;
+    let settings = "[shutdown]\ngrace_secs = 15\ngive_back = true";
     let mut first = place.world.bridge_with(settings, &[place.route()]).await;
     place.tasks(3).await;
     assert!(first.terminate().await.success());

@@ -66,14 +66,17 @@ impl BridgeProcess {
         }
     }
 
-    /// Everything that it has logged.
+    /// Everything that it has logged, but for a line that it is at.
     pub fn log(&self) -> String {
         let length = self.log.metadata().map_or(0, |log| log.len());
         let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
         let read = self.log.read_exact_at(&mut bytes, 0);
         read.map_or_else(
             |_| String::new(),
-            |()| String::from_utf8_lossy(&bytes).into_owned(),
+            |()| {
+                let whole = bytes.iter().rposition(|byte| *byte == b'\n');
+                String::from_utf8_lossy(&bytes[..whole.map_or(0, |at| at + 1)]).into_owned()
+            },
         )
     }
 

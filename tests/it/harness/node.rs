@@ -77,7 +77,7 @@ impl Node {
         let more = server.dir.path().join("config/conf.d");
         std::fs::create_dir_all(&more).expect("a folder");
         std::fs::write(more.join("10-test.conf"), settings).expect("the settings can be written");
-        let told = server.start(&["--json"]).await;
+        let told = server.start(&["--plain"]).await;
         let amqp_uri = told["amqp_uri"].as_str().expect("a URI").to_owned();
         Self { server, amqp_uri }
     }
@@ -111,6 +111,7 @@ impl Node {
 /// A Redis that keeps nothing on its disk, or a Cluster of three.
 pub struct RedisServer {
     server: Server,
+    pids: Vec<u64>,
     /// Its URL, or that of the first.
     pub url: String,
 }
@@ -130,17 +131,28 @@ impl RedisServer {
         let server = Server::new("redis.py");
         let told = server.start(args).await;
         let url = told["urls"][0].as_str().expect("a URL").to_owned();
-        Self { server, url }
+        let pids = told["pids"].as_array().expect("process ids");
+        let pids = pids.iter().filter_map(Value::as_u64).collect();
+        Self { server, pids, url }
     }
 
-    /// Freezes the process.
-    pub async fn pause(&self) {
-        self.server.run("pause", &[]).await;
+    /// Freezes the process, at once.
+    pub fn pause(&self) {
+        self.signal("-STOP");
     }
 
     /// Thaws it.
-    pub async fn resume(&self) {
-        self.server.run("resume", &[]).await;
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pids = self.pids.iter().map(u64::to_string);
+        let kill = std::process::Command::new("kill")
+            .arg(signal)
+            .args(pids)
+            .status();
+        assert!(kill.expect("kill runs").success());
     }
 
     /// `kill -9`, and a start with the same port. What it held is lost.

@@ -4,8 +4,8 @@ use super::{
     Answer, BridgeProcess, Inbox, Route, Source, Store, TaskMessage, Worker, World, eventually,
 };
 use activity_sim::{Schedule, TaskRecord, Timeouts};
-use std::collections::HashSet;
-use tokio::process::Command;
+use std::{collections::HashSet, time::Instant};
+use tokio::{process::Command, sync::Mutex};
 
 /// The name of the route, its queue and its task list or activity.
 const PAYMENTS: &str = "payments";
@@ -112,19 +112,29 @@ pub async fn all_acknowledged(world: &World, inbox: &Inbox, queue: &str) {
 
 /// How many deliveries the consumers in the virtual host have not acknowledged.
 pub async fn unacknowledged(world: &World) -> u32 {
-    // The management API tells of the past; this asks the channels themselves.
-    let told = ctl(&[
-        "list_channels",
-        "-q",
-        "--no-table-headers",
-        "vhost",
-        "messages_unacknowledged",
-    ])
-    .await;
+    let told = channels().await;
     let channels = told.lines().filter_map(|line| line.split_once('\t'));
     let ours = channels.filter(|(vhost, _)| *vhost == world.vhost());
     ours.map(|(_, count)| count.parse::<u32>().expect("a number"))
         .sum()
+}
+
+/// The channels of all virtual hosts, and what each has not acknowledged. The management API tells of the past; this asks the
+/// channels themselves, which costs seconds of a processor, so those who ask meanwhile share the next answer.
+async fn channels() -> String {
+    static LAST: Mutex<Option<(Instant, String)>> = Mutex::const_new(None);
+    let asked = Instant::now();
+    let mut last = LAST.lock().await;
+    if let Some((begun, told)) = &*last
+        && *begun > asked
+    {
+        return told.clone();
+    }
+    let begun = Instant::now();
+    let columns = ["vhost", "messages_unacknowledged"];
+    let told = ctl(&[&["list_channels", "-q", "--no-table-headers"], &columns[..]].concat()).await;
+    *last = Some((begun, told.clone()));
+    told
 }
 
 /// `rabbitmqctl` against the node that all tests share.

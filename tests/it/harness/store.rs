@@ -1,7 +1,7 @@
 //! Where the bridges of a world keep their tasks.
 
-use super::World;
-use redis::aio::MultiplexedConnection;
+use super::{PATIENCE, World};
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use std::{ffi::OsStr, path::Path};
 
 /// The table of a world that says nothing of it.
@@ -55,8 +55,22 @@ impl World {
     /// A connection to the server that all tests share.
     pub async fn redis(&self) -> MultiplexedConnection {
         let client = redis::Client::open(super::env("REDIS_URL")).expect("a URL");
-        let connection = client.get_multiplexed_async_connection().await;
-        connection.expect("connected")
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let connection = client.get_multiplexed_async_connection_with_config(&patient);
+        connection.await.expect("connected")
+    }
+
+    /// Whether no process has a task in the Redis that all tests share, if that is where the tasks are kept.
+    pub async fn has_no_records(&self) -> bool {
+        let mut keys = redis::cmd("KEYS");
+        let keys = keys.arg(format!("{}:owner:*:tasks", self.prefix()));
+        let found: Vec<String> = keys
+            .query_async(&mut self.redis().await)
+            .await
+            .expect("asked");
+        found.is_empty()
     }
 
     /// With tasks kept in this Cluster.

@@ -59,15 +59,21 @@ async fn ten_thousand_tasks_in_flight_are_kept_alive_by_heartbeats_that_are_even
     let from = rates.iter().position(|n| *n > 0).expect("heartbeats") + 1;
     let whole = &rates[from..rates.len() - 1];
     let mean = whole.iter().sum::<u64>() as f64 / whole.len() as f64;
-    let busiest = *whole.iter().max().expect("seconds") as f64;
+    let busiest = *whole.iter().max().expect("seconds");
     println!(
         "{} s, mean {mean:.0}/s, busiest second {busiest}, {whole:?}",
         whole.len()
     );
-    assert!(
-        busiest < 2.0 * mean,
-        "{busiest} in a second, and {mean:.0} in the mean: {whole:?}"
-    );
+    // Where the machine stood still, what was due is made up for.
+    let missed = |n: &u64| (mean - *n as f64).max(0.0);
+    for (second, n) in whole.iter().enumerate() {
+        let before = &whole[second.saturating_sub(3)..second];
+        let most = 2.0 * mean + before.iter().map(missed).sum::<f64>();
+        assert!(
+            (*n as f64) < most,
+            "{n} in a second, and {mean:.0} in the mean: {whole:?}"
+        );
+    }
 }
 
 /// All calls share 50 a second, of which the heartbeats of 2,000 tasks with a timeout of 60 s need at least 33.

@@ -2,7 +2,7 @@
 
 use super::{BEFORE, COUNT, T, Trouble, are_failed_back};
 use crate::{
-    crash::{Hand, PAYMENTS, done, heartbeat_timeout, route, schedule},
+    crash::{HEARTBEAT, Hand, PAYMENTS, done, route, schedule},
     harness::{Proxy, Redis, RedisServer, World},
 };
 use activity_sim::Summary;
@@ -13,14 +13,14 @@ async fn a_frozen_redis_stops_polling_and_what_is_in_flight_goes_on() {
     let redis = RedisServer::start().await;
     let world = World::new().await.kept_at_redis(&redis.url);
     let trouble = Trouble::with(world, "").await;
-    redis.pause().await;
+    redis.pause();
     trouble.begins().await;
     trouble.goes_on().await;
     // What AWS has taken may be acknowledged, though its record can't be removed yet.
     let seen = trouble.worker.seen();
     trouble.reply(&seen[..5]).await;
     trouble.world.until("settled", |s| s.completed == 5).await;
-    redis.resume().await;
+    redis.resume();
     trouble.is_over(5).await;
 }
 
@@ -29,10 +29,10 @@ async fn what_a_frozen_redis_can_not_record_in_time_is_failed_back_to_aws() {
     let redis = RedisServer::start().await;
     let world = World::new().await.kept_at_redis(&redis.url);
     let trouble = Trouble::with(world, "publish_within_secs = 3").await;
-    redis.pause().await;
+    redis.pause();
     let polled = trouble.begins().await;
     are_failed_back(&trouble, polled).await;
-    redis.resume().await;
+    redis.resume();
     trouble.bridge.route_is(PAYMENTS, "polling").await;
     let rest = COUNT as usize - polled as usize;
     let seen = trouble.worker.has_seen(rest).await;
@@ -91,10 +91,9 @@ async fn records_that_redis_lost_are_made_anew() {
     let redis = RedisServer::start().await;
     let world = World::new().await.kept_at_redis(&redis.url);
     let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
-    let heartbeat = heartbeat_timeout(Redis);
-    let routes = [route(heartbeat, "")];
+    let routes = [route(HEARTBEAT, "")];
     let mut killed = world.bridge(&routes).await;
-    schedule(&world, 0..BEFORE, heartbeat);
+    schedule(&world, 0..BEFORE, HEARTBEAT);
     let tasks = worker.has_seen(BEFORE as usize).await;
     redis.restart_empty().await;
     killed.logged("the lease on the tasks ran out").await;

@@ -111,5 +111,5 @@ async fn a_full_disk_stops_polling_until_there_is_room() {
     world.until("all", |s| s.completed == 500).await;
     bridge.idle().await;
     bridge.ready().await;
-    world.assert_each_completed_once(500);
+    world.assert_each_settled_once(500);
 }

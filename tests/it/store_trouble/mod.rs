@@ -112,7 +112,7 @@ impl Trouble {
         self.bridge.idle().await;
         all_acknowledged(&self.world, &self.inbox, &seen[0].reply_to()).await;
         assert_none_parked(&self.inbox).await;
-        self.world.assert_each_completed_once(COUNT as usize);
+        self.world.assert_each_settled_once(COUNT as usize);
         self.bridge.ready().await;
     }
 }

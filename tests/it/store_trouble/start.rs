@@ -38,5 +38,6 @@ async fn a_start_that_can_not_read_the_records_says_so_and_ends_when_it_is_told_
     let status = bridge.terminate().await;
     assert_eq!(status.code(), Some(0));
     let took = told.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    // Less than the grace period.
+    assert!(took < Duration::from_secs(30), "{took:?}");
 }
