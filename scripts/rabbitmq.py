@@ -112,16 +112,26 @@ class Node(Server):
     def start(self, owner=None):
         """Starts the node and waits until it speaks AMQP; stops it when the process `owner` has ended."""
         self._write_files()
+        try:
+            try:
+                self._boot(owner)
+            except Failure:
+                # On a busy machine it may give up on its own helpers, which it awaits for seconds only.
+                if self.alive():
+                    raise
+                say("RabbitMQ ended while it started; starting it once more")
+                self._boot()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _boot(self, owner=None):
         log = self.dir / "console.log"
         self.launch([server_folder() / "rabbitmq-server"], log, self._environment())
         if owner:
             watch(__file__, self.dir, owner)
-        try:
-            # Ready is when the broker opens a conversation: its port is open well before that.
-            self.await_ready(self._speaks_amqp, BOOT_SECONDS, log, 0.1)
-        except BaseException:
-            self.stop()
-            raise
+        # Ready is when the broker opens a conversation: its port is open well before that.
+        self.await_ready(self._speaks_amqp, BOOT_SECONDS, log, 0.1)
 
     def restart(self):
         self.kill9()

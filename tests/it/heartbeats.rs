@@ -1,9 +1,7 @@
 //! Signs of life from a worker to AWS.
 
 use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf};
-use activity_sim::{
-    FaultRule, HeartbeatRecord, Summary, TaskRecord, TaskState, TimeoutType, Timeouts,
-};
+use activity_sim::{FaultRule, Summary, TaskRecord, TaskState, TimeoutType, Timeouts};
 use rstest::rstest;
 use std::time::{Duration, Instant};
 
@@ -91,8 +89,11 @@ async fn a_heartbeat_is_acknowledged_at_once_and_the_newest_details_are_sent_whe
     let record = scene.world.sim.task(&id).expect("a record");
     assert_eq!(record.heartbeat_count, 0);
     scene.world.sim.clear_faults();
-    let record = until(&scene, &id, "a heartbeat", |task| task.heartbeat_count == 1).await;
-    assert_eq!(newest(&record), source.kept("newest"));
+    // One with the older may be on its way when AWS is back.
+    until(&scene, &id, "a heartbeat", |task| {
+        task.heartbeat_count > 0 && newest(task) == source.kept("newest")
+    })
+    .await;
 }
 
 /// With a heartbeat timeout of 9 s AWS hears one every 3 s at most, whatever the worker does.
@@ -111,7 +112,8 @@ async fn many_heartbeats_are_coalesced_to_the_newest() {
         newest(task) == Some("beat 50")
     })
     .await;
-    let most = 1 + (begun.elapsed().as_secs_f64() / 3.0).ceil() as u64;
+    // One whose answer was late is repeated.
+    let most = 2 + (begun.elapsed().as_secs_f64() / 3.0).ceil() as u64;
     assert!(
         most < 25,
         "the machine is too slow for this test to say anything: {most}"
@@ -121,13 +123,17 @@ async fn many_heartbeats_are_coalesced_to_the_newest() {
         "{} heartbeats, expected at most {most}",
         record.heartbeat_count
     );
-    let order = record.heartbeats.iter().map(number);
+    // The bridge's own, from before the first, have none.
+    let sent = record
+        .heartbeats
+        .iter()
+        .filter_map(|b| b.details.as_deref());
+    let order = sent.map(number);
     assert!(order.is_sorted(), "{:?}", record.heartbeats);
     scene.all_replies_acknowledged().await;
 }
 
-fn number(beat: &HeartbeatRecord) -> u32 {
-    let details = beat.details.as_deref().unwrap_or_default();
+fn number(details: &str) -> u32 {
     let number = details.trim_start_matches("beat ").parse();
     number.unwrap_or_else(|_| panic!("not details that were sent: {details:?}"))
 }
@@ -155,14 +161,14 @@ async fn details_that_are_too_long_for_a_heartbeat_are_cut_with_a_mark() {
 async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout(
     #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let scene = Scene::of(source, "heartbeat = { timeout_secs = 2 }").await;
+    let scene = Scene::of(source, "heartbeat = { timeout_secs = 6 }").await;
     let timeouts = Timeouts {
-        heartbeat: Some(Duration::from_secs(2)),
+        heartbeat: Some(Duration::from_secs(6)),
         ..Timeouts::default()
     };
     let (id, task) = scene.task(scene.timed(timeouts)).await;
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(5) {
+    while begun.elapsed() < Duration::from_secs(15) {
         let before = scene.world.sim.task(&id).expect("a record").heartbeat_count;
         scene
             .inbox
@@ -181,7 +187,7 @@ async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout(
 async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits(
     #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let scene = Scene::of(source, "heartbeat = { timeout_secs = 9 }").await;
+    let scene = Scene::of(source, "heartbeat = { timeout_secs = 18 }").await;
     let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
@@ -190,7 +196,7 @@ async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits(
     until(&scene, &id, "a heartbeat", |task| task.heartbeat_count == 1).await;
     scene
         .inbox
-        .reply(&task, Answer::of("heartbeat", "waits for 3 s"))
+        .reply(&task, Answer::of("heartbeat", "waits for 6 s"))
         .await;
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     let record = scene.world.closed(&id).await;
@@ -208,7 +214,7 @@ async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits(
             .reply(&message, Answer::of("heartbeat", "another"))
             .await;
         until(&scene, &other, "a heartbeat", |task| {
-            task.heartbeat_count == beat
+            task.heartbeat_count >= beat
         })
         .await;
     }
@@ -227,10 +233,10 @@ async fn a_task_whose_only_result_was_too_long_times_out_by_its_heartbeat_and_fr
     #[values(Swf, StepFunctions)] source: Source,
 ) {
     let settings = "oversize_result = \"park\"\nmax_in_flight = 1\npollers = { min = 1, max = 1 }\n\
-                    heartbeat = { timeout_secs = 2 }";
+                    heartbeat = { timeout_secs = 6 }";
     let scene = Scene::of(source, settings).await;
     let timeouts = Timeouts {
-        heartbeat: Some(Duration::from_secs(2)),
+        heartbeat: Some(Duration::from_secs(6)),
         ..Timeouts::default()
     };
     let (id, task) = scene.task(scene.timed(timeouts)).await;

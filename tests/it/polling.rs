@@ -1,6 +1,8 @@
 //! When the bridge polls, how much, and when it does not.
 
-use crate::harness::{Answer, DOMAIN, Inbox, Route, Source, StepFunctions, Swf, World, eventually};
+use crate::harness::{
+    Answer, BridgeProcess, DOMAIN, Inbox, Route, Source, StepFunctions, Swf, World, eventually,
+};
 use activity_sim::{FaultRule, Summary, Throttle};
 use rstest::rstest;
 use std::time::Duration;
@@ -14,6 +16,14 @@ use tokio::{
 fn held(summary: &Summary) -> u64 {
     let closed = summary.completed + summary.failed + summary.canceled + summary.timed_out;
     summary.polled - closed + summary.open_polls
+}
+
+/// Waits until the bridge has no poll open, nor one that waits for its turn.
+async fn no_poll_is_open(bridge: &BridgeProcess) {
+    eventually("no poll that waits or is open", || async {
+        (bridge.metric("open_polls").await == 0.0).then_some(())
+    })
+    .await;
 }
 
 #[rstest]
@@ -62,7 +72,8 @@ async fn polling_stops_without_consumers_and_resumes_with_them(
 
     drop(worker);
     bridge.route_is("payments", "waiting for a consumer").await;
-    world.until("no open polls", |s| s.open_polls == 0).await;
+    // Nor one on its way, of which the simulator does not know.
+    no_poll_is_open(&bridge).await;
     world.schedule("payments", 5);
     assert_eq!(world.sim.summary().polled, 5);
 
@@ -106,7 +117,7 @@ async fn polling_stops_while_the_queue_holds_more_than_the_route_allows() {
     bridge
         .route_is("payments", "10 messages wait in the queue")
         .await;
-    world.until("no open polls", |s| s.open_polls == 0).await;
+    no_poll_is_open(&bridge).await;
     world.schedule("payments", 1);
     for _ in 0..8 {
         inbox.next("payments").await;
@@ -149,9 +160,7 @@ async fn while_most_polls_are_throttled_the_others_bring_their_tasks(
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
     let route = Route::new("payments").with("pollers = { min = 16, max = 16 }");
     let bridge = world.bridge(&[route]).await;
-    let limit = Duration::from_secs(30);
-    let done = world.sim.wait_until(limit, |s| s.completed == 200).await;
-    done.unwrap_or_else(|summary| panic!("not within {limit:?}: {summary:?}"));
+    world.until("all completed", |s| s.completed == 200).await;
     assert!(bridge.metric("polls_total{outcome=\"throttled\"").await > 10.0);
 }
 
@@ -226,13 +235,10 @@ async fn a_poll_that_waits_for_its_turn_is_not_begun_when_the_last_consumer_has_
         rates.per_second.iter().sum()
     };
     let before = polls();
-    eventually("no poll that waits or is open", || async {
-        let open = bridge.metric("open_polls").await;
-        (open == 0.0).then_some(())
-    })
-    .await;
+    no_poll_is_open(&bridge).await;
     let begun = polls() - before;
-    assert!(begun <= 2, "{begun} more polls were begun");
+    // Some were on their way; all twenty had a turn, one after another, if they waited on.
+    assert!(begun <= 6, "{begun} more polls were begun");
 }
 
 /// AWS may send the head of its answer when the poll begins, and the rest when there is a task.

@@ -1,11 +1,15 @@
 //! A task that is published again has the id that it had.
 
-use crate::harness::{Answer, HOLD, Inbox, Proxy, Route, TaskMessage, World, eventually};
+use crate::harness::{Answer, Inbox, Proxy, Route, TaskMessage, World, eventually};
 use lapin::{
     options::{QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
 use serde_json::Value;
+use std::time::Duration;
+
+/// How long polls are held: the one that is open when the way to the queue goes must bring the task.
+const HOLD: Duration = Duration::from_secs(20);
 
 fn message_id(task: &TaskMessage) -> &str {
     let id = task.properties.message_id().as_ref();
@@ -15,7 +19,7 @@ fn message_id(task: &TaskMessage) -> &str {
 /// The queue goes while a poll is open, and comes back after the task could not be routed.
 #[tokio::test]
 async fn a_task_that_could_not_be_routed_is_published_again_with_the_same_id() {
-    let world = World::new().await;
+    let world = World::with_hold(HOLD).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
     let declare = || async {
         let durable = QueueDeclareOptions::durable();
@@ -57,7 +61,7 @@ async fn a_task_whose_confirm_was_lost_is_published_again_with_the_same_id() {
     let behind = World::at(proxy.uri.clone(), HOLD).await;
     let worker = world.worker("payments", |_| Vec::new()).await;
     let bridge = behind.bridge(&[Route::new("payments")]).await;
-    bridge.route_is("payments", "polling").await;
+    behind.until("an open poll", |s| s.open_polls >= 1).await;
     proxy.hold(0, true);
     let id = behind.schedule("payments", 1).remove(0);
     let first = worker.has_seen(1).await.remove(0);

@@ -89,7 +89,7 @@ async fn one_route_is_refused(world: &World, fault: &str, mend: impl FnOnce()) {
 async fn a_refusal_lasts_until_a_poll_that_was_begun_after_it_is_let_in(
     #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let world = World::with_hold(Duration::from_secs(4)).await.of(source);
+    let world = World::with_hold(Duration::from_secs(15)).await.of(source);
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
     let route = Route::new("payments").with("pollers = { min = 5, max = 5 }");
     let bridge = world.bridge(&[route]).await;

@@ -125,7 +125,7 @@ async fn an_exchange_that_may_not_be_written_to_leaves_other_routes_and_the_conn
     let uri = limited(&world, ORDERS).await;
     let behind = World::at(uri, HOLD).await;
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
-    let forbidden = route(BY_TYPE).with("publish_within_secs = 4");
+    let forbidden = route(BY_TYPE).with("publish_within_secs = 8");
     let bridge = behind.bridge(&[forbidden, Route::new("payments")]).await;
     let ids = behind.sim.schedule(Schedule {
         count: 3,
@@ -141,14 +141,18 @@ async fn an_exchange_that_may_not_be_written_to_leaves_other_routes_and_the_conn
         assert_eq!(task.state, TaskState::Failed);
         let reason = task.reason.unwrap_or_default();
         assert!(
-            reason.contains("could not hand it to exchange orders within 4 s"),
+            reason.contains("could not hand it to exchange orders within 8 s"),
             "{reason}"
         );
     }
     let refused = "publishes_total{outcome=\"refused\",route=\"shop\"";
     assert!(bridge.metric(refused).await >= 2.0);
     let confirmed = "publishes_total{outcome=\"confirmed\",route=\"payments\"";
-    assert_eq!(bridge.metric(confirmed).await, 300.0);
+    // A worker may be faster than the broker's confirm.
+    eventually("300 confirms", || async {
+        (bridge.metric(confirmed).await == 300.0).then_some(())
+    })
+    .await;
     for kind in ["refused", "unconfirmed"] {
         let series = format!("publishes_total{{outcome=\"{kind}\",route=\"payments\"");
         assert_eq!(bridge.metric(&series).await, 0.0, "{kind}");
@@ -164,7 +168,7 @@ async fn a_task_without_a_queue_for_its_key_stops_no_other_and_is_failed_back() 
     bind(&inbox, "charges", "shop.charge").await;
     let _worker = world.worker("charges", |_| Answer::done("ok")).await;
     let bridge = world
-        .bridge(&[route(BY_TYPE).with("publish_within_secs = 6")])
+        .bridge(&[route(BY_TYPE).with("publish_within_secs = 20")])
         .await;
     let lost = world.sim.schedule(of_type("refund")).remove(0);
     bridge.logged("not published; trying again").await;
@@ -181,7 +185,7 @@ async fn a_task_without_a_queue_for_its_key_stops_no_other_and_is_failed_back() 
     assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
     let reason = task.reason.unwrap_or_default();
     assert!(
-        reason.contains("could not hand it to exchange orders within 6 s"),
+        reason.contains("could not hand it to exchange orders within 20 s"),
         "{reason}"
     );
     assert!(task.details.unwrap_or_default().contains("NO_ROUTE"));

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from parts import CREDENTIALS, ROOT, run_suite, start_bridge  # noqa: E402
 from system import Process, answers, free_ports, http, wait_for  # noqa: E402
 
-DEADLINE_SECS = 40
+DEADLINE_SECS = 120
 HEARTBEAT_SECS = 3
 ROLE = "arn:aws:iam::000000000000:role/ministack"
 # Each activity has a route, a queue and a worker of its own: the plain one of the examples, or one that does as told.
@@ -191,7 +191,7 @@ def start_ministack(folder, processes):
         except (BotoCoreError, ClientError):
             return False
 
-    if not wait_for(up, 30):
+    if not wait_for(up, DEADLINE_SECS):
         raise ministack.failure("ministack did not become ready")
     return sfn, url
 
@@ -225,7 +225,7 @@ def heartbeats(bridge):
         return measured(bridge, "heartbeats_total", route=name, outcome="accepted") > 0
 
     return [f"no heartbeat of a task of {name} was accepted" for name in WORKERS
-            if not wait_for(lambda name=name: heard(name), 10)]
+            if not wait_for(lambda name=name: heard(name), DEADLINE_SECS)]
 
 
 def settlements(bridge, some):
@@ -235,7 +235,7 @@ def settlements(bridge, some):
     def accepted():
         return {kind: measured(bridge, "settlements_total", kind=kind, outcome="accepted") for kind in wanted}
 
-    wait_for(lambda: accepted() == wanted, 5)  # an execution may be closed before the bridge has read the answer
+    wait_for(lambda: accepted() == wanted, DEADLINE_SECS)  # an execution may be closed before the bridge has read the answer
     problems = [] if accepted() == wanted else [f"accepted were {accepted()} instead of {wanted}"]
     others = measured(bridge, "settlements_total") - sum(wanted.values())
     return problems + ([f"{others} were not accepted"] if others else [])
@@ -245,7 +245,7 @@ def drain(bridge, executions):
     """Shuts the bridge down while it holds polls, and gives each of them a task. Returns these executions, and the
     problems of the bridge."""
     bridge.child.terminate()
-    if not wait_for(lambda: answers(f"{bridge.admin}/readyz")[0] == 503, 10):
+    if not wait_for(lambda: answers(f"{bridge.admin}/readyz")[0] == 503, DEADLINE_SECS):
         return [], ["it is still ready"]
     held = {name: measured(bridge, "open_polls", route=name) for name in WORKERS}
     print(f"open polls at the end: {held}", flush=True)

@@ -20,11 +20,11 @@ from system import Failure, Process, http, last_lines, wait_for  # noqa: E402
 import build  # noqa: E402
 
 DOMAIN = "shop"
-HEARTBEAT_SECS = 2
-STEP_MS = 250
-LONG, VERY_LONG = 16, 80  # steps: of twice the heartbeat timeout; of more than a cancel may take
-KILLED_HEARTBEAT_SECS, KILLED_STEP_MS = 3, 1200  # more than a third, so that each heartbeat is passed on at once
-SLACK_MS = 500  # what a busy machine may add
+HEARTBEAT_SECS = 8
+STEP_MS = 1000
+LONG, VERY_LONG = 16, 20  # steps: of twice the heartbeat timeout; of more than a cancel may take
+KILLED_HEARTBEAT_SECS, KILLED_STEP_MS = 9, 3200  # more than a third, so that each heartbeat is passed on at once
+SLACK_MS = 3000  # what a busy machine may add
 DEADLINE_SECS = 60
 STOPPED = threading.Event()  # set when the run is interrupted
 CLOSED = ("completed", "failed", "canceled", "timed_out")

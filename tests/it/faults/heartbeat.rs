@@ -6,6 +6,7 @@ use crate::harness::{
     eventually,
 };
 use activity_sim::{Schedule, TaskState};
+use futures_util::future::join_all;
 use rstest::rstest;
 
 /// What becomes of a task one of whose heartbeats meets a fault.
@@ -95,48 +96,53 @@ async fn a_fault_on_a_heartbeat_costs_no_task_unless_it_says_that_the_task_is_go
         world.sim.fault(row.rule());
     }
     // By the worker alone, so that each heartbeat is one that it sent.
-    let heartbeat = "heartbeat = { by = 'worker', timeout_secs = 3 }";
+    let heartbeat = "heartbeat = { by = 'worker', timeout_secs = 15 }";
     let routes: Vec<_> = table
         .iter()
         .map(|row| row.route().with(heartbeat))
         .collect();
     let bridge = world.bridge(&routes).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
-    for row in &table {
-        let ids = world.sim.schedule(Schedule {
-            count: 2,
-            ..world.plain(&row.list())
-        });
-        let task = nth_message(&worker, row, 0).await;
-        let scene = Scene {
-            world: &world,
-            bridge: &bridge,
-            inbox: &inbox,
-            row,
-        };
-        match row.end {
-            End::Gone => scene.is_given_up(&ids[0], &task).await,
-            End::Repeated(label) => scene.is_survived(&ids[0], &task, label, Some("beat")).await,
-            End::Bare => scene.is_survived(&ids[0], &task, "invalid", None).await,
-            End::Heard => {
-                scene
-                    .is_survived(&ids[0], &task, "unavailable", Some("beat"))
-                    .await
-            }
-        }
-        // The one slot is free again.
-        nth_message(&worker, row, 1).await;
-    }
+    let (world, worker, bridge, inbox) = (&world, &worker, &bridge, &inbox);
+    let scene = |row| Scene {
+        world,
+        worker,
+        bridge,
+        inbox,
+        row,
+    };
+    join_all(table.iter().map(|row| scene(row).plays())).await;
 }
 
 struct Scene<'a> {
     world: &'a World,
+    worker: &'a Worker,
     bridge: &'a BridgeProcess,
     inbox: &'a Inbox,
     row: &'a Row<End>,
 }
 
 impl Scene<'_> {
+    async fn plays(self) {
+        let row = self.row;
+        let ids = self.world.sim.schedule(Schedule {
+            count: 2,
+            ..self.world.plain(&row.list())
+        });
+        let (id, task) = (&ids[0], nth_message(self.worker, row, 0).await);
+        match row.end {
+            End::Gone => self.is_given_up(id, &task).await,
+            End::Repeated(label) => self.is_survived(id, &task, label, Some("beat")).await,
+            End::Bare => self.is_survived(id, &task, "invalid", None).await,
+            End::Heard => {
+                let label = "unavailable";
+                self.is_survived(id, &task, label, Some("beat")).await;
+            }
+        }
+        // The one slot is free again.
+        nth_message(self.worker, row, 1).await;
+    }
+
     async fn counted(&self, outcome: &str) -> f64 {
         let list = self.row.list();
         let series = format!("heartbeats_total{{outcome=\"{outcome}\",route=\"{list}\"");
