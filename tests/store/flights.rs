@@ -1,6 +1,6 @@
 //! What the table of flights tells the store, and keeps of what the store tells it.
 
-use crate::harness::{insert, task};
+use crate::harness::{insert, insist, task};
 use activity_bridge::{
     bridge::Bridge,
     broker::rabbitmq::{Options, RabbitMq},
@@ -69,7 +69,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
     for _ in 0..3 {
         // It writes down which had ended before; of those that are written down together nobody knows the order.
         let task = insert(&store, 1).await.remove(0);
-        store.remove(task.id).await.expect("removed");
+        insist(async || store.remove(task.id).await).await;
         ended.push(task.id);
     }
     let (broker, _replies) = RabbitMq::start(Options {

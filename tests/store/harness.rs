@@ -4,10 +4,10 @@ use crate::redis::{Server, redis_config};
 use activity_bridge::{
     config::RedisConfig,
     input::Input,
-    store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store},
+    store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store, StoreError},
     task::{HeaderValue, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use std::{
     iter::repeat_with,
     path::PathBuf,
@@ -119,19 +119,26 @@ fn now_millis() -> u64 {
     u64::try_from(now.expect("after 1970").as_millis()).expect("not that far in the future")
 }
 
-/// Inserts so many tasks for the route `payments`, all at once.
+/// Inserts so many tasks for the route `payments`, up to five hundred at once.
 pub async fn insert(store: &dyn Store, count: usize) -> Vec<Task> {
     let tasks: Vec<_> = repeat_with(task).take(count).collect();
-    let inserts = tasks.iter().map(|task| store.insert("payments", task));
-    try_join_all(inserts).await.expect("inserted");
+    let insert = async |task| insist(async || store.insert("payments", task).await).await;
+    for some in tasks.chunks(500) {
+        join_all(some.iter().map(insert)).await;
+    }
     tasks
 }
 
-/// All that the store hands out, page by page.
-pub async fn adopt_all(store: &dyn Store, most: usize) -> Vec<Record> {
+/// All that the store hands out, page by page. It may take a while until there are so many: where the process before could
+/// not say that it has left, its lease runs out first.
+pub async fn adopt_all(store: &dyn Store, most: usize, count: usize) -> Vec<Record> {
     let mut all = Vec::new();
     loop {
-        let page = store.adopt(most).await.expect("adopted");
+        let next = async || {
+            let page = store.adopt(most).await.ok()?;
+            (!page.is_empty() || all.len() >= count).then_some(page)
+        };
+        let page = eventually("enough tasks to adopt", next).await;
         assert!(page.len() <= most, "{} are more than {most}", page.len());
         if page.is_empty() {
             return all;
@@ -142,7 +149,7 @@ pub async fn adopt_all(store: &dyn Store, most: usize) -> Vec<Record> {
 
 /// Of these tasks the ones whose end is remembered, sorted. A store that is shared is asked for each.
 pub async fn remembered(store: &dyn Store, tasks: &[TaskId]) -> Vec<TaskId> {
-    let told = store.ended(100).await.expect("told");
+    let told = insist(async || store.ended(100).await).await;
     let Some(shared) = store.shared() else {
         return ids(&told, |id| *id);
     };
@@ -167,14 +174,40 @@ pub fn ids<'a, T: 'a>(
     ids
 }
 
-/// Waits for what must come within ten seconds.
+/// Waits for what must come within a minute.
 pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(found) = check().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "not within ten seconds: {what}");
+        assert!(Instant::now() < deadline, "not within a minute: {what}");
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Asks until there is an answer: a call gives up where this process stood still meanwhile, and may be repeated.
+pub async fn insist<T>(mut ask: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
+    eventually("an answer", async || ask().await.ok()).await
+}
+
+/// Waits until nothing is wrong with the store. Where nobody looks after its lease, this does.
+pub async fn well(store: &dyn Store) {
+    eventually("no trouble", async || {
+        if let Some(shared) = store.shared() {
+            let _ = shared.look().await;
+        }
+        store.trouble().is_none().then_some(())
+    })
+    .await;
+}
+
+/// What can only be seen in time: where the round has come too late, another one tries, with all made anew.
+pub async fn in_time<T>(mut round: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..5 {
+        if let Some(seen) = round().await {
+            return seen;
+        }
+    }
+    panic!("too late, five times")
 }

@@ -43,7 +43,7 @@ async fn no_record_is_lost_to_kills() {
         assert!(more <= INSERTERS * kill, "{more} that nobody inserted");
     }
     let store = FileStore::open(&path).expect("opened");
-    let adopted = adopt_all(&store, 1000).await;
+    let adopted = adopt_all(&store, 1000, told.len()).await;
     let adopted_ids: HashSet<_> = ids(&adopted, |record| record.id).into_iter().collect();
     assert_eq!(adopted_ids.len(), adopted.len(), "each once");
     assert!(told.is_subset(&adopted_ids));

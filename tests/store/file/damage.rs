@@ -93,7 +93,7 @@ async fn a_page_that_was_overwritten_is_found() {
                 refusals += 1;
             }
             Ok(store) => {
-                let adopted = adopt_all(&store, 1000).await;
+                let adopted = adopt_all(&store, 1000, tasks.len()).await;
                 assert_eq!(ids(&adopted, |record| record.id), tasks, "page {page}");
                 store.close().await;
             }

@@ -11,7 +11,7 @@ use crate::harness::Kind;
 use activity_bridge::config::RedisConfig;
 use replica::Replica;
 
-pub use server::{Server, redis_config};
+pub use server::{PATIENT_CLUSTER, Server, redis_config};
 
 /// The server of a kind of store that has one.
 fn server(kind: Kind) -> &'static Server {

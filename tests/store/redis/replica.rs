@@ -1,6 +1,6 @@
 //! One of the processes that share a store.
 
-use crate::harness::{Kind, eventually};
+use crate::harness::{Kind, eventually, insist};
 use activity_bridge::{
     config::RedisConfig,
     store::{Claim, LOOK_EVERY, Look, News, PassedOn, Record, RedisStore, Shared, Store},
@@ -43,6 +43,8 @@ pub struct Seen {
     pub lapses: usize,
     /// When the last look began.
     pub looked: Option<Instant>,
+    /// There is to be no other.
+    frozen: bool,
 }
 
 impl Deref for Replica {
@@ -74,9 +76,10 @@ impl Replica {
     /// As if the process stood still. When its last look began.
     pub async fn freeze(&mut self) -> Instant {
         eventually("a look", async || self.seen(|seen| seen.looked)).await;
+        self.seen.lock().expect("no panic").frozen = true;
+        // The last one is not cut off: what it had sent would still be carried out, at any time.
         let looking = self.looking.take().expect("it looks");
-        looking.abort();
-        let _ = looking.await;
+        looking.await.expect("no panic");
         let looked = self.seen(|seen| seen.looked);
         looked.expect("it has looked")
     }
@@ -90,11 +93,18 @@ impl Replica {
     /// It goes on.
     pub fn thaw(&mut self) {
         let (store, seen) = (Arc::clone(&self.store), Arc::clone(&self.seen));
+        seen.lock().expect("no panic").frozen = false;
         self.looking = Some(tokio::spawn(async move {
             let mut every = interval(LOOK_EVERY);
             loop {
                 every.tick().await;
-                seen.lock().expect("no panic").looked = Some(Instant::now());
+                {
+                    let mut seen = seen.lock().expect("no panic");
+                    if seen.frozen {
+                        return;
+                    }
+                    seen.looked = Some(Instant::now());
+                }
                 if let Ok(Look { lapsed, news }) = store.look().await {
                     let mut seen = seen.lock().expect("no panic");
                     seen.lapses += usize::from(lapsed);
@@ -125,7 +135,7 @@ impl Replica {
     pub async fn adopts(&self, count: usize) -> Vec<Record> {
         let mut all = Vec::new();
         eventually("enough tasks to adopt", async || {
-            all.extend(self.adopt(100).await.expect("adopted"));
+            all.extend(self.adopt(100).await.ok()?);
             (all.len() >= count).then_some(())
         })
         .await;
@@ -154,16 +164,20 @@ impl Replica {
 
     /// The record as this process would have it in memory: published.
     pub async fn publishes(&self, task: &Task) -> Record {
-        self.insert("payments", task).await.expect("inserted");
-        let confirmed = self.confirmed(task.id, task.timeouts).await;
-        confirmed.expect("confirmed");
+        insist(async || self.insert("payments", task).await).await;
+        insist(async || self.confirmed(task.id, task.timeouts).await).await;
         record(task)
     }
 
     /// Claims a task that is to be had.
     pub async fn claims(&self, id: TaskId) -> Record {
-        match self.claim(id).await.expect("told") {
-            Claim::Ours(record) => record,
+        eventually("an answer", async || self.claims_at_once(id).await).await
+    }
+
+    /// The same, or `None` where the answer was lost: then its old owner is not told.
+    pub async fn claims_at_once(&self, id: TaskId) -> Option<Record> {
+        match self.claim(id).await.ok()? {
+            Claim::Ours(record) => Some(record),
             other => panic!("{other:?}"),
         }
     }

@@ -2,8 +2,16 @@
 
 use crate::harness::Kind;
 use activity_bridge::config::RedisConfig;
-use std::{path::Path, process::Command, sync::OnceLock};
+use redis::{
+    AsyncConnectionConfig, Client, aio::MultiplexedConnection, cluster::ClusterClientBuilder,
+};
+use std::{path::Path, process::Command, sync::OnceLock, time::Duration};
 use tempfile::TempDir;
+
+/// How long what goes past the stores waits.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Where no server is to count as failed because it stood still.
+pub const PATIENT_CLUSTER: &str = "cluster-node-timeout 15000";
 
 /// A server, or the three of a Cluster. Stopped when dropped, and in any case when the process of the tests has ended.
 pub struct Server {
@@ -23,7 +31,7 @@ impl Server {
     /// The same, a Redis Cluster.
     pub fn shared_cluster() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start_kind(Kind::Cluster, &[]))
+        SHARED.get_or_init(|| Self::start_kind(Kind::Cluster, &[PATIENT_CLUSTER]))
     }
 
     /// With more lines for `redis.conf`.
@@ -99,11 +107,7 @@ impl Server {
     pub async fn keys(&self, prefix: &str) -> (usize, Vec<String>) {
         let (mut all, mut lasting) = (0, Vec::new());
         for url in &self.urls {
-            let client = redis::Client::open(url.as_str()).expect("a URL");
-            let mut connection = client
-                .get_multiplexed_async_connection()
-                .await
-                .expect("connected");
+            let mut connection = connect(url).await;
             let mut keys = redis::cmd("KEYS");
             let keys = keys.arg(format!("{prefix}:*"));
             let keys: Vec<String> = keys.query_async(&mut connection).await.expect("told");
@@ -115,7 +119,8 @@ impl Server {
                     .query_async(&mut connection)
                     .await
                     .expect("told");
-                if left < 0 {
+                // Not those that have expired just now.
+                if left == -1 {
                     lasting.push(key[prefix.len() + 1..].to_owned());
                 }
             }
@@ -127,11 +132,9 @@ impl Server {
     /// Sends a command to each server.
     pub async fn tell_each(&self, words: &[&str]) {
         for url in &self.urls {
-            let client = redis::Client::open(url.as_str()).expect("a URL");
-            let connection = client.get_multiplexed_async_connection().await;
             let mut cmd = redis::cmd(words[0]);
             let told = cmd.arg(&words[1..]);
-            let told = told.exec_async(&mut connection.expect("connected")).await;
+            let told = told.exec_async(&mut connect(url).await).await;
             told.unwrap_or_else(|error| panic!("{words:?}: {error}"));
         }
     }
@@ -141,13 +144,15 @@ impl Server {
         let mut cmd = redis::cmd(words[0]);
         let cmd = cmd.arg(&words[1..]);
         let answer = if self.cluster {
-            let client = redis::cluster::ClusterClient::new(self.urls.clone()).expect("URLs");
+            let client = ClusterClientBuilder::new(self.urls.clone())
+                .connection_timeout(PATIENCE)
+                .response_timeout(PATIENCE)
+                .build();
+            let client = client.expect("URLs");
             let mut connection = client.get_async_connection().await.expect("connected");
             cmd.query_async(&mut connection).await
         } else {
-            let client = redis::Client::open(self.urls[0].as_str()).expect("a URL");
-            let connection = client.get_multiplexed_async_connection().await;
-            cmd.query_async(&mut connection.expect("connected")).await
+            cmd.query_async(&mut connect(&self.urls[0]).await).await
         };
         answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
@@ -157,6 +162,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         run("stop", self.dir.path(), &[]);
     }
+}
+
+async fn connect(url: &str) -> MultiplexedConnection {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let client = Client::open(url).expect("a URL");
+    let connection = client.get_multiplexed_async_connection_with_config(&config);
+    connection.await.expect("connected")
 }
 
 /// A configuration with a prefix of its own.

@@ -4,7 +4,7 @@ use super::{
     Kind::{self, Cluster, Redis},
     Replica, config,
 };
-use crate::harness::{LEARNT, POLLED, eventually, insert, task};
+use crate::harness::{LEARNT, POLLED, eventually, in_time, insert, insist, task};
 use activity_bridge::{
     flights::Status,
     store::{Claim, Kept, News, Note, PassedOn, Shared, Store},
@@ -18,22 +18,26 @@ use std::time::Duration;
 async fn a_claimed_task_is_the_claimers_and_its_old_owner_hears_of_it(
     #[values(Redis, Cluster)] kind: Kind,
 ) {
-    let config = config(kind);
-    let (old, new) = (Replica::start(&config).await, Replica::start(&config).await);
-    let task = task();
-    old.publishes(&task).await;
-    for _ in 0..2 {
-        let record = new.claims(task.id).await;
+    let (old, new, task, record) = in_time(async || {
+        let config = config(kind);
+        let (old, new) = (Replica::start(&config).await, Replica::start(&config).await);
+        let task = task();
+        old.publishes(&task).await;
+        let record = new.claims_at_once(task.id).await?;
+        Some((old, new, task, record))
+    })
+    .await;
+    for record in [record, new.claims(task.id).await] {
         assert_eq!(record.token.reveal(), task.token.reveal());
         assert!(record.published);
     }
     old.hears(&News::Taken(task.id)).await;
-    assert_eq!(old.count().await.expect("counted"), 1, "in one set");
-    new.remove(task.id).await.expect("removed");
-    assert_eq!(old.count().await.expect("counted"), 0);
+    assert_eq!(insist(async || old.count().await).await, 1, "in one set");
+    insist(async || new.remove(task.id).await).await;
+    assert_eq!(insist(async || old.count().await).await, 0);
     assert!(matches!(old.claim(task.id).await, Ok(Claim::Ended)));
     old.knows_no(TaskId::random()).await;
-    assert_eq!(old.count().await.expect("counted"), 0);
+    assert_eq!(insist(async || old.count().await).await, 0);
     assert_eq!(old.seen(|seen| seen.news.len()), 1, "heard once");
     assert_eq!(old.seen(|seen| seen.lapses), 0);
 }
@@ -42,17 +46,21 @@ async fn a_claimed_task_is_the_claimers_and_its_old_owner_hears_of_it(
 #[tokio::test]
 async fn news_from_before_a_task_came_back_is_not_heard(#[values(Redis, Cluster)] kind: Kind) {
     let config = config(kind);
-    let owner = Replica::start_idle(&config, "payments").await;
-    let claimer = Replica::start(&config).await;
-    let (back, gone) = (task(), task());
-    owner.publishes(&back).await;
-    owner.publishes(&gone).await;
-    claimer.claims(back.id).await;
-    claimer.claims(gone.id).await;
-    // Both letters are under way.
-    owner.claims(back.id).await;
-    let look = owner.look().await.expect("looked");
-    assert_eq!(look.news, [News::Taken(gone.id)]);
+    in_time(async || {
+        let owner = Replica::start_idle(&config, "payments").await;
+        let claimer = Replica::start(&config).await;
+        let (back, gone) = (task(), task());
+        owner.publishes(&back).await;
+        owner.publishes(&gone).await;
+        claimer.claims_at_once(back.id).await?;
+        claimer.claims_at_once(gone.id).await?;
+        // Both letters are under way.
+        owner.claims(back.id).await;
+        let look = insist(async || owner.look().await).await;
+        assert_eq!(look.news, [News::Taken(gone.id)]);
+        Some(())
+    })
+    .await;
 }
 
 #[rstest]
@@ -70,7 +78,7 @@ async fn an_owner_that_was_not_told_of_a_claim_learns_of_it_with_its_next_note(
         owner.publishes(task).await;
         claimer.claims(task.id).await;
     }
-    claimer.remove(ended.id).await.expect("removed");
+    insist(async || claimer.remove(ended.id).await).await;
     // The letters are lost.
     let server = super::server(kind);
     let key = format!("{}:owner:{{{}}}:mail", config.prefix, owner.owner());
@@ -78,7 +86,12 @@ async fn an_owner_that_was_not_told_of_a_claim_learns_of_it_with_its_next_note(
     for task in [&taken, &ended] {
         owner.note(task.id, Note::Heard(task.polled_at));
     }
-    let mut news = owner.look().await.expect("looked").news;
+    let mut news = Vec::new();
+    eventually("both are known", async || {
+        news.extend(owner.look().await.ok()?.news);
+        (news.len() >= 2).then_some(())
+    })
+    .await;
     news.sort_by_key(|news| format!("{news:?}"));
     let mut expected = [News::Taken(taken.id), News::Taken(ended.id)];
     expected.sort_by_key(|news| format!("{news:?}"));
@@ -95,14 +108,14 @@ async fn a_sign_of_life_reaches_the_owner_and_brings_back_how_the_task_fares(
     let task = task();
     let id = task.id;
     owner.publishes(&task).await;
-    let told = other.pass_on(id, "half: 50 %\n€").await.expect("told");
+    let told = insist(async || other.pass_on(id, "half: 50 %\n€").await).await;
     assert_eq!(told, PassedOn::To(Status::Alive));
     let details = "half: 50 %\n€".to_owned();
     owner.hears(&News::Sign { id, details }).await;
 
     owner.note(id, Note::CancelRequested);
     eventually("the cancel request is known", async || {
-        let told = other.pass_on(id, "").await.expect("told");
+        let told = other.pass_on(id, "").await.ok()?;
         (told == PassedOn::To(Status::CancelRequested)).then_some(())
     })
     .await;
@@ -110,10 +123,10 @@ async fn a_sign_of_life_reaches_the_owner_and_brings_back_how_the_task_fares(
     owner.freeze().await;
     other.finds_dead_who_has(id).await;
     assert!(other.claims(id).await.begun, "a worker works on it");
-    other.remove(id).await.expect("removed");
-    let told = other.pass_on(id, "").await.expect("told");
+    insist(async || other.remove(id).await).await;
+    let told = insist(async || other.pass_on(id, "").await).await;
     assert_eq!(told, PassedOn::Ended);
-    let told = other.pass_on(TaskId::random(), "").await.expect("told");
+    let told = insist(async || other.pass_on(TaskId::random(), "").await).await;
     assert_eq!(told, PassedOn::Unknown);
 }
 
@@ -124,16 +137,19 @@ async fn a_task_that_ended_is_not_recorded_again(#[values(Redis, Cluster)] kind:
     let owner = Replica::start(&config).await;
     let task = task();
     let record = owner.publishes(&task).await;
-    owner.remove(task.id).await.expect("removed");
-    owner.insert("payments", &task).await.expect("no error");
-    owner.confirmed(task.id, POLLED).await.expect("no error");
+    insist(async || owner.remove(task.id).await).await;
+    insist(async || owner.insert("payments", &task).await).await;
+    insist(async || owner.confirmed(task.id, POLLED).await).await;
     owner.note(task.id, Note::Begun);
-    owner.look().await.expect("looked");
-    assert_eq!(owner.keep(&record).await.expect("told"), Kept::Ended);
+    insist(async || owner.look().await).await;
+    assert_eq!(
+        insist(async || owner.keep(&record).await).await,
+        Kept::Ended
+    );
     owner.close().await;
     let next = Replica::start(&config).await;
-    assert!(next.adopt(10).await.expect("adopted").is_empty());
-    assert_eq!(next.count().await.expect("counted"), 0);
+    assert!(insist(async || next.adopt(10).await).await.is_empty());
+    assert_eq!(insist(async || next.count().await).await, 0);
 }
 
 #[rstest]
@@ -148,26 +164,21 @@ async fn everything_expires_but_the_id_of_the_store_and_the_list_of_owners(
         ..LEARNT
     };
     let tasks = insert(&*owner, 8).await;
-    owner
-        .confirmed(tasks[1].id, LEARNT)
-        .await
-        .expect("confirmed");
-    owner
-        .confirmed(tasks[2].id, known)
-        .await
-        .expect("confirmed");
-    owner.remove(tasks[3].id).await.expect("removed");
+    insist(async || owner.confirmed(tasks[1].id, LEARNT).await).await;
+    insist(async || owner.confirmed(tasks[2].id, known).await).await;
+    insist(async || owner.remove(tasks[3].id).await).await;
     other.claims(tasks[4].id).await;
-    other.pass_on(tasks[5].id, "").await.expect("told");
+    insist(async || other.pass_on(tasks[5].id, "").await).await;
     owner.note(tasks[6].id, Note::Begun);
     let server = super::server(kind);
     let key = format!("{}:task:{{{}}}", config.prefix, tasks[7].id);
     server.ask(&["DEL", &key]).await;
     let mut lost = owner.publishes(&task()).await;
     lost.id = tasks[7].id;
-    assert_eq!(owner.keep(&lost).await.expect("told"), Kept::Ours);
+    assert_eq!(insist(async || owner.keep(&lost).await).await, Kept::Ours);
     owner.close().await;
-    assert_eq!(other.adopt(4).await.expect("adopted").len(), 4);
+    let some = async || other.adopt(4).await.ok().filter(|some| some.len() == 4);
+    eventually("some are adopted, and some left", some).await;
     let (all, lasting) = server.keys(&config.prefix).await;
     assert!(all > 10, "{all}");
     assert_eq!(lasting, ["instance", "owners"]);
@@ -177,7 +188,9 @@ async fn everything_expires_but_the_id_of_the_store_and_the_list_of_owners(
 #[tokio::test]
 async fn the_tasks_of_all_processes_can_be_read(#[values(Redis, Cluster)] kind: Kind) {
     let config = config(kind);
-    let (one, two) = (Replica::start(&config).await, Replica::start(&config).await);
+    // No other look is to have taken its note.
+    let one = Replica::start_idle(&config, "payments").await;
+    let two = Replica::start(&config).await;
     let mut expected = Vec::new();
     for (replica, count) in [(&one, 3), (&two, 2)] {
         let tasks = insert(&**replica, count).await;
@@ -189,11 +202,13 @@ async fn the_tasks_of_all_processes_can_be_read(#[values(Redis, Cluster)] kind: 
     }
     let heard = std::time::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
     one.note(expected[0].0, Note::Heard(heard));
-    one.look().await.expect("looked");
-    let read = activity_bridge::store::redis::read(&config).await;
-    let read = read.expect("read");
-    let of_first = read.iter().find(|(record, _)| record.id == expected[0].0);
-    assert_eq!(of_first.expect("there").0.heard, Some(heard));
+    let read = eventually("what was noted is there", async || {
+        one.look().await.ok()?;
+        let read = activity_bridge::store::redis::read(&config).await.ok()?;
+        let of_first = read.iter().find(|(record, _)| record.id == expected[0].0);
+        (of_first.expect("there").0.heard == Some(heard)).then_some(read)
+    })
+    .await;
     let mut found: Vec<_> = read
         .into_iter()
         .map(|(record, owner)| (record.id, owner))
