@@ -270,8 +270,11 @@ impl Store for RedisStore {
         script.arg(format::millis(REMEMBERED));
         let owner: Option<String> = self.connection.run(&script).await?;
         // After, so that a crash in between leaves a task that is known to have ended, and not one that nobody finds.
-        let tasks = owner.map_or_else(|| self.mine.tasks.clone(), |o| self.keys.owner(&o).tasks);
-        self.strike(&tasks, &[id]).await?;
+        self.strike(&self.mine.tasks, &[id]).await?;
+        // It may have died when it had taken the task, and not taken it out of this process's set yet.
+        if let Some(other) = owner.filter(|owner| *owner != self.owner) {
+            self.strike(&self.keys.owner(&other).tasks, &[id]).await?;
+        }
         self.held.drop(id);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Kind::{self, Cluster, Redis},
-    Replica, config,
+    Replica, config, server,
 };
 use crate::harness::{LEARNT, POLLED, eventually, in_time, insert, insist, task};
 use activity_bridge::{
@@ -40,6 +40,25 @@ async fn a_claimed_task_is_the_claimers_and_its_old_owner_hears_of_it(
     assert_eq!(insist(async || old.count().await).await, 0);
     assert_eq!(old.seen(|seen| seen.news.len()), 1, "heard once");
     assert_eq!(old.seen(|seen| seen.lapses), 0);
+}
+
+/// A reply may come to the old owner first, when the claimer has died before it took the task out of the old owner's set.
+#[rstest]
+#[tokio::test]
+async fn a_claimed_task_that_its_old_owner_ends_is_in_nobodys_set(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let config = config(kind);
+    let old = Replica::start_idle(&config, "payments").await;
+    let claimer = Replica::start(&config).await;
+    let task = task();
+    old.publishes(&task).await;
+    claimer.claims(task.id).await;
+    let set = format!("{}:owner:{{{}}}:tasks", config.prefix, old.owner());
+    let server = server(kind);
+    server.ask(&["SADD", &set, &task.id.to_string()]).await;
+    insist(async || old.remove(task.id).await).await;
+    assert_eq!(insist(async || old.count().await).await, 0);
 }
 
 #[rstest]
