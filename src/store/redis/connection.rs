@@ -2,6 +2,7 @@
 
 use super::{
     RedisUrl,
+    format::millis,
     probe::{Advice, is_final, probe_any},
 };
 use crate::{
@@ -20,8 +21,8 @@ use redis::{
 use std::{
     io,
     sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -36,6 +37,8 @@ const CLUSTER: Duration = Duration::from_secs(10);
 pub(super) const NO_ANSWER: &str = "no answer";
 /// Between a connection and the one that replaces it.
 const REPLACE: Duration = Duration::from_secs(2);
+/// A Cluster that has answered nothing for this time is connected to anew.
+const SILENT: Duration = Duration::from_secs(5);
 /// Between attempts to connect. Short, so that all owners are back before one may take another's tasks.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
@@ -46,9 +49,11 @@ const QUEUED: usize = 1_000;
 
 /// See the module.
 pub(super) struct Connection {
-    /// The first of them: what a server's connection goes to.
-    url: RedisUrl,
-    link: Mutex<Dated>,
+    config: RedisConfig,
+    link: Arc<Mutex<Dated>>,
+    opened: Instant,
+    /// Since when nothing was answered, in milliseconds after that; 0 where nothing waits.
+    silent_since: AtomicU64,
     /// Whether anything was refused for which waiting does not help.
     refused: AtomicBool,
     /// What is unwise about how Redis is set up.
@@ -95,13 +100,14 @@ impl Connection {
             }
             sleep(backoff.next_wait()).await;
         };
+        let opened = Instant::now();
+        let stays_until = opened;
         Ok(Self {
-            url: config.urls[0].clone(),
+            config: config.clone(),
+            link: Arc::new(Mutex::new(Dated { link, stays_until })),
+            opened,
+            silent_since: AtomicU64::new(0),
             refused: AtomicBool::new(false),
-            link: Mutex::new(Dated {
-                link,
-                stays_until: Instant::now(),
-            }),
             advice,
         })
     }
@@ -123,7 +129,7 @@ impl Connection {
                 return answer;
             }
             if backoff.attempts() == 0 {
-                warn!(url = %self.url, %error, "Redis can't be used yet; trying again");
+                warn!(url = %self.url(), %error, "Redis can't be used yet; trying again");
             }
             sleep(backoff.next_wait()).await;
         }
@@ -134,19 +140,19 @@ impl Connection {
         &self,
         script: &ScriptInvocation<'_>,
     ) -> Result<T, StoreError> {
-        let mut link = self.dated().link.clone();
+        let mut link = self.link();
         self.answer(script.invoke_async(&mut link)).await
     }
 
     /// Sends a command.
     pub(super) async fn send<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, StoreError> {
-        let mut link = self.dated().link.clone();
+        let mut link = self.link();
         self.answer(cmd.query_async(&mut link)).await
     }
 
     /// Sends commands for keys of one slot.
     pub(super) async fn send_all(&self, pipeline: &Pipeline) -> Result<(), StoreError> {
-        let mut link = self.dated().link.clone();
+        let mut link = self.link();
         self.answer(pipeline.query_async(&mut link)).await
     }
 
@@ -154,25 +160,28 @@ impl Connection {
         &self,
         asked: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<T, StoreError> {
-        match timeout(ANSWER, asked).await {
-            Ok(answer) => answer.map_err(|error| {
-                self.mend(&error);
-                self.refused.fetch_or(is_final(&error), Ordering::Relaxed);
-                StoreError::Unavailable(describe(&error))
-            }),
-            Err(_) => Err(silent()),
+        let Ok(answer) = timeout(ANSWER, asked).await else {
+            return Err(silent());
+        };
+        if !answer.as_ref().is_err_and(RedisError::is_timeout) {
+            self.silent_since.store(0, Ordering::Relaxed);
         }
+        answer.map_err(|error| {
+            self.mend(&error);
+            self.refused.fetch_or(is_final(&error), Ordering::Relaxed);
+            StoreError::Unavailable(describe(&error))
+        })
     }
 
     /// The client connects again by itself for as long as the server is not reached. Once it was refused, for its password
     /// say, it says so for ever. A Cluster's does not.
     fn mend(&self, error: &RedisError) {
-        let mut dated = self.dated();
+        let mut dated = dated(&self.link);
         let now = Instant::now();
         if !error.is_io_error()
             && now >= dated.stays_until
             && matches!(dated.link, Link::Server(_))
-            && let Ok(new) = server(&self.url)
+            && let Ok(new) = server(self.url())
         {
             *dated = Dated {
                 link: Link::Server(new),
@@ -181,9 +190,50 @@ impl Connection {
         }
     }
 
-    fn dated(&self) -> MutexGuard<'_, Dated> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What something is to be asked by.
+    fn link(&self) -> Link {
+        let asked = millis(self.opened.elapsed()).max(1);
+        let nothing_waits =
+            self.silent_since
+                .compare_exchange(0, asked, Ordering::Relaxed, Ordering::Relaxed);
+        if let Err(since) = nothing_waits
+            && asked.saturating_sub(since) >= millis(SILENT)
+        {
+            self.connect_anew();
+        }
+        dated(&self.link).link.clone()
     }
+
+    /// The client of a Cluster was seen to say nothing any more, for good, after a node had gone, while the other nodes
+    /// answered a new one at once.
+    fn connect_anew(&self) {
+        let mut old = dated(&self.link);
+        let now = Instant::now();
+        if now < old.stays_until || matches!(old.link, Link::Server(_)) {
+            return;
+        }
+        // One attempt at a time.
+        old.stays_until = now + CLUSTER + REPLACE;
+        let (config, link) = (self.config.clone(), Arc::clone(&self.link));
+        tokio::spawn(async move {
+            let new = timeout(CLUSTER, cluster(&config)).await;
+            let mut old = dated(&link);
+            old.stays_until = Instant::now() + jittered(REPLACE);
+            if let Ok(Ok(new)) = new {
+                warn!(url = %config.urls[0], "no answer for a while: connected to the Redis Cluster anew");
+                old.link = Link::Cluster(new);
+            }
+        });
+    }
+
+    /// The first of them: what a server's connection goes to.
+    fn url(&self) -> &RedisUrl {
+        &self.config.urls[0]
+    }
+}
+
+fn dated(link: &Mutex<Dated>) -> MutexGuard<'_, Dated> {
+    link.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is said of a Redis without an answer.
@@ -252,7 +302,6 @@ fn server(url: &RedisUrl) -> Result<ConnectionManager, RedisError> {
 }
 
 async fn cluster(config: &RedisConfig) -> Result<ClusterConnection, RedisError> {
-    let millis = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     let client = ClusterClientBuilder::new(config.urls.iter().map(RedisUrl::inner))
         .connection_timeout(ANSWER)
         .response_timeout(ANSWER)

@@ -1,5 +1,6 @@
 //! What only the store in Redis has: processes that share it, and a server that can be away.
 
+mod connection;
 mod leases;
 mod outage;
 mod replica;

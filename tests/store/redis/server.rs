@@ -5,7 +5,7 @@ use activity_bridge::config::RedisConfig;
 use redis::{
     AsyncConnectionConfig, Client, aio::MultiplexedConnection, cluster::ClusterClientBuilder,
 };
-use std::{path::Path, process::Command, sync::OnceLock, time::Duration};
+use std::{collections::HashSet, path::Path, process::Command, sync::OnceLock, time::Duration};
 use tempfile::TempDir;
 
 /// How long what goes past the stores waits.
@@ -137,6 +137,20 @@ impl Server {
             let told = told.exec_async(&mut connect(url).await).await;
             told.unwrap_or_else(|error| panic!("{words:?}: {error}"));
         }
+    }
+
+    /// The connections that clients have to the servers.
+    pub async fn clients(&self) -> HashSet<String> {
+        let mut all = HashSet::new();
+        for url in &self.urls {
+            let mut list = redis::cmd("CLIENT");
+            let mut connection = connect(url).await;
+            let list = list.arg("LIST").query_async(&mut connection).await;
+            let list: String = list.expect("listed");
+            let ids = list.lines().filter_map(|line| line.split(' ').next());
+            all.extend(ids.map(|id| format!("{url} {id}")));
+        }
+        all
     }
 
     /// Sends a command past the stores.
