@@ -89,8 +89,8 @@ def unit(totals):
 
 def it(totals):
     # They wait most of the time, so far more run at once than there are cores.
-    threads = os.environ.get("RUST_TEST_THREADS", "10")
-    with broker() as env, redis_server() as more:
+    threads = os.environ.get("RUST_TEST_THREADS", "12")
+    with broker(management=True) as env, redis_server() as more:
         env = {**env, **more, "RUST_TEST_THREADS": threads}
         cargo_test(totals, "--test", "*", "--", "--skip", "scale::", env=env)
         # What the feature changes and nothing else: the bridge is compiled once more for it.
@@ -99,7 +99,7 @@ def it(totals):
 
 def scale(totals):
     # They measure what the machine can do, so nothing runs beside them but each other; beside the first, nothing at all.
-    with broker() as env, redis_server() as more:
+    with broker(management=True) as env, redis_server() as more:
         env = {**env, **more, "RUST_TEST_THREADS": "3"}
         alone = "scale::ten_thousand"
         cargo_test(totals, "--test", "it", "--", "--nocapture", alone, env=env)
@@ -131,13 +131,14 @@ def asyncapi(totals):
 
 
 @contextlib.contextmanager
-def broker():
+def broker(management=False):
     """A private node, never one that AMQP_URI happens to name: tests kill it and delete its queues."""
     say("starting a private RabbitMQ node ...")
     began = time.monotonic()
-    with private_node() as node:
+    with private_node(management) as node:
         say(f"RabbitMQ is ready after {time.monotonic() - began:.1f} s")
-        yield {"AMQP_URI": node.amqp_uri, "RABBITMQ_API": node.api, "RABBITMQ_NODE_DIR": str(node.dir)}
+        api = {"RABBITMQ_API": node.api} if management else {}
+        yield {"AMQP_URI": node.amqp_uri, "RABBITMQ_NODE_DIR": str(node.dir), **api}
 
 
 @contextlib.contextmanager
