@@ -37,7 +37,7 @@ impl Service {
 
     async fn call(&self) -> Answer {
         sleep(Duration::from_millis(8)).await;
-        let mut bucket = self.state.lock().unwrap();
+        let mut bucket = self.state.lock().expect("no panic holds it");
         let now = Instant::now();
         let fresh = (now - bucket.filled_at).as_secs_f64() * self.rate;
         bucket.tokens = (bucket.tokens + fresh).min(self.rate);
@@ -54,7 +54,7 @@ impl Service {
 
     /// The calls that were accepted and throttled since it was last asked.
     fn counts(&self) -> (u32, u32) {
-        let mut bucket = self.state.lock().unwrap();
+        let mut bucket = self.state.lock().expect("no panic holds it");
         let counts = (bucket.accepted, bucket.throttled);
         (bucket.accepted, bucket.throttled) = (0, 0);
         counts
@@ -176,7 +176,10 @@ async fn heartbeats_stand_back_for_results_until_they_are_urgent() {
         for _ in 0..6 {
             waiting(&budget, Call::Complete).await;
         }
-        let waited = waiting(&budget, beat_in(left)).await.await.unwrap();
+        let waited = waiting(&budget, beat_in(left))
+            .await
+            .await
+            .expect("no panic");
         assert_eq!(waited.as_secs(), goes_after, "{left:?}");
     }
 }
@@ -198,7 +201,7 @@ async fn heartbeats_go_by_their_deadlines_and_those_without_one_last() {
         beats.push((waiting(&budget, beat).await, turn));
     }
     for (beat, turn) in beats {
-        assert_eq!(beat.await.unwrap().as_secs(), turn);
+        assert_eq!(beat.await.expect("no panic").as_secs(), turn);
     }
 }
 
@@ -222,7 +225,7 @@ async fn polls_stand_back_for_results_and_for_urgent_heartbeats_and_trickle_othe
         let begun = polls.iter().filter(|poll| poll.is_finished()).count();
         assert_eq!(begun, polls_in_10_secs, "{throttled:?}");
         for poll in polls {
-            poll.await.unwrap();
+            poll.await.expect("no panic");
         }
     }
 }
@@ -235,15 +238,15 @@ async fn whoever_gives_up_frees_the_place() {
     let poll = waiting(&budget, Call::Poll).await;
     gives_up.abort();
     assert_eq!(
-        stays.await.unwrap().as_secs(),
+        stays.await.expect("no panic").as_secs(),
         1,
         "the turn of the one before"
     );
-    assert_eq!(poll.await.unwrap().as_secs(), 1);
+    assert_eq!(poll.await.expect("no panic").as_secs(), 1);
     let gives_up = waiting(&budget, Call::Complete).await;
     let poll = waiting(&budget, Call::Poll).await;
     gives_up.abort();
-    assert!(poll.await.unwrap() < Duration::from_millis(5));
+    assert!(poll.await.expect("no panic") < Duration::from_millis(5));
     assert!(
         budget
             .state()

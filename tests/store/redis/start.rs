@@ -10,6 +10,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use std::{path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
     process::Command,
     time::{Instant, sleep},
 };
@@ -240,4 +242,37 @@ async fn a_server_is_reached_over_tls_with_a_password_and_only_with_a_certificat
     let (fine, said) = visit(&plain, &file("authority.pem")).await;
     assert!(!fine && said.contains("NOAUTH"), "{said}");
     assert!(began.elapsed() < WAITS, "at once");
+}
+
+/// Who does not say what it is may be a node of a Cluster: that is not the same as one that may not be asked.
+#[tokio::test]
+async fn a_server_that_says_nothing_of_itself_is_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(answer_all_but_info(socket));
+        }
+    });
+    let said = redis::read(&at(&format!("redis://{address}"))).await;
+    let said = said.expect_err("nothing to read").to_string();
+    assert!(said.contains("was not to be reached for 5 s: "), "{said}");
+}
+
+/// With OK to each command, as far as they were read.
+async fn answer_all_but_info(mut socket: TcpStream) {
+    let mut asked = vec![0; 4_096];
+    while let Ok(length @ 1..) = socket.read(&mut asked).await {
+        let text = String::from_utf8_lossy(&asked[..length]).into_owned();
+        if text.contains("\nINFO\r\n") {
+            continue;
+        }
+        let commands = text.lines().filter(|line| line.starts_with('*')).count();
+        let answered = socket
+            .write_all("+OK\r\n".repeat(commands).as_bytes())
+            .await;
+        if answered.is_err() {
+            return;
+        }
+    }
 }
