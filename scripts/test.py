@@ -22,6 +22,9 @@ from system import ROOT, Failure, end, main, say, uninterrupted
 
 # The closing line of each libtest binary, which the tests in Python print as well.
 RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored")
+# What a test in Rust fails with: the place, and on the next line the words.
+PANIC = re.compile(r"thread '(.+?)'.* panicked at (.+):$")
+FAILED = re.compile(r"test (\S+) \.\.\. FAILED")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # CI builds what was committed; at home Cargo.lock may follow Cargo.toml.
 LOCKED = ["--locked"] if os.environ.get("CI") else []
@@ -32,14 +35,29 @@ OTLP = ["--features", "activity-bridge/otlp"]
 class Totals:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
+        self.names = []
+        self.panics = {}
+        self.panicked = None  # where the line before said so
 
     def read(self, line):
-        match = RESULT.match(COLOUR.sub("", line))
-        if match:
+        line = COLOUR.sub("", line).strip()
+        if self.panicked:
+            name, place = self.panicked
+            self.panics.setdefault(name, f"{place}: {line[:500]}")
+            self.panicked = None
+        elif match := PANIC.match(line):
+            self.panicked = match.groups()
+        elif match := FAILED.match(line):
+            self.names.append(match[1])
+        elif match := RESULT.match(line):
             passed, failed, skipped = map(int, match.groups())
             self.passed += passed
             self.failed += failed
             self.skipped += skipped
+
+    def failures(self):
+        """Each failed test in a line, for whoever has thousands of lines above it."""
+        return [f"failed: {name}: {self.panics.get(name, 'see above')}" for name in self.names]
 
     def __str__(self):
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
@@ -169,6 +187,8 @@ def body():
         totals.failed = max(totals.failed, 1)
         say(f"error: {failure}")
     say(f"{', '.join(names)}: {time.monotonic() - began:.0f} s")
+    for failure in totals.failures():
+        say(failure)
     print(totals, flush=True)
     return 1 if totals.failed else 0
 

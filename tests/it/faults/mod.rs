@@ -1,7 +1,8 @@
 //! What AWS, or the network before it, may do to any call that the bridge makes, and what becomes of the tasks.
 //!
-//! A table for each kind of call: what may happen at either service, and the codes of each service's own. The rows of a table run side by side in one bridge, each on a task list of its own,
-//! and all through one queue.
+//! A table for each kind of call: what may happen at either service, and the codes of each service's own. The rows of
+//! a table run side by side, each on a task list of its own and all through one queue: those that throttle in one
+//! bridge, the others in another.
 
 mod heartbeat;
 mod persistence;
@@ -30,6 +31,12 @@ enum Fault {
 }
 
 impl Fault {
+    /// Whether the service throttles the call. The bridge makes that call more slowly from there on, whichever task it
+    /// is for: rows that throttle have a bridge of their own, or they would hold up the others.
+    fn throttles(self) -> bool {
+        matches!(self, Self::Answer(_, code) if code.contains("Throttling") || code.contains("LimitExceeded"))
+    }
+
     fn name(self) -> String {
         match self {
             Self::Answer(_, code) => code.to_owned(),

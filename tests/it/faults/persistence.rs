@@ -105,7 +105,7 @@ async fn an_outcome_that_is_not_permitted_is_given_up_when_its_task_has_timed_ou
     assert!(scene.inbox.get("activity-bridge.parked").await.is_none());
 }
 
-/// The SDK makes two attempts of each of ours, so this takes seven of ours.
+/// Each attempt is one of the bridge's own: the SDK makes none.
 #[rstest]
 #[tokio::test]
 async fn a_result_is_sent_again_far_past_three_attempts(
@@ -133,7 +133,7 @@ async fn a_result_is_sent_again_far_past_three_attempts(
         bridge
             .metric("settle_retries_total{kind=\"unavailable\"")
             .await
-            >= 7.0
+            >= 9.0
     );
     bridge.idle().await;
 }

@@ -2,7 +2,7 @@
 
 use super::{Fault, QUEUE, Row, list_of, seconds_between};
 use crate::harness::{Answer, Source, StepFunctions, Swf, World, eventually};
-use activity_sim::{Schedule, TaskState, Timeouts};
+use activity_sim::{Schedule, TaskRecord, TaskState, Timeouts};
 use rstest::rstest;
 use std::time::Duration;
 
@@ -63,9 +63,11 @@ fn table(source: Source) -> Vec<Row<End>> {
 #[tokio::test]
 async fn after_any_fault_on_a_poll_the_route_polls_again_and_no_task_that_was_handed_out_is_lost(
     #[values(Swf, StepFunctions)] source: Source,
+    #[values(false, true)] throttled: bool,
 ) {
     let world = World::new().await.of(source);
-    let table = table(source);
+    let mut table = table(source);
+    table.retain(|row| row.fault.throttles() == throttled);
     for row in &table {
         world.sim.fault(row.rule());
         // The first is the one that is lost: a task list gives them in order.
@@ -123,18 +125,11 @@ async fn after_any_fault_on_a_poll_the_route_polls_again_and_no_task_that_was_ha
         "{:?}",
         world.sim.faults()
     );
-    let lost = |task: &_| {
-        matches!(
-            task,
-            activity_sim::TaskRecord {
-                abandoned_poll: true,
-                ..
-            }
-        )
-    };
+    let lost = |task: &TaskRecord| task.abandoned_poll;
     let lost: Vec<_> = world.sim.tasks().into_iter().filter(lost).collect();
-    assert_eq!(lost.len(), 1, "{lost:?}");
-    assert_eq!(lost[0].state, TaskState::TimedOut);
+    assert_eq!(lost.len(), usize::from(!throttled), "{lost:?}");
+    let timed_out = |task: &TaskRecord| task.state == TaskState::TimedOut;
+    assert!(lost.iter().all(timed_out), "{lost:?}");
     bridge.idle().await;
 }
 

@@ -134,8 +134,10 @@ pub(super) async fn run(rows: &[Row<End>]) -> (World, BridgeProcess, Vec<[String
 #[tokio::test]
 async fn after_any_fault_on_a_respond_call_the_task_ends_as_it_must_and_the_slot_is_free(
     #[values(Swf, StepFunctions)] source: Source,
+    #[values(false, true)] throttled: bool,
 ) {
-    let rows = table(source);
+    let mut rows = table(source);
+    rows.retain(|row| row.fault.throttles() == throttled);
     let (world, bridge, ids) = run(&rows).await;
     let actions: Vec<_> = rows.iter().map(|row| (row.list(), row.action)).collect();
     let worker = world

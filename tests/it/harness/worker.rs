@@ -173,27 +173,31 @@ struct Consumer {
     deliveries: lapin::Consumer,
 }
 
+/// How long to wait for an answer: a broker that dies or boots just then may never give one.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
+
+/// The answer to a call, or an error. Which had none is said, for a failed test to show.
+async fn answered<T>(what: &str, call: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
+    timeout(ANSWERED_WITHIN, call).await.unwrap_or_else(|_| {
+        eprintln!("no answer to {what} within {ANSWERED_WITHIN:?}");
+        Err(lapin::ErrorKind::MissingHeartbeatError.into())
+    })
+}
+
 async fn consume(uri: &str, queue: &str) -> lapin::Result<Consumer> {
     let connecting = Connection::connect(uri, ConnectionProperties::default());
-    let connection = match timeout(Duration::from_secs(5), connecting).await {
-        Ok(connected) => connected?,
-        Err(_) => return Err(lapin::ErrorKind::MissingHeartbeatError.into()),
-    };
-    let channel = connection.create_channel().await?;
-    channel
-        .confirm_select(ConfirmSelectOptions::default())
-        .await?;
-    channel.basic_qos(50, BasicQosOptions::default()).await?;
-    declare_like_the_bridge(&connection, queue).await?;
+    let connection = answered("its connection", connecting).await?;
+    let channel = answered("channel.open", connection.create_channel()).await?;
+    let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+    answered("confirm.select", confirms).await?;
+    let qos = channel.basic_qos(50, BasicQosOptions::default());
+    answered("basic.qos", qos).await?;
+    let declared = declare_like_the_bridge(&connection, queue);
+    answered("queue.declare", declared).await?;
     let options = BasicConsumeOptions::default();
-    let deliveries = channel
-        .basic_consume(
-            queue.into(),
-            "worker".into(),
-            options,
-            FieldTable::default(),
-        )
-        .await?;
+    let table = FieldTable::default();
+    let consuming = channel.basic_consume(queue.into(), "worker".into(), options, table);
+    let deliveries = answered("basic.consume", consuming).await?;
     Ok(Consumer {
         _connection: connection,
         channel,
@@ -244,17 +248,32 @@ async fn work(
     answering: &Answering,
     seen: &Mutex<Vec<TaskMessage>>,
 ) -> lapin::Result<()> {
-    while let Some(delivery) = consumer.deliveries.next().await {
+    while let Some(delivery) = next(consumer).await {
         let delivery = delivery?;
         let task = TaskMessage::of(&delivery);
         let answers = answering(&task);
         seen.lock().expect("no panic holds it").push(task.clone());
         for answer in answers {
-            reply(&consumer.channel, &task, answer).await?;
+            let sent = reply(&consumer.channel, &task, answer);
+            answered("its reply", sent).await?;
         }
         delivery.ack(BasicAckOptions::default()).await?;
     }
     Ok(())
+}
+
+/// The next delivery, or `None` where there will be no more.
+async fn next(consumer: &mut Consumer) -> Option<lapin::Result<Delivery>> {
+    loop {
+        match timeout(Duration::from_secs(1), consumer.deliveries.next()).await {
+            Ok(next) => return next,
+            Err(_) if consumer.channel.status().connected() => {}
+            Err(_) => {
+                eprintln!("a worker's channel has gone, and its consumer did not say so");
+                return None;
+            }
+        }
+    }
 }
 
 /// Publishes a reply, and waits for the broker's confirm.
@@ -298,12 +317,13 @@ pub struct Inbox {
 impl Inbox {
     /// Connects.
     pub async fn connect(uri: &str) -> Self {
-        let connection = Connection::connect(uri, ConnectionProperties::default()).await;
+        let connecting = Connection::connect(uri, ConnectionProperties::default());
+        let connection = answered("a connection", connecting).await;
         let connection = connection.expect("a connection");
-        let channel = connection.create_channel().await.expect("a channel");
-        let confirms = channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await;
+        let channel = answered("channel.open", connection.create_channel()).await;
+        let channel = channel.expect("a channel");
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        let confirms = answered("confirm.select", confirms).await;
         confirms.expect("confirms");
         Self {
             _connection: connection,
@@ -325,7 +345,8 @@ impl Inbox {
     /// The next message of a queue, if there is one just now.
     pub async fn get(&self, queue: &str) -> Option<TaskMessage> {
         let options = BasicGetOptions { no_ack: true };
-        let got = self.channel.basic_get(queue.into(), options).await;
+        let got = self.channel.basic_get(queue.into(), options);
+        let got = answered("basic.get", got).await;
         let got = got.expect("the queue can be read");
         got.map(|got| TaskMessage::of(&got.delivery))
     }
@@ -338,26 +359,24 @@ impl Inbox {
     /// Declares a queue of its own, and returns its name.
     pub async fn own_queue(&self) -> String {
         let exclusive = QueueDeclareOptions::exclusive();
-        let queue = self
+        let declared = self
             .channel
-            .queue_declare("".into(), exclusive, FieldTable::default())
-            .await;
+            .queue_declare("".into(), exclusive, FieldTable::default());
+        let queue = answered("queue.declare", declared).await;
         queue.expect("a queue").name().to_string()
     }
 
     /// Binds a queue of its own to an exchange, and returns the queue's name.
     pub async fn bind(&self, exchange: &str, routing_key: &str) -> String {
         let name = self.own_queue().await;
-        let bound = self
-            .channel
-            .queue_bind(
-                name.as_str().into(),
-                exchange.into(),
-                routing_key.into(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await;
+        let binding = self.channel.queue_bind(
+            name.as_str().into(),
+            exchange.into(),
+            routing_key.into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        );
+        let bound = answered("queue.bind", binding).await;
         bound.expect("a binding");
         name
     }
