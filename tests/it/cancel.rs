@@ -144,7 +144,10 @@ async fn a_cancel_is_announced_once_under_the_id_of_the_task() {
 async fn a_worker_on_a_task_that_is_gone_is_told_and_the_slot_is_freed(
     #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let scene = Scene::of(source, "max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
+    // None of the bridge's own heartbeats finds out.
+    let settings =
+        "max_in_flight = 1\npollers = { min = 1, max = 1 }\nheartbeat = { timeout_secs = 600 }";
+    let scene = Scene::of(source, settings).await;
     let timeouts = Timeouts {
         start_to_close: Some(Duration::from_millis(500)),
         ..Timeouts::default()

@@ -108,15 +108,15 @@ async fn the_timeouts_of_an_activity_type_are_discovered_with_one_call() {
 #[tokio::test]
 async fn a_discovered_heartbeat_timeout_is_met_without_any_setting() {
     in_time(|| async {
-        let world = world(secs(6), None).await;
+        let world = world(secs(9), None).await;
         let route = Route::new("payments").with("poll_without_consumers = true");
         let _bridge = polling(&world, route).await;
-        told(&world, world.plain("payments"), (Some(6), None)).await?;
+        told(&world, world.plain("payments"), (Some(9), None)).await?;
         let id = world.sim.tasks().remove(0).activity_id;
         let waited = |task: &activity_sim::TaskRecord| {
             let newest = task.heartbeats.back().map(|beat| beat.at_ms);
             let started = task.started_ms.unwrap_or_default();
-            !task.state.is_open() || newest.is_some_and(|at| at - started > 18_000)
+            !task.state.is_open() || newest.is_some_and(|at| at - started > 27_000)
         };
         let record = world.sim.wait_for_task(&id, PATIENCE, waited).await;
         assert_eq!(record.expect("in time").state, TaskState::Started);

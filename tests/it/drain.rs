@@ -76,7 +76,7 @@ async fn what_is_in_flight_when_the_grace_ends_is_failed_back_to_aws(
 ) {
     let world = World::new().await.of(source);
     let worker = world.worker("payments", |_| Vec::new()).await;
-    let settings = "[shutdown]\ngrace_secs = 15";
+    let settings = "[shutdown]\ngrace_secs = 30";
     let mut bridge = world
         .bridge_with(settings, &[Route::new("idle"), Route::new("payments")])
         .await;
@@ -139,7 +139,7 @@ async fn a_task_that_an_open_poll_brings_while_flushing_is_failed_back_too(
         .await
         .of(source);
     let _worker = world.worker("payments", |_| Vec::new()).await;
-    let settings = "[shutdown]\ngrace_secs = 25";
+    let settings = "[shutdown]\ngrace_secs = 40";
     let bridge = world.bridge_with(settings, &[Route::new("payments")]).await;
     world.until("two open polls", |s| s.open_polls == 2).await;
     bridge.signal("TERM");

@@ -161,14 +161,14 @@ async fn details_that_are_too_long_for_a_heartbeat_are_cut_with_a_mark() {
 async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout(
     #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let scene = Scene::of(source, "heartbeat = { timeout_secs = 6 }").await;
+    let scene = Scene::of(source, "heartbeat = { timeout_secs = 9 }").await;
     let timeouts = Timeouts {
-        heartbeat: Some(Duration::from_secs(6)),
+        heartbeat: Some(Duration::from_secs(9)),
         ..Timeouts::default()
     };
     let (id, task) = scene.task(scene.timed(timeouts)).await;
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(15) {
+    while begun.elapsed() < Duration::from_secs(22) {
         let before = scene.world.sim.task(&id).expect("a record").heartbeat_count;
         scene
             .inbox
@@ -187,7 +187,7 @@ async fn a_task_whose_worker_beats_outlives_its_heartbeat_timeout(
 async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits(
     #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let scene = Scene::of(source, "heartbeat = { timeout_secs = 18 }").await;
+    let scene = Scene::of(source, "heartbeat = { timeout_secs = 24 }").await;
     let (id, task) = scene.task(scene.plain()).await;
     scene
         .inbox
@@ -196,7 +196,7 @@ async fn the_end_of_a_task_overtakes_a_heartbeat_that_waits(
     until(&scene, &id, "a heartbeat", |task| task.heartbeat_count == 1).await;
     scene
         .inbox
-        .reply(&task, Answer::of("heartbeat", "waits for 6 s"))
+        .reply(&task, Answer::of("heartbeat", "waits for 8 s"))
         .await;
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     let record = scene.world.closed(&id).await;

@@ -1,6 +1,6 @@
 //! A broker's user who may not do everything.
 
-use crate::harness::{Answer, DOMAIN, HOLD, Inbox, Route, Scene, World, eventually, put};
+use crate::harness::{Answer, DOMAIN, HOLD, Inbox, Route, Scene, World, eventually, http, put};
 use activity_sim::{Schedule, TaskState};
 use lapin::{
     options::{BasicGetOptions, BasicRejectOptions, QueueBindOptions, QueueDeclareOptions},
@@ -60,7 +60,8 @@ async fn a_task_that_may_not_be_published_is_failed_back_to_aws_with_the_brokers
     let uri = limited(&world, "amq\\.default").await;
     let behind = World::at(uri, HOLD).await;
     let _worker = world.worker("payments", |_| Answer::done("never")).await;
-    let route = Route::new("payments").with("publish_within_secs = 5");
+    let route =
+        Route::new("payments").with("publish_within_secs = 12\nheartbeat = { discover = false }");
     let bridge = behind.bridge(&[route]).await;
     let id = behind.schedule("payments", 1).remove(0);
     let task = behind.closed(&id).await;
@@ -109,7 +110,7 @@ impl Documented {
             let [from, to] = ["source", "destination"].map(|end| binding[end].as_str());
             let (from, to) = (from.expect("an exchange"), to.expect("a queue"));
             let url = format!("{}/api/bindings/{vhost}/e/{from}/q/{to}", api());
-            let answer = reqwest::Client::new().post(url).json(binding).send().await;
+            let answer = http().post(url).json(binding).send().await;
             assert!(
                 answer.expect("an answer").status().is_success(),
                 "{binding}"

@@ -161,10 +161,10 @@ async fn a_reply_settles_its_task_whichever_process_it_comes_to() {
     pair.world.assert_each_settled_once(100);
 }
 
-/// With a heartbeat every 2 s at most, those of a task come from one process.
+/// With a heartbeat every 3 s at most, those of a task come from one process.
 #[tokio::test]
 async fn the_heartbeats_of_a_task_come_from_one_process() {
-    let heartbeat = Duration::from_secs(6);
+    let heartbeat = Duration::from_secs(9);
     let pair = Pair::with(heartbeat, "").await;
     pair.tasks(20, heartbeat).await;
     let enough = |task: &TaskRecord| task.heartbeat_count >= 5;
@@ -236,7 +236,7 @@ async fn the_tasks_of_a_process_that_ends_cleanly_are_taken_over_at_once() {
 /// The broker deals heartbeats out by turns.
 #[tokio::test]
 async fn a_worker_hears_of_a_cancel_whichever_process_it_asks() {
-    let heartbeat = Duration::from_secs(6);
+    let heartbeat = Duration::from_secs(9);
     let pair = Pair::with(heartbeat, "").await;
     schedule(&pair.world, 0..1, heartbeat);
     let task = pair.worker.has_seen(1).await.remove(0);

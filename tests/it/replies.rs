@@ -327,7 +327,10 @@ async fn duplicates_changed_nothing(scene: &Scene, id: &str, duplicates: u32) {
 async fn a_reply_to_a_task_that_timed_out_is_acknowledged_and_not_sent_again(
     #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let scene = Scene::of(source, "max_in_flight = 1\npollers = { min = 1, max = 1 }").await;
+    // None of the bridge's own heartbeats finds out.
+    let settings =
+        "max_in_flight = 1\npollers = { min = 1, max = 1 }\nheartbeat = { timeout_secs = 600 }";
+    let scene = Scene::of(source, settings).await;
     let timeouts = Timeouts {
         start_to_close: Some(Duration::from_millis(300)),
         ..Timeouts::default()

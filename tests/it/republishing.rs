@@ -1,6 +1,6 @@
 //! A task that is published again has the id that it had.
 
-use crate::harness::{Answer, Inbox, Proxy, Route, TaskMessage, World, eventually};
+use crate::harness::{Answer, Inbox, Proxy, Route, TaskMessage, World, eventually, http};
 use lapin::{
     options::{QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
@@ -91,7 +91,7 @@ async fn a_task_whose_confirm_was_lost_is_published_again_with_the_same_id() {
 /// As an operator does it, through the management API, which knows of a connection after a while.
 async fn close_connection(vhost: &str, name: &str) {
     let api = std::env::var("RABBITMQ_API").expect("the tests' broker");
-    let client = reqwest::Client::new();
+    let client = http();
     let list = format!("{api}/api/vhosts/{vhost}/connections");
     let connection = eventually(&format!("the connection {name:?}"), || async {
         let answer = client.get(&list).send().await.expect("an answer");

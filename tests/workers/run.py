@@ -20,9 +20,9 @@ from system import Failure, Process, http, last_lines, wait_for  # noqa: E402
 import build  # noqa: E402
 
 DOMAIN = "shop"
-HEARTBEAT_SECS = 8
+HEARTBEAT_SECS = 12
 STEP_MS = 1000
-LONG, VERY_LONG = 16, 20  # steps: of twice the heartbeat timeout; of more than a cancel may take
+LONG, VERY_LONG = 24, 28  # steps: of twice the heartbeat timeout; of more than a cancel may take
 KILLED_HEARTBEAT_SECS, KILLED_STEP_MS = 9, 3200  # more than a third, so that each heartbeat is passed on at once
 SLACK_MS = 3000  # what a busy machine may add
 DEADLINE_SECS = 60

@@ -29,10 +29,13 @@ const STATES: [(&str, &str); 4] = [
 fn routes() -> [Route; 4] {
     let unroutable =
         "exchange = \"amq.topic\"\nrouting_key = \"nobody\"\npoll_without_consumers = true";
-    STATES.map(|(name, _)| match name {
-        "nowhere" => Route::new(name).without_queue().with(unroutable),
+    STATES.map(|(name, _)| {
         // Only the worker is heard of.
-        _ => Route::new(name).with("heartbeat = { timeout_secs = 3000 }"),
+        let route = Route::new(name).with("heartbeat = { timeout_secs = 3000 }");
+        match name {
+            "nowhere" => route.without_queue().with(unroutable),
+            _ => route,
+        }
     })
 }
 

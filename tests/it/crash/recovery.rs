@@ -50,7 +50,7 @@ async fn tasks_that_were_published_get_their_heartbeats_back_at_once(
 async fn a_task_that_timed_out_while_the_bridge_was_down_is_found_gone(
     #[values(File, Redis)] store: Store,
 ) {
-    let place = Place::with(store, Duration::from_secs(9), "max_in_flight = 1").await;
+    let place = Place::with(store, Duration::from_secs(24), "max_in_flight = 1").await;
     let mut killed = place.bridge().await;
     let task = place.tasks(1).await.remove(0);
     let own = place
@@ -129,7 +129,7 @@ async fn a_task_whose_confirm_was_not_noted_is_published_again_as_it_was(
 #[rstest]
 #[tokio::test]
 async fn that_a_worker_had_begun_is_remembered(#[values(File, Redis)] store: Store) {
-    let heartbeat = Duration::from_secs(12);
+    let heartbeat = Duration::from_secs(24);
     let place = Place::new(store, heartbeat).await;
     let mut first = place
         .world

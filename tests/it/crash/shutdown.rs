@@ -38,7 +38,7 @@ async fn a_task_that_a_poll_brings_at_the_end_of_the_grace_is_kept_as_well() {
         .kept_in(File);
     let _worker = world.worker(PAYMENTS, |task| vec![done(task)]).await;
     let routes = [route(HEARTBEAT, "")];
-    let settings = "[shutdown]\ngrace_secs = 25";
+    let settings = "[shutdown]\ngrace_secs = 40";
     let mut first = world.bridge_with(settings, &routes).await;
     world.until("open polls", |s| s.open_polls > 0).await;
     first.signal("TERM");
@@ -54,7 +54,7 @@ async fn a_task_that_a_poll_brings_at_the_end_of_the_grace_is_kept_as_well() {
 #[tokio::test]
 async fn with_give_back_it_is_failed_back_to_aws(#[values(File, Redis)] store: Store) {
     let place = Place::new(store, HEARTBEAT).await;
-    let settings = "[shutdown]\ngrace_secs = 15\ngive_back = true";
+    let settings = "[shutdown]\ngrace_secs = 30\ngive_back = true";
     let mut first = place.world.bridge_with(settings, &[place.route()]).await;
     place.tasks(3).await;
     assert!(first.terminate().await.success());

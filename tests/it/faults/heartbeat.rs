@@ -98,7 +98,7 @@ async fn a_fault_on_a_heartbeat_costs_no_task_unless_it_says_that_the_task_is_go
         world.sim.fault(row.rule());
     }
     // By the worker alone, so that each heartbeat is one that it sent.
-    let heartbeat = "heartbeat = { by = 'worker', timeout_secs = 15 }";
+    let heartbeat = "heartbeat = { by = 'worker', timeout_secs = 24 }";
     let routes: Vec<_> = table
         .iter()
         .map(|row| row.route().with(heartbeat))

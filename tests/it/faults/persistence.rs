@@ -148,8 +148,8 @@ async fn throttled_respond_calls_lose_none_of_300_results(
     for action in actions {
         world.sim.throttle(Throttle {
             action: (*action).to_owned(),
-            rate_per_sec: 20.0,
-            burst: 10.0,
+            rate_per_sec: 10.0,
+            burst: 5.0,
         });
     }
     let worker = world.worker("payments", |_| Vec::new()).await;

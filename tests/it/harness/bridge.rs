@@ -1,6 +1,6 @@
 //! The bridge as a process.
 
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, eventually, http};
 use std::{
     fs::File,
     os::unix::{fs::FileExt, process::ExitStatusExt},
@@ -100,7 +100,7 @@ impl BridgeProcess {
 
     /// GET on the admin address: the whole answer.
     pub async fn answer(&self, path: &str) -> reqwest::Response {
-        let answer = reqwest::get(format!("{}{path}", self.admin)).await;
+        let answer = http().get(format!("{}{path}", self.admin)).send().await;
         answer.expect("the admin endpoint answers")
     }
 

@@ -26,6 +26,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 /// The domain that every world's simulator knows.
 pub const DOMAIN: &str = "shop";
@@ -275,7 +276,10 @@ where
 {
     let begun = Instant::now();
     loop {
-        if let Some(found) = look().await {
+        let Ok(seen) = timeout(2 * PATIENCE, look()).await else {
+            panic!("{what}: a look took more than {:?}", 2 * PATIENCE);
+        };
+        if let Some(found) = seen {
             return found;
         }
         assert!(
@@ -309,9 +313,15 @@ async fn new_vhost(amqp_uri: &str, api: &str) -> String {
     format!("{server}/{vhost}")
 }
 
+/// What asks over HTTP, and does not wait for ever.
+pub fn http() -> reqwest::Client {
+    let client = reqwest::Client::builder().timeout(PATIENCE).build();
+    client.expect("a client")
+}
+
 /// A PUT to RabbitMQ's management API, whose URL holds the credentials.
 pub async fn put(url: &str, body: &serde_json::Value) {
-    let answer = reqwest::Client::new().put(url).json(body).send().await;
+    let answer = http().put(url).json(body).send().await;
     let answer = answer.expect("the management API answers");
     assert!(answer.status().is_success(), "{url}: {}", answer.status());
 }

@@ -1,9 +1,13 @@
 //! A RabbitMQ node or a Redis of a test's own, for tests that kill, freeze or starve them.
 
+use super::PATIENCE;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Output,
+};
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::{process::Command, time::timeout};
 
 /// What runs in a folder of its own, by one of the scripts. Stopped when dropped.
 struct Server {
@@ -18,14 +22,13 @@ impl Server {
     }
 
     async fn run(&self, verb: &str, args: &[&str]) -> String {
-        let ran = Command::new("python3")
+        let mut command = Command::new("python3");
+        command
             .arg(path_of(self.script))
             .args([verb, "--dir"])
             .arg(self.dir.path())
-            .args(args)
-            .output()
-            .await
-            .expect("python3 runs");
+            .args(args);
+        let ran = output(command).await;
         let said = String::from_utf8_lossy(&ran.stderr);
         assert!(ran.status.success(), "{} {verb}: {said}", self.script);
         String::from_utf8_lossy(&ran.stdout).into_owned()
@@ -36,6 +39,14 @@ impl Server {
         let told = self.run("start", args).await;
         serde_json::from_str(told.trim()).expect("one line of JSON")
     }
+}
+
+/// Runs a script that ends by itself, and soon: a node that boots twice takes a minute and a half.
+pub(super) async fn output(mut command: Command) -> Output {
+    let ran = command.kill_on_drop(true).output();
+    let ran = timeout(4 * PATIENCE, ran).await;
+    ran.unwrap_or_else(|_| panic!("it never ended: {command:?}"))
+        .expect("python3 runs")
 }
 
 impl Drop for Server {

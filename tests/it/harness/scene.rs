@@ -2,6 +2,7 @@
 
 use super::{
     Answer, BridgeProcess, Inbox, Route, Source, Store, TaskMessage, Worker, World, eventually,
+    node::output,
 };
 use activity_sim::{Schedule, TaskRecord, Timeouts};
 use std::{collections::HashSet, time::Instant};
@@ -140,18 +141,12 @@ async fn channels() -> String {
 /// `rabbitmqctl` against the node that all tests share.
 async fn ctl(args: &[&str]) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/rabbitmq.py");
-    let ran = Command::new("python3")
-        .args([
-            script,
-            "ctl",
-            "--dir",
-            &super::env("RABBITMQ_NODE_DIR"),
-            "--",
-        ])
-        .args(args)
-        .output()
-        .await
-        .expect("python3 runs");
+    let mut command = Command::new("python3");
+    let dir = super::env("RABBITMQ_NODE_DIR");
+    command
+        .args([script, "ctl", "--dir", &dir, "--"])
+        .args(args);
+    let ran = output(command).await;
     let said = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "rabbitmqctl {args:?}: {said}");
     String::from_utf8_lossy(&ran.stdout).into_owned()

@@ -10,8 +10,8 @@ use rstest::rstest;
 use std::time::{Duration, Instant};
 
 const CONTROL: &str = "activity-bridge.control";
-/// The heartbeat timeout of these tests. A machine that stands still for 4 s costs no task.
-const T: Duration = Duration::from_secs(6);
+/// The heartbeat timeout of these tests. A machine that stands still for 6 s costs no task.
+const T: Duration = Duration::from_secs(9);
 /// What a busy machine may add to a time that the simulator measures.
 const SLACK_MS: u64 = 4_000;
 
@@ -225,7 +225,9 @@ async fn by_bridge_a_worker_that_has_begun_may_be_quiet(
 async fn a_task_that_nobody_has_started_in_time_is_failed_and_its_message_is_of_no_effect(
     #[values(Swf, StepFunctions)] source: Source,
 ) {
-    let scene = scene(source, ", max_wait_secs = 3").await;
+    // None of the bridge's own heartbeats is on its way when the task is failed.
+    let settings = "heartbeat = { timeout_secs = 60, max_wait_secs = 3 }";
+    let scene = Scene::of(source, settings).await;
     let (id, task) = scene.task(scene.plain()).await;
     let record = scene.world.closed(&id).await;
     assert_eq!(
