@@ -211,7 +211,11 @@ async fn the_tasks_of_a_process_that_is_killed_are_taken_over() {
 async fn the_tasks_of_a_process_that_ends_cleanly_are_taken_over_at_once() {
     let mut pair = Pair::with(MINUTE, "[shutdown]\ngrace_secs = 4").await;
     pair.tasks(40, MINUTE).await;
-    assert!(pair.one.terminate().await.success());
+    pair.one.signal("TERM");
+    pair.one.logged("phase=\"draining\"").await;
+    // The other would take away the tasks, and what is left of the lease with them.
+    pair.two.signal("STOP");
+    assert!(pair.one.ended().await.success());
     let ready = pair.one.logged("token store ready").await;
     let (_, owner) = ready.split_once("owner=").expect("its name");
     let owner = owner.trim().trim_matches('"');
@@ -223,6 +227,7 @@ async fn the_tasks_of_a_process_that_ends_cleanly_are_taken_over_at_once() {
         .await
         .expect("read");
     assert_eq!(says.as_deref(), Some("left"));
+    pair.two.signal("CONT");
     eventually("the other having all", || async {
         (pair.two.metric("tasks_in_flight").await == 40.0).then_some(())
     })
