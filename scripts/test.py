@@ -22,7 +22,7 @@ from system import ROOT, Failure, end, main, say, uninterrupted
 
 # The closing line of each libtest binary, which the tests in Python print as well.
 RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored")
-# What a test in Rust fails with: the place, and on the next line the words.
+# What a test in Rust fails with: the place, and on the next lines the words.
 PANIC = re.compile(r"thread '(.+?)'.* panicked at (.+):$")
 FAILED = re.compile(r"test (\S+) \.\.\. FAILED")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -36,18 +36,18 @@ class Totals:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
         self.names = []
-        self.panics = {}
-        self.panicked = None  # where the line before said so
+        self.panics = {}  # by test: the place, and some lines of words
+        self.panic = None  # the one whose words are being read
 
     def read(self, line):
         line = COLOUR.sub("", line).strip()
-        if self.panicked:
-            name, place = self.panicked
-            self.panics.setdefault(name, f"{place}: {line[:500]}")
-            self.panicked = None
-        elif match := PANIC.match(line):
-            self.panicked = match.groups()
-        elif match := FAILED.match(line):
+        if match := PANIC.match(line):
+            self.panic = self.panics.setdefault(match[1], [match[2]])
+        elif line.startswith(("stack backtrace:", "note: ")):
+            self.panic = None
+        elif self.panic and len(self.panic) < 4:
+            self.panic.append(line[:500])
+        if match := FAILED.match(line):
             self.names.append(match[1])
         elif match := RESULT.match(line):
             passed, failed, skipped = map(int, match.groups())
@@ -57,7 +57,7 @@ class Totals:
 
     def failures(self):
         """Each failed test in a line, for whoever has thousands of lines above it."""
-        return [f"failed: {name}: {self.panics.get(name, 'see above')}" for name in self.names]
+        return [f"failed: {name}: {'; '.join(self.panics.get(name, ['see above']))}" for name in self.names]
 
     def __str__(self):
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"

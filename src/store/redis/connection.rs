@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout};
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// How long an answer may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
@@ -219,9 +219,18 @@ impl Connection {
             let new = timeout(CLUSTER, cluster(&config)).await;
             let mut old = dated(&link);
             old.stays_until = Instant::now() + jittered(REPLACE);
-            if let Ok(Ok(new)) = new {
-                warn!(url = %config.urls[0], "no answer for a while: connected to the Redis Cluster anew");
-                old.link = Link::Cluster(new);
+            let url = &config.urls[0];
+            match new {
+                Ok(Ok(new)) => {
+                    warn!(%url, "no answer for a while: connected to the Redis Cluster anew");
+                    old.link = Link::Cluster(new);
+                }
+                Ok(Err(error)) => {
+                    debug!(%url, error = describe(&error), "could not connect to the Redis Cluster anew");
+                }
+                Err(_) => {
+                    debug!(%url, "no answer to an attempt to connect to the Redis Cluster anew")
+                }
             }
         });
     }

@@ -2,10 +2,7 @@
 
 use super::PATIENCE;
 use serde_json::Value;
-use std::{
-    path::{Path, PathBuf},
-    process::Output,
-};
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::{process::Command, time::timeout};
 
@@ -22,16 +19,7 @@ impl Server {
     }
 
     async fn run(&self, verb: &str, args: &[&str]) -> String {
-        let mut command = Command::new("python3");
-        command
-            .arg(path_of(self.script))
-            .args([verb, "--dir"])
-            .arg(self.dir.path())
-            .args(args);
-        let ran = output(command).await;
-        let said = String::from_utf8_lossy(&ran.stderr);
-        assert!(ran.status.success(), "{} {verb}: {said}", self.script);
-        String::from_utf8_lossy(&ran.stdout).into_owned()
+        run(self.script, self.dir.path(), verb, args).await
     }
 
     /// What a start tells of itself.
@@ -41,12 +29,22 @@ impl Server {
     }
 }
 
-/// Runs a script that ends by itself, and soon: a node that boots twice takes a minute and a half.
-pub(super) async fn output(mut command: Command) -> Output {
-    let ran = command.kill_on_drop(true).output();
+/// Runs one of the scripts on what is in a folder, and returns what it printed. The longest is the boot of a node, which may
+/// take a minute and a half, twice.
+pub(super) async fn run(script: &str, dir: &Path, verb: &str, args: &[&str]) -> String {
+    let ran = Command::new("python3")
+        .arg(path_of(script))
+        .args([verb, "--dir"])
+        .arg(dir)
+        .args(args)
+        .kill_on_drop(true)
+        .output();
     let ran = timeout(4 * PATIENCE, ran).await;
-    ran.unwrap_or_else(|_| panic!("it never ended: {command:?}"))
-        .expect("python3 runs")
+    let ran = ran.unwrap_or_else(|_| panic!("{script} {verb} {args:?} never ended"));
+    let ran = ran.expect("python3 runs");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{script} {verb} {args:?}: {said}");
+    String::from_utf8_lossy(&ran.stdout).into_owned()
 }
 
 impl Drop for Server {

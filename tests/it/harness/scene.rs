@@ -2,11 +2,11 @@
 
 use super::{
     Answer, BridgeProcess, Inbox, Route, Source, Store, TaskMessage, Worker, World, eventually,
-    node::output,
+    node::run,
 };
 use activity_sim::{Schedule, TaskRecord, Timeouts};
 use std::{collections::HashSet, time::Instant};
-use tokio::{process::Command, sync::Mutex};
+use tokio::sync::Mutex;
 
 /// The name of the route, its queue and its task list or activity.
 const PAYMENTS: &str = "payments";
@@ -140,14 +140,7 @@ async fn channels() -> String {
 
 /// `rabbitmqctl` against the node that all tests share.
 async fn ctl(args: &[&str]) -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/rabbitmq.py");
-    let mut command = Command::new("python3");
     let dir = super::env("RABBITMQ_NODE_DIR");
-    command
-        .args([script, "ctl", "--dir", &dir, "--"])
-        .args(args);
-    let ran = output(command).await;
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "rabbitmqctl {args:?}: {said}");
-    String::from_utf8_lossy(&ran.stdout).into_owned()
+    let args = [&["--"], args].concat();
+    run("rabbitmq.py", dir.as_ref(), "ctl", &args).await
 }

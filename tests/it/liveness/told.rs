@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 async fn a_cancel_arrives_within_one_heartbeat_interval() {
     let interval = Duration::from_secs(12);
     let scene = Scene::with("heartbeat = { timeout_secs = 36 }").await;
-    for _ in 0..2 {
+    for _ in 0..3 {
         let (id, task) = scene.task(scene.plain()).await;
         let own = scene.inbox.bind(CONTROL, &task.id()).await;
         let record = until(&scene.world, &id, "a heartbeat", |task| {
@@ -24,7 +24,7 @@ async fn a_cancel_arrives_within_one_heartbeat_interval() {
         let took = asked.elapsed();
         let record = scene.world.sim.task(&id).expect("a record");
         assert_eq!(told.header("reason").as_deref(), Some("cancel-requested"));
-        assert!(took <= interval + Duration::from_secs(8), "{took:?}");
+        assert!(took <= interval + Duration::from_secs(4), "{took:?}");
         assert_eq!(record.heartbeat_count, before + 1, "told after {took:?}");
         scene.inbox.reply(&task, Answer::of("canceled", "")).await;
         assert_eq!(scene.world.closed(&id).await.state, TaskState::Canceled);

@@ -11,16 +11,9 @@ use crate::{
 use activity_sim::{Summary, TaskRecord};
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     time::Duration,
 };
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, interval, sleep},
-};
+use tokio::time::{Instant, interval};
 
 const TASKS: u32 = 5_000;
 /// So many wait with a worker until the end, with heartbeats; the others are answered at once.
@@ -30,7 +23,6 @@ const HEARTBEAT: Duration = Duration::from_secs(60);
 const FROZEN: Duration = Duration::from_secs(30);
 /// So many of the others come each second.
 const FED: u32 = 80;
-const TICK: Duration = Duration::from_millis(100);
 
 fn waits(task: &TaskMessage) -> bool {
     number(&task.body) < WAITING
@@ -80,63 +72,27 @@ async fn taken_over(world: &World, tasks: &[String], name: &str, since: u64) -> 
     .await
 }
 
-/// Looks at the clock ten times a second, and knows the longest that this process, and with it the simulator's clock,
-/// stood still.
-struct Pauses {
-    longest_ms: Arc<AtomicU64>,
-    watching: JoinHandle<()>,
-}
-
-impl Pauses {
-    fn watch() -> Self {
-        let longest_ms = Arc::new(AtomicU64::new(0));
-        let longest = Arc::clone(&longest_ms);
-        let watching = tokio::spawn(async move {
-            loop {
-                let begun = Instant::now();
-                sleep(TICK).await;
-                let late = begun.elapsed().saturating_sub(TICK).as_millis() as u64;
-                longest.fetch_max(late, Ordering::Relaxed);
-            }
-        });
-        Self {
-            longest_ms,
-            watching,
-        }
-    }
-
-    /// Asserts that it was within ten seconds, but for the longest pause.
-    fn assert_within_ten_seconds(self, took: u64) {
-        self.watching.abort();
-        let paused = self.longest_ms.load(Ordering::Relaxed);
-        println!("the machine's longest pause: {paused} ms");
-        assert!(took < 10_000 + paused, "{took} ms, paused for {paused} ms");
-    }
-}
-
 /// Kills one and freezes one, with tasks coming all the while, and thaws it again.
 async fn trouble(world: &World, killed: &mut BridgeProcess, frozen: &BridgeProcess) {
     let theirs = of(world, "killed");
-    let (since, pauses) = (unix_ms(), Pauses::watch());
+    let since = unix_ms();
     killed.kill().await;
     let took = taken_over(world, &theirs, "killed", since).await;
     println!(
         "{} tasks of the killed one taken over within {took} ms",
         theirs.len()
     );
-    assert!(!theirs.is_empty());
-    pauses.assert_within_ten_seconds(took);
+    assert!(!theirs.is_empty() && took < 10_000, "{took} ms");
 
     let theirs = of(world, "frozen");
-    let (since, begun, pauses) = (unix_ms(), Instant::now(), Pauses::watch());
+    let (since, begun) = (unix_ms(), Instant::now());
     frozen.signal("STOP");
     let took = taken_over(world, &theirs, "frozen", since).await;
     println!(
         "{} tasks of the frozen one taken over within {took} ms",
         theirs.len()
     );
-    assert!(!theirs.is_empty());
-    pauses.assert_within_ten_seconds(took);
+    assert!(!theirs.is_empty() && took < 10_000, "{took} ms");
     tokio::time::sleep_until(begun + FROZEN).await;
     frozen.signal("CONT");
     println!("thawed after {:?}", begun.elapsed());
