@@ -1,23 +1,25 @@
 //! The only wiring: from a checked configuration to a running bridge, and from a signal to its end.
 
 use crate::{
-    admin::{self, Admin},
-    bridge::Bridge,
+    admin::server::{self, Admin},
     broker::{
         Broker, Replies,
         rabbitmq::{Options, RabbitMq},
     },
-    config::{Config, RouteConfig},
-    flights::Flights,
-    gate::{self, Gate},
-    heartbeat,
+    config::Config,
+    context::Bridge,
+    inflight::{Certainty, Flights},
+    intake::{
+        gate::{self, Gate},
+        poller,
+        recovery::{self, Unpublished},
+    },
     metrics::Metrics,
-    poller,
-    recovery::{self, Unpublished},
-    replicas::{self, Certainty},
-    reply,
-    route::Route,
-    shutdown::{POLL_HOLD, Phase, Shutdown, Signals, flush_reserve},
+    phase::{POLL_HOLD, Phase},
+    process::{Shutdown, Signals, flush_reserve},
+    replicas::lease,
+    route::{Route, RouteConfig},
+    settle::{heartbeat, replies},
     source::Sources,
     store::{self, Life},
     task::TaskId,
@@ -29,12 +31,15 @@ use tracing::{info, warn};
 
 /// Beyond the tasks in flight, so many deliveries may wait for their acknowledgement: heartbeats, and replies to park.
 const PREFETCH_MARGIN: usize = 100;
+
 /// Ended tasks that are remembered beyond twice the slots, so that a late reply is known as late.
 const REMEMBER_MARGIN: usize = 10_000;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A reply queue that nobody has consumed from for a day belongs to a process that will not come back.
 const REPLIES_OF_A_PROCESS_EXPIRE: Duration = DAY;
+
 /// One whose tasks are in a store that outlives the process is kept over a long weekend.
 const REPLIES_OF_A_STORE_EXPIRE: Duration = DAY.saturating_mul(7);
 
@@ -54,7 +59,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
     );
     // Before anything is asked of AWS or the broker.
     let signals = Signals::register()?;
-    let admin_listener = admin::bind(config.admin_listen).await?;
+    let admin_listener = server::bind(config.admin_listen).await?;
     warn_of_a_short_grace(config.shutdown_grace);
     let stop = signals.asked_to_stop();
     tokio::pin!(stop);
@@ -77,7 +82,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
         phase: phase_seen.clone(),
         store: config.store.place().into(),
     };
-    admin::start(admin, admin_listener);
+    server::start(admin, admin_listener);
 
     // Before any reply is read: to a task that is not taken on yet, it would be nobody's.
     let unpublished = tokio::select! {
@@ -87,9 +92,9 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
             return Ok(true);
         }
     };
-    tokio::spawn(reply::run(Arc::clone(&bridge), replies));
+    tokio::spawn(replies::run(Arc::clone(&bridge), replies));
     tokio::spawn(heartbeat::run(Arc::clone(&bridge)));
-    tokio::spawn(replicas::run(Arc::clone(&bridge), phase_seen.clone()));
+    tokio::spawn(lease::run(Arc::clone(&bridge), phase_seen.clone()));
     let mut running = Running::default();
     for (route, gate) in bridge.routes.iter().zip(gates) {
         running.add(&bridge, route, gate, phase_seen.clone());
@@ -137,7 +142,7 @@ async fn build(
     let broker: Arc<dyn Broker> = Arc::new(broker);
     let routes = routes.into_iter().map(|config| {
         warn_of_an_unknown_timeout(&config);
-        let source = sources.for_route(&config);
+        let source = sources.for_route(config.source_options());
         let metrics = metrics.for_route(&config.name, source.kind());
         Arc::new(Route::new(config, source, metrics, broker.reply_to()))
     });
@@ -156,7 +161,7 @@ async fn build(
 /// Publishes again what has to be, waits for what is soon to be taken on, and then the process is as any other.
 async fn recover(bridge: Arc<Bridge>, unpublished: Unpublished, phase: watch::Sender<Phase>) {
     recovery::republish(&bridge, unpublished).await;
-    replicas::all_speak(&bridge).await;
+    lease::all_speak(&bridge).await;
     let mut later = Unpublished::new();
     // Where that fails, the process looks again every now and then.
     drop(recovery::adopt(&bridge, &mut later).await);

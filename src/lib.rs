@@ -1,61 +1,82 @@
-//! activity-bridge pulls activity tasks of Amazon SWF and AWS Step Functions by long poll and publishes them to RabbitMQ;
-//! workers in any language consume them with an ordinary AMQP client, and their replies become completions, failures, cancellations and
-//! heartbeats.
+//! activity-bridge pulls activity tasks of Amazon SWF and AWS Step Functions by long poll and hands them to workers in any
+//! language over AMQP 0-9-1. It turns the workers' replies into completions, failures, cancellations and heartbeats.
 //!
-//! One task's way through the crate, in the order of the files that it passes:
+//! The modules are listed in the order in which they may import: each knows only those above it. A test holds the order
+//! (`tests/house`). One task passes them from the bottom up and back:
 //!
 //! ```text
-//!  gate    may this route poll?                      broker up, not blocked, queue there, a consumer on it
+//!  intake/gate       may this route poll?                       broker up, not blocked, queue there, a consumer on it
 //!    │
-//!  poller  slot ─► poll                              slots, pacer, source/
+//!  intake/poller     slot ─► poll                               route/slots, intake/poll_scaler, source/
 //!    │
-//!  dispatch  flights.enter ─► store.insert ─► publish (mandatory, confirmed)          broker/
+//!  intake/publish    inflight.enter ─► store.insert ─► publish (mandatory, confirmed)                      broker/
 //!    │
 //!    ▼  … the worker …
 //!    │
-//!  reply   read ─► flights.on_final_reply            heartbeat relays signs of life; parking keeps the unusable
+//!  settle/replies    whose? ─► what does it say?                settle/owner, settle/parse, settle/park
 //!    │
-//!  settle  AWS ─► acknowledge the reply ─► store.remove ─► free the slot
+//!  settle/outcome    AWS ─► acknowledge the reply ─► store.remove ─► free the slot
 //! ```
-//!
-//! A task that a process left behind enters beside the poll: [`recovery`] takes it from the store, at the start or, where
-//! several processes share one, when another has died. [`replicas`] brings together a reply and the task of another process.
-//!
-//! [`lifecycle::step`] decides what each event means for a task, as a pure function; [`flights`] applies it; the other
-//! modules carry out its commands. [`app`] is the only wiring, and nothing imports it but the commands.
 
-pub mod admin;
-pub mod app;
-pub mod backoff;
-pub mod bridge;
-pub mod broker;
-pub mod budget;
-pub mod check;
-pub mod config;
-pub mod crash;
-pub mod dead_letter;
-pub mod dispatch;
-pub mod flights;
-pub mod gate;
-pub mod heartbeat;
-pub mod input;
-pub mod lifecycle;
-pub mod metrics;
-pub mod pacer;
-pub mod parking;
-pub mod poller;
-pub mod pulse;
-pub mod recovery;
-pub mod replicas;
-pub mod reply;
-pub mod report;
-pub mod route;
-pub mod settle;
-pub mod shutdown;
-pub mod slots;
-pub mod source;
-pub mod store;
+/// What knows nothing of tasks: back-off, crash points, limits on log lines.
+pub mod util;
+
+/// What a task is: plain data, no I/O.
 pub mod task;
-pub mod tasks;
-pub mod telemetry;
+
+/// How any table of settings is read.
+pub mod settings;
+
+/// What is counted.
+pub mod metrics;
+
+/// Where tasks come from and outcomes go: Amazon SWF, AWS Step Functions.
+pub mod source;
+
+/// Where messages go and answers come from: RabbitMQ.
+pub mod broker;
+
+/// What survives a crash: memory, a file, Redis.
+pub mod store;
+
+/// One route at run time.
+pub mod route;
+
+/// The bridge's own spans.
 pub mod trace;
+
+/// The table of tasks in flight.
+pub mod inflight;
+
+/// What the process is about: running, draining, closed.
+pub mod phase;
+
+/// What all loops share.
+pub mod context;
+
+/// From the worker to AWS.
+pub mod settle;
+
+/// From AWS to the worker.
+pub mod intake;
+
+/// Several processes on one store.
+pub mod replicas;
+
+/// Signals and the drain.
+pub mod process;
+
+/// The admin endpoint.
+pub mod admin;
+
+/// Logging.
+pub mod telemetry;
+
+/// The whole configuration.
+pub mod config;
+
+/// Build, spawn, drain.
+pub mod app;
+
+/// The commands beside `run`.
+pub mod cli;

@@ -1,6 +1,11 @@
 //! The command line.
 
-use activity_bridge::{app, check, config::Config, tasks, telemetry};
+use activity_bridge::{
+    app,
+    cli::{check, tasks},
+    config::Config,
+    telemetry,
+};
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -87,7 +92,9 @@ fn main() -> ExitCode {
         (Ok(runtime), Command::Check { online, .. }) => {
             runtime.block_on(check::check(&config, online))
         }
-        (Ok(runtime), Command::Tasks { json, .. }) => runtime.block_on(tasks::print(&config, json)),
+        (Ok(runtime), Command::Tasks { json, .. }) => {
+            runtime.block_on(tasks::print::print(&config, json))
+        }
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! What is counted, for Prometheus. Label sets are closed, and every series is there from the start, at zero.
 
-use crate::{broker::QueueFacts, dead_letter::Death};
+use crate::task::Death;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
@@ -8,9 +8,13 @@ use prometheus::{
 use std::time::Duration;
 
 const PREFIX: &str = "activity_bridge";
+
 const ROUTE: [&str; 2] = ["route", "source"];
+
 const FAULTS: [&str; 5] = ["throttled", "unavailable", "refused", "invalid", "gone"];
+
 const ENDS: [&str; 4] = ["accepted", "gone", "expired", "rejected"];
+
 const KINDS: [&str; 3] = ["completed", "failed", "canceled"];
 
 /// From polled to settled: 10 ms to 12 hours.
@@ -309,10 +313,10 @@ impl RouteMetrics {
     }
 
     /// The queue was looked at.
-    pub fn queue_seen(&self, facts: &QueueFacts) {
+    pub fn queue_seen(&self, ready: u64, consumers: u64) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        self.queue_ready.set(gauge(facts.ready));
-        self.queue_consumers.set(gauge(facts.consumers));
+        self.queue_ready.set(gauge(ready));
+        self.queue_consumers.set(gauge(consumers));
     }
 }
 

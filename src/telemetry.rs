@@ -3,7 +3,7 @@
 //! A log line never holds a token, an input, a result or a credential. The filter is not open to the environment:
 //! at `debug`, lapin and the AWS SDK write message bodies.
 
-use crate::config::LogConfig;
+use crate::settings::Reader;
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// Starts logging.
@@ -23,5 +23,31 @@ pub fn start(config: LogConfig) {
     } else {
         use std::io::IsTerminal;
         builder.with_ansi(std::io::stderr().is_terminal()).init();
+    }
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// One JSON object a line, or text for people.
+    pub json: bool,
+    /// The least severe level that is written.
+    pub level: tracing::Level,
+}
+
+pub(crate) fn read_log(mut log: Reader<'_>) -> LogConfig {
+    let json = log.text("format", |text| match text {
+        "text" => Ok(false),
+        "json" => Ok(true),
+        _ => Err("must be \"text\" or \"json\"".to_owned()),
+    });
+    let level = log.text("level", |text| {
+        text.parse()
+            .map_err(|_| "must be \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".to_owned())
+    });
+    log.finish();
+    LogConfig {
+        json: json.unwrap_or(false),
+        level: level.unwrap_or(tracing::Level::INFO),
     }
 }

@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::broker::{NO_DELIVERY_LIMIT, QueueArguments};
+use crate::{route::Pollers, source::swf::settings::swf_name_rule, store::file::FileConfig};
 
 const SMALLEST: &str = r#"
 [amqp]
@@ -231,10 +232,10 @@ fn swf_names_follow_the_rules_of_swf() {
     for bad in [
         "", " a", "a ", "a:b", "a/b", "a|b", "a\u{1f}b", "a\u{7f}b", "arn", &long,
     ] {
-        assert!(source::swf_name_rule(bad).is_err(), "{bad:?}");
+        assert!(swf_name_rule(bad).is_err(), "{bad:?}");
     }
     for good in ["a", "arns", "my arn list", &"x".repeat(256), "größe"] {
-        assert!(source::swf_name_rule(good).is_ok(), "{good:?}");
+        assert!(swf_name_rule(good).is_ok(), "{good:?}");
     }
 }
 

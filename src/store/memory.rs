@@ -3,7 +3,11 @@
 //! It keeps ids alone: whatever else a record would hold dies with the process too, and lives in the table of
 //! flights until then.
 
-use super::{Life, Note, Record, Shared, Store, StoreError};
+use super::{
+    contract::{Life, Shared, Store},
+    error::StoreError,
+    record::{Note, Record},
+};
 use crate::task::{Task, TaskId, Timeouts};
 use async_trait::async_trait;
 use std::{

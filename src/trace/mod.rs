@@ -6,6 +6,7 @@
 mod off;
 #[cfg(feature = "otlp")]
 mod otlp;
+pub mod settings;
 #[cfg(feature = "otlp")]
 mod transport;
 
@@ -13,3 +14,4 @@ mod transport;
 pub use off::{Span, Tracer};
 #[cfg(feature = "otlp")]
 pub use otlp::{Span, Tracer};
+pub use settings::OtlpConfig;

@@ -1,6 +1,10 @@
 //! Stands in for the tracer in a binary without the feature `otlp`: it takes no room and does nothing.
 
-use crate::{config::OtlpConfig, input::Traceparent, route::Route, task::Task};
+use super::settings::OtlpConfig;
+use crate::{
+    route::Route,
+    task::{Task, Traceparent},
+};
 use std::time::Duration;
 
 /// Makes spans: none.

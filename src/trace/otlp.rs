@@ -5,12 +5,10 @@
 //! result, or anything else that a worker wrote. Nothing here waits: a span that finds the exporter's queue full is
 //! dropped.
 
-use super::transport::Transport;
+use super::{settings::OtlpConfig, transport::Transport};
 use crate::{
-    config::OtlpConfig,
-    input::Traceparent,
     route::Route,
-    task::{HeaderValue, Task},
+    task::{HeaderValue, Task, Traceparent},
 };
 use anyhow::Context as _;
 use opentelemetry::{
@@ -30,7 +28,9 @@ use tracing::{info, warn};
 
 /// Ended spans that wait to be exported; at three for a task, a few seconds' worth on a busy day.
 const QUEUE: usize = 8_192;
+
 const BATCH: usize = 512;
+
 const EXPORT_EVERY: Duration = Duration::from_secs(2);
 
 /// Makes spans where `[otlp]` is configured.

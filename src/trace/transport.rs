@@ -22,11 +22,12 @@ use tracing::warn;
 
 /// For one attempt, connecting included.
 const ATTEMPT: Duration = Duration::from_secs(5);
+
 /// Failures are told no more often than this.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
 
 /// See the module.
-pub(super) struct Transport {
+pub(crate) struct Transport {
     connector: Connector,
     runtime: Handle,
     warned: Mutex<Option<Instant>>,
@@ -34,7 +35,7 @@ pub(super) struct Transport {
 
 impl Transport {
     /// On the current runtime.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let connector = Connector::builder()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build();

@@ -2,7 +2,7 @@
 
 use crate::{plain, root, rows, text_of};
 use activity_bridge::{
-    lifecycle::{Command, Event, State, step},
+    inflight::lifecycle::{Command, Event, State, step},
     metrics::Metrics,
 };
 use std::{collections::BTreeSet, fs};

@@ -1,7 +1,10 @@
 //! Example configurations parse, and the reference lists the keys that there are.
 
 use crate::{blocks, files, markdown, plain, rows, text_of};
-use activity_bridge::config::{Config, ConfigError, StoreConfig};
+use activity_bridge::{
+    config::{Config, ConfigError},
+    store::StoreConfig,
+};
 use std::{collections::BTreeSet, fs};
 
 /// Parses a configuration whose `uri_file` and `url_file` need not exist here.

@@ -2,14 +2,13 @@
 
 use crate::harness::{insert, insist, task};
 use activity_bridge::{
-    bridge::Bridge,
     broker::rabbitmq::{Options, RabbitMq},
     config::Config,
-    flights::{Flights, Standing},
-    lifecycle::Event,
+    context::Bridge,
+    inflight::lifecycle::Event,
+    inflight::{Certainty, Flights, Standing},
+    intake::recovery,
     metrics::Metrics,
-    recovery,
-    replicas::Certainty,
     route::Route,
     source::Sources,
     store::{FileStore, Store},
@@ -35,7 +34,7 @@ async fn route() -> Arc<Route> {
     let metrics = Metrics::new()
         .expect("metrics")
         .for_route("payments", "swf");
-    let source = sources.for_route(&config);
+    let source = sources.for_route(config.source_options());
     Arc::new(Route::new(config, source, metrics, "replies"))
 }
 

@@ -2,10 +2,9 @@
 
 use crate::redis::{Server, redis_config};
 use activity_bridge::{
-    config::RedisConfig,
-    input::Input,
+    store::redis::RedisConfig,
     store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store, StoreError},
-    task::{HeaderValue, Task, TaskId, TaskToken, Timeout, Timeouts},
+    task::{HeaderValue, Input, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use futures_util::future::join_all;
 use std::{

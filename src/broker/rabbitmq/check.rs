@@ -1,16 +1,10 @@
 //! What of a broker works, without changing anything there: login, permissions, each queue and its arguments.
 
-use super::{
-    super::{PARKING_QUEUE, QueueError, QueueFacts, QueueSpec},
-    Uri,
-    connect::connect,
-    convert::short,
-    topology,
-};
+use super::{connect::connect, convert::short, topology, uri::Uri};
 use crate::{
-    config::Destination,
-    report::{Mark, Row},
+    broker::{Destination, QueueError, QueueFacts, QueueSpec, names::PARKING_QUEUE},
     task::TaskId,
+    util::{Mark, Row},
 };
 use lapin::{
     BasicProperties, Connection, Error,

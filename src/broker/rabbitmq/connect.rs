@@ -4,7 +4,7 @@
 //! connects nor dropping the connection ends that thread while the other side says nothing. Shutting its socket down
 //! does, so we keep a second handle to the socket.
 
-use super::Uri;
+use super::uri::Uri;
 use lapin::{
     ConnectionProperties, Error,
     runtime::default_runtime,
@@ -26,11 +26,12 @@ use tokio::{
 
 /// For everything from the name's resolution to the login.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// For the closing handshake that lapin begins when a connection is dropped, and for which it would wait for ever.
 const CLOSING_GRACE: Duration = Duration::from_secs(3);
 
 /// A connection that ends soon after it is dropped, whatever the broker says or does not say.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     inner: lapin::Connection,
     line: Option<Line>,
 }
@@ -75,7 +76,7 @@ impl Drop for Line {
 /// # Cancel safety
 ///
 /// Dropping the future ends the attempt, and lapin's thread with it.
-pub(super) async fn connect(uri: &Uri, name: &str) -> Result<Connection, Error> {
+pub(crate) async fn connect(uri: &Uri, name: &str) -> Result<Connection, Error> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let (sockets, line) = mpsc::unbounded_channel();
     let line = Line(line);

@@ -1,9 +1,11 @@
 //! Between our messages and lapin's.
 
-use super::super::{APP_ID, Acknowledge, Delivery, Message, REPLIES_EXCHANGE, Receipt};
 use crate::{
-    dead_letter::{DeadLetter, Death},
-    task::HeaderValue,
+    broker::{
+        Acknowledge, Delivery, Message, Receipt,
+        names::{APP_ID, REPLIES_EXCHANGE},
+    },
+    task::{DeadLetter, Death, HeaderValue},
 };
 use async_trait::async_trait;
 use lapin::{
@@ -20,7 +22,7 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 const PERSISTENT: u8 = 2;
 
 /// A short string, which AMQP limits to 255 bytes. Names are checked before they get here; ids are shorter.
-pub(super) fn short(text: &str) -> ShortString {
+pub(crate) fn short(text: &str) -> ShortString {
     let mut end = text.len().min(255);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -28,7 +30,7 @@ pub(super) fn short(text: &str) -> ShortString {
     ShortString::from(&text[..end])
 }
 
-pub(super) fn properties(message: &Message<'_>) -> BasicProperties {
+pub(crate) fn properties(message: &Message<'_>) -> BasicProperties {
     let mut headers = FieldTable::default();
     for (name, value) in &message.headers {
         let value = match value {
@@ -70,7 +72,7 @@ pub(super) fn properties(message: &Message<'_>) -> BasicProperties {
     properties
 }
 
-pub(super) fn delivery(from: lapin::message::Delivery) -> Delivery {
+pub(crate) fn delivery(from: lapin::message::Delivery) -> Delivery {
     let properties = &from.properties;
     let text = |value: &Option<ShortString>| value.as_ref().map(ToString::to_string);
     let headers = (properties.headers().as_ref()).map_or_else(Vec::new, headers);

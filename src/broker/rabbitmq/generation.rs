@@ -1,13 +1,14 @@
 //! One generation: two connections and all that hangs on them, good until the first thing breaks.
 
 use super::{
-    super::{Delivery, Link, PARKING_QUEUE, QueueError, QueueFacts, QueueSpec},
-    Options, Uri,
     connect::{Connection, connect},
     convert,
+    options::Options,
     publisher::Publisher,
     topology,
+    uri::Uri,
 };
+use crate::broker::{Delivery, Link, QueueError, QueueFacts, QueueSpec, names::PARKING_QUEUE};
 use futures_util::StreamExt;
 use lapin::{
     Channel, Consumer, Error, Event,
@@ -27,7 +28,7 @@ const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// Publishing and consuming have a connection each: when the broker blocks publishers, lapin writes nothing at all on
 /// that connection, acknowledgements included.
-pub(super) struct Generation {
+pub(crate) struct Generation {
     publisher: Publisher,
     consuming: Connection,
     /// Where replies come from.
@@ -37,7 +38,7 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    pub(super) async fn open(uri: &Uri, options: &Options) -> Result<(Self, Consumer), Error> {
+    pub(crate) async fn open(uri: &Uri, options: &Options) -> Result<(Self, Consumer), Error> {
         let publishing = connect(uri, "activity-bridge publishing").await?;
         let consuming = connect(uri, "activity-bridge consuming").await?;
         topology::declare_shared(&consuming, options).await?;
@@ -64,12 +65,12 @@ impl Generation {
         Ok((generation, consumer))
     }
 
-    pub(super) fn publisher(&self) -> &Publisher {
+    pub(crate) fn publisher(&self) -> &Publisher {
         &self.publisher
     }
 
     /// Hands replies on and reports on the link, until something breaks; says what.
-    pub(super) async fn watch(
+    pub(crate) async fn watch(
         &self,
         mut consumer: Consumer,
         replies: &mpsc::Sender<Delivery>,
@@ -109,12 +110,12 @@ impl Generation {
         }
     }
 
-    pub(super) async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError> {
+    pub(crate) async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError> {
         self.ask(async |channel| topology::inspect(channel, queue).await)
             .await
     }
 
-    pub(super) async fn find_exchange(&self, name: &str) -> Result<(), QueueError> {
+    pub(crate) async fn find_exchange(&self, name: &str) -> Result<(), QueueError> {
         let find = async |channel: &Channel| match topology::find_exchange(channel, name).await {
             Ok(()) => Ok(()),
             Err(error) if topology::is_missing(&error) => {
@@ -154,7 +155,7 @@ impl Generation {
         }
     }
 
-    pub(super) async fn declare_parking(&self) -> Result<(), QueueError> {
+    pub(crate) async fn declare_parking(&self) -> Result<(), QueueError> {
         let declaring = topology::declare_parking(&self.consuming);
         match timeout(INSPECT_TIMEOUT, declaring).await {
             Ok(declared) => declared.map_err(|error| topology::explain(PARKING_QUEUE, &error)),
@@ -163,7 +164,7 @@ impl Generation {
     }
 
     /// Ends both connections, and with `forget` deletes that queue first, if nothing is in it.
-    pub(super) async fn close(&self, forget: Option<&str>) {
+    pub(crate) async fn close(&self, forget: Option<&str>) {
         if let Some(queue) = forget
             // With its channel closed, a reply that is being parked is back in the queue, and counted.
             && self.replies.close(200, convert::short("closing")).await.is_ok()

@@ -1,11 +1,10 @@
 //! Publishing: on a channel for each exchange, each message with its own confirm.
 
-use super::{
-    super::{Link, Message, PublishError, Published},
-    connect::Connection,
-    convert,
+use super::{connect::Connection, convert};
+use crate::{
+    broker::{Link, Message, PublishError, Published},
+    util::crash_point::{CrashPoint, crash_point},
 };
-use crate::crash;
 use lapin::{
     Channel, Confirmation, Error, ErrorKind, Event,
     options::{BasicPublishOptions, ConfirmSelectOptions},
@@ -20,8 +19,8 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 type Channels = Mutex<HashMap<String, Option<Channel>>>;
 
 /// The publishing half of a generation.
-pub(super) struct Publisher {
-    pub(super) connection: Connection,
+pub(crate) struct Publisher {
+    pub(crate) connection: Connection,
     /// Task messages, many in flight, on a channel for each exchange: what the broker refuses at one does not touch the
     /// others. As many as the configuration has exchanges.
     tasks: Channels,
@@ -35,7 +34,7 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) async fn open(connection: Connection) -> Result<Self, Error> {
+    pub(crate) async fn open(connection: Connection) -> Result<Self, Error> {
         let tasks = confirming_channel(&connection).await?;
         let posts = confirming_channel(&connection).await?;
         Ok(Self {
@@ -49,12 +48,12 @@ impl Publisher {
     }
 
     /// Why the generation was given up, once it was.
-    pub(super) fn given_up(&self) -> watch::Receiver<Option<String>> {
+    pub(crate) fn given_up(&self) -> watch::Receiver<Option<String>> {
         self.given_up.subscribe()
     }
 
     /// Takes note of an event on the publishing connection.
-    pub(super) fn note(&self, event: Option<Event>, link: &watch::Sender<Link>) {
+    pub(crate) fn note(&self, event: Option<Event>, link: &watch::Sender<Link>) {
         match event {
             Some(Event::ConnectionBlocked(why)) => {
                 tracing::warn!(why, "the broker blocks publishers");
@@ -70,7 +69,7 @@ impl Publisher {
         }
     }
 
-    pub(super) async fn publish(&self, message: &Message<'_>) -> Published {
+    pub(crate) async fn publish(&self, message: &Message<'_>) -> Published {
         let channel = self.channel(&self.tasks, message.exchange);
         let confirmation = match self.send(channel, message, true).await {
             Ok(confirmation) => confirmation,
@@ -96,7 +95,7 @@ impl Publisher {
         }
     }
 
-    pub(super) async fn post(
+    pub(crate) async fn post(
         &self,
         message: &Message<'_>,
         mandatory: bool,
@@ -160,7 +159,7 @@ impl Publisher {
                 )
                 .await?;
             if message.message_id.is_some() {
-                crash::pass(crash::Point::AfterPublish);
+                crash_point(CrashPoint::AfterPublish);
             }
             confirm.await
         };
@@ -205,7 +204,7 @@ impl Publisher {
     }
 
     /// Lets nobody wait any longer for a confirm.
-    pub(super) fn give_up(&self, why: &str) {
+    pub(crate) fn give_up(&self, why: &str) {
         self.given_up.send_if_modified(|given_up| {
             let first = given_up.is_none();
             if first {

@@ -1,12 +1,12 @@
 //! The exchanges and queues that the bridge needs, and what it says when the broker will not have them so.
 
-use super::{
-    super::{
-        CONTROL_EXCHANGE, DEAD_LETTERS_EXCHANGE, NO_DELIVERY_LIMIT, PARKING_QUEUE, QueueArguments,
-        QueueError, QueueFacts, QueueSpec, REPLIES_EXCHANGE, REPLY_QUEUE, UNCLAIMED_EXCHANGE,
+use super::{convert::short, options::Options};
+use crate::broker::{
+    NO_DELIVERY_LIMIT, QueueArguments, QueueError, QueueFacts, QueueSpec,
+    names::{
+        CONTROL_EXCHANGE, DEAD_LETTERS_EXCHANGE, PARKING_QUEUE, REPLIES_EXCHANGE, REPLY_QUEUE,
+        UNCLAIMED_EXCHANGE,
     },
-    Options,
-    convert::short,
 };
 use lapin::{
     Channel, Connection, Error, ErrorKind, ExchangeKind,
@@ -16,12 +16,14 @@ use lapin::{
 
 /// AMQP reply codes.
 const ACCESS_REFUSED: u16 = 403;
+
 const NOT_FOUND: u16 = 404;
+
 const PRECONDITION_FAILED: u16 = 406;
 
 /// A durable exchange of ours.
-pub(super) struct Exchange {
-    pub(super) name: &'static str,
+pub(crate) struct Exchange {
+    pub(crate) name: &'static str,
     kind: ExchangeKind,
     /// Takes what the exchange can't route.
     alternate: Option<&'static str>,
@@ -32,16 +34,19 @@ const CONTROL: Exchange = Exchange {
     kind: ExchangeKind::Topic,
     alternate: None,
 };
+
 const REPLIES: Exchange = Exchange {
     name: REPLIES_EXCHANGE,
     kind: ExchangeKind::Direct,
     alternate: None,
 };
+
 const DEAD_LETTERS: Exchange = Exchange {
     name: DEAD_LETTERS_EXCHANGE,
     kind: ExchangeKind::Headers,
     alternate: Some(UNCLAIMED_EXCHANGE),
 };
+
 const UNCLAIMED: Exchange = Exchange {
     name: UNCLAIMED_EXCHANGE,
     kind: ExchangeKind::Fanout,
@@ -49,12 +54,12 @@ const UNCLAIMED: Exchange = Exchange {
 };
 
 /// All of them.
-pub(super) const EXCHANGES: [Exchange; 4] = [CONTROL, REPLIES, DEAD_LETTERS, UNCLAIMED];
+pub(crate) const EXCHANGES: [Exchange; 4] = [CONTROL, REPLIES, DEAD_LETTERS, UNCLAIMED];
 
 /// Declares what all routes share: the exchanges, the parking queue, the reply queue.
 ///
 /// The reply queue is a quorum queue because only those keep a message that its worker forgot to mark persistent.
-pub(super) async fn declare_shared(
+pub(crate) async fn declare_shared(
     connection: &Connection,
     options: &Options,
 ) -> Result<(), Error> {
@@ -100,7 +105,7 @@ pub(super) async fn declare_shared(
 
 /// Declares the parking queue, and binds it to where unclaimed dead letters go. An operator who made that exchange for
 /// us has bound it too: we may not be permitted to.
-pub(super) async fn declare_parking(connection: &Connection) -> Result<(), Error> {
+pub(crate) async fn declare_parking(connection: &Connection) -> Result<(), Error> {
     let exchange = declare_exchange(connection, &UNCLAIMED).await?;
     declare_or_find(connection, PARKING_QUEUE, table(quorum())).await?;
     match exchange {
@@ -163,7 +168,7 @@ async fn declare_exchange(connection: &Connection, exchange: &Exchange) -> Resul
 }
 
 /// Looks for an exchange of whatever type. An error closes the channel.
-pub(super) async fn find_exchange(channel: &Channel, name: &str) -> Result<(), Error> {
+pub(crate) async fn find_exchange(channel: &Channel, name: &str) -> Result<(), Error> {
     let passive = ExchangeDeclareOptions {
         passive: true,
         durable: true,
@@ -207,7 +212,7 @@ async fn declare_or_find(
 }
 
 /// Declares or checks a route's queue. An error closes the channel.
-pub(super) async fn inspect(
+pub(crate) async fn inspect(
     channel: &Channel,
     queue: &QueueSpec,
 ) -> Result<QueueFacts, QueueError> {
@@ -263,7 +268,7 @@ fn table(arguments: Arguments) -> FieldTable {
 }
 
 /// Whether the broker said that there is no such thing.
-pub(super) fn is_missing(error: &Error) -> bool {
+pub(crate) fn is_missing(error: &Error) -> bool {
     reply_code(error) == Some(NOT_FOUND)
 }
 
@@ -275,7 +280,7 @@ fn reply_code(error: &Error) -> Option<u16> {
 }
 
 /// What an answer about a queue means.
-pub(super) fn explain(queue: &str, error: &Error) -> QueueError {
+pub(crate) fn explain(queue: &str, error: &Error) -> QueueError {
     let words = match error.kind() {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
         _ => error.to_string(),

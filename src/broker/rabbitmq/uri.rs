@@ -9,13 +9,14 @@ pub struct Uri(AMQPUri);
 
 /// In seconds; a frozen broker is noticed after twice this time.
 const HEARTBEAT_SECS: u16 = 10;
+
 /// RabbitMQ's own default. Said beforehand, it lets lapin reserve its buffers (32 frames, twice for each connection)
 /// without touching them; learnt from the broker, it makes lapin fill them, which is 16 MB of resident memory.
 const FRAME_MAX: u32 = 131_072;
 
 impl Uri {
     /// For lapin.
-    pub(super) fn inner(&self) -> AMQPUri {
+    pub(crate) fn inner(&self) -> AMQPUri {
         self.0.clone()
     }
 }

@@ -4,9 +4,12 @@
 //! ActivityTaskScheduled event of its workflow's history. Neither holds up a task for long: what can't be learnt soon is
 //! unknown.
 
-use super::super::{SourceError, Verdict, aws};
+use super::faults::OF_PLACES;
 use crate::{
-    budget::{Budget, Call},
+    source::{
+        SourceError, Verdict, aws,
+        rate_limit::{Budget, Call},
+    },
     task::{HeaderValue, Task, Timeout, Timeouts},
 };
 use aws_sdk_swf::{
@@ -26,24 +29,32 @@ use tracing::{debug, info, warn};
 
 /// How long a task is held up.
 const WITHIN: Duration = Duration::from_secs(3);
+
 /// How long an answer is awaited, so that who asks notes that there was none.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
 /// A type that could not be described is asked for again after this long.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
+
 /// The same, where that was a fault which may be over soon.
 const RETRY: Duration = Duration::from_secs(5);
+
 /// No more calls of DescribeActivityType than this in a minute; SWF lets an account have 6 a second.
 const CALLS_PER_MINUTE: usize = 10;
+
 const MINUTE: Duration = Duration::from_secs(60);
+
 /// Far more types than a process meets; beyond it, what was learnt is forgotten.
 const MAX_TYPES: usize = 10_000;
+
 /// The event is among the newest of its history unless very much runs in one workflow.
 const EVENTS_PER_PAGE: i32 = 100;
+
 const MAX_PAGES: usize = 5;
 
 /// What was learnt so far, for all routes.
 #[derive(Debug)]
-pub(super) struct Discovery {
+pub(crate) struct Discovery {
     client: Client,
     budget: Arc<Budget>,
     types: Mutex<Types>,
@@ -89,7 +100,7 @@ impl Read {
 }
 
 impl Discovery {
-    pub(super) fn new(client: Client, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(client: Client, budget: Arc<Budget>) -> Self {
         Self {
             client,
             budget,
@@ -100,7 +111,7 @@ impl Discovery {
     }
 
     /// The defaults of the task's activity type.
-    pub(super) async fn of_type(&self, domain: &str, task: &Task) -> Timeouts {
+    pub(crate) async fn of_type(&self, domain: &str, task: &Task) -> Timeouts {
         let key = TypeKey {
             domain,
             name: &task.activity,
@@ -114,7 +125,7 @@ impl Discovery {
     }
 
     /// What the task was scheduled with, or else the defaults of its activity type.
-    pub(super) async fn of_task(&self, domain: &str, task: &Task) -> Timeouts {
+    pub(crate) async fn of_task(&self, domain: &str, task: &Task) -> Timeouts {
         let found = match timeout(WITHIN, self.scheduled(domain, task)).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
@@ -210,7 +221,7 @@ impl Discovery {
         let call = self.client.describe_activity_type().domain(key.domain);
         let call = call.activity_type(activity_type.build().expect("both fields are set"));
         let answer = call.send().await;
-        let answer = answer.map_err(|error| aws::sort_error(error, super::OF_PLACES))?;
+        let answer = answer.map_err(|error| aws::sort_error(error, OF_PLACES))?;
         let defaults = answer.configuration;
         Ok(
             defaults.map_or_else(Timeouts::default, |defaults| Timeouts {
@@ -242,7 +253,7 @@ impl Discovery {
             let Some(page) = pages.next().await else {
                 break;
             };
-            let page = page.map_err(|error| aws::sort_error(error, super::OF_PLACES));
+            let page = page.map_err(|error| aws::sort_error(error, OF_PLACES));
             turn.done((&page).into());
             let page = page?;
             for event in &page.events {

@@ -1,48 +1,48 @@
 //! What is to be written of a task.
 
 use crate::{
-    store::{StoreError, format::StoredRecord},
+    store::{StoreError, codec::StoredRecord},
     task::{TaskId, Timeouts},
 };
 use std::collections::HashMap;
 use tokio::sync::oneshot;
 
 /// A new task, as it is to be written.
-pub(super) struct Insert {
-    pub(super) id: TaskId,
-    pub(super) record: Vec<u8>,
-    pub(super) message: Vec<u8>,
+pub(crate) struct Insert {
+    pub(crate) id: TaskId,
+    pub(crate) record: Vec<u8>,
+    pub(crate) message: Vec<u8>,
     /// Who waits until it is on the disk.
-    pub(super) done: oneshot::Sender<Result<(), StoreError>>,
+    pub(crate) done: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// What became of tasks since their records were last written.
-pub(super) type Changes = HashMap<TaskId, Change>;
+pub(crate) type Changes = HashMap<TaskId, Change>;
 
 /// What became of one.
 #[derive(Debug, Default)]
-pub(super) struct Change {
+pub(crate) struct Change {
     confirmed: Option<Timeouts>,
     begun: bool,
     removed: bool,
 }
 
 impl Change {
-    pub(super) fn confirmed(timeouts: Timeouts) -> Self {
+    pub(crate) fn confirmed(timeouts: Timeouts) -> Self {
         Self {
             confirmed: Some(timeouts),
             ..Self::default()
         }
     }
 
-    pub(super) fn begun() -> Self {
+    pub(crate) fn begun() -> Self {
         Self {
             begun: true,
             ..Self::default()
         }
     }
 
-    pub(super) fn removed() -> Self {
+    pub(crate) fn removed() -> Self {
         Self {
             removed: true,
             ..Self::default()
@@ -50,12 +50,12 @@ impl Change {
     }
 
     /// The task has ended.
-    pub(super) fn removes(&self) -> bool {
+    pub(crate) fn removes(&self) -> bool {
         self.removed
     }
 
     /// The broker has its message.
-    pub(super) fn confirms(&self) -> bool {
+    pub(crate) fn confirms(&self) -> bool {
         self.confirmed.is_some()
     }
 
@@ -70,7 +70,7 @@ impl Change {
     }
 
     /// Adds what came later.
-    pub(super) fn merge(&mut self, later: &Self) {
+    pub(crate) fn merge(&mut self, later: &Self) {
         self.confirmed = later.confirmed.or(self.confirmed);
         self.begun |= later.begun;
         self.removed |= later.removed;

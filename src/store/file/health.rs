@@ -13,7 +13,7 @@ const SLOW: Duration = Duration::from_secs(2);
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(crate) struct Health {
     flushes: AtomicU64,
     state: Mutex<State>,
 }
@@ -27,17 +27,17 @@ struct State {
 
 impl Health {
     /// How many transactions were written.
-    pub(super) fn flushes(&self) -> u64 {
+    pub(crate) fn flushes(&self) -> u64 {
         self.flushes.load(Ordering::Relaxed)
     }
 
     /// One more was.
-    pub(super) fn flushed(&self) {
+    pub(crate) fn flushed(&self) {
         self.flushes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What is wrong.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         self.with(|state| {
             let silent = state.waits.map(|since| since.elapsed());
             let silent = silent.filter(|silent| *silent > SLOW);
@@ -48,12 +48,12 @@ impl Health {
     }
 
     /// The file can't be used because of this; or can again.
-    pub(super) fn failure(&self, failure: Option<String>) {
+    pub(crate) fn failure(&self, failure: Option<String>) {
         self.with(|state| state.failure = failure);
     }
 
     /// Watches the disk while it is used.
-    pub(super) fn watch<T>(&self, act: impl FnOnce() -> T) -> T {
+    pub(crate) fn watch<T>(&self, act: impl FnOnce() -> T) -> T {
         self.with(|state| state.waits = Some(Instant::now()));
         let done = act();
         self.with(|state| state.waits = None);

@@ -7,7 +7,7 @@ use super::change::{Change, Changes, Insert};
 use crate::{
     store::{
         Record,
-        format::{self, StoredRecord, Unreadable},
+        codec::{self, StoredRecord, Unreadable},
     },
     task::{Task, TaskId},
 };
@@ -20,10 +20,13 @@ use std::{collections::HashMap, ops::Range};
 type Key = (u64, u128);
 
 const RECORDS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("records");
+
 /// What is to be published of those tasks whose message was not confirmed.
 const MESSAGES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("messages");
+
 /// The ids of the tasks that ended last, in their order.
 const ENDED: TableDefinition<'_, u64, u128> = TableDefinition::new("ended");
+
 /// The version of the schema, and the id of the store.
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 
@@ -37,11 +40,11 @@ const PROBE: usize = 512 << 10;
 const SCHEMA: &str = "1";
 
 /// The open database, and what is known of it without asking.
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     /// The id of the store.
-    pub(super) instance: String,
+    pub(crate) instance: String,
     /// The bytes of all records and messages.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     database: Database,
     numbers: HashMap<TaskId, u64>,
     next: u64,
@@ -49,7 +52,7 @@ pub(super) struct Ledger {
 }
 
 /// What is written when a store is new.
-pub(super) fn initialize(database: &Database) -> Result<(), Error> {
+pub(crate) fn initialize(database: &Database) -> Result<(), Error> {
     let write = database.begin_write()?;
     write.open_table(RECORDS)?;
     write.open_table(MESSAGES)?;
@@ -63,7 +66,7 @@ pub(super) fn initialize(database: &Database) -> Result<(), Error> {
 }
 
 /// The id of the store; or what is wrong with its schema.
-pub(super) fn instance(database: &impl ReadableDatabase) -> Result<Result<String, String>, Error> {
+pub(crate) fn instance(database: &impl ReadableDatabase) -> Result<Result<String, String>, Error> {
     let meta = database.begin_read()?.open_table(META)?;
     let schema = meta.get("schema")?;
     let schema = schema.as_ref().map_or("none", |schema| schema.value());
@@ -76,7 +79,7 @@ pub(super) fn instance(database: &impl ReadableDatabase) -> Result<Result<String
 }
 
 /// All records, in the order in which they were inserted.
-pub(super) fn records(database: &impl ReadableDatabase) -> Result<Vec<Record>, Error> {
+pub(crate) fn records(database: &impl ReadableDatabase) -> Result<Vec<Record>, Error> {
     let records = database.begin_read()?.open_table(RECORDS)?;
     let rows = records.iter()?.map(|row| {
         let (key, stored) = row?;
@@ -96,7 +99,7 @@ fn readable<T>(id: TaskId, result: Result<T, Unreadable>) -> Result<T, Error> {
 
 impl Ledger {
     /// Reads which tasks there are.
-    pub(super) fn load(database: Database, instance: String) -> Result<Self, Error> {
+    pub(crate) fn load(database: Database, instance: String) -> Result<Self, Error> {
         let read = database.begin_read()?;
         let mut bytes = 0;
         let mut numbers = HashMap::new();
@@ -124,7 +127,7 @@ impl Ledger {
     }
 
     /// Writes as much as a group may need, and takes it back: a disk that was full may have room again, or not.
-    pub(super) fn probe(&self) -> Result<(), Error> {
+    pub(crate) fn probe(&self) -> Result<(), Error> {
         let write = self.database.begin_write()?;
         write
             .open_table(META)?
@@ -136,28 +139,28 @@ impl Ledger {
     }
 
     /// Makes the file as small as can be.
-    pub(super) fn compact(&mut self) -> Result<(), Error> {
+    pub(crate) fn compact(&mut self) -> Result<(), Error> {
         self.database.compact()?;
         Ok(())
     }
 
     /// How many tasks there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.numbers.len()
     }
 
     /// Whether there is such a task.
-    pub(super) fn has(&self, id: TaskId) -> bool {
+    pub(crate) fn has(&self, id: TaskId) -> bool {
         self.numbers.contains_key(&id)
     }
 
     /// The number of the next task.
-    pub(super) fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
     /// Writes a group, in one transaction. Where it fails, the ledger is of no more use.
-    pub(super) fn write(&mut self, inserts: &[Insert], changes: &Changes) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, inserts: &[Insert], changes: &Changes) -> Result<(), Error> {
         let write = self.database.begin_write()?;
         {
             let mut records = write.open_table(RECORDS)?;
@@ -204,7 +207,7 @@ impl Ledger {
     }
 
     /// At most so many records with these numbers, each as these changes leave it; and the number to go on with.
-    pub(super) fn page(
+    pub(crate) fn page(
         &self,
         numbers: Range<u64>,
         most: usize,
@@ -226,7 +229,7 @@ impl Ledger {
     }
 
     /// What is to be published of a task, if anything is after these changes.
-    pub(super) fn message(&self, id: TaskId, changes: &Changes) -> Result<Option<Task>, Error> {
+    pub(crate) fn message(&self, id: TaskId, changes: &Changes) -> Result<Option<Task>, Error> {
         let Some(&number) = self.numbers.get(&id) else {
             return Ok(None);
         };
@@ -238,12 +241,12 @@ impl Ledger {
             return Ok(None);
         };
         let record = read(id, stored.value(), changes)?.filter(|record| !record.published);
-        let task = record.map(|record| readable(id, format::task(record, message.value())));
+        let task = record.map(|record| readable(id, codec::task(record, message.value())));
         task.transpose()
     }
 
     /// The tasks that ended last, at most so many.
-    pub(super) fn ended(&self, most: usize) -> Result<Vec<TaskId>, Error> {
+    pub(crate) fn ended(&self, most: usize) -> Result<Vec<TaskId>, Error> {
         let ended = self.database.begin_read()?.open_table(ENDED)?;
         let rows = ended.iter()?.rev().take(most);
         rows.map(|row| Ok(row?.1.value().into())).collect()

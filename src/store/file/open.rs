@@ -21,7 +21,7 @@ const CACHE: usize = 8 << 20;
 const WORTH_COMPACTING: u64 = 64 << 20;
 
 /// Opens the file, or makes it.
-pub(super) fn open(path: &Path) -> anyhow::Result<Ledger> {
+pub(crate) fn open(path: &Path) -> anyhow::Result<Ledger> {
     match fs::metadata(path) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => create(path)?,
@@ -48,7 +48,7 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Ledger> {
 }
 
 /// Opens the file after a failure, if it is still that of this store and can be written again.
-pub(super) fn again(path: &Path, instance: &str) -> Result<Ledger, String> {
+pub(crate) fn again(path: &Path, instance: &str) -> Result<Ledger, String> {
     let ledger = open_existing(path).map_err(|error| error.to_string())?;
     if ledger.instance != instance {
         return Err(format!("{}: another store is in its place", path.display()));
@@ -174,7 +174,7 @@ fn failed(path: &Path, error: &Error) -> anyhow::Error {
 }
 
 /// What is wrong, and how to mend it.
-pub(super) fn wrong(path: &Path, error: &Error) -> String {
+pub(crate) fn wrong(path: &Path, error: &Error) -> String {
     let path = path.display();
     let what = match error {
         Error::DatabaseAlreadyOpen | Error::LockProtocolMismatch => {

@@ -1,16 +1,15 @@
 //! The thread that reads and writes the file: what makes a group, and what happens when the disk fails.
 
 use super::{
-    QUEUE,
     change::{Change, Changes, Insert},
     health::Health,
     ledger::Ledger,
     open,
 };
 use crate::{
-    backoff::Backoff,
     store::{Record, StoreError},
     task::{Task, TaskId},
+    util::Backoff,
 };
 use anyhow::Context;
 use futures_util::FutureExt;
@@ -21,6 +20,9 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 use tracing::{info, warn};
+
+/// What may be asked for and not yet be begun. Who finds no room waits.
+pub(super) const QUEUE: usize = 1024;
 
 /// How long a change waits for an insert to ride along with.
 const LAZY: Duration = Duration::from_millis(100);
@@ -36,7 +38,7 @@ const GAP: Duration = Duration::from_millis(4);
 const ENOUGH: usize = 64;
 
 /// What the writer is asked to do.
-pub(super) enum Ask {
+pub(crate) enum Ask {
     /// To insert a task, and to say when it is on the disk.
     Insert(Insert),
     /// To change a record, soon.
@@ -48,7 +50,7 @@ pub(super) enum Ask {
 }
 
 /// See the module.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     path: PathBuf,
     instance: String,
     health: Arc<Health>,
@@ -69,7 +71,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread. It ends when it is closed, or when nobody can ask it any more.
-    pub(super) fn start(
+    pub(crate) fn start(
         path: PathBuf,
         ledger: Ledger,
         health: Arc<Health>,
@@ -257,7 +259,7 @@ impl Writer {
     }
 
     /// At most so many records with these numbers, and the number to go on with.
-    pub(super) fn page(
+    pub(crate) fn page(
         &mut self,
         numbers: Range<u64>,
         most: usize,
@@ -266,12 +268,12 @@ impl Writer {
     }
 
     /// See [`crate::store::Store::message`].
-    pub(super) fn message(&mut self, id: TaskId) -> Result<Option<Task>, StoreError> {
+    pub(crate) fn message(&mut self, id: TaskId) -> Result<Option<Task>, StoreError> {
         self.read(|ledger, changes| ledger.message(id, changes))
     }
 
     /// See [`crate::store::Store::ended`].
-    pub(super) fn ended(&mut self, most: usize) -> Result<Vec<TaskId>, StoreError> {
+    pub(crate) fn ended(&mut self, most: usize) -> Result<Vec<TaskId>, StoreError> {
         self.read(|ledger, changes| {
             let mut ended: Vec<_> = removed(ledger, changes).take(most).collect();
             ended.extend(ledger.ended(most - ended.len())?);
@@ -280,7 +282,7 @@ impl Writer {
     }
 
     /// See [`crate::store::Store::count`].
-    pub(super) fn count(&mut self) -> Result<usize, StoreError> {
+    pub(crate) fn count(&mut self) -> Result<usize, StoreError> {
         self.read(|ledger, changes| Ok(ledger.len() - removed(ledger, changes).count()))
     }
 }

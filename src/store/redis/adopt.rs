@@ -1,8 +1,9 @@
 //! Taking tasks over: those of the dead, and any whose end has come here.
 
 use super::{
-    RedisStore, format,
+    format,
     owners::Known,
+    redis_store::RedisStore,
     scripts,
     shared::{LETTERS, LETTERS_KEPT},
 };
@@ -18,6 +19,7 @@ use tracing::{debug, error};
 
 /// A dead owner that has nothing for this process is not looked at again for this time.
 const PASS_OVER: Duration = Duration::from_secs(30);
+
 /// Questions that are on their way at once.
 const AT_ONCE: usize = 500;
 
@@ -47,7 +49,7 @@ struct Page {
 
 impl RedisStore {
     /// See [`Store::adopt`](crate::store::Store::adopt).
-    pub(super) async fn adopt_some(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+    pub(crate) async fn adopt_some(&self, most: usize) -> Result<Vec<Record>, StoreError> {
         let adopted = self.adopt_from_the_dead(most).await;
         if !self.held.is_in_doubt() || adopted.as_ref().is_ok_and(|some| !some.is_empty()) {
             return adopted;
@@ -78,7 +80,7 @@ impl RedisStore {
     }
 
     /// Takes one task, whoever has it.
-    pub(super) async fn take_one(&self, id: TaskId) -> Result<Claim, StoreError> {
+    pub(crate) async fn take_one(&self, id: TaskId) -> Result<Claim, StoreError> {
         self.enlist(&[id]).await?;
         let claim = match self.take(id, "").await? {
             Taken::Ours { record, turn, from } => {

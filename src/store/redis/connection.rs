@@ -1,14 +1,15 @@
 //! One connection to a Redis, or one to each node of a Cluster, shared by everything.
 
+use super::limits::{ANSWER, tcp};
 use super::{
-    RedisUrl,
     format::millis,
     probe::{Advice, is_final, probe_any},
+    settings::RedisConfig,
+    url::RedisUrl,
 };
 use crate::{
-    backoff::{Backoff, jittered},
-    config::RedisConfig,
     store::StoreError,
+    util::{Backoff, jittered},
 };
 use anyhow::bail;
 use redis::{
@@ -16,7 +17,6 @@ use redis::{
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
     cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
-    io::tcp::TcpSettings,
 };
 use std::{
     io,
@@ -29,26 +29,28 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
-/// How long an answer may take.
-pub(super) const ANSWER: Duration = Duration::from_secs(2);
 /// How long it may take to connect to the nodes of a Cluster.
 const CLUSTER: Duration = Duration::from_secs(10);
+
 /// What is said where there is none.
-pub(super) const NO_ANSWER: &str = "no answer";
+pub(crate) const NO_ANSWER: &str = "no answer";
+
 /// Between a connection and the one that replaces it.
 const REPLACE: Duration = Duration::from_secs(2);
+
 /// A Cluster that has answered nothing for this time is connected to anew.
 const SILENT: Duration = Duration::from_secs(5);
+
 /// Between attempts to connect. Short, so that all owners are back before one may take another's tasks.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
+
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
-/// A connection whose other end is gone without a word is given up after this time.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+
 /// So many commands may wait to be written.
 const QUEUED: usize = 1_000;
 
 /// See the module.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     config: RedisConfig,
     link: Arc<Mutex<Dated>>,
     opened: Instant,
@@ -57,7 +59,7 @@ pub(super) struct Connection {
     /// Whether anything was refused for which waiting does not help.
     refused: AtomicBool,
     /// What is unwise about how Redis is set up.
-    pub(super) advice: Advice,
+    pub(crate) advice: Advice,
 }
 
 struct Dated {
@@ -79,7 +81,7 @@ impl Connection {
     /// # Errors
     ///
     /// At once, where waiting would not help; otherwise when patience is at its end.
-    pub(super) async fn open(config: &RedisConfig, patience: Duration) -> anyhow::Result<Self> {
+    pub(crate) async fn open(config: &RedisConfig, patience: Duration) -> anyhow::Result<Self> {
         let end = Instant::now() + patience;
         let secs = patience.as_secs();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
@@ -114,7 +116,7 @@ impl Connection {
 
     /// Asks again until then, where waiting may help: what can be reached may be no primary yet, and of a Cluster one may
     /// be away.
-    pub(super) async fn patiently<T>(
+    pub(crate) async fn patiently<T>(
         &self,
         end: Instant,
         ask: impl AsyncFn() -> Result<T, StoreError>,
@@ -136,7 +138,7 @@ impl Connection {
     }
 
     /// Runs a script.
-    pub(super) async fn run<T: FromRedisValue>(
+    pub(crate) async fn run<T: FromRedisValue>(
         &self,
         script: &ScriptInvocation<'_>,
     ) -> Result<T, StoreError> {
@@ -145,13 +147,13 @@ impl Connection {
     }
 
     /// Sends a command.
-    pub(super) async fn send<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, StoreError> {
+    pub(crate) async fn send<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, StoreError> {
         let mut link = self.link();
         self.answer(cmd.query_async(&mut link)).await
     }
 
     /// Sends commands for keys of one slot.
-    pub(super) async fn send_all(&self, pipeline: &Pipeline) -> Result<(), StoreError> {
+    pub(crate) async fn send_all(&self, pipeline: &Pipeline) -> Result<(), StoreError> {
         let mut link = self.link();
         self.answer(pipeline.query_async(&mut link)).await
     }
@@ -246,7 +248,7 @@ fn dated(link: &Mutex<Dated>) -> MutexGuard<'_, Dated> {
 }
 
 /// What is said of a Redis without an answer.
-pub(super) fn silent() -> StoreError {
+pub(crate) fn silent() -> StoreError {
     StoreError::Unavailable(NO_ANSWER.to_owned())
 }
 
@@ -290,13 +292,6 @@ async fn connect(config: &RedisConfig) -> Result<(Advice, Link), (&RedisUrl, Red
         false => server(url).map(Link::Server),
     };
     Ok((advice, link.map_err(|error| (url, error))?))
-}
-
-pub(super) fn tcp() -> TcpSettings {
-    let settings = TcpSettings::default().set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(UNACKNOWLEDGED);
-    settings
 }
 
 fn server(url: &RedisUrl) -> Result<ConnectionManager, RedisError> {

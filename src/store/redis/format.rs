@@ -3,7 +3,7 @@
 use crate::{
     store::{
         Record, StoreError,
-        format::{self, StoredTimeout},
+        codec::{self, StoredTimeout},
     },
     task::{Task, TaskId, TaskToken, Timeouts, unix_millis},
 };
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
 /// The fields of a record, in the order in which [`record`] reads them.
-pub(super) const FIELDS: [&str; 7] = [
+pub(crate) const FIELDS: [&str; 7] = [
     "route",
     "token",
     "polled_at",
@@ -23,11 +23,12 @@ pub(super) const FIELDS: [&str; 7] = [
 
 /// A record is kept so long beyond the task's last possible moment.
 const BEYOND: Duration = Duration::from_secs(86_400);
+
 /// No task of SWF or Step Functions lives longer than a year.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// For how many milliseconds after the poll a record is kept.
-pub(super) fn kept_for(timeouts: Timeouts) -> u64 {
+pub(crate) fn kept_for(timeouts: Timeouts) -> u64 {
     let lives = timeouts.start_to_close.certain().unwrap_or(LONGEST);
     millis(lives.min(LONGEST) + BEYOND)
 }
@@ -38,7 +39,7 @@ struct StoredTimeouts {
     start_to_close: StoredTimeout,
 }
 
-pub(super) fn timeouts(timeouts: Timeouts) -> Result<String, StoreError> {
+pub(crate) fn timeouts(timeouts: Timeouts) -> Result<String, StoreError> {
     let stored = StoredTimeouts {
         heartbeat: timeouts.heartbeat.into(),
         start_to_close: timeouts.start_to_close.into(),
@@ -47,18 +48,18 @@ pub(super) fn timeouts(timeouts: Timeouts) -> Result<String, StoreError> {
 }
 
 /// What there is to publish of a task, beyond its record.
-pub(super) fn message(task: &Task) -> Result<Vec<u8>, StoreError> {
-    format::message(task).map_err(|error| StoreError::Unavailable(error.to_string()))
+pub(crate) fn message(task: &Task) -> Result<Vec<u8>, StoreError> {
+    codec::message(task).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 /// The task whose record and message these are.
-pub(super) fn task(record: Record, message: &str) -> Result<Task, StoreError> {
+pub(crate) fn task(record: Record, message: &str) -> Result<Task, StoreError> {
     let id = record.id;
-    format::task(record, message.as_bytes()).map_err(|_| unreadable(id, "message"))
+    codec::task(record, message.as_bytes()).map_err(|_| unreadable(id, "message"))
 }
 
 /// The record of a task from [`FIELDS`].
-pub(super) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, StoreError> {
+pub(crate) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, StoreError> {
     let mut fields = fields.into_iter();
     let mut next = || fields.next().flatten().unwrap_or_default();
     let (route, token, polled_at, timeouts) = (next(), next(), next(), next());
@@ -86,14 +87,14 @@ fn unreadable(id: TaskId, field: &str) -> StoreError {
 }
 
 fn at(text: &str) -> Option<SystemTime> {
-    text.parse().ok().map(format::at)
+    text.parse().ok().map(codec::at)
 }
 
 /// A moment in the text of a field; an unknown one is empty.
-pub(super) fn moment(at: Option<SystemTime>) -> String {
+pub(crate) fn moment(at: Option<SystemTime>) -> String {
     at.map(|at| unix_millis(at).to_string()).unwrap_or_default()
 }
 
-pub(super) fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

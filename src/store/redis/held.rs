@@ -16,7 +16,7 @@ const DOUBTFUL: Duration = Duration::from_secs(10);
 
 /// See the module. Its size is bounded by the routes' slots and what was adopted.
 #[derive(Default)]
-pub(super) struct Held {
+pub(crate) struct Held {
     /// With the turn in which it came here: each change of owner is one.
     turns: Mutex<HashMap<TaskId, u64>>,
     /// When an answer to the question for a task was lost, or Redis was last away since.
@@ -25,7 +25,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Says that the task is, or is about to be, this process's. False where it is already.
-    pub(super) fn begin(&self, id: TaskId) -> bool {
+    pub(crate) fn begin(&self, id: TaskId) -> bool {
         let mut turns = self.turns();
         let new = !turns.contains_key(&id);
         turns.entry(id).or_insert(0);
@@ -33,26 +33,26 @@ impl Held {
     }
 
     /// It is this process's since this turn.
-    pub(super) fn set(&self, id: TaskId, turn: u64) {
+    pub(crate) fn set(&self, id: TaskId, turn: u64) {
         self.turns().insert(id, turn);
     }
 
     /// It is being removed: nobody can take it any more.
-    pub(super) fn end(&self, id: TaskId) {
+    pub(crate) fn end(&self, id: TaskId) {
         self.set(id, u64::MAX);
     }
 
     /// It is not, or not any more.
-    pub(super) fn drop(&self, id: TaskId) {
+    pub(crate) fn drop(&self, id: TaskId) {
         self.turns().remove(&id);
     }
 
-    pub(super) fn has(&self, id: TaskId) -> bool {
+    pub(crate) fn has(&self, id: TaskId) -> bool {
         self.turns().contains_key(&id)
     }
 
     /// Another took it in this turn. False where that is old news.
-    pub(super) fn lose(&self, id: TaskId, turn: u64) -> bool {
+    pub(crate) fn lose(&self, id: TaskId, turn: u64) -> bool {
         let mut turns = self.turns();
         let lost = turns.get(&id).is_some_and(|mine| *mine < turn);
         if lost {
@@ -62,23 +62,23 @@ impl Held {
     }
 
     /// A task may have become this process's without its knowledge.
-    pub(super) fn doubt(&self) {
+    pub(crate) fn doubt(&self) {
         *self.doubted() = Some(Instant::now());
     }
 
     /// Redis did not answer: if there is doubt, it lasts.
-    pub(super) fn trouble(&self) {
+    pub(crate) fn trouble(&self) {
         if let Some(since) = &mut *self.doubted() {
             *since = Instant::now();
         }
     }
 
-    pub(super) fn is_in_doubt(&self) -> bool {
+    pub(crate) fn is_in_doubt(&self) -> bool {
         self.doubted().is_some()
     }
 
     /// Nothing was found that it did not know of.
-    pub(super) fn found_nothing(&self) {
+    pub(crate) fn found_nothing(&self) {
         let mut doubt = self.doubted();
         *doubt = doubt.filter(|since| since.elapsed() < DOUBTFUL);
     }

@@ -3,48 +3,48 @@
 use crate::task::TaskId;
 
 /// The names of the keys under one prefix.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     prefix: String,
 }
 
 /// The keys of one owner, all in one slot.
-pub(super) struct OwnerKeys {
+pub(crate) struct OwnerKeys {
     /// There for as long as the owner is alive.
-    pub(super) lease: String,
+    pub(crate) lease: String,
     /// The ids of its tasks: all of them, and perhaps some that are not its any more.
-    pub(super) tasks: String,
+    pub(crate) tasks: String,
     /// What others have to tell it, a stream.
-    pub(super) mail: String,
+    pub(crate) mail: String,
 }
 
 impl Keys {
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(crate) fn new(prefix: &str) -> Self {
         Self {
             prefix: prefix.to_owned(),
         }
     }
 
     /// The id of the store.
-    pub(super) fn instance(&self) -> String {
+    pub(crate) fn instance(&self) -> String {
         format!("{}:instance", self.prefix)
     }
 
     /// What is written to see whether anything can be.
-    pub(super) fn check(&self) -> String {
+    pub(crate) fn check(&self) -> String {
         format!("{}:check", self.prefix)
     }
 
     /// The owners that may have tasks, a set.
-    pub(super) fn owners(&self) -> String {
+    pub(crate) fn owners(&self) -> String {
         format!("{}:owners", self.prefix)
     }
 
     /// A task's record, a hash; for a while after its end, the one field `ended`.
-    pub(super) fn task(&self, id: TaskId) -> String {
+    pub(crate) fn task(&self, id: TaskId) -> String {
         format!("{}:task:{{{id}}}", self.prefix)
     }
 
-    pub(super) fn owner(&self, owner: &str) -> OwnerKeys {
+    pub(crate) fn owner(&self, owner: &str) -> OwnerKeys {
         let key = |what| format!("{}:owner:{{{owner}}}:{what}", self.prefix);
         OwnerKeys {
             lease: key("lease"),

@@ -1,6 +1,7 @@
 //! What this process knows of its own lease.
 
-use super::{LEASE, connection::NO_ANSWER};
+use super::connection::NO_ANSWER;
+use super::limits::LEASE;
 use crate::store::StoreError;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 const OVERDUE: Duration = Duration::from_secs(1);
 
 /// See the module.
-pub(super) struct Lease(Mutex<State>);
+pub(crate) struct Lease(Mutex<State>);
 
 struct State {
     /// When the last look began that was answered. The lease lasts at least until [`LEASE`] after it.
@@ -29,7 +30,7 @@ struct State {
 
 impl Lease {
     /// Of a look that began then.
-    pub(super) fn new(began: Instant) -> Self {
+    pub(crate) fn new(began: Instant) -> Self {
         Self(Mutex::new(State {
             renewed: began,
             since: began,
@@ -39,18 +40,18 @@ impl Lease {
         }))
     }
 
-    pub(super) fn last_read(&self) -> String {
+    pub(crate) fn last_read(&self) -> String {
         self.state().read.clone()
     }
 
     /// Whether it is time to renew it, where nobody has looked.
-    pub(super) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.state().renewed.elapsed() >= OVERDUE
     }
 
     /// A renewal that began then was answered, and the lease was there or not. It has lapsed, or may have, where an answer
     /// was lost.
-    pub(super) fn renewed(&self, began: Instant, was_there: bool) {
+    pub(crate) fn renewed(&self, began: Instant, was_there: bool) {
         let mut state = self.state();
         if !was_there || state.renewed.elapsed() >= LEASE {
             state.since = Instant::now();
@@ -61,17 +62,17 @@ impl Lease {
     }
 
     /// Letters up to this one were read.
-    pub(super) fn read_up_to(&self, letter: String) {
+    pub(crate) fn read_up_to(&self, letter: String) {
         self.state().read = letter;
     }
 
     /// Whether there was a lapse since this was last asked.
-    pub(super) fn report_lapse(&self) -> bool {
+    pub(crate) fn report_lapse(&self) -> bool {
         std::mem::take(&mut self.state().unreported)
     }
 
     /// A look failed. Silence does not hide what was said before: the client is silent while it connects.
-    pub(super) fn failed(&self, error: &StoreError) {
+    pub(crate) fn failed(&self, error: &StoreError) {
         let StoreError::Unavailable(why) = error else {
             return;
         };
@@ -83,12 +84,12 @@ impl Lease {
 
     /// Whether it has held for long enough to believe that others without one are dead. After a lapse they may have lapsed
     /// together, and before a start too, and the others may not be back yet.
-    pub(super) fn may_judge_others(&self) -> bool {
+    pub(crate) fn may_judge_others(&self) -> bool {
         self.state().since.elapsed() >= LEASE
     }
 
     /// How long Redis has not answered, and why.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         let state = self.state();
         let silent = state.renewed.elapsed();
         (silent > OVERDUE).then(|| {

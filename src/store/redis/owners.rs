@@ -3,7 +3,7 @@
 //! When Redis was away all leases ran out together, and with one shard of a Cluster all that were on it. So nobody counts as
 //! dead before its lease was looked for again and again, nor before this process's own has held for a while.
 
-use super::{LEASE, RedisStore, scripts};
+use super::limits::LEASE;
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
@@ -12,14 +12,16 @@ use std::{
 use tokio::time::Instant;
 
 /// What is in the lease of a process that has ended cleanly.
-pub(super) const LEFT: &str = "left";
+pub(crate) const LEFT: &str = "left";
+
 /// For so long a lease must be seen to be gone. The living take it again within half of that.
 const CERTAIN: Duration = Duration::from_millis(900);
+
 /// A lease that was taken again since it was last looked for would still be there.
 const STALE: Duration = LEASE;
 
 /// What is known of a process.
-pub(super) enum Known {
+pub(crate) enum Known {
     /// Its lease has so long left, in milliseconds.
     Alive(u64),
     /// Its lease is gone and may come back, or it can't be read.
@@ -30,11 +32,11 @@ pub(super) enum Known {
 
 /// The owners whose leases were lately seen to be gone: since when, and when last.
 #[derive(Default)]
-pub(super) struct Gone(Mutex<HashMap<String, (Instant, Instant)>>);
+pub(crate) struct Gone(Mutex<HashMap<String, (Instant, Instant)>>);
 
 impl Gone {
     /// An owner's lease was looked for. Whether it is gone for good.
-    fn saw(&self, owner: &str, gone: bool) -> bool {
+    pub(super) fn saw(&self, owner: &str, gone: bool) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         all.retain(|_, (_, last)| last.elapsed() < STALE);
@@ -45,25 +47,5 @@ impl Gone {
         let (first, last) = all.entry(owner.to_owned()).or_insert((now, now));
         *last = now;
         first.elapsed() >= CERTAIN
-    }
-}
-
-impl RedisStore {
-    /// Looks for the lease of a process. That of another may be to be had where this one is not: on a shard of a Cluster.
-    pub(super) async fn known(&self, owner: &str) -> Known {
-        let script = &scripts::LEASE_OF;
-        let script = script.key(self.keys.owner(owner).lease);
-        let looked: Result<(Option<String>, i64), _> = self.connection.run(&script).await;
-        let Ok((what, left)) = looked else {
-            self.gone.saw(owner, false);
-            return Known::MayBeDead;
-        };
-        let gone = self.gone.saw(owner, what.is_none());
-        match what.as_deref() {
-            Some(LEFT) => Known::Dead,
-            Some(_) => Known::Alive(u64::try_from(left).unwrap_or(0)),
-            None if gone && self.lease.may_judge_others() => Known::Dead,
-            None => Known::MayBeDead,
-        }
     }
 }

@@ -1,23 +1,22 @@
 //! Whether a Redis can be reached and used, and what is unwise about how it is set up.
 
-use super::{
-    RedisUrl,
-    connection::{ANSWER, tcp},
-};
-use crate::config::RedisConfig;
+use super::limits::{ANSWER, tcp};
+use super::{settings::RedisConfig, url::RedisUrl};
 use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind};
 use std::{error::Error, io, sync::Arc};
 
 /// Streams are trimmed by id since then.
 const OLDEST: (u32, u32) = (6, 2);
+
 const EVICTS: &str = "Redis may evict records of tasks in flight when its memory is full, and a crash then loses them; set maxmemory-policy noeviction";
+
 const FORGETS: &str = "Redis may forget records of tasks in flight when it restarts, and a crash then loses them; set appendonly yes";
 
 /// What is unwise, each with what to do.
-pub(super) type Advice = Vec<&'static str>;
+pub(crate) type Advice = Vec<&'static str>;
 
 /// What is to be said of how they are set up, if one of them answers and can be used; otherwise what the last one said.
-pub(super) async fn probe_any(config: &RedisConfig) -> Result<Advice, (&RedisUrl, RedisError)> {
+pub(crate) async fn probe_any(config: &RedisConfig) -> Result<Advice, (&RedisUrl, RedisError)> {
     let mut found = Ok(Advice::new());
     for url in &config.urls {
         found = probe(url, config.cluster)
@@ -90,7 +89,7 @@ fn judge(info: &str, cluster: bool) -> Result<Advice, RedisError> {
 }
 
 /// Whether waiting would not help.
-pub(super) fn is_final(error: &RedisError) -> bool {
+pub(crate) fn is_final(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Io => {
             // The client hands out what it shares.

@@ -1,7 +1,7 @@
 //! What is in flight, for people: all owners' tasks, without becoming one of them.
 
-use super::{Keys, connection::Connection, format};
-use crate::{config::RedisConfig, store::Record, task::TaskId};
+use super::{connection::Connection, format, keys::Keys, settings::RedisConfig};
+use crate::{store::Record, task::TaskId};
 use anyhow::Context;
 use futures_util::future::join_all;
 use redis::cmd;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// How long people wait for a Redis that can't be reached.
 const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Questions that are on their way at once.
 const AT_ONCE: usize = 500;
 

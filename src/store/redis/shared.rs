@@ -1,10 +1,10 @@
 //! What there is to do because other processes have tasks in the same Redis.
 
-use super::{LEASE, RedisStore, SET_KEPT, connection, format, owners::Known, scripts};
+use super::limits::{LEASE, SET_KEPT};
+use super::{connection, format, owners::Known, redis_store::RedisStore, scripts};
 use crate::{
-    flights::Status,
     store::{Claim, Kept, Look, News, PassedOn, Record, Shared, StoreError},
-    task::TaskId,
+    task::{Status, TaskId},
 };
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join};
@@ -13,19 +13,26 @@ use tokio::time::{Instant, timeout};
 
 /// Notes that are written with one look.
 const NOTES_AT_ONCE: usize = 2_000;
+
 /// How long a look may take.
 const LOOK: Duration = Duration::from_secs(1);
+
 /// A lease with less than this left, in milliseconds, has missed several looks.
 const SILENT: u64 = 4_000;
+
 /// Letters that are read with one look; there are five looks a second.
 const LETTERS_AT_ONCE: usize = 5_000;
+
 /// Letters that are kept for an owner that does not look, and for how long. It has lapsed by then and asks for each task.
-pub(super) const LETTERS: usize = 10_000;
-pub(super) const LETTERS_KEPT: Duration = Duration::from_secs(120);
+pub(crate) const LETTERS: usize = 10_000;
+
+pub(crate) const LETTERS_KEPT: Duration = Duration::from_secs(120);
 
 /// The kinds of letters: their first field.
 const TAKEN: &str = "taken";
+
 const SIGN: &str = "sign";
+
 /// The length of an id in a letter.
 const ID: usize = 32;
 
@@ -34,7 +41,7 @@ type Letters = Vec<(String, Vec<String>)>;
 
 impl RedisStore {
     /// Renews the lease. The letters stay until they are said to be read.
-    pub(super) async fn renew(&self) -> Result<Letters, StoreError> {
+    pub(crate) async fn renew(&self) -> Result<Letters, StoreError> {
         let began = Instant::now();
         let mut script = scripts::LOOK.key(&self.mine.lease);
         script
@@ -51,7 +58,7 @@ impl RedisStore {
     }
 
     /// The text of a letter that these tasks were taken, each in its turn.
-    pub(super) fn letter(taken: &[(TaskId, u64)]) -> (&'static str, String) {
+    pub(crate) fn letter(taken: &[(TaskId, u64)]) -> (&'static str, String) {
         let words: Vec<_> = taken
             .iter()
             .map(|(id, turn)| format!("{id}:{turn}"))

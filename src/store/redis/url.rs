@@ -9,7 +9,7 @@ pub struct RedisUrl(ConnectionInfo);
 
 impl RedisUrl {
     /// For the client.
-    pub(super) fn inner(&self) -> ConnectionInfo {
+    pub(crate) fn inner(&self) -> ConnectionInfo {
         self.0.clone()
     }
 

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::harness::{POLLED, eventually, ids, in_time, insert, insist, task};
 use activity_bridge::{
-    flights::Status,
     store::{Claim, Kept, News, Note, PassedOn, Record, Shared, Store},
+    task::Status,
     task::TaskId,
 };
 use rstest::rstest;

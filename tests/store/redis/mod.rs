@@ -9,7 +9,7 @@ mod sharing;
 mod start;
 
 use crate::harness::Kind;
-use activity_bridge::config::RedisConfig;
+use activity_bridge::store::redis::RedisConfig;
 use replica::Replica;
 
 pub use server::{PATIENT_CLUSTER, Server, redis_config};

@@ -2,7 +2,7 @@
 
 use crate::harness::{Kind, eventually, insist};
 use activity_bridge::{
-    config::RedisConfig,
+    store::redis::RedisConfig,
     store::{Claim, LOOK_EVERY, Look, News, PassedOn, Record, RedisStore, Shared, Store},
     task::{Task, TaskId},
 };

@@ -1,7 +1,7 @@
 //! A Redis of the tests' own.
 
 use crate::harness::Kind;
-use activity_bridge::config::RedisConfig;
+use activity_bridge::store::redis::RedisConfig;
 use redis::{
     AsyncConnectionConfig, Client, aio::MultiplexedConnection, cluster::ClusterClientBuilder,
 };

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::harness::{LEARNT, POLLED, eventually, in_time, insert, insist, task};
 use activity_bridge::{
-    flights::Status,
     store::{Claim, Kept, News, Note, PassedOn, Shared, Store},
+    task::Status,
     task::{TaskId, Timeout, Timeouts},
 };
 use rstest::rstest;

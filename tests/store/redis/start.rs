@@ -3,7 +3,7 @@
 use super::{Server, redis_config};
 use crate::harness::{Kind, in_time, insert, insist, well};
 use activity_bridge::{
-    config::RedisConfig,
+    store::redis::RedisConfig,
     store::{RedisStore, Store, redis},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};

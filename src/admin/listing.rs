@@ -1,0 +1,86 @@
+//! What is in flight, for people and their machines: `/tasks` of the admin endpoint, and `activity-bridge tasks`.
+//!
+//! Of a task it tells the id, the route, how far it has come and how it is kept alive; never its token or its input.
+
+use crate::{
+    inflight::{Flights, Listed, Progress},
+    store::{Record, StoreConfig},
+};
+use serde::{Deserialize, Serialize};
+use std::{cmp::Reverse, time::SystemTime};
+
+/// What is in flight, the oldest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Listing {
+    /// The process that was asked; `None` where the store was read instead.
+    pub(crate) owner: Option<String>,
+    /// Which token store the tasks are in.
+    pub(crate) store: String,
+    pub(crate) tasks: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) id: String,
+    pub(crate) route: String,
+    pub(crate) state: Progress,
+    pub(crate) age_secs: u64,
+    pub(crate) last_heartbeat_secs_ago: Option<u64>,
+    /// The process that has it; `None` where none does.
+    pub(crate) owner: Option<String>,
+}
+
+impl Listing {
+    /// What this process has.
+    #[must_use]
+    pub fn of_process(flights: &Flights, owner: &str, store: &str) -> Self {
+        let mut listed = flights.list();
+        listed.sort_unstable_by_key(|one| (Reverse(one.age), one.id));
+        let entry = |one: &Listed| Entry {
+            id: one.id.to_string(),
+            route: one.route.name().to_owned(),
+            state: one.progress,
+            age_secs: one.age.as_secs(),
+            last_heartbeat_secs_ago: one.last_heartbeat.map(|ago| ago.as_secs()),
+            owner: Some(owner.to_owned()),
+        };
+        Self {
+            owner: Some(owner.to_owned()),
+            store: store.to_owned(),
+            tasks: listed.iter().map(entry).collect(),
+        }
+    }
+
+    /// What a store holds, and who has each.
+    pub(crate) fn of_records(
+        mut records: Vec<(Record, Option<String>)>,
+        store: &StoreConfig,
+        now: SystemTime,
+    ) -> Self {
+        records.sort_unstable_by_key(|(record, _)| (record.polled_at, record.id));
+        // Clocks of two machines differ.
+        let since = |at| now.duration_since(at).unwrap_or_default().as_secs();
+        let entry = |(record, owner): (Record, Option<String>)| Entry {
+            id: record.id.to_string(),
+            state: progress(&record),
+            age_secs: since(record.polled_at),
+            last_heartbeat_secs_ago: record.heard.map(since),
+            route: record.route,
+            owner,
+        };
+        Self {
+            owner: None,
+            store: store.place(),
+            tasks: records.into_iter().map(entry).collect(),
+        }
+    }
+}
+
+/// As far as the store knows: an outcome that was on its way is not written down.
+fn progress(record: &Record) -> Progress {
+    match (record.begun, record.published) {
+        (true, _) => Progress::Working,
+        (false, true) => Progress::Waiting,
+        (false, false) => Progress::Publishing,
+    }
+}

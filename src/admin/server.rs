@@ -1,0 +1,141 @@
+//! The admin endpoint: `/livez`, `/readyz`, `/metrics` and `/tasks`, over plain HTTP on an address of the operator's choice.
+
+use super::listing::Listing;
+use crate::{broker::Link, context::Bridge, intake::gate::Gate, phase::Phase, route::Route};
+use anyhow::Context;
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+use std::{net::SocketAddr, sync::Arc};
+use tokio::{net::TcpListener, sync::watch};
+
+/// What the endpoint can tell of.
+#[derive(Clone)]
+pub struct Admin {
+    /// What all parts share.
+    pub bridge: Arc<Bridge>,
+    /// Each route with its gate.
+    pub routes: Vec<(Arc<Route>, watch::Receiver<Gate>)>,
+    /// What the process is about.
+    pub phase: watch::Receiver<Phase>,
+    /// Which token store it has.
+    pub store: Arc<str>,
+}
+
+/// Binds the address.
+///
+/// # Errors
+///
+/// Where it can't be bound.
+pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(listen).await;
+    bound.with_context(|| format!("admin.listen = \"{listen}\" can't be bound"))
+}
+
+/// Serves until the process ends.
+pub fn start(admin: Admin, listener: TcpListener) {
+    if let Ok(addr) = listener.local_addr() {
+        tracing::info!(%addr, "admin listening");
+    }
+    let router = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/tasks", get(tasks))
+        .with_state(admin);
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the admin endpoint ended");
+        }
+    });
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    phase: &'static str,
+    broker: String,
+    store: String,
+    tasks_in_flight: usize,
+    routes: Vec<RouteReadiness>,
+}
+
+#[derive(Serialize)]
+struct RouteReadiness {
+    name: String,
+    source: &'static str,
+    ready: bool,
+    state: String,
+    slots_taken: usize,
+    slots: usize,
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let readiness = admin.readiness();
+    let status = match readiness.ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(readiness)).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let metrics = &admin.bridge.metrics;
+    let in_flight = i64::try_from(admin.bridge.flights.len()).unwrap_or(i64::MAX);
+    metrics.in_flight.set(in_flight);
+    let connected = admin.bridge.broker.link().borrow().is_connected();
+    metrics.broker_connected.set(connected.into());
+    let available = admin.bridge.store.trouble().is_none();
+    metrics.store_available.set(available.into());
+    match metrics.render() {
+        Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn tasks(State(admin): State<Admin>) -> Json<Listing> {
+    let Bridge { flights, store, .. } = &*admin.bridge;
+    Json(Listing::of_process(flights, store.owner(), &admin.store))
+}
+
+impl Admin {
+    fn readiness(&self) -> Readiness {
+        let (broker_ready, broker) = match &*self.bridge.broker.link().borrow() {
+            Link::Up => (true, "connected".to_owned()),
+            Link::Blocked(why) => (true, format!("connected, but it takes no messages: {why}")),
+            Link::Away(why) => (false, format!("away: {why}")),
+        };
+        let trouble = self.bridge.store.trouble();
+        let routes: Vec<_> = self.routes.iter().map(route_readiness).collect();
+        let phase = *self.phase.borrow();
+        Readiness {
+            ready: phase == Phase::Running
+                && broker_ready
+                && trouble.is_none()
+                && routes.iter().all(|route| route.ready),
+            phase: phase.name(),
+            broker,
+            store: trouble.unwrap_or_else(|| "ok".to_owned()),
+            tasks_in_flight: self.bridge.flights.len(),
+            routes,
+        }
+    }
+}
+
+fn route_readiness((route, gate): &(Arc<Route>, watch::Receiver<Gate>)) -> RouteReadiness {
+    let gate = gate.borrow();
+    let refused = route.refused();
+    RouteReadiness {
+        name: route.name().to_owned(),
+        source: route.source.kind(),
+        ready: refused.is_none() && gate.is_healthy(),
+        state: refused.unwrap_or_else(|| gate.to_string()),
+        slots_taken: route.slots.taken(),
+        slots: route.config.max_in_flight,
+    }
+}

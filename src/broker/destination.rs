@@ -1,0 +1,140 @@
+//! Where the messages of a route go: into its queue, or to an exchange of the operator's.
+
+use super::{
+    queue::{NO_DELIVERY_LIMIT, QueueArguments, QueueSpec},
+    template::Template,
+};
+use crate::settings::{Reader, required};
+use std::fmt;
+
+/// Where the messages of a route go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Into a queue, by the default exchange.
+    Queue(QueueSpec),
+    /// To an exchange that is not the bridge's to make, and from there wherever it is bound to.
+    Exchange {
+        /// Its name; at most 255 bytes.
+        name: String,
+        /// The routing key; may come out longer than AMQP takes.
+        key: Template,
+        /// The queue whose consumers and length are looked at. Without one, neither is known.
+        queue: Option<QueueSpec>,
+    },
+}
+
+impl Destination {
+    /// The exchange; empty for the default exchange.
+    #[must_use]
+    pub fn exchange(&self) -> &str {
+        match self {
+            Self::Queue(_) => "",
+            Self::Exchange { name, .. } => name,
+        }
+    }
+
+    /// The queue that is looked at before polling.
+    #[must_use]
+    pub fn queue(&self) -> Option<&QueueSpec> {
+        match self {
+            Self::Queue(queue) => Some(queue),
+            Self::Exchange { queue, .. } => queue.as_ref(),
+        }
+    }
+}
+
+impl Destination {
+    /// How often a message goes back into this queue, where the bridge declared it and so knows.
+    #[must_use]
+    pub fn delivery_limit_of(&self, queue: &str) -> Option<u64> {
+        let known = self.queue().filter(|known| known.name == queue)?;
+        Some(known.declare?.delivery_limit)
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queue(queue) => write!(f, "queue {}", queue.name),
+            Self::Exchange { name, .. } => write!(f, "exchange {name}"),
+        }
+    }
+}
+
+/// Reads where a route's messages go. Problems are noted; what is returned is whole only if there are none.
+pub(crate) fn read(route: &mut Reader<'_>, dead_letters: bool) -> Destination {
+    let given = ["exchange", "routing_key"].map(|key| route.has(key));
+    let missing = match given {
+        [true, false] => Some("routing_key"),
+        [false, true] => Some("exchange"),
+        [true, true] | [false, false] => None,
+    };
+    if let Some(key) = missing {
+        let rule = "is missing; `exchange` and `routing_key` go together";
+        route.problem(key, None, rule);
+    }
+    let exchange = route.text("exchange", short_rule);
+    let key = route.text("routing_key", Template::parse);
+    let queue = read_queue(route, dead_letters, given.contains(&true));
+    match (exchange, key) {
+        (Some(name), Some(key)) => Destination::Exchange { name, key, queue },
+        // Without a name only where that was noted as a problem.
+        _ => Destination::Queue(queue.unwrap_or_else(|| QueueSpec::as_it_is(""))),
+    }
+}
+
+/// The delivery limit of queues whose dead letters come back. It is RabbitMQ 4's own; before that there was none.
+const DELIVERY_LIMIT: u64 = 20;
+
+fn read_queue(route: &mut Reader<'_>, dead_letters: bool, optional: bool) -> Option<QueueSpec> {
+    if optional && !route.has("queue") {
+        return without_queue(route);
+    }
+    let name = required(route, "queue", queue_rule);
+    let declare = route.flag("declare").unwrap_or(true);
+    let limit = route.integer("delivery_limit", 1..=1_000_000);
+    if let (false, Some(limit)) = (declare, limit) {
+        let rule = "is for queues that the bridge declares; remove it, or `declare = false`";
+        route.problem("delivery_limit", Some(limit.to_string()), rule);
+    }
+    let arguments = QueueArguments {
+        dead_letters,
+        delivery_limit: limit.unwrap_or(match dead_letters {
+            true => DELIVERY_LIMIT,
+            false => NO_DELIVERY_LIMIT,
+        }),
+    };
+    Some(QueueSpec {
+        name: name?,
+        declare: declare.then_some(arguments),
+    })
+}
+
+/// An exchange tells nothing of consumers, so what is about a queue has no meaning.
+fn without_queue(route: &mut Reader<'_>) -> Option<QueueSpec> {
+    for key in ["declare", "delivery_limit", "max_ready"] {
+        if route.has(key) {
+            let rule = "is about a queue, and this route names none; remove it, or add `queue`";
+            route.problem(key, None, rule);
+        }
+    }
+    // What they say means nothing now, but they are keys.
+    route.flag("declare");
+    route.integer("delivery_limit", 1..=1_000_000);
+    route.text("queue", queue_rule);
+    None
+}
+
+fn short_rule(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 255 {
+        return Err("must be 1 to 255 bytes long".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn queue_rule(text: &str) -> Result<String, String> {
+    if text.starts_with("amq.") {
+        return Err("must not begin with \"amq.\", which the broker keeps for itself".to_owned());
+    }
+    short_rule(text)
+}

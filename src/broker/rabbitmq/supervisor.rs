@@ -1,0 +1,71 @@
+//! The supervisor: one generation of connections after another.
+
+use super::{generation::Generation, options::Options};
+use crate::{
+    broker::{Delivery, Link},
+    util::Backoff,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout},
+};
+use tracing::{info, warn};
+
+/// For everything from the TCP connection to the last declaration.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A generation that lived this long was a good one: the next begins without waiting.
+const GOOD_LIFE: Duration = Duration::from_secs(10);
+
+/// For the two closing handshakes.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+pub(super) struct Supervisor {
+    pub(super) options: Options,
+    pub(super) current: watch::Sender<Option<Arc<Generation>>>,
+    pub(super) link: watch::Sender<Link>,
+    pub(super) replies: mpsc::Sender<Delivery>,
+}
+
+impl Supervisor {
+    pub(super) async fn run(self) {
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+        for uri in self.options.uris.iter().cycle() {
+            let opened = timeout(OPEN_TIMEOUT, Generation::open(uri, &self.options)).await;
+            let why = match opened {
+                Ok(Ok((generation, consumer))) => {
+                    info!(broker = %uri, "connected to the broker");
+                    let born = Instant::now();
+                    let why = self.live(Arc::new(generation), consumer).await;
+                    if born.elapsed() > GOOD_LIFE {
+                        backoff.reset();
+                    }
+                    why
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no connection within {} s", OPEN_TIMEOUT.as_secs()),
+            };
+            warn!(broker = %uri, why, "no connection to the broker");
+            self.link.send_replace(Link::Away(why));
+            tokio::time::sleep(backoff.next_wait()).await;
+        }
+    }
+
+    /// Offers a generation to all, until it fails; says why it did.
+    async fn live(&self, generation: Arc<Generation>, consumer: lapin::Consumer) -> String {
+        self.current.send_replace(Some(Arc::clone(&generation)));
+        self.link.send_replace(Link::Up);
+        let why = generation.watch(consumer, &self.replies, &self.link).await;
+        self.current.send_replace(None);
+        self.link.send_replace(Link::Away(why.clone()));
+        generation.publisher().give_up(&why);
+        if timeout(CLOSE_TIMEOUT, generation.close(None))
+            .await
+            .is_err()
+        {
+            info!("the old connection did not close in time; it is dropped");
+        }
+        why
+    }
+}

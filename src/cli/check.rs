@@ -1,0 +1,156 @@
+//! `activity-bridge check`: what of a configuration works, as a table.
+
+use super::tasks::print;
+use crate::{
+    broker::rabbitmq::{Uri, check as broker_check},
+    config::Config,
+    source::{SourceError, Sources, aws},
+    store::{self, StoreConfig},
+    util::{Mark, Row},
+};
+use std::{io::Write, path::Path, time::Duration};
+use tokio::time::timeout;
+
+/// For one question to AWS, retries of the SDK included.
+const ASK_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Prints the table, a row as soon as it is known. True where nothing failed.
+///
+/// # Errors
+///
+/// Where standard output is gone.
+pub async fn check(config: &Config, online: bool) -> anyhow::Result<bool> {
+    let mut table = Table::default();
+    let routes = config.routes.len();
+    table.add(Row::new(
+        "configuration",
+        Mark::Ok,
+        format!("valid, routes: {routes}"),
+    ))?;
+    for route in &config.routes {
+        if let Some(interval) = route.supposed_interval() {
+            let words = format!(
+                "heartbeat.timeout_secs is not set; waiting tasks are kept alive every {} s",
+                interval.as_secs()
+            );
+            table.add(Row::new(format!("route {}", route.name), Mark::Note, words))?;
+        }
+    }
+    if online {
+        for row in check_store(config).await {
+            table.add(row)?;
+        }
+        check_aws(config, &mut table).await?;
+        for uri in &config.amqp_uris {
+            check_broker(config, uri, &mut table).await?;
+        }
+    }
+    Ok(table.failed == 0)
+}
+
+#[derive(Default)]
+struct Table {
+    failed: usize,
+}
+
+impl Table {
+    fn add(&mut self, row: Row) -> std::io::Result<()> {
+        self.failed += usize::from(row.mark == Mark::Fail);
+        writeln!(std::io::stdout(), "{row}")
+    }
+}
+
+/// Looks at the token store without changing what is in it.
+async fn check_store(config: &Config) -> Vec<Row> {
+    let what = format!("token store {}", config.store);
+    let advice = match &config.store {
+        StoreConfig::Memory => return Vec::new(),
+        StoreConfig::File(file) if !file.path.exists() => {
+            return vec![missing_file(what, &file.path)];
+        }
+        StoreConfig::File(_) => Ok(Vec::new()),
+        StoreConfig::Redis(redis) => store::redis::examine(redis).await,
+    };
+    let found = async {
+        let advice = advice?;
+        anyhow::Ok((advice, print::count(config).await?))
+    };
+    match found.await {
+        Ok((advice, tasks)) => {
+            let words = format!("reached, tasks in flight: {tasks}");
+            let note = |words| Row::new(what.clone(), Mark::Note, words);
+            let notes: Vec<_> = advice.into_iter().map(note).collect();
+            let mut rows = vec![Row::new(what, Mark::Ok, words)];
+            rows.extend(notes);
+            rows
+        }
+        Err(error) => vec![Row::new(what, Mark::Fail, format!("{error:#}"))],
+    }
+}
+
+fn missing_file(what: String, path: &Path) -> Row {
+    let folder = store::file::folder(path);
+    let (folder_there, folder) = (folder.is_dir(), folder.display());
+    match folder_there {
+        true => {
+            let words = format!("not in {folder} yet; the bridge makes it");
+            Row::new(what, Mark::Note, words)
+        }
+        false => {
+            let words = format!("the folder {folder} is not there; make it, or mount it");
+            Row::new(what, Mark::Fail, words)
+        }
+    }
+}
+
+async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {
+    let sdk = aws::load(config.region.as_deref()).await;
+    let credentials = aws::check_credentials(&sdk).await;
+    let found = credentials.is_ok();
+    table.add(match credentials {
+        Ok(()) => Row::new("AWS credentials", Mark::Ok, "found"),
+        Err(why) => Row::new("AWS credentials", Mark::Fail, why),
+    })?;
+    let sources = match Sources::load(config.region.as_deref()).await {
+        Ok(sources) => sources,
+        Err(error) => return table.add(Row::new("AWS region", Mark::Fail, error.to_string())),
+    };
+    if !found {
+        return Ok(());
+    }
+    for route in &config.routes {
+        let source = sources.for_route(route.source_options());
+        let what = format!("route {}: {}", route.name, source.place());
+        let answer = timeout(ASK_TIMEOUT, source.probe()).await;
+        table.add(match answer {
+            Ok(Ok(words)) => Row::new(what, Mark::Ok, words),
+            Ok(Err(error)) => aws_row(what, &error, source.probe_action()),
+            Err(_) => Row::new(what, Mark::Fail, "no answer from AWS"),
+        })?;
+    }
+    Ok(())
+}
+
+fn aws_row(what: String, error: &SourceError, action: &str) -> Row {
+    let words = error.to_string();
+    match error {
+        // It is a permission of its own, which the bridge itself does not need.
+        SourceError::Refused(_) if words.contains(&format!(":{action}")) => {
+            let words = format!("{action} is not permitted, so this could not be checked: {words}");
+            Row::new(what, Mark::Note, words)
+        }
+        SourceError::Throttled(_) | SourceError::TooMany(_) => Row::new(what, Mark::Note, words),
+        SourceError::Refused(_)
+        | SourceError::Unavailable(_)
+        | SourceError::Invalid(_)
+        | SourceError::Gone(_) => Row::new(what, Mark::Fail, words),
+    }
+}
+
+async fn check_broker(config: &Config, uri: &Uri, table: &mut Table) -> std::io::Result<()> {
+    let destinations = config.routes.iter().map(|route| &route.destination);
+    for row in broker_check::check(uri, destinations).await {
+        table.add(row)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! What is in flight, for people and their machines: `/tasks` of the admin endpoint, and `activity-bridge tasks`.
+//!
+//! Of a task it tells the id, the route, how far it has come and how it is kept alive; never its token or its input.
+
+use super::ask;
+use crate::{
+    admin::Listing,
+    config::Config,
+    store::{StoreConfig, file, redis},
+};
+use anyhow::{anyhow, bail};
+use std::{
+    io::{self, ErrorKind, Write},
+    time::SystemTime,
+};
+
+/// `activity-bridge tasks`: prints what is in flight.
+///
+/// # Errors
+///
+/// Where that can't be told, and where standard output is gone.
+pub async fn print(config: &Config, json: bool) -> anyhow::Result<bool> {
+    let listing = find(config).await?;
+    let text = match json {
+        true => serde_json::to_string(&listing)? + "\n",
+        false => listing.to_string(),
+    };
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever reads it has seen enough: `… | head`.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(true),
+        written => Ok(written.map(|()| true)?),
+    }
+}
+
+/// How many tasks are in flight.
+///
+/// # Errors
+///
+/// Where that can't be told.
+pub async fn count(config: &Config) -> anyhow::Result<usize> {
+    Ok(find(config).await?.tasks.len())
+}
+
+/// What the process of this configuration has in flight.
+async fn running(config: &Config) -> anyhow::Result<Listing> {
+    let listing = ask::running(config.admin_listen).await?;
+    let own = config.store.place();
+    if listing.store != own {
+        let (at, theirs) = (config.admin_listen, listing.store);
+        bail!(
+            "the bridge at {at} has the token store {theirs}, not {own}: give the configuration that it was started with"
+        );
+    }
+    Ok(listing)
+}
+
+async fn find(config: &Config) -> anyhow::Result<Listing> {
+    const ADVICE: &str = "start the bridge, or give the configuration that it was started with";
+    match &config.store {
+        StoreConfig::Memory => running(config).await.map_err(|error| {
+            anyhow!("{error:#}; with store.kind = \"memory\" only the running process knows its tasks: {ADVICE}")
+        }),
+        StoreConfig::File(store) => match running(config).await {
+            Err(error) if ask::is_nobody(&error) => {
+                let records = file::read(&store.path)
+                    .map_err(|unread| anyhow!("{error:#}; and {unread:#}; {ADVICE}"))?;
+                let records = records.into_iter().map(|record| (record, None));
+                Ok(Listing::of_records(records.collect(), &config.store, SystemTime::now()))
+            }
+            answer => answer,
+        },
+        StoreConfig::Redis(store) => {
+            let records = redis::read(store).await?.into_iter();
+            let records = records.map(|(record, owner)| (record, Some(owner)));
+            Ok(Listing::of_records(records.collect(), &config.store, SystemTime::now()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Record;
+    use crate::task::{TaskToken, Timeouts};
+    use std::time::{Duration, UNIX_EPOCH};
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn at(secs: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(secs)
+    }
+
+    fn record(digit: &str, polled: u64, published: bool, begun: bool) -> (Record, Option<String>) {
+        let record = Record {
+            id: digit.repeat(32).parse().expect("an id"),
+            route: "payments".to_owned(),
+            token: TaskToken::new("marked-token").expect("a token"),
+            polled_at: at(polled),
+            timeouts: Timeouts::default(),
+            published,
+            begun,
+            heard: begun.then(|| at(NOW - 37)),
+        };
+        (record, begun.then(|| "0123456789abcdef".to_owned()))
+    }
+
+    #[test]
+    fn records_are_listed_oldest_first_with_the_fields_that_machines_rely_on() {
+        let records = vec![
+            record("c", NOW + 9, false, false),
+            record("b", NOW - 5, true, false),
+            record("a", NOW - 7_537, true, true),
+        ];
+        let listing = Listing::of_records(records, &StoreConfig::Memory, at(NOW));
+        let json = serde_json::to_value(&listing).expect("JSON");
+        let expected = serde_json::json!({
+            "owner": null,
+            "store": "memory",
+            "tasks": [
+                {
+                    "id": "a".repeat(32), "route": "payments", "state": "working", "age_secs": 7_537,
+                    "last_heartbeat_secs_ago": 37, "owner": "0123456789abcdef",
+                },
+                {
+                    "id": "b".repeat(32), "route": "payments", "state": "waiting", "age_secs": 5,
+                    "last_heartbeat_secs_ago": null, "owner": null,
+                },
+                {
+                    "id": "c".repeat(32), "route": "payments", "state": "publishing", "age_secs": 0,
+                    "last_heartbeat_secs_ago": null, "owner": null,
+                },
+            ],
+        });
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,144 @@
+//! The list as a table for people.
+
+use crate::admin::{Listing, listing::Entry};
+use std::fmt::{self, Write};
+
+/// So many digits of an owner tell it from the others.
+const OWNER_DIGITS: usize = 8;
+
+/// Aligned, and closed by the number of tasks.
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.tasks.is_empty() {
+            return f.write_str("no tasks in flight\n");
+        }
+        let heading = ["ID", "ROUTE", "STATE", "AGE", "LAST HEARTBEAT", "OWNER"];
+        let mut rows = vec![heading.map(str::to_owned)];
+        rows.extend(self.tasks.iter().map(Entry::row));
+        let mut widths = [0; 6];
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.len());
+            }
+        }
+        let mut line = String::new();
+        for row in &rows {
+            line.clear();
+            for (width, cell) in widths.into_iter().zip(row) {
+                write!(line, "{cell:<width$}  ")?;
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        match self.tasks.len() {
+            1 => f.write_str("\n1 task in flight\n"),
+            count => write!(f, "\n{count} tasks in flight\n"),
+        }
+    }
+}
+
+impl Entry {
+    fn row(&self) -> [String; 6] {
+        let beat = self.last_heartbeat_secs_ago;
+        let owner = self.owner.as_deref().unwrap_or("-");
+        [
+            self.id.clone(),
+            self.route.clone(),
+            self.state.to_string(),
+            span(self.age_secs),
+            beat.map_or_else(|| "-".to_owned(), |secs| format!("{} ago", span(secs))),
+            owner.chars().take(OWNER_DIGITS).collect(),
+        ]
+    }
+}
+
+/// The two largest units of a time, as people say it: `37 s`, `2 h 5 min`.
+fn span(secs: u64) -> String {
+    const UNITS: [(&str, u64, u64); 4] = [
+        ("d", 86_400, u64::MAX),
+        ("h", 3_600, 24),
+        ("min", 60, 60),
+        ("s", 1, 60),
+    ];
+    let mut parts = UNITS
+        .iter()
+        .map(|(name, size, most)| (name, secs / size % most))
+        .skip_while(|(_, count)| *count == 0)
+        .take(2)
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{count} {name}"));
+    match (parts.next(), parts.next()) {
+        (Some(large), Some(small)) => format!("{large} {small}"),
+        (Some(one), None) => one,
+        (None, _) => "0 s".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inflight::Progress;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(0, "0 s")]
+    #[case(37, "37 s")]
+    #[case(60, "1 min")]
+    #[case(61, "1 min 1 s")]
+    #[case(3_599, "59 min 59 s")]
+    #[case(3_600, "1 h")]
+    #[case(3_637, "1 h")]
+    #[case(7_537, "2 h 5 min")]
+    #[case(86_399, "23 h 59 min")]
+    #[case(90_000, "1 d 1 h")]
+    #[case(400 * 86_400 + 59, "400 d")]
+    fn a_time_is_told_in_its_two_largest_units(#[case] secs: u64, #[case] words: &str) {
+        assert_eq!(span(secs), words);
+    }
+
+    fn entry(id: &str, route: &str, state: Progress) -> Entry {
+        Entry {
+            id: id.repeat(32),
+            route: route.to_owned(),
+            state,
+            age_secs: 7_537,
+            last_heartbeat_secs_ago: Some(37),
+            owner: Some("0123456789abcdef".to_owned()),
+        }
+    }
+
+    fn listing(tasks: Vec<Entry>) -> Listing {
+        let owner = Some("0123456789abcdef".to_owned());
+        Listing {
+            owner,
+            store: "memory".to_owned(),
+            tasks,
+        }
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_closed_by_the_count() {
+        let young = Entry {
+            age_secs: 5,
+            last_heartbeat_secs_ago: None,
+            owner: None,
+            ..entry("b", "thumbnails", Progress::Waiting)
+        };
+        let table = listing(vec![entry("a", "payments", Progress::Working), young]).to_string();
+        let expected = "\
+ID                                ROUTE       STATE    AGE        LAST HEARTBEAT  OWNER
+aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa  payments    working  2 h 5 min  37 s ago        01234567
+bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb  thumbnails  waiting  5 s        -               -
+
+2 tasks in flight
+";
+
+        assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn one_task_and_none_are_counted_as_people_do() {
+        let one = listing(vec![entry("a", "payments", Progress::Settling)]).to_string();
+        assert!(one.ends_with("\n\n1 task in flight\n"), "{one}");
+        assert_eq!(listing(Vec::new()).to_string(), "no tasks in flight\n");
+    }
+}

@@ -1,0 +1,223 @@
+//! The configuration: a TOML file, then the environment, checked as a whole before anything starts.
+//!
+//! What is here has been validated; nothing behind it checks again.
+
+use crate::{
+    broker::{rabbitmq::Uri, settings::read_amqp},
+    route::{self, RouteConfig},
+    settings::{Problem, Problems, Reader},
+    source::{SourceConfig, aws::settings::region_rule, step_functions::StepFunctionsConfig},
+    store::{self, StoreConfig},
+    telemetry::{LogConfig, read_log},
+    trace::{self, OtlpConfig},
+};
+use figment::{
+    Figment, Profile, Provider,
+    providers::{Env, Format, Toml},
+};
+use std::{collections::HashMap, net::SocketAddr, path::Path, str::FromStr, time::Duration};
+
+const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
+
+/// Everything that can be configured.
+#[derive(Debug)]
+pub struct Config {
+    /// The AWS region; without one the usual AWS chain decides.
+    pub region: Option<String>,
+    /// The broker's addresses, tried in turn; at least one.
+    pub amqp_uris: Vec<Uri>,
+    /// Which token store.
+    pub store: StoreConfig,
+    /// Where the admin endpoint listens.
+    pub admin_listen: SocketAddr,
+    /// How long a shutdown may take from the first signal to the end of the process.
+    pub shutdown_grace: Duration,
+    /// Whether a shutdown fails what no worker has replied to back to AWS, instead of leaving it in the store.
+    pub shutdown_give_back: bool,
+    /// How to log.
+    pub log: LogConfig,
+    /// Where the bridge's own spans go, if anywhere.
+    pub otlp: Option<OtlpConfig>,
+    /// The routes; at least one, each with a name of its own.
+    pub routes: Vec<RouteConfig>,
+}
+
+/// Why a configuration can't be used. Exit code 78 (`EX_CONFIG`).
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read, or is not TOML.
+    #[error("{path}: {why}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system or the parser said.
+        why: String,
+    },
+    /// It was read, and these things are wrong with it.
+    #[error("{}", listed(.0))]
+    Invalid(Vec<Problem>),
+}
+
+fn listed(problems: &[Problem]) -> String {
+    let mut text = match problems.len() {
+        1 => "1 problem in the configuration:".to_owned(),
+        n => format!("{n} problems in the configuration:"),
+    };
+    for problem in problems {
+        text.push_str("\n  ");
+        text.push_str(&problem.to_string());
+    }
+    text
+}
+
+impl Config {
+    /// Reads the file, lays the environment over it, and checks the whole.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |why: String| ConfigError::Unreadable {
+            path: path.display().to_string(),
+            why,
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+        // Only names with a double underscore are settings: Kubernetes puts ACTIVITY_BRIDGE_PORT and the
+        // like into every pod beside a service that is called activity-bridge.
+        let env = Env::prefixed(ENV_PREFIX)
+            .filter(|key| key.as_str().contains("__"))
+            .split("__");
+        let figment = Figment::from(Toml::string(&text)).merge(env);
+        let dict = figment
+            .data()
+            .map_err(|e| unreadable(without_source(&e)))?
+            .remove(&Profile::Default)
+            .unwrap_or_default();
+        Self::read(dict)
+    }
+
+    fn read(dict: figment::value::Dict) -> Result<Self, ConfigError> {
+        let problems = Problems::default();
+        let config = read_all(Reader::root(dict, &problems));
+        let problems = problems.into_inner();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError::Invalid(problems)),
+        }
+    }
+}
+
+impl FromStr for Config {
+    type Err = ConfigError;
+
+    /// Reads a TOML text alone, without the environment.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let data = Figment::from(Toml::string(text)).data();
+        let mut profiles = data.map_err(|e| ConfigError::Unreadable {
+            path: "configuration".to_owned(),
+            why: without_source(&e),
+        })?;
+        Self::read(profiles.remove(&Profile::Default).unwrap_or_default())
+    }
+}
+
+/// What is wrong with a TOML text and where, without the line itself, which may hold a password.
+fn without_source(error: &figment::Error) -> String {
+    let text = error.to_string();
+    let quoted = |line: &&str| !line.contains('|');
+    text.lines().filter(quoted).collect::<Vec<_>>().join(": ")
+}
+
+fn read_all(mut root: Reader<'_>) -> Option<Config> {
+    let mut aws = root.table("aws");
+    let region = aws.text("region", region_rule);
+    aws.finish();
+
+    let amqp_uris = read_amqp(root.table("amqp"));
+    let store = store::settings::read(root.table("store"));
+
+    let mut admin = root.table("admin");
+    let admin_listen = admin
+        .text("listen", |text| {
+            text.parse()
+                .map_err(|_| "must be an address and a port, like \"127.0.0.1:9464\"".to_owned())
+        })
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9464)));
+    admin.finish();
+
+    let mut shutdown = root.table("shutdown");
+    let grace = shutdown.integer("grace_secs", 1..=86_400).unwrap_or(90);
+    let give_back = shutdown.flag("give_back");
+    shutdown.finish();
+
+    let log = read_log(root.table("log"));
+    let otlp = trace::settings::read(&mut root);
+
+    let tables = root.tables("routes");
+    if tables.is_empty() && !root.has("routes") {
+        root.problem(
+            "routes",
+            None,
+            "there is none; add a [[routes]] table for each task list or activity",
+        );
+    }
+    let routes: Vec<_> = tables
+        .into_iter()
+        .filter_map(route::settings::read)
+        .collect();
+    refuse_twins(&root, &routes);
+    if let Some(region) = &region {
+        refuse_other_regions(&root, region, &routes);
+    }
+    root.finish();
+
+    let store = store?;
+    Some(Config {
+        region,
+        amqp_uris: amqp_uris?,
+        // A store that forgets with the process leaves them to nobody.
+        shutdown_give_back: give_back.unwrap_or(!store.outlives_the_process()),
+        store,
+        admin_listen,
+        shutdown_grace: Duration::from_secs(grace),
+        log,
+        otlp,
+        routes,
+    })
+}
+
+/// Two routes of one name would share their metrics and their log lines.
+fn refuse_twins(root: &Reader<'_>, routes: &[RouteConfig]) {
+    let mut names = HashMap::new();
+    for (index, route) in routes.iter().enumerate() {
+        if route.name.is_empty() {
+            continue;
+        }
+        if let Some(first) = names.insert(&route.name, index) {
+            let rule = format!("routes[{first}] has this name too; give each its own");
+            let path = format!("routes[{index}].name");
+            root.problem(&path, Some(format!("{:?}", route.name)), rule);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+/// An activity is asked for where the bridge's AWS region is, and is not found there if it is of another.
+pub(crate) fn refuse_other_regions(root: &Reader<'_>, region: &str, routes: &[RouteConfig]) {
+    for (index, route) in routes.iter().enumerate() {
+        let SourceConfig::StepFunctions(StepFunctionsConfig { activity_arn, .. }) = &route.source
+        else {
+            continue;
+        };
+        if let Some(other) = activity_arn.split(':').nth(3)
+            && other != region
+        {
+            let path = format!("routes[{index}].step_functions.activity_arn");
+            let rule =
+                format!("is in {other}, and aws.region is {region}; a bridge serves one region");
+            root.problem(&path, Some(format!("{activity_arn:?}")), rule);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The gate: whether a route may poll just now.
+//!
+//! Nothing is taken from AWS that can't be handed on. So before any poll the token store must take records, and the broker
+//! must be there, take messages, have the exchange and the queue, room in it, and (by default) a consumer on it.
+
+use crate::{
+    broker::{Destination, Link, QueueError, QueueFacts},
+    context::Bridge,
+    route::Route,
+    util::jittered,
+};
+use std::{fmt, mem::discriminant, sync::Arc, time::Duration};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+/// How often a route's queue is looked at. A poll that is open when the last consumer leaves may still bring a task.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a queue is looked at that can't be used until a person does something.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Whether to poll, and if not, why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Poll.
+    Open,
+    /// The queue has not been looked at yet.
+    Starting,
+    /// The token store can't be reached or written.
+    StoreAway(String),
+    /// The broker is away.
+    BrokerAway(String),
+    /// The broker takes no messages.
+    BrokerBlocked(String),
+    /// The queue, or the exchange, can't be used.
+    QueueUnusable(QueueError),
+    /// Nobody consumes from the queue.
+    NoConsumers,
+    /// So many messages wait in the queue that it holds enough.
+    QueueFull(u64),
+    /// So many tasks wait to be published again.
+    Undelivered(usize),
+}
+
+impl Gate {
+    /// Whether this state of things is one that needs a person. Waiting for consumers, or for room, is not.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        match self {
+            Self::Open
+            | Self::NoConsumers
+            | Self::QueueFull(_)
+            | Self::Undelivered(_)
+            | Self::BrokerBlocked(_) => true,
+            Self::Starting | Self::StoreAway(_) | Self::BrokerAway(_) | Self::QueueUnusable(_) => {
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("polling"),
+            Self::Starting => f.write_str("starting"),
+            Self::StoreAway(why) => write!(f, "the token store is away: {why}"),
+            Self::BrokerAway(why) => write!(f, "the broker is away: {why}"),
+            Self::BrokerBlocked(why) => write!(f, "the broker takes no messages: {why}"),
+            Self::QueueUnusable(error) => fmt::Display::fmt(error, f),
+            Self::NoConsumers => f.write_str("waiting for a consumer on the queue"),
+            Self::QueueFull(ready) => write!(f, "{ready} messages wait in the queue"),
+            Self::Undelivered(count) => write!(f, "{count} tasks wait to be published again"),
+        }
+    }
+}
+
+/// Decides from what is known, in the order in which the reasons matter.
+fn decide(route: &Route, link: &Link, undelivered: usize, facts: Option<QueueFacts>) -> Gate {
+    // A route that watches no queue polls without consumers.
+    let (ready, consumers) = facts.map_or((0, 0), |facts| (facts.ready, facts.consumers));
+    match link {
+        Link::Away(why) => Gate::BrokerAway(why.clone()),
+        Link::Blocked(why) => Gate::BrokerBlocked(why.clone()),
+        Link::Up if undelivered > 0 => Gate::Undelivered(undelivered),
+        Link::Up if ready > route.config.max_ready => Gate::QueueFull(ready),
+        Link::Up if consumers == 0 && !route.config.poll_without_consumers => Gate::NoConsumers,
+        Link::Up => Gate::Open,
+    }
+}
+
+/// Keeps a route's gate, for as long as anybody looks at it.
+pub async fn keep(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gate>) {
+    let mut link = bridge.broker.link();
+    let mut undelivered = route.undelivered();
+    while !gate.is_closed() {
+        let (now, look_again) = look(&bridge, &route, &mut link, &mut undelivered).await;
+        let mut news = false;
+        gate.send_if_modified(|was| {
+            // Not every message more in a full queue is worth a line in the log.
+            news = discriminant(was) != discriminant(&now);
+            let changed = *was != now;
+            was.clone_from(&now);
+            changed
+        });
+        if news {
+            announce(&route, &now);
+        }
+        // Whichever comes first; the next round looks at everything again.
+        tokio::select! {
+            () = tokio::time::sleep(jittered(look_again)) => {}
+            _ = link.changed() => {}
+            _ = undelivered.changed() => {}
+        }
+    }
+}
+
+async fn look(
+    bridge: &Bridge,
+    route: &Route,
+    link: &mut watch::Receiver<Link>,
+    undelivered: &mut watch::Receiver<usize>,
+) -> (Gate, Duration) {
+    let link = link.borrow_and_update().clone();
+    let undelivered = *undelivered.borrow_and_update();
+    if let Link::Away(why) = link {
+        return (Gate::BrokerAway(why), LOOK_EVERY);
+    }
+    if let Some(why) = bridge.store.trouble() {
+        return (Gate::StoreAway(why), LOOK_EVERY);
+    }
+    match inspect(bridge, &route.config.destination).await {
+        Ok(facts) => {
+            if let Some(facts) = &facts {
+                route.metrics.queue_seen(facts.ready, facts.consumers);
+            }
+            (decide(route, &link, undelivered, facts), LOOK_EVERY)
+        }
+        Err(QueueError::Away(why)) => (Gate::BrokerAway(why), LOOK_EVERY),
+        Err(error) => (Gate::QueueUnusable(error), LOOK_AGAIN),
+    }
+}
+
+/// Looks at what tasks are published to, and at the queue where one is named.
+async fn inspect(bridge: &Bridge, to: &Destination) -> Result<Option<QueueFacts>, QueueError> {
+    if let Destination::Exchange { name, .. } = to {
+        bridge.broker.find_exchange(name).await?;
+    }
+    match to.queue() {
+        Some(queue) => bridge.broker.inspect(queue).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn announce(route: &Route, gate: &Gate) {
+    let (route, to) = (route.name(), &route.config.destination);
+    match gate {
+        Gate::Open => info!(route, %to, "polling"),
+        Gate::QueueUnusable(error) => warn!(route, %to, %error, "not polling"),
+        Gate::StoreAway(_) => warn!(route, %to, why = %gate, "not polling"),
+        gate => info!(route, %to, why = %gate, "not polling"),
+    }
+}

@@ -1,0 +1,175 @@
+//! The poll loop of one route: a slot, then a poll, then (in a task of its own) the dispatch.
+
+use super::{
+    gate::Gate,
+    poll_scaler::{Pacer, Polled},
+    publish,
+};
+use crate::{
+    context::Bridge,
+    phase::{POLL_HOLD, Phase},
+    route::{Route, Slot, Unrecorded},
+    source::{SourceError, rate_limit::Call},
+    util::log_limiter::Complaint,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
+use tracing::{debug, error, info, warn};
+
+/// How a poll ended, when it began, and how long it took.
+struct Answer {
+    polled: Polled,
+    begun: Instant,
+    took: Duration,
+}
+
+/// Polls until the process shuts down; returns when the last open poll has been answered.
+///
+/// An open poll is never cancelled: AWS would hand it a task that nobody receives.
+pub async fn run(
+    bridge: Arc<Bridge>,
+    route: Arc<Route>,
+    mut gate: watch::Receiver<Gate>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let mut polls = JoinSet::new();
+    let mut pacer = Pacer::new(route.config.pollers, route.source.busy_within());
+    let mut not_before = Instant::now();
+    while phase.borrow_and_update().polls() {
+        let open = *gate.borrow_and_update() == Gate::Open;
+        let wanted = open && polls.len() < pacer.target();
+        let waiting = Instant::now() < not_before;
+        tokio::select! {
+            Some(answer) = polls.join_next() => {
+                learn(&route, &mut pacer, answer, &mut not_before);
+            }
+            room = route.room(), if wanted && !waiting => {
+                let leave = Leave { gate: gate.clone(), phase: phase.clone() };
+                polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), room, leave));
+            }
+            () = sleep_until(not_before), if wanted && waiting => {}
+            // Both senders live as long as the process; the loop's condition is looked at again.
+            _ = gate.changed() => {}
+            _ = phase.changed() => {}
+        }
+        route
+            .metrics
+            .pollers
+            .set(i64::try_from(polls.len()).unwrap_or(i64::MAX));
+    }
+    info!(
+        route = route.name(),
+        open_polls = polls.len(),
+        "no new polls; waiting for the open ones"
+    );
+    while polls.join_next().await.is_some() {
+        route
+            .metrics
+            .pollers
+            .set(i64::try_from(polls.len()).unwrap_or(i64::MAX));
+    }
+}
+
+fn learn(
+    route: &Route,
+    pacer: &mut Pacer,
+    answer: Result<Answer, JoinError>,
+    not_before: &mut Instant,
+) {
+    let answer = answer.unwrap_or_else(|panic| {
+        error!(route = route.name(), %panic, "a poll broke; this is a bug of activity-bridge");
+        Answer {
+            polled: Polled::Failed,
+            begun: Instant::now(),
+            took: Duration::ZERO,
+        }
+    });
+    let late = answer.begun < *not_before;
+    if let Some(wait) = pacer.learn(answer.polled, answer.took, late) {
+        *not_before = Instant::now() + wait;
+    }
+}
+
+/// The leave to poll, which is looked at until the poll is begun.
+struct Leave {
+    gate: watch::Receiver<Gate>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Leave {
+    /// Resolves when the route may no longer poll. An error would mean that the process ends.
+    async fn withdrawn(&mut self) {
+        tokio::select! {
+            _ = self.gate.wait_for(|gate| *gate != Gate::Open) => {}
+            _ = self.phase.wait_for(|phase| !phase.polls()) => {}
+        }
+    }
+}
+
+/// One poll, when it is its turn, and the beginning of the dispatch of what it brings.
+async fn poll(
+    bridge: Arc<Bridge>,
+    route: Arc<Route>,
+    (slot, unrecorded): (Slot, Unrecorded),
+    mut leave: Leave,
+) -> Answer {
+    let turn = tokio::select! {
+        biased;
+        () = leave.withdrawn() => {
+            return Answer { polled: Polled::Empty, begun: Instant::now(), took: POLL_HOLD };
+        }
+        turn = route.source.budget().turn(Call::Poll) => turn,
+    };
+    let begun = Instant::now();
+    let answer = route.source.poll().await;
+    turn.done((&answer).into());
+    let took = begun.elapsed();
+    let polled = match answer {
+        Ok(Some(task)) => {
+            route.metrics.polled("task");
+            route.let_in(begun);
+            tokio::spawn(publish::dispatch(bridge, route, task, slot, unrecorded));
+            Polled::Task
+        }
+        Ok(None) => {
+            route.metrics.polled("empty");
+            route.let_in(begun);
+            Polled::Empty
+        }
+        Err(error) => failed(&route, &error),
+    };
+    Answer {
+        polled,
+        begun,
+        took,
+    }
+}
+
+fn failed(route: &Route, error: &SourceError) -> Polled {
+    route.metrics.polled(error.kind());
+    let name = route.name();
+    match error {
+        SourceError::Throttled(_) | SourceError::TooMany(_) => {
+            if route.may_complain(Complaint::Polls) {
+                info!(route = name, %error, "polls are throttled");
+            } else {
+                debug!(route = name, %error, "a poll was throttled");
+            }
+            Polled::Throttled
+        }
+        SourceError::Unavailable(_) => {
+            warn!(route = name, %error, "a poll failed; it is tried again");
+            Polled::Failed
+        }
+        SourceError::Refused(_) | SourceError::Invalid(_) | SourceError::Gone(_) => {
+            if route.set_refused(error.to_string()) {
+                warn!(route = name, %error, "AWS refuses to be polled for this route");
+            }
+            Polled::Refused
+        }
+    }
+}

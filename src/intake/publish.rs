@@ -1,0 +1,374 @@
+//! From the poll to the broker's confirm: record the task, then publish it until the broker has it.
+
+use crate::{
+    broker::{Destination, Link, Message, PublishError},
+    context::Bridge,
+    inflight::{
+        Standing,
+        lifecycle::{Command, Event},
+    },
+    route::{Route, Slot, Unrecorded},
+    settle,
+    task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, Traceparent, unix_millis},
+    trace::Span,
+    util::{
+        Backoff,
+        crash_point::{CrashPoint, crash_point},
+        log_limiter::Complaint,
+    },
+};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{debug, warn};
+
+/// A short string of AMQP's, in bytes.
+const MAX_ROUTING_KEY: usize = 255;
+
+/// Carries a task that was just polled to the broker, or fails it back to AWS. The slot goes with the task; `unrecorded` is
+/// given back when a crash would no longer lose it.
+pub async fn dispatch(
+    bridge: Arc<Bridge>,
+    route: Arc<Route>,
+    mut task: Task,
+    slot: Slot,
+    unrecorded: Unrecorded,
+) {
+    debug!(route = route.name(), task = %task.id, activity = task.activity, "polled");
+    crash_point(CrashPoint::AfterPoll);
+    let span = bridge.tracer.task(&route, &task);
+    let context = span.traceparent().or(task.input.traceparent());
+    let header =
+        |context: Traceparent| ("traceparent".into(), HeaderValue::Text(context.to_string()));
+    task.headers.extend(context.map(header));
+    bridge
+        .flights
+        .enter(&task, Arc::clone(&route), slot, span.clone());
+    let until = Instant::now() + route.config.publish_within;
+    let way = Way {
+        bridge,
+        route,
+        until,
+    };
+    carry(way, task, Origin::Poll(span, unrecorded)).await;
+}
+
+/// Goes on with a task that is in the store and in the table of flights, but was not confirmed by the broker. Returns when it
+/// is confirmed or has ended, or when its time is up.
+pub async fn resume(way: Way, task: Task) {
+    let until = way.until;
+    // A publish that is still under way then is not waited for here.
+    drop(timeout_at(until, tokio::spawn(carry(way, task, Origin::Store))).await);
+}
+
+/// Which way a task goes.
+pub struct Way {
+    /// What all parts share.
+    pub bridge: Arc<Bridge>,
+    /// The route that polled it.
+    pub route: Arc<Route>,
+    /// When it is failed back, unless the broker has it.
+    pub until: Instant,
+}
+
+/// Where a task comes from.
+enum Origin {
+    /// AWS, with its span, and what is held until it is recorded.
+    Poll(Span, Unrecorded),
+    /// The store.
+    Store,
+}
+
+async fn carry(way: Way, mut task: Task, origin: Origin) {
+    let id = task.id;
+    let Way {
+        bridge,
+        route,
+        until,
+    } = way;
+    let trouble = Trouble::default();
+    let carried = async {
+        let span = match origin {
+            Origin::Poll(span, unrecorded) => {
+                let recorded = record(&bridge, &route, &task, &trouble).await;
+                drop(unrecorded);
+                if !recorded {
+                    return;
+                }
+                span
+            }
+            Origin::Store => Span::none(),
+        };
+        learn(&bridge, &route, &mut task).await;
+        let publishing = span.child("publish");
+        if publish(&bridge, &route, &task, &trouble).await {
+            publishing.ended("confirmed");
+        }
+    };
+    tokio::pin!(carried);
+    if timeout_at(until, &mut carried).await.is_ok() {
+        return;
+    }
+    fail_undelivered(&bridge, &route, id, trouble.newest()).await;
+    // A publish that is under way is awaited all the same: its confirm may tell of another task's return.
+    carried.await;
+}
+
+/// Fails a task back to AWS whose time is up, unless it was published or has ended.
+pub async fn fail_undelivered(bridge: &Arc<Bridge>, route: &Route, id: TaskId, trouble: String) {
+    bridge.certainty.wait().await;
+    if let Some(ticket) = bridge.flights.give_up(id) {
+        let secs = route.config.publish_within.as_secs();
+        let to = &route.config.destination;
+        let reason = format!("activity-bridge could not hand it to {to} within {secs} s");
+        warn!(route = route.name(), task = %id, trouble, "{reason}; failing it back to AWS");
+        let outcome = Outcome::failed_with(OwnFailure::Undelivered, reason, trouble);
+        tokio::spawn(settle::settle(Arc::clone(bridge), ticket, outcome));
+    }
+}
+
+/// What went wrong last, for the reason of a task that is failed back.
+#[derive(Debug, Default)]
+struct Trouble(Mutex<String>);
+
+impl Trouble {
+    fn note(&self, error: &impl ToString) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+    }
+
+    fn newest(&self) -> String {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// The record is in the store before the message is published: a reply may beat the confirm. False where the task ended
+/// before it was recorded, or another process took it.
+async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &Trouble) -> bool {
+    let id = task.id;
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+    let recorded = loop {
+        let Err(error) = bridge.store.insert(route.name(), task).await else {
+            break bridge.flights.on_recorded(id);
+        };
+        if route.may_complain(Complaint::Records) {
+            warn!(route = route.name(), task = %id, %error, "a task could not be recorded; it waits and is tried again");
+        }
+        trouble.note(&error);
+        sleep(backoff.next_wait()).await;
+        if !bridge.flights.awaits_publish(id) {
+            break false;
+        }
+    };
+    if recorded {
+        debug!(task = %id, "recorded");
+        crash_point(CrashPoint::AfterInsert);
+        return true;
+    }
+    // What was tried in vain may have come to the store after all, and after the record was removed. Unless the task has
+    // not ended, but is another process's now.
+    if let Standing::Ended = bridge.flights.standing(id) {
+        settle::remove_record(bridge, id).await;
+    }
+    false
+}
+
+/// Learns the timeouts that the poll's answer did not tell, and puts what is known into the headers.
+async fn learn(bridge: &Bridge, route: &Route, task: &mut Task) {
+    let timeouts = route.source.timeouts(task).await;
+    if timeouts != task.timeouts {
+        task.timeouts = timeouts;
+        bridge.flights.learn(task);
+    }
+    if let Some(limit) = timeouts.heartbeat.limit() {
+        let secs = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
+        let header = HeaderValue::Integer(secs);
+        task.headers.push(("heartbeat-timeout-secs".into(), header));
+    }
+    if let Some(deadline) = task.likely_deadline() {
+        let header = HeaderValue::Integer(unix_millis(deadline));
+        task.headers.push(("deadline-ms".into(), header));
+    }
+}
+
+/// Publishes until the broker has the message, or a reply or the end of patience made that needless. True where the
+/// broker confirmed it.
+async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble: &Trouble) -> bool {
+    let id = task.id.to_string();
+    let destination = &route.config.destination;
+    let routing_key = route.routing_key(task);
+    if routing_key.len() > MAX_ROUTING_KEY {
+        fail_unroutable(bridge, task.id, &routing_key);
+        return false;
+    }
+    let body = body(&id, bridge.broker.reply_to(), route, task);
+    let mut message = Message {
+        exchange: destination.exchange(),
+        routing_key: &routing_key,
+        body: &body,
+        ..message(&id, bridge.broker.reply_to(), route, task)
+    };
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    let mut undelivered = None;
+    let mut link = bridge.broker.link();
+    let mut confirmed = false;
+    while bridge.flights.awaits_publish(task.id) {
+        message.expiration_ms = expiration_ms(route, task, SystemTime::now());
+        let published = bridge.broker.publish(&message).await;
+        if let Some(other) = &published.other_returned {
+            returned(bridge, other);
+        }
+        let event = match &published.result {
+            Ok(()) => Event::Confirmed,
+            Err(_) => Event::PublishFailed,
+        };
+        let command = bridge.flights.on_publish(task.id, event);
+        match &published.result {
+            Ok(()) => route.metrics.published("confirmed"),
+            Err(error) => route.metrics.published(error.kind()),
+        }
+        if command != Command::PublishAgain {
+            confirmed = published.result.is_ok();
+            break;
+        }
+        if !stops_polling(destination, &published.result) {
+            undelivered = None;
+        } else if undelivered.is_none() {
+            undelivered = Some(route.mark_undelivered());
+        }
+        if let Err(error) = published.result {
+            debug!(route = route.name(), task = id, %error, "not published; trying again");
+            trouble.note(&error);
+            declare_again(bridge, destination, &error).await;
+        }
+        sleep(backoff.next_wait()).await;
+        // An error means that the broker was closed, which the next attempt finds too.
+        drop(link.wait_for(Link::is_connected).await);
+    }
+    drop(undelivered);
+    if confirmed {
+        note_confirm(bridge, task).await;
+    }
+    confirmed
+}
+
+async fn note_confirm(bridge: &Bridge, task: &Task) {
+    crash_point(CrashPoint::BeforeConfirm);
+    if let Err(error) = bridge.store.confirmed(task.id, task.timeouts).await {
+        // At worst the message is published once more after a restart, with the same id.
+        debug!(task = %task.id, %error, "could not note the confirm");
+    }
+    crash_point(CrashPoint::AfterConfirm);
+}
+
+/// A queue that is gone is declared again, where it is the bridge's to declare.
+async fn declare_again(bridge: &Bridge, destination: &Destination, error: &PublishError) {
+    if let (PublishError::Unroutable(_), Destination::Queue(queue)) = (error, destination) {
+        // Whether it is there now, the next attempt will show.
+        drop(bridge.broker.inspect(queue).await);
+    }
+}
+
+/// Whether the route takes no more tasks until this one is published. At an exchange of the operator's, no queue for the
+/// key of one task says nothing of the keys of others.
+fn stops_polling(destination: &Destination, result: &Result<(), PublishError>) -> bool {
+    match (destination, result) {
+        (Destination::Queue(_), _) => true,
+        // Confirmed, but returned: it was unroutable.
+        (Destination::Exchange { .. }, Ok(()) | Err(PublishError::Unroutable(_))) => false,
+        (
+            Destination::Exchange { .. },
+            Err(
+                PublishError::Away
+                | PublishError::Nacked
+                | PublishError::Refused(_)
+                | PublishError::Unconfirmed(_),
+            ),
+        ) => true,
+    }
+}
+
+/// How long the message may wait in its queue, where the route says so: until the task's deadline. A message that may
+/// wait for 0 ms is only taken by a consumer that is idle this moment.
+fn expiration_ms(route: &Route, task: &Task, now: SystemTime) -> Option<u64> {
+    let deadline = task
+        .deadline()
+        .filter(|_| route.config.expire_at_deadline)?;
+    let left = deadline.duration_since(now).unwrap_or_default().as_millis();
+    Some(u64::try_from(left).unwrap_or(u64::MAX).max(1))
+}
+
+/// A task whose routing key AMQP does not take will never be published.
+fn fail_unroutable(bridge: &Arc<Bridge>, id: TaskId, routing_key: &str) {
+    if let Some(ticket) = bridge.flights.give_up(id) {
+        let bytes = routing_key.len();
+        let reason = format!("its routing key has {bytes} bytes, and AMQP takes {MAX_ROUTING_KEY}");
+        warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
+        let outcome = Outcome::failed_with(OwnFailure::Undelivered, reason, routing_key);
+        tokio::spawn(settle::settle(Arc::clone(bridge), ticket, outcome));
+    }
+}
+
+/// The broker returned another task's message; where its confirm came first, nobody publishes it again.
+fn returned(bridge: &Arc<Bridge>, message_id: &str) {
+    let Ok(id) = message_id.parse::<TaskId>() else {
+        return;
+    };
+    if let Some(ticket) = bridge.flights.on_returned(id) {
+        let reason = "activity-bridge could not route it to its queue";
+        warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
+        tokio::spawn(settle::settle(
+            Arc::clone(bridge),
+            ticket,
+            Outcome::failed(OwnFailure::Undelivered, reason),
+        ));
+    }
+}
+
+/// The message of a task, as the worker protocol says, but for where it goes and its body. It borrows everything.
+fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task) -> Message<'a> {
+    let mut headers = Vec::with_capacity(task.headers.len() + route.headers().len());
+    headers.extend(
+        task.headers
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value)),
+    );
+    headers.extend(route.headers().iter().map(|(name, value)| (*name, value)));
+    let timestamp = unix_millis(task.polled_at) / 1000;
+    Message {
+        exchange: "",
+        routing_key: "",
+        body: b"",
+        content_type: Some(
+            match task.input.is_json() && !route.config.properties_in_body {
+                true => "application/json",
+                false => "text/plain",
+            },
+        ),
+        message_id: Some(id),
+        correlation_id: Some(id),
+        kind: Some(&task.activity),
+        reply_to: Some(reply_to),
+        timestamp_secs: u64::try_from(timestamp).ok(),
+        expiration_ms: None,
+        priority: route.config.priority,
+        headers,
+    }
+}
+
+/// The input; behind what a worker must know of the properties, where its client shows nothing but a body. No line breaks
+/// itself: AWS allows no control characters in names.
+fn body<'a>(id: &str, reply_to: &str, route: &Route, task: &'a Task) -> Cow<'a, [u8]> {
+    let input = task.input.text();
+    if !route.config.properties_in_body {
+        return Cow::Borrowed(input.as_bytes());
+    }
+    let kind = &task.activity;
+    let whole = format!("correlation-id: {id}\nreply-to: {reply_to}\ntype: {kind}\n\n{input}");
+    Cow::Owned(whole.into_bytes())
+}

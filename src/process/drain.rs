@@ -1,0 +1,154 @@
+//! Shutting down in named phases, so that a deploy loses no task.
+
+use crate::{
+    context::Bridge,
+    phase::Phase,
+    settle,
+    store::Life,
+    task::{Outcome, OwnFailure, TaskId},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+use tracing::{error, info, warn};
+
+/// How much of a grace period is kept for failing back what is left; a call to AWS takes milliseconds.
+#[must_use]
+pub fn flush_reserve(grace: Duration) -> Duration {
+    (grace / 5).min(Duration::from_secs(10))
+}
+
+/// What is shut down.
+pub struct Shutdown {
+    /// What all parts share.
+    pub bridge: Arc<Bridge>,
+    /// The poll loops, which end by themselves when the phase is no longer running.
+    pub pollers: JoinSet<()>,
+    /// What keeps the routes' gates, which matter no more when polling has ended.
+    pub gates: JoinSet<()>,
+    /// Where the phase is told.
+    pub phase: watch::Sender<Phase>,
+    /// From the beginning to the end.
+    pub grace: Duration,
+    /// Whether what is left at the end is failed back to AWS.
+    pub give_back: bool,
+}
+
+impl Shutdown {
+    /// Goes through the phases. True where nothing was left in flight, or what was left is in a store that outlives the
+    /// process.
+    pub async fn run(mut self) -> bool {
+        let end = Instant::now() + self.grace;
+        let flush_from = end - flush_reserve(self.grace);
+
+        self.enter(Phase::Quiescing);
+        let quiet = timeout_at(flush_from, async {
+            while self.pollers.join_next().await.is_some() {}
+        });
+        if quiet.await.is_err() {
+            warn!(
+                "polls are still open, and a task handed to one is lost until AWS times it out; shutdown.grace_secs is too short"
+            );
+        }
+        self.gates.abort_all();
+        self.enter(Phase::Draining);
+        let mut drained = timeout_at(flush_from, self.all_slots_free()).await.is_ok();
+        if !drained {
+            self.enter(Phase::Flushing);
+            drained = timeout_at(end, self.flush()).await.is_ok();
+        }
+        let Bridge {
+            flights,
+            broker,
+            store,
+            ..
+        } = &*self.bridge;
+        let left = flights.len();
+        let lost = match store.life() {
+            Life::Process => left,
+            Life::Beyond(_) => flights.unrecorded().len(),
+        };
+        if lost > 0 {
+            let replies = broker.reply_to();
+            error!(
+                lost,
+                replies,
+                "the grace period is over, and tasks are in flight that no other process will know; AWS will time them out. Replies that AWS has not taken stay in their queue until it expires"
+            );
+        } else if left > 0 {
+            info!(
+                left,
+                "the grace period is over; the tasks in flight stay in the token store for the next process"
+            );
+        }
+        // With nothing recorded no reply is to come, unless others read the same queue.
+        let forget_replies =
+            drained && store.shared().is_none() && matches!(store.count().await, Ok(0));
+        broker.close(forget_replies).await;
+        store.close().await;
+        self.enter(Phase::Closed);
+        lost == 0
+    }
+
+    fn enter(&self, phase: Phase) {
+        let in_flight = self.bridge.flights.len();
+        info!(phase = phase.name(), in_flight, "shutting down");
+        self.phase.send_replace(phase);
+    }
+
+    /// Waits until every open poll has ended and every task is settled; tells every few seconds how many are left.
+    async fn all_slots_free(&self) {
+        let free = async {
+            for route in &self.bridge.routes {
+                route.slots.all_free().await;
+            }
+        };
+        tokio::pin!(free);
+        let mut tell = tokio::time::interval(Duration::from_secs(5));
+        tell.tick().await;
+        loop {
+            tokio::select! {
+                () = &mut free => return,
+                _ = tell.tick() => {
+                    let in_flight = self.bridge.flights.len();
+                    info!(in_flight, phase = self.phase.borrow().name(), "waiting for the tasks in flight");
+                }
+            }
+        }
+    }
+
+    /// Gives back what is not to wait for another process, and what polls that are still open bring of it meanwhile, until
+    /// nothing of that is left.
+    async fn flush(&mut self) {
+        let mut again = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            again.tick().await;
+            let flights = &self.bridge.flights;
+            while self.pollers.try_join_next().is_some() {}
+            let (left, taken) = match self.give_back {
+                true => (
+                    flights.ids(),
+                    self.bridge.routes.iter().any(|r| r.slots.taken() > 0),
+                ),
+                false => (flights.unrecorded(), !self.pollers.is_empty()),
+            };
+            if left.is_empty() && !taken {
+                return;
+            }
+            left.into_iter().for_each(|id| self.fail_back(id));
+        }
+    }
+
+    /// Fails a task back to AWS, unless its outcome is on the way there already.
+    fn fail_back(&self, id: TaskId) {
+        if let Some(ticket) = self.bridge.flights.give_up(id) {
+            let reason = "activity-bridge was shut down before the worker replied";
+            warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
+            let outcome = Outcome::failed(OwnFailure::ShutDown, reason);
+            tokio::spawn(settle::settle(Arc::clone(&self.bridge), ticket, outcome));
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! One route at run time: its settings, its slots, its health.
+
+pub mod heartbeat_settings;
+mod runtime;
+pub mod settings;
+mod slots;
+
+pub use heartbeat_settings::{BEATS_PER_TIMEOUT, By, HeartbeatConfig};
+pub use runtime::{Route, Undelivered, Unrecorded};
+pub use settings::{OversizeResult, Pollers, RouteConfig};
+pub use slots::{Slot, Slots};

@@ -1,0 +1,192 @@
+//! A route at run time: its settings, its source, its slots, and how it fares.
+
+use super::{
+    settings::RouteConfig,
+    slots::{Slot, Slots},
+};
+use crate::{
+    broker::{Destination, names::REPLY_QUEUE},
+    metrics::RouteMetrics,
+    source::Source,
+    task::{HeaderValue, Task},
+    util::log_limiter::{COMPLAIN_EVERY, Complaint},
+};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
+
+/// So many open polls and tasks that are not recorded there may be for each poller: a store that writes many at once needs
+/// more than one, and more than these do not make it faster.
+const UNRECORDED: usize = 4;
+
+/// One route. Shared by its pollers and by every task in flight.
+pub struct Route {
+    /// What was configured.
+    pub config: RouteConfig,
+    /// Where tasks come from and results go to.
+    pub source: Arc<dyn Source>,
+    /// The bound on what is in flight.
+    pub slots: Slots,
+    /// The counters, already bound to this route's labels.
+    pub metrics: RouteMetrics,
+    /// The headers that all its tasks share.
+    headers: Vec<(&'static str, HeaderValue)>,
+    /// Why AWS will not have us, while it will not, and when it last said so.
+    refused: Mutex<Option<(String, Instant)>>,
+    /// When a line was last written about each.
+    complained: Mutex<[Option<Instant>; 4]>,
+    /// How many tasks are being published for the second time or more.
+    undelivered: watch::Sender<usize>,
+    /// The bound on what a crash would lose: open polls, and tasks that are not recorded yet.
+    unrecorded: Arc<Semaphore>,
+}
+
+/// The right to have one open poll, or the task that it brought until that is recorded.
+pub type Unrecorded = OwnedSemaphorePermit;
+
+impl Route {
+    /// A route with all slots free, whose replies go to `reply_to`.
+    #[must_use]
+    pub fn new(
+        config: RouteConfig,
+        source: Arc<dyn Source>,
+        metrics: RouteMetrics,
+        reply_to: &str,
+    ) -> Self {
+        let text = |text: &str| HeaderValue::Text(text.to_owned());
+        let mut headers = source.headers();
+        headers.push(("route", text(&config.name)));
+        headers.push(("source", text(source.kind())));
+        headers.push((REPLY_QUEUE, text(reply_to)));
+        Self {
+            slots: Slots::new(config.max_in_flight),
+            source,
+            metrics,
+            headers,
+            refused: Mutex::default(),
+            complained: Mutex::default(),
+            undelivered: watch::channel(0).0,
+            unrecorded: Arc::new(Semaphore::new(UNRECORDED * config.pollers.max)),
+            config,
+        }
+    }
+
+    /// The name in logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The headers that all its tasks share.
+    #[must_use]
+    pub fn headers(&self) -> &[(&'static str, HeaderValue)] {
+        &self.headers
+    }
+
+    /// The routing key of a task's message, which may be longer than AMQP takes.
+    #[must_use]
+    pub fn routing_key(&self, task: &Task) -> Cow<'_, str> {
+        match &self.config.destination {
+            Destination::Queue(queue) => Cow::Borrowed(&queue.name),
+            Destination::Exchange { key, .. } => Cow::Owned(key.render(|placeholder| {
+                let Some(header) = placeholder.header() else {
+                    return &task.activity;
+                };
+                let shared = || self.headers.iter().find(|(name, _)| *name == header);
+                match task.header(header).or_else(|| Some(&shared()?.1)) {
+                    Some(HeaderValue::Text(text)) => text,
+                    Some(HeaderValue::Integer(_)) | None => "",
+                }
+            })),
+        }
+    }
+
+    /// Notes that AWS refuses this route. True where that is news.
+    pub fn set_refused(&self, why: String) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = refused.as_ref().is_none_or(|(known, _)| *known != why);
+        *refused = Some((why, Instant::now()));
+        news
+    }
+
+    /// Notes that AWS did not refuse a poll that was begun at `begun`. One that was let in before the refusal, and held
+    /// until now, says nothing of it.
+    pub fn let_in(&self, begun: Instant) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.as_ref().is_some_and(|(_, at)| *at < begun) {
+            *refused = None;
+        }
+    }
+
+    /// Why AWS refuses this route, if it does.
+    #[must_use]
+    pub fn refused(&self) -> Option<String> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.as_ref().map(|(why, _)| why.clone())
+    }
+
+    /// Whether it is time for another line about what fails all the time.
+    pub fn may_complain(&self, of: Complaint) -> bool {
+        let mut all = self
+            .complained
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let last = &mut all[of as usize];
+        let due = last.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+
+    /// Waits until there is room for another poll, and for the task that it may bring.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing but the place in the line.
+    pub async fn room(&self) -> (Slot, Unrecorded) {
+        let slot = self.slots.take().await;
+        let unrecorded = Arc::clone(&self.unrecorded).acquire_owned().await;
+        (slot, unrecorded.expect("the semaphore is never closed"))
+    }
+
+    /// Marks a task as one that the broker would not take, until the mark is dropped.
+    pub fn mark_undelivered(self: &Arc<Self>) -> Undelivered {
+        self.undelivered.send_if_modified(|count| {
+            *count += 1;
+            *count == 1
+        });
+        Undelivered(Arc::clone(self))
+    }
+
+    /// How many tasks are so marked; announced when the first is and when none is any more.
+    #[must_use]
+    pub fn undelivered(&self) -> watch::Receiver<usize> {
+        self.undelivered.subscribe()
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Route({})", self.name())
+    }
+}
+
+/// While it lives, a task waits to be published again, and the route takes no more.
+#[derive(Debug)]
+pub struct Undelivered(Arc<Route>);
+
+impl Drop for Undelivered {
+    fn drop(&mut self) {
+        self.0.undelivered.send_if_modified(|count| {
+            *count -= 1;
+            *count == 0
+        });
+    }
+}

@@ -1,0 +1,216 @@
+//! The settings of one route.
+
+use super::heartbeat_settings::{self, By, HeartbeatConfig};
+use crate::{
+    broker::{Destination, destination, template::Placeholder},
+    settings::{Reader, required},
+    source::{SourceConfig, SourceOptions, settings as source, swf::Discover},
+    task::Timeouts,
+};
+use std::{ops::RangeInclusive, time::Duration};
+
+/// A route: one source of tasks, and where they go.
+#[derive(Clone, Debug)]
+pub struct RouteConfig {
+    /// The name in metrics, logs and headers.
+    pub name: String,
+    /// Where tasks go.
+    pub destination: Destination,
+    /// Whether a dead letter ends its task.
+    pub dead_letters: bool,
+    /// Whether a message expires in its queue when AWS gives up on the task.
+    pub expire_at_deadline: bool,
+    /// The priority of the messages.
+    pub priority: Option<u8>,
+    /// The bound on open polls and tasks in flight together.
+    pub max_in_flight: usize,
+    /// How many polls are open at once.
+    pub pollers: Pollers,
+    /// Whether to poll though nobody consumes from the queue.
+    pub poll_without_consumers: bool,
+    /// No polling while more messages than this are ready in the queue.
+    pub max_ready: u64,
+    /// How long a task is offered to the broker before it is failed back to AWS.
+    pub publish_within: Duration,
+    /// The activity type's start-to-close timeout, where it is said.
+    pub start_to_close: Option<Duration>,
+    /// How its tasks are kept alive.
+    pub heartbeat: HeartbeatConfig,
+    /// What becomes of a result that is too long for AWS.
+    pub oversize_result: OversizeResult,
+    /// Whether a task's body begins with its properties, for clients that show their user the body alone.
+    pub properties_in_body: bool,
+    /// Where tasks come from.
+    pub source: SourceConfig,
+}
+
+impl RouteConfig {
+    /// What makes its source.
+    #[must_use]
+    pub fn source_options(&self) -> SourceOptions<'_> {
+        SourceOptions {
+            route: &self.name,
+            source: &self.source,
+            timeouts: Timeouts {
+                heartbeat: self.heartbeat.timeout.into(),
+                start_to_close: self.start_to_close.into(),
+            },
+            discover: self.heartbeat.discover,
+        }
+    }
+
+    /// The interval at which the bridge keeps waiting tasks alive, where that is only supposed to be short enough.
+    #[must_use]
+    pub fn supposed_interval(&self) -> Option<Duration> {
+        let HeartbeatConfig {
+            by,
+            timeout,
+            discover,
+            ..
+        } = self.heartbeat;
+        let supposed = timeout.is_none() && discover == Discover::Off && by != By::Worker;
+        supposed.then(|| self.heartbeat.interval(None))
+    }
+}
+
+/// How many polls a route holds open. `1 <= min <= max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pollers {
+    /// When the task list is quiet.
+    pub min: usize,
+    /// When every poll comes back with a task.
+    pub max: usize,
+}
+
+/// What becomes of a result that is too long for AWS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OversizeResult {
+    /// The task is failed with a reason that says so, and the reply is parked.
+    Fail,
+    /// The reply is parked, and the task stays open.
+    Park,
+}
+
+const SECONDS: RangeInclusive<u64> = 1..=31_536_000;
+
+/// Reads a route; `None` where it misses what has no default. Problems are noted either way.
+pub(crate) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
+    let name = required(&mut route, "name", name_rule);
+    let dead_letters = route.flag("dead_letters").unwrap_or(true);
+    let priority = route.integer("priority", 0..=255);
+    let source = source::read(&mut route);
+    let blind = route.has("exchange") && !route.has("queue");
+    let destination = destination::read(&mut route, dead_letters);
+    refuse_unknown_placeholders(&route, &destination, &source);
+    let poll_without_consumers = route.flag("poll_without_consumers").unwrap_or(false);
+    if blind && !poll_without_consumers {
+        let rule = "must be true where no queue is named, because the bridge can't see who consumes; or add `queue`";
+        route.problem("poll_without_consumers", None, rule);
+    }
+    let max_in_flight = integer(&mut route, "max_in_flight", 1..=60_000).unwrap_or(100);
+    let publish_within = integer(&mut route, "publish_within_secs", SECONDS).unwrap_or(300);
+    let start_to_close = integer(&mut route, "start_to_close_secs", SECONDS);
+    let oversize_result = route.text("oversize_result", |text| match text {
+        "fail" => Ok(OversizeResult::Fail),
+        "park" => Ok(OversizeResult::Park),
+        _ => Err("must be \"fail\" or \"park\"".to_owned()),
+    });
+    let heartbeat = heartbeat_settings::read(route.table("heartbeat"), source.tells_timeouts());
+
+    let read = RouteConfig {
+        name: name.unwrap_or_default(),
+        destination,
+        dead_letters,
+        expire_at_deadline: route.flag("expire_at_deadline").unwrap_or(false),
+        priority: priority.and_then(|priority| u8::try_from(priority).ok()),
+        max_in_flight,
+        pollers: read_pollers(&mut route, max_in_flight, usual_pollers(&source)),
+        poll_without_consumers,
+        max_ready: route
+            .integer("max_ready", 1..=1_000_000_000)
+            .unwrap_or(max_in_flight as u64),
+        publish_within: Duration::from_secs(publish_within as u64),
+        start_to_close: start_to_close.map(|secs| Duration::from_secs(secs as u64)),
+        heartbeat,
+        oversize_result: oversize_result.unwrap_or(OversizeResult::Fail),
+        properties_in_body: route.flag("properties_in_body").unwrap_or(false),
+        source,
+    };
+    route.finish();
+    Some(read)
+}
+
+fn integer(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    bounds: RangeInclusive<u64>,
+) -> Option<usize> {
+    let number = reader.integer(key, bounds)?;
+    usize::try_from(number).ok()
+}
+
+/// A placeholder that no task of the source can fill would leave a hole in every routing key.
+fn refuse_unknown_placeholders(
+    route: &Reader<'_>,
+    destination: &Destination,
+    source: &SourceConfig,
+) {
+    let Destination::Exchange { key, .. } = destination else {
+        return;
+    };
+    let known = placeholders(source);
+    for placeholder in key.placeholders().filter(|used| !known.contains(used)) {
+        let value = Some(format!("{{{}}}", placeholder.name()));
+        let known: Vec<_> = known.iter().map(|known| known.name()).collect();
+        let rule = format!(
+            "is not told of tasks from this source; known: {}",
+            known.join(", ")
+        );
+        route.problem("routing_key", value, rule);
+    }
+}
+
+/// What a routing key can be made of.
+fn placeholders(source: &SourceConfig) -> &'static [Placeholder] {
+    match source {
+        SourceConfig::Swf(_) => &Placeholder::ALL,
+        SourceConfig::StepFunctions(_) => &[Placeholder::ActivityType],
+    }
+}
+
+/// The pollers where none are configured. AWS advises 100 for an activity that is busy.
+fn usual_pollers(source: &SourceConfig) -> Pollers {
+    match source {
+        SourceConfig::Swf(_) => Pollers { min: 2, max: 20 },
+        SourceConfig::StepFunctions(_) => Pollers { min: 2, max: 100 },
+    }
+}
+
+fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize, usual: Pollers) -> Pollers {
+    let mut table = route.table("pollers");
+    // 1,000 is the number of polls that SWF holds open for one task list, and Step Functions for one activity.
+    let min = integer(&mut table, "min", 1..=1_000);
+    let max = integer(&mut table, "max", 1..=1_000);
+    let pollers = Pollers {
+        min: min.unwrap_or_else(|| max.map_or(usual.min, |max| usual.min.min(max))),
+        max: max.unwrap_or_else(|| min.map_or(usual.max, |min| usual.max.max(min))),
+    };
+    if pollers.min > pollers.max {
+        let rule = format!("must not exceed pollers.max, which is {}", pollers.max);
+        table.problem("min", Some(pollers.min.to_string()), rule);
+    }
+    table.finish();
+    // A poll takes a slot, so more pollers than slots never run.
+    Pollers {
+        min: pollers.min.min(max_in_flight),
+        max: pollers.max.min(max_in_flight),
+    }
+}
+
+fn name_rule(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.is_empty() || text.len() > 64 || !text.chars().all(plain) {
+        return Err("must be 1 to 64 of the characters a-z A-Z 0-9 - _ .".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,42 @@
+//! Where a server is: an address, several, or a file that holds one. Each may hold a password and is never shown.
+
+use super::reader::Reader;
+use std::str::FromStr;
+
+/// What the three keys are called, and what they lead to.
+pub(crate) struct Words {
+    /// One address, several, a file.
+    pub(crate) keys: [&'static str; 3],
+    /// What an address is.
+    pub(crate) noun: &'static str,
+    /// What is there.
+    pub(crate) server: &'static str,
+}
+
+/// Reads the three keys, of which exactly one must be given. Empty where there is a problem.
+pub(crate) fn read<T: FromStr<Err = String>>(table: &mut Reader<'_>, words: &Words) -> Vec<T> {
+    let Words { keys, noun, server } = words;
+    let [one, several, file] = *keys;
+    let given = keys.iter().filter(|key| table.has(key)).count();
+    let mut found = table.secrets(several, str::parse);
+    found.extend(table.secret(one, str::parse));
+    found.extend(table.secret(file, |path| {
+        // An address here by mistake must not be shown; a path that can't be read must.
+        if path.contains("://") {
+            return Err(format!(
+                "must be the path of a file that holds the {noun}, not the {noun}"
+            ));
+        }
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("the file {path:?} can't be read: {error}"))?;
+        let address = text.trim().parse();
+        address.map_err(|why: String| format!("the {noun} in the file {path:?} {why}"))
+    }));
+    let rule = match given {
+        0 => format!("is missing; say where {server} is: {one}, {several} or {file}"),
+        1 => return found,
+        _ => format!("give one of {one}, {several} and {file}, not several"),
+    };
+    table.problem(one, None, rule);
+    Vec::new()
+}

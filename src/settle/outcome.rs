@@ -1,0 +1,235 @@
+//! Settling: bringing an outcome to AWS until AWS has it, says that the token is dead, or has given up on the task.
+//!
+//! Then, and only then, the reply is acknowledged, the record removed and the slot freed, in that order.
+
+use super::park;
+use crate::{
+    context::Bridge,
+    inflight::{Flight, Ticket},
+    source::{
+        CancelRequested, SourceError, Verdict,
+        rate_limit::{Call, Due},
+    },
+    task::{Outcome, OwnFailure, TaskId},
+    util::{
+        Backoff,
+        crash_point::{CrashPoint, crash_point},
+        jittered,
+        log_limiter::Complaint,
+    },
+};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error, warn};
+
+/// After a throttle, before the outcome asks for its next turn.
+const THROTTLED: Duration = Duration::from_millis(200);
+
+/// After so many attempts in vain a line is written, now and then.
+const SAY_AFTER: u32 = 3;
+
+/// How a settlement ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// AWS took it.
+    Accepted,
+    /// The token was dead: settled before (perhaps by an attempt of ours whose answer was lost), timed out or closed.
+    Gone,
+    /// The task's deadline passed first.
+    Expired,
+    /// AWS finds every outcome that we can offer invalid.
+    Rejected,
+}
+
+impl End {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Gone => "gone",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Settles a task and clears up behind it.
+pub async fn settle(bridge: Arc<Bridge>, mut ticket: Ticket, outcome: Outcome) {
+    let id = ticket.id;
+    let mut outcome = ticket.route.source.fit(outcome);
+    let settling = ticket.span.child("settle");
+    let end = bring(&bridge, &mut ticket, &mut outcome).await;
+    settling.ended(end.label());
+    // What it was brought as: an outcome that AWS would not take becomes a failure on the way.
+    let kind = outcome.kind();
+    ticket.route.metrics.settled(kind, end.label());
+    ticket.span.outcome(kind);
+    debug!(route = ticket.route.name(), task = %id, kind, end = end.label(), "settled");
+    if let Some(flight) = bridge.flights.on_settled(id) {
+        forget(&bridge, id, flight, end.label()).await;
+    }
+}
+
+/// Acknowledges the reply that was held, removes the record, and frees the slot with the flight.
+pub async fn forget(bridge: &Bridge, id: TaskId, mut flight: Flight, end: &'static str) {
+    if let Some(receipt) = flight.held.take() {
+        crash_point(CrashPoint::BeforeAck);
+        if !receipt.ack().await {
+            // The broker delivers it again, and it is met as the late reply of a task that has ended.
+            debug!(task = %id, "the reply could not be acknowledged: its connection has gone");
+        }
+        crash_point(CrashPoint::AfterAck);
+    }
+    remove_record(bridge, id).await;
+    flight.route.metrics.ended(end, flight.since.elapsed());
+    flight.span.ended(end);
+}
+
+/// Removes a record, however long that takes.
+pub async fn remove_record(bridge: &Bridge, id: TaskId) {
+    crash_point(CrashPoint::BeforeRemoval);
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+    while let Err(error) = bridge.store.remove(id).await {
+        debug!(task = %id, %error, "could not remove the record; trying again");
+        sleep(backoff.next_wait()).await;
+    }
+    crash_point(CrashPoint::AfterRemoval);
+}
+
+/// Tries until there is an end.
+async fn bring(bridge: &Bridge, ticket: &mut Ticket, outcome: &mut Outcome) -> End {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
+    // While AWS refuses us, until somebody mends it.
+    let mut slowly = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
+    let mut replaced = false;
+    loop {
+        let result = attempt(ticket, outcome).await;
+        let Err(error) = result else {
+            return End::Accepted;
+        };
+        let (route, id) = (&ticket.route, ticket.id);
+        let wait = match error.verdict() {
+            Verdict::Gone => return End::Gone,
+            // A heartbeat has found the token dead, while this is refused for another reason.
+            Verdict::Retry | Verdict::RetrySlowly if bridge.flights.is_gone(id) => {
+                return End::Gone;
+            }
+            // Its lane of the budget paces it from here on.
+            Verdict::Retry if matches!(error, SourceError::Throttled(_)) => jittered(THROTTLED),
+            Verdict::Retry => {
+                if backoff.attempts() >= SAY_AFTER && route.may_complain(Complaint::Outcomes) {
+                    warn!(route = route.name(), task = %id, %error, "an outcome is not settled yet; it is kept and tried again");
+                }
+                backoff.next_wait()
+            }
+            Verdict::RetrySlowly => {
+                if slowly.attempts() == 0 {
+                    warn!(route = route.name(), task = %id, %error, "AWS refuses the outcome; it is kept and tried again");
+                }
+                slowly.next_wait()
+            }
+            Verdict::Reject if replaced => {
+                error!(route = route.name(), task = %id, %error, "AWS takes no outcome of this task; it will time out");
+                return End::Rejected;
+            }
+            Verdict::Reject => {
+                let kind = outcome.kind();
+                warn!(route = route.name(), task = %id, kind, %error, "AWS will never take this outcome; parking it and failing the task");
+                park::park_outcome(bridge, id, outcome, &error.to_string()).await;
+                let reason = format!("AWS refused it as {kind}: {error}");
+                *outcome = route
+                    .source
+                    .fit(Outcome::failed(OwnFailure::OutcomeRefused, reason));
+                replaced = true;
+                continue;
+            }
+        };
+        route.metrics.settle_retried(error.kind());
+        let Some(wait) = before(ticket.deadline, wait, SystemTime::now()) else {
+            warn!(route = route.name(), task = %id, %error, "the deadline passed before AWS took the outcome; parking it");
+            park::park_outcome(bridge, id, outcome, "the task's deadline passed").await;
+            return End::Expired;
+        };
+        debug!(route = route.name(), task = %id, %error, ?wait, "not settled; trying again");
+        sleep(wait).await;
+    }
+}
+
+/// How long to wait for the next attempt: `None` once the deadline has passed, and never beyond it.
+fn before(deadline: Option<SystemTime>, wait: Duration, now: SystemTime) -> Option<Duration> {
+    let Some(at) = deadline else {
+        return Some(wait);
+    };
+    let left = at.duration_since(now).unwrap_or_default();
+    (!left.is_zero()).then(|| wait.min(left))
+}
+
+/// One attempt. A cancel that AWS did not ask for becomes a failure, because AWS would refuse it.
+async fn attempt(ticket: &mut Ticket, outcome: &mut Outcome) -> Result<(), SourceError> {
+    if let Outcome::Canceled { details } = outcome
+        && !ticket.cancel_requested
+    {
+        let CancelRequested(wanted) = is_wanted(ticket).await?;
+        ticket.cancel_requested = wanted;
+        if !wanted {
+            *outcome = Outcome::Failed {
+                own: None,
+                reason: "the worker canceled the task, though its cancellation was not requested"
+                    .to_owned(),
+                details: std::mem::take(details),
+            };
+        }
+    }
+    let source = &ticket.route.source;
+    let turn = source.budget().turn(call(outcome)).await;
+    crash_point(CrashPoint::BeforeAws);
+    let answer = source.settle(&ticket.token, outcome).await;
+    crash_point(CrashPoint::AfterAws);
+    turn.done((&answer).into());
+    answer
+}
+
+fn call(outcome: &Outcome) -> Call {
+    match outcome {
+        Outcome::Completed { .. } => Call::Complete,
+        Outcome::Failed { .. } => Call::Fail,
+        Outcome::Canceled { .. } => Call::Cancel,
+    }
+}
+
+/// Asks AWS whether it wants the task canceled, which only a heartbeat can tell.
+async fn is_wanted(ticket: &Ticket) -> Result<CancelRequested, SourceError> {
+    let source = &ticket.route.source;
+    // A result waits for it, and results go first.
+    let now = Instant::now();
+    let due = Due {
+        deadline: Some(now),
+        urgent_from: now,
+    };
+    let turn = source.budget().turn(Call::Heartbeat(due)).await;
+    let answer = source.heartbeat(&ticket.token, "").await;
+    turn.done((&answer).into());
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_tried_until_its_deadline_and_not_beyond() {
+        let secs = Duration::from_secs;
+        let now = SystemTime::UNIX_EPOCH + secs(1_000);
+        for (deadline, wait, expected) in [
+            (None, secs(15), Some(secs(15))),
+            (Some(now + secs(60)), secs(15), Some(secs(15))),
+            (Some(now + secs(10)), secs(15), Some(secs(10))),
+            (Some(now), secs(15), None),
+            (Some(now - secs(1)), secs(15), None),
+        ] {
+            assert_eq!(before(deadline, wait, now), expected, "{deadline:?}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Whose a task is that a reply is about.
+
+use super::parse::is_sign;
+use crate::{
+    broker::Delivery,
+    context::Bridge,
+    store::{Claim, PassedOn, Record, Shared, StoreError},
+    task::{Status, TaskId},
+};
+
+/// No more of what a worker says is handed on; AWS takes no more, in characters.
+const MAX_DETAILS: usize = 2_048;
+
+/// Whose a task is that is not in flight here.
+pub enum ReplyOwner {
+    /// It can be read like any other now.
+    Here,
+    /// The process that has the task will hear of it.
+    Forwarded(Status),
+    /// No process with its route has read it yet.
+    OtherRoute,
+    /// Nobody knows the task.
+    Unknown,
+}
+
+/// Asks the shared store. Claims the task where the reply ends it, or where its owner is dead.
+///
+/// # Errors
+///
+/// Where the store can't be asked.
+pub async fn locate(
+    bridge: &Bridge,
+    shared: &dyn Shared,
+    id: TaskId,
+    delivery: &Delivery,
+) -> Result<ReplyOwner, StoreError> {
+    // What is not UTF-8 is to be parked, by whoever has the task.
+    if is_sign(delivery)
+        && let Ok(details) = str::from_utf8(&delivery.body)
+    {
+        let details: String = details.chars().take(MAX_DETAILS).collect();
+        match shared.pass_on(id, &details).await? {
+            PassedOn::To(status) => return Ok(ReplyOwner::Forwarded(status)),
+            PassedOn::Orphan | PassedOn::Ended | PassedOn::Unknown => {}
+        }
+    }
+    Ok(match shared.claim(id).await? {
+        Claim::Ours(record) => match bridge.route(&record.route) {
+            Some(route) => {
+                // Whoever replies has its message.
+                let published = true;
+                bridge.flights.adopt(
+                    Record {
+                        published,
+                        ..record
+                    },
+                    route,
+                );
+                ReplyOwner::Here
+            }
+            None => ReplyOwner::OtherRoute,
+        },
+        Claim::OtherRoute => ReplyOwner::OtherRoute,
+        Claim::Ended => {
+            bridge.flights.remember_ended([id]);
+            ReplyOwner::Here
+        }
+        Claim::Unknown => ReplyOwner::Unknown,
+    })
+}

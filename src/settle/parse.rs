@@ -1,0 +1,109 @@
+//! What a reply says, by the worker protocol.
+
+use crate::{
+    broker::Delivery,
+    route::{OversizeResult, Route},
+    source::Unfit,
+    task::{HeaderValue, Outcome},
+};
+use std::borrow::Cow;
+
+/// What a usable reply says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    End(Outcome),
+    Alive { details: String },
+}
+
+/// Why a reply can't be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unusable {
+    pub(super) because: String,
+    /// Whether the task must be failed, because the reply was meant to end it.
+    pub(super) fails_task: bool,
+}
+
+/// Whether it says no more than that a worker is alive.
+#[must_use]
+pub fn is_sign(delivery: &Delivery) -> bool {
+    // A dead letter has the task's type, which may be called anything.
+    delivery.dead_letter.is_none()
+        && matches!(delivery.kind.as_deref(), Some("started" | "heartbeat"))
+}
+
+/// Reads a reply by the worker protocol and the limits of the route's source. Takes the body out of it where that is
+/// usable; an unusable one stays whole.
+pub(super) fn read(route: &Route, delivery: &mut Delivery) -> Result<Meaning, Unusable> {
+    let kind = delivery.kind.as_deref().unwrap_or("completed");
+    let ends = matches!(kind, "completed" | "failed" | "canceled");
+    if !ends && !matches!(kind, "started" | "heartbeat") {
+        let shown: String = kind.chars().take(40).collect();
+        return Err(Unusable {
+            because: format!(
+                "its type {shown:?} is none of completed, failed, canceled, started, heartbeat"
+            ),
+            fails_task: true,
+        });
+    }
+    let body = match std::str::from_utf8(&delivery.body) {
+        Ok(body) => body,
+        Err(error) => {
+            return Err(Unusable {
+                because: format!("its body is not UTF-8 from byte {} on", error.valid_up_to()),
+                fails_task: ends,
+            });
+        }
+    };
+    if !ends {
+        return Ok(Meaning::Alive {
+            details: route.source.fit_details(body),
+        });
+    }
+    let reason = || text_header(delivery, &["reason", "error"]).unwrap_or("failed");
+    let outcome = match kind {
+        "failed" => Outcome::Failed {
+            own: None,
+            reason: reason().to_owned(),
+            details: body.to_owned(),
+        },
+        "canceled" => Outcome::Canceled {
+            details: body.to_owned(),
+        },
+        _ => Outcome::Completed {
+            result: match route.source.result(body) {
+                Ok(Cow::Borrowed(_)) => take_body(delivery),
+                Ok(Cow::Owned(result)) => result,
+                Err(unfit) => return Err(unusable(unfit, route)),
+            },
+        },
+    };
+    Ok(Meaning::End(outcome))
+}
+
+fn unusable(unfit: Unfit, route: &Route) -> Unusable {
+    match unfit {
+        Unfit::TooLong(because) => Unusable {
+            because,
+            fails_task: route.config.oversize_result == OversizeResult::Fail,
+        },
+        Unfit::WrongForm(because) => Unusable {
+            because,
+            fails_task: true,
+        },
+    }
+}
+
+/// The body, without copying it. It has been seen to be UTF-8.
+fn take_body(delivery: &mut Delivery) -> String {
+    String::from_utf8(std::mem::take(&mut delivery.body)).expect("checked by the caller")
+}
+
+fn text_header<'d>(delivery: &'d Delivery, names: &[&str]) -> Option<&'d str> {
+    names.iter().find_map(|name| {
+        let (_, value) = delivery.headers.iter().find(|(header, _)| header == name)?;
+        match value {
+            HeaderValue::Text(text) => Some(text.as_str()).filter(|text| !text.is_empty()),
+            HeaderValue::Integer(_) => None,
+        }
+    })
+}

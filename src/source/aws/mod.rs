@@ -1,0 +1,8 @@
+//! What the clients of both AWS services share: how they are built, and what their errors mean.
+
+mod client;
+mod errors;
+pub mod settings;
+
+pub use client::{check_credentials, for_polls, for_responses, load};
+pub use errors::{Meaning, Meanings, sort_error};

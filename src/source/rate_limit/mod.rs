@@ -1,0 +1,7 @@
+//! The rate limiter of API calls to AWS.
+
+mod pace;
+mod rate_limiter;
+
+pub use pace::Answer;
+pub use rate_limiter::{Budget, Call, Due, Turn};

@@ -1,0 +1,99 @@
+//! The sources of all routes, and what they share.
+
+use super::{
+    aws,
+    contract::Source,
+    settings::SourceConfig,
+    step_functions::{self, SfnClients, SfnOptions, StepFunctions, StepFunctionsConfig},
+    swf::{Discover, Swf, SwfClients, SwfConfig, SwfOptions},
+};
+use crate::task::Timeouts;
+use aws_config::SdkConfig;
+use std::sync::{Arc, OnceLock};
+
+/// Neither the configuration nor the AWS chain names a region.
+#[derive(Debug, thiserror::Error)]
+#[error("no AWS region is known: set aws.region, or AWS_REGION")]
+pub struct NoRegion;
+
+/// What makes the source of one route.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceOptions<'a> {
+    /// The route's name.
+    pub route: &'a str,
+    /// Where its tasks come from.
+    pub source: &'a SourceConfig,
+    /// The timeouts that are configured.
+    pub timeouts: Timeouts,
+    /// What is asked of AWS to learn the timeouts that are not.
+    pub discover: Discover,
+}
+
+/// What the sources of all routes share. The clients of a service are made for the first route that needs them.
+pub struct Sources {
+    sdk: SdkConfig,
+    swf: OnceLock<SwfClients>,
+    step_functions: OnceLock<SfnClients>,
+    host: String,
+}
+
+impl Sources {
+    /// Loads the AWS configuration. Credentials are first asked for with the first call.
+    ///
+    /// # Errors
+    ///
+    /// Where no region is known, without which there is no endpoint.
+    pub async fn load(region: Option<&str>) -> Result<Self, NoRegion> {
+        let sdk = aws::load(region).await;
+        if sdk.region().is_none_or(|region| region.as_ref().is_empty()) {
+            return Err(NoRegion);
+        }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Ok(Self {
+            sdk,
+            swf: OnceLock::new(),
+            step_functions: OnceLock::new(),
+            host: host.trim().to_owned(),
+        })
+    }
+
+    /// The source of one route.
+    #[must_use]
+    pub fn for_route(&self, options: SourceOptions<'_>) -> Arc<dyn Source> {
+        let SourceOptions {
+            route,
+            source,
+            timeouts,
+            discover,
+        } = options;
+        let pid = std::process::id();
+        match source {
+            SourceConfig::Swf(SwfConfig { domain, task_list }) => {
+                let clients = self.swf.get_or_init(|| SwfClients::new(&self.sdk));
+                let options = SwfOptions {
+                    domain,
+                    task_list,
+                    identity: format!("activity-bridge {}@{}:{pid}", route, self.host),
+                    timeouts,
+                    discover,
+                };
+                Arc::new(Swf::new(clients, options))
+            }
+            SourceConfig::StepFunctions(StepFunctionsConfig {
+                activity_arn,
+                result_as,
+            }) => {
+                let clients = self
+                    .step_functions
+                    .get_or_init(|| SfnClients::new(&self.sdk));
+                let options = SfnOptions {
+                    activity_arn,
+                    worker_name: step_functions::worker_name(route, &self.host, pid),
+                    timeouts,
+                    result_as: *result_as,
+                };
+                Arc::new(StepFunctions::new(clients, options))
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The settings of an SWF task list.
+
+use crate::settings::{Reader, required};
+
+/// A task list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwfConfig {
+    /// The domain.
+    pub domain: String,
+    /// The task list.
+    pub task_list: String,
+}
+
+/// What is asked of AWS to learn the timeouts of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discover {
+    /// Nothing.
+    Off,
+    /// The defaults of each activity type.
+    Types,
+    /// The same, and the timeouts that each task was scheduled with.
+    Overrides,
+}
+
+/// Reads `[routes.swf]`. Problems are noted; the answer is whole only if there are none.
+pub(crate) fn read_swf(mut table: Reader<'_>, needed: bool) -> SwfConfig {
+    let mut name = |key| match needed {
+        true => required(&mut table, key, swf_name_rule),
+        false => table.text(key, swf_name_rule),
+    };
+    let (domain, task_list) = (name("domain"), name("task_list"));
+    table.finish();
+    SwfConfig {
+        domain: domain.unwrap_or_default(),
+        task_list: task_list.unwrap_or_default(),
+    }
+}
+
+/// SWF's rules for the names of domains and task lists, from its API reference.
+pub(crate) fn swf_name_rule(text: &str) -> Result<String, String> {
+    let length = text.chars().count();
+    if !(1..=256).contains(&length) {
+        return Err(format!(
+            "must be 1 to 256 characters long; this has {length}"
+        ));
+    }
+    if text.trim() != text {
+        return Err("must not begin or end with white space".to_owned());
+    }
+    let forbidden =
+        |c: char| ":/|".contains(c) || matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}');
+    if let Some(bad) = text.chars().find(|c| forbidden(*c)) {
+        return Err(format!("must not contain {bad:?}"));
+    }
+    if text == "arn" {
+        return Err("must not be \"arn\", which SWF refuses".to_owned());
+    }
+    Ok(text.to_owned())
+}

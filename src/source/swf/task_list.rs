@@ -1,0 +1,308 @@
+//! Amazon SWF as a source of tasks.
+
+use super::{
+    discovery::Discovery,
+    faults::{OF_PLACES, OF_TOKENS},
+    settings::Discover,
+};
+use crate::{
+    source::{CancelRequested, Source, SourceError, Unfit, aws, cut, rate_limit::Budget},
+    task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeout, Timeouts},
+};
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_swf::{
+    Client, operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
+};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// The API's limits, in characters.
+const MAX_RESULT: usize = 32_768;
+
+const MAX_DETAILS: usize = 32_768;
+
+const MAX_REASON: usize = 256;
+
+const MAX_HEARTBEAT_DETAILS: usize = 2_048;
+
+const MAX_IDENTITY: usize = 256;
+
+/// A task that comes sooner was waiting for the poll.
+const BUSY_WITHIN: Duration = Duration::from_millis(500);
+
+/// One domain and task list.
+#[derive(Debug)]
+pub struct Swf {
+    clients: SwfClients,
+    domain: String,
+    task_list: TaskList,
+    identity: String,
+    timeouts: Timeouts,
+    discover: Discover,
+}
+
+/// What makes one [`Swf`].
+#[derive(Debug)]
+pub struct SwfOptions<'a> {
+    /// The domain, by SWF's rules for names.
+    pub domain: &'a str,
+    /// The task list, likewise.
+    pub task_list: &'a str,
+    /// Who polls, as it shows in the workflow's history; cut to 256 characters.
+    pub identity: String,
+    /// The timeouts that are configured.
+    pub timeouts: Timeouts,
+    /// What is asked of SWF to learn those that are not.
+    pub discover: Discover,
+}
+
+/// What all SWF routes of a process share: two clients, one budget, and what was learnt of activity types.
+#[derive(Clone, Debug)]
+pub struct SwfClients {
+    poll: Client,
+    respond: Client,
+    budget: Arc<Budget>,
+    discovery: Arc<Discovery>,
+}
+
+impl SwfClients {
+    /// Builds them from one configuration. Nothing is called yet.
+    #[must_use]
+    pub fn new(config: &SdkConfig) -> Self {
+        let respond = Client::new(&aws::for_responses(config));
+        let budget = Arc::<Budget>::default();
+        Self {
+            poll: Client::new(&aws::for_polls(config)),
+            discovery: Arc::new(Discovery::new(respond.clone(), Arc::clone(&budget))),
+            budget,
+            respond,
+        }
+    }
+}
+
+impl Swf {
+    /// One route's view of SWF.
+    #[must_use]
+    pub fn new(clients: &SwfClients, options: SwfOptions<'_>) -> Self {
+        for name in [options.domain, options.task_list] {
+            if name.contains("arn") {
+                tracing::warn!(
+                    name,
+                    "contains \"arn\", which SWF's documentation advises against"
+                );
+            }
+        }
+        Self {
+            clients: clients.clone(),
+            domain: options.domain.to_owned(),
+            task_list: task_list(options.task_list),
+            identity: cut(options.identity, MAX_IDENTITY),
+            timeouts: options.timeouts,
+            discover: options.discover,
+        }
+    }
+
+    /// The answer to a poll as a task; `None` where it is empty.
+    fn task(&self, answer: PollForActivityTaskOutput) -> Option<Task> {
+        let token = TaskToken::new(&answer.task_token)?;
+        let (activity, version) = answer
+            .activity_type
+            .map_or_else(Default::default, |kind| (kind.name, kind.version));
+        let (workflow_id, run_id) = answer
+            .workflow_execution
+            .map_or_else(Default::default, |run| (run.workflow_id, run.run_id));
+        let text = HeaderValue::Text;
+        let headers = [
+            ("workflow-id", text(workflow_id)),
+            ("run-id", text(run_id)),
+            ("activity-id", text(answer.activity_id)),
+            ("activity-type", text(activity.clone())),
+            ("activity-version", text(version)),
+            (
+                "started-event-id",
+                HeaderValue::Integer(answer.started_event_id),
+            ),
+        ];
+        Some(Task {
+            id: TaskId::random(),
+            token,
+            input: answer.input.unwrap_or_default().into(),
+            headers: headers.map(|(name, value)| (name.into(), value)).into(),
+            activity,
+            polled_at: SystemTime::now(),
+            timeouts: self.timeouts,
+        })
+    }
+}
+
+fn task_list(name: &str) -> TaskList {
+    TaskList::builder()
+        .name(name)
+        .build()
+        .expect("the one required field is set")
+}
+
+/// SWF tells "no details" from empty ones; the bridge does not.
+fn unless_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[async_trait]
+impl Source for Swf {
+    fn kind(&self) -> &'static str {
+        "swf"
+    }
+
+    fn headers(&self) -> Vec<(&'static str, HeaderValue)> {
+        let text = |text: &String| HeaderValue::Text(text.clone());
+        vec![
+            ("domain", text(&self.domain)),
+            ("task-list", text(&self.task_list.name)),
+        ]
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.clients.budget
+    }
+
+    async fn timeouts(&self, task: &Task) -> Timeouts {
+        let learnt = match self.discover {
+            Discover::Off => return self.timeouts,
+            Discover::Types => self.clients.discovery.of_type(&self.domain, task).await,
+            Discover::Overrides => self.clients.discovery.of_task(&self.domain, task).await,
+        };
+        let configured = self.timeouts;
+        Timeouts {
+            heartbeat: learnt.heartbeat.or(configured.heartbeat),
+            // What is configured is certain; the default of a type is not.
+            start_to_close: match learnt.start_to_close {
+                Timeout::After(_) | Timeout::Never => learnt.start_to_close,
+                Timeout::Usually(_) | Timeout::Unknown => {
+                    configured.start_to_close.or(learnt.start_to_close)
+                }
+            },
+        }
+    }
+
+    async fn poll(&self) -> Result<Option<Task>, SourceError> {
+        let answer = self
+            .clients
+            .poll
+            .poll_for_activity_task()
+            .domain(&self.domain)
+            .task_list(self.task_list.clone())
+            .identity(&self.identity)
+            .send()
+            .await
+            .map_err(|error| aws::sort_error(error, OF_PLACES))?;
+        Ok(self.task(answer))
+    }
+
+    fn busy_within(&self) -> Duration {
+        BUSY_WITHIN
+    }
+
+    async fn heartbeat(
+        &self,
+        token: &TaskToken,
+        details: &str,
+    ) -> Result<CancelRequested, SourceError> {
+        self.clients
+            .respond
+            .record_activity_task_heartbeat()
+            .task_token(token.reveal())
+            .set_details(unless_empty(details))
+            .send()
+            .await
+            .map(|answer| CancelRequested(answer.cancel_requested))
+            .map_err(|error| aws::sort_error(error, OF_TOKENS))
+    }
+
+    async fn settle(&self, token: &TaskToken, outcome: &Outcome) -> Result<(), SourceError> {
+        let token = token.reveal();
+        match outcome {
+            Outcome::Completed { result } => {
+                let call = self.clients.respond.respond_activity_task_completed();
+                let call = call.task_token(token).set_result(unless_empty(result));
+                let answer = call.send().await;
+                answer
+                    .map(drop)
+                    .map_err(|error| aws::sort_error(error, OF_TOKENS))
+            }
+            Outcome::Failed {
+                reason, details, ..
+            } => {
+                let call = self.clients.respond.respond_activity_task_failed();
+                let call = call.task_token(token).set_reason(unless_empty(reason));
+                let answer = call.set_details(unless_empty(details)).send().await;
+                answer
+                    .map(drop)
+                    .map_err(|error| aws::sort_error(error, OF_TOKENS))
+            }
+            Outcome::Canceled { details } => {
+                let call = self.clients.respond.respond_activity_task_canceled();
+                let call = call.task_token(token).set_details(unless_empty(details));
+                let answer = call.send().await;
+                answer
+                    .map(drop)
+                    .map_err(|error| aws::sort_error(error, OF_TOKENS))
+            }
+        }
+    }
+
+    fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit> {
+        // Bytes bound characters from above, so most results need no counting.
+        let length = match body.len() {
+            bytes if bytes <= MAX_RESULT => bytes,
+            _ => body.chars().count(),
+        };
+        if length > MAX_RESULT {
+            let words = format!("the result has {length} characters, and SWF takes {MAX_RESULT}");
+            return Err(Unfit::TooLong(words));
+        }
+        Ok(Cow::Borrowed(body))
+    }
+
+    fn fit(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Completed { .. } => outcome,
+            Outcome::Failed {
+                own,
+                reason,
+                details,
+            } => Outcome::Failed {
+                own,
+                reason: cut(reason, MAX_REASON),
+                details: cut(details, MAX_DETAILS),
+            },
+            Outcome::Canceled { details } => Outcome::Canceled {
+                details: cut(details, MAX_DETAILS),
+            },
+        }
+    }
+
+    fn fit_details(&self, details: &str) -> String {
+        cut(details.to_owned(), MAX_HEARTBEAT_DETAILS)
+    }
+
+    fn place(&self) -> &'static str {
+        "task list"
+    }
+
+    async fn probe(&self) -> Result<String, SourceError> {
+        let call = self.clients.respond.count_pending_activity_tasks();
+        let call = call.domain(&self.domain).task_list(self.task_list.clone());
+        let answer = call.send().await;
+        answer
+            .map(|answer| format!("reached, tasks waiting: {}", answer.count))
+            .map_err(|error| aws::sort_error(error, OF_PLACES))
+    }
+
+    fn probe_action(&self) -> &'static str {
+        "CountPendingActivityTasks"
+    }
+}

@@ -1,0 +1,241 @@
+//! How records and messages are written: as JSON, where what a later version adds is passed over. The store in Redis keeps
+//! the parts of a record apart.
+
+use super::record::Record;
+use crate::task::{HeaderValue, Input, Task, TaskId, TaskToken, Timeout, Timeouts, unix_millis};
+use serde::{Deserialize, Serialize, de};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Why bytes can't be read back. Their checksum was right, so another version must have written them.
+pub(in crate::store) type Unreadable = serde_json::Error;
+
+/// A record without its id, which is in its key.
+#[derive(Deserialize, Serialize)]
+pub(in crate::store) struct StoredRecord<'a> {
+    #[serde(borrow)]
+    route: Cow<'a, str>,
+    #[serde(borrow)]
+    token: Cow<'a, str>,
+    /// Milliseconds since 1970.
+    polled_at: i64,
+    #[serde(default)]
+    heartbeat: StoredTimeout,
+    #[serde(default)]
+    start_to_close: StoredTimeout,
+    #[serde(default)]
+    published: bool,
+    #[serde(default)]
+    begun: bool,
+}
+
+/// A [`Timeout`], in milliseconds.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::store) enum StoredTimeout {
+    #[default]
+    Unknown,
+    Never,
+    Usually(u64),
+    After(u64),
+}
+
+/// What a task's message needs beyond its record.
+#[derive(Deserialize, Serialize)]
+struct StoredMessage<'a> {
+    #[serde(borrow)]
+    activity: Cow<'a, str>,
+    headers: Vec<(Cow<'a, str>, StoredHeader<'a>)>,
+    #[serde(borrow)]
+    input: Cow<'a, str>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum StoredHeader<'a> {
+    Integer(i64),
+    Text(Cow<'a, str>),
+}
+
+/// A new task's record.
+pub(in crate::store) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unreadable> {
+    serde_json::to_vec(&StoredRecord {
+        route: route.into(),
+        token: task.token.reveal().into(),
+        polled_at: unix_millis(task.polled_at),
+        heartbeat: task.timeouts.heartbeat.into(),
+        start_to_close: task.timeouts.start_to_close.into(),
+        published: false,
+        begun: false,
+    })
+}
+
+/// What there is to publish of a new task.
+pub(in crate::store) fn message(task: &Task) -> Result<Vec<u8>, Unreadable> {
+    let headers = task.headers.iter().map(|(name, value)| {
+        let value = match value {
+            HeaderValue::Integer(value) => StoredHeader::Integer(*value),
+            HeaderValue::Text(value) => StoredHeader::Text(value.into()),
+        };
+        (Cow::Borrowed(&**name), value)
+    });
+    serde_json::to_vec(&StoredMessage {
+        activity: Cow::Borrowed(&task.activity),
+        headers: headers.collect(),
+        input: task.input.text().into(),
+    })
+}
+
+/// The task whose record this is, and whose message [`message`] wrote.
+pub(in crate::store) fn task(record: Record, message: &[u8]) -> Result<Task, Unreadable> {
+    let StoredMessage {
+        activity,
+        headers,
+        input,
+    } = serde_json::from_slice(message)?;
+    let headers = headers.into_iter().map(|(name, value)| {
+        let value = match value {
+            StoredHeader::Integer(value) => HeaderValue::Integer(value),
+            StoredHeader::Text(value) => HeaderValue::Text(value.into_owned()),
+        };
+        (Cow::Owned(name.into_owned()), value)
+    });
+    Ok(Task {
+        id: record.id,
+        token: record.token,
+        activity: activity.into_owned(),
+        input: Input::from(input.into_owned()),
+        headers: headers.collect(),
+        polled_at: record.polled_at,
+        timeouts: record.timeouts,
+    })
+}
+
+impl<'a> StoredRecord<'a> {
+    /// Reads what [`record`] or [`Self::bytes`] wrote.
+    pub(in crate::store) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
+        serde_json::from_slice(bytes)
+    }
+
+    pub(in crate::store) fn bytes(&self) -> Result<Vec<u8>, Unreadable> {
+        serde_json::to_vec(self)
+    }
+
+    /// The broker has the message, and these are the timeouts by now.
+    pub(in crate::store) fn confirm(&mut self, timeouts: Timeouts) {
+        self.published = true;
+        self.heartbeat = timeouts.heartbeat.into();
+        self.start_to_close = timeouts.start_to_close.into();
+    }
+
+    /// A worker works on it.
+    pub(in crate::store) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// The record with its id.
+    pub(in crate::store) fn with(self, id: TaskId) -> Result<Record, Unreadable> {
+        let token = TaskToken::new(&self.token);
+        Ok(Record {
+            id,
+            token: token.ok_or_else(|| de::Error::custom("the token is empty"))?,
+            route: self.route.into_owned(),
+            polled_at: at(self.polled_at),
+            timeouts: Timeouts {
+                heartbeat: self.heartbeat.into(),
+                start_to_close: self.start_to_close.into(),
+            },
+            published: self.published,
+            begun: self.begun,
+            heard: None,
+        })
+    }
+}
+
+/// The moment so many milliseconds after 1970.
+pub(in crate::store) fn at(unix_millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(unix_millis).unwrap_or(0))
+}
+
+impl From<Timeout> for StoredTimeout {
+    fn from(timeout: Timeout) -> Self {
+        let millis = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        match timeout {
+            Timeout::Unknown => Self::Unknown,
+            Timeout::Never => Self::Never,
+            Timeout::Usually(limit) => Self::Usually(millis(limit)),
+            Timeout::After(limit) => Self::After(millis(limit)),
+        }
+    }
+}
+
+impl From<StoredTimeout> for Timeout {
+    fn from(timeout: StoredTimeout) -> Self {
+        match timeout {
+            StoredTimeout::Unknown => Self::Unknown,
+            StoredTimeout::Never => Self::Never,
+            StoredTimeout::Usually(limit) => Self::Usually(Duration::from_millis(limit)),
+            StoredTimeout::After(limit) => Self::After(Duration::from_millis(limit)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What version 1 of the schema wrote must be read for as long as that is its number.
+    const RECORD: &str = r#"{"route":"payments","token":"\"€","polled_at":1700000000123,"heartbeat":{"usually":90500},
+        "start_to_close":"never","published":true,"begun":true,"of a later version":[{}]}"#;
+    const MESSAGE: &str = r#"{"activity":"charge","headers":[["domain","shop"],["attempt",-1]],"input":"{\"n\": 1}",
+        "of a later version":null}"#;
+
+    #[test]
+    fn what_was_written_once_is_read() {
+        let id = TaskId::random();
+        let record = StoredRecord::read(RECORD.as_bytes()).and_then(|stored| stored.with(id));
+        let record = record.expect("a record");
+        assert_eq!((record.id, &*record.route), (id, "payments"));
+        assert_eq!(record.token.reveal(), "\"€");
+        assert_eq!(unix_millis(record.polled_at), 1_700_000_000_123);
+        let timeouts = Timeouts {
+            heartbeat: Timeout::Usually(Duration::from_millis(90_500)),
+            start_to_close: Timeout::Never,
+        };
+        assert_eq!(record.timeouts, timeouts);
+        assert!(record.published && record.begun);
+
+        let task = task(record, MESSAGE.as_bytes()).expect("a task");
+        assert_eq!(task.activity, "charge");
+        assert_eq!(task.input.text(), "{\"n\": 1}");
+        let headers = [
+            ("domain".into(), HeaderValue::Text("shop".to_owned())),
+            ("attempt".into(), HeaderValue::Integer(-1)),
+        ];
+        assert_eq!(task.headers, headers);
+    }
+
+    #[test]
+    fn what_is_written_is_what_will_be_read() {
+        let record = StoredRecord::read(RECORD.as_bytes()).and_then(|stored| stored.bytes());
+        let record = String::from_utf8(record.expect("bytes")).expect("text");
+        let first = RECORD.replace("\n        ", "");
+        assert_eq!(record, first.replace(r#","of a later version":[{}]"#, ""));
+    }
+
+    #[test]
+    fn what_can_t_be_read_is_an_error() {
+        for bytes in [
+            "",
+            "{}",
+            r#"{"route":"a","token":"","polled_at":0}"#,
+            r#"{"route":"a","token":"t","polled_at":0,"heartbeat":"soon"}"#,
+        ] {
+            let record = StoredRecord::read(bytes.as_bytes());
+            let record = record.and_then(|stored| stored.with(TaskId::random()));
+            assert!(record.is_err(), "{bytes}");
+        }
+    }
+}

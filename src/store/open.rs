@@ -1,0 +1,29 @@
+//! Opens the store that is configured.
+
+use super::{contract::Store, memory::MemoryStore, settings::StoreConfig};
+use crate::store::{file::FileStore, redis::RedisStore};
+use anyhow::Context;
+use std::sync::Arc;
+
+/// Opens the configured store, for a process with routes of these names.
+///
+/// # Errors
+///
+/// What is wrong, where, and how to mend it.
+pub async fn open(config: &StoreConfig, routes: Vec<String>) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match config {
+        StoreConfig::Memory => Arc::new(MemoryStore::default()),
+        StoreConfig::File(file) => {
+            let path = file.path.clone();
+            // It reads the whole file, before the store has its own thread; meanwhile the process may be told to stop.
+            #[expect(clippy::disallowed_methods, reason = "once, at the start; ADR 9")]
+            let opened = tokio::task::spawn_blocking(move || FileStore::open(&path));
+            Arc::new(
+                opened
+                    .await
+                    .context("the token store could not be opened")??,
+            )
+        }
+        StoreConfig::Redis(redis) => Arc::new(RedisStore::open(redis, routes).await?),
+    })
+}

@@ -1,0 +1,46 @@
+//! Writes notes to Redis.
+
+use super::{
+    format,
+    notes::{Noted, Written},
+    redis_store::RedisStore,
+    scripts,
+};
+use crate::task::TaskId;
+use futures_util::future::join_all;
+
+impl RedisStore {
+    /// Writes notes down. What can't be written is kept.
+    pub(crate) async fn write_notes(&self, most: usize) -> Written {
+        let notes = self.notes.take(most);
+        let write = async |(id, noted): (TaskId, Noted)| {
+            let flag = |set: bool| if set { "1" } else { "" };
+            let script = &scripts::NOTE;
+            let mut script = script.key(self.keys.task(id));
+            script
+                .arg(flag(noted.begun))
+                .arg(format::moment(noted.heard))
+                .arg(flag(noted.cancel));
+            let answer: Result<Vec<String>, _> = self.connection.run(&script).await;
+            let answer = answer.inspect_err(|_| self.notes.put(id, noted)).ok()?;
+            Some((id, answer))
+        };
+        let mut written = Written::default();
+        for (id, answer) in join_all(notes.into_iter().map(write))
+            .await
+            .into_iter()
+            .flatten()
+        {
+            match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                ["noted", owner, turn] if owner != self.owner => {
+                    let turn = turn.parse().unwrap_or_default();
+                    written.taken.push((id, turn));
+                }
+                ["ended"] => written.taken.push((id, u64::MAX)),
+                ["unknown"] => written.missing |= self.held.has(id),
+                _ => {}
+            }
+        }
+        written
+    }
+}

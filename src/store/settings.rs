@@ -1,0 +1,226 @@
+//! Which token store, and where it is.
+
+use crate::{
+    settings::Reader,
+    store::{
+        file::{FileConfig, settings::read_file},
+        redis::{RedisConfig, settings::read_redis},
+    },
+};
+use std::fmt;
+
+/// Which token store, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// Forgets with the process.
+    Memory,
+    /// A file of this machine.
+    File(FileConfig),
+    /// A Redis that several processes share.
+    Redis(RedisConfig),
+}
+
+impl StoreConfig {
+    /// Whether its records are still there after the process.
+    #[must_use]
+    pub fn outlives_the_process(&self) -> bool {
+        match self {
+            Self::Memory => false,
+            Self::File(_) | Self::Redis(_) => true,
+        }
+    }
+}
+
+impl StoreConfig {
+    /// Which one it is, for people: no two processes with one place have different stores.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Memory => self.to_string(),
+            Self::File(file) => {
+                let whole = std::path::absolute(&file.path);
+                let path = whole.as_ref().unwrap_or(&file.path);
+                format!("{self} {}", path.display())
+            }
+            Self::Redis(redis) => {
+                let urls: Vec<_> = redis.urls.iter().map(ToString::to_string).collect();
+                format!("{self} {} prefix {}", urls.join(","), redis.prefix)
+            }
+        }
+    }
+}
+
+impl fmt::Display for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::File(_) => "file",
+            Self::Redis(_) => "redis",
+        })
+    }
+}
+
+/// Reads the table.
+pub(crate) fn read(mut store: Reader<'_>) -> Option<StoreConfig> {
+    let given = store.has("kind");
+    let kind = store.text("kind", |text| {
+        ["memory", "file", "redis"]
+            .into_iter()
+            .find(|kind| *kind == text)
+            .ok_or_else(|| "must be \"file\", \"redis\" or \"memory\"".to_owned())
+    });
+    let kind = if given { kind } else { Some("file") };
+    refuse_keys_of_others(&mut store, kind);
+    let config = match kind {
+        Some("memory") => Some(StoreConfig::Memory),
+        Some("redis") => read_redis(&mut store).map(StoreConfig::Redis),
+        Some(_) => Some(StoreConfig::File(read_file(&mut store))),
+        None => None,
+    };
+    store.finish();
+    config
+}
+
+/// A key of another kind of store would be without effect, which is hardly what was meant. Where the kind is not known,
+/// neither is whose keys these are.
+fn refuse_keys_of_others(store: &mut Reader<'_>, kind: Option<&str>) {
+    for (key, of) in [
+        ("path", "file"),
+        ("url", "redis"),
+        ("urls", "redis"),
+        ("url_file", "redis"),
+        ("cluster", "redis"),
+        ("prefix", "redis"),
+    ] {
+        if kind != Some(of)
+            && store.discard(key)
+            && let Some(kind) = kind
+        {
+            let rule = format!(
+                "is of the store \"{of}\", and this one is \"{kind}\"; remove it, or write kind = \"{of}\""
+            );
+            store.problem(key, None, rule);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{Config, ConfigError},
+        settings::Problem,
+    };
+
+    fn read(store: &str) -> Result<Config, Vec<String>> {
+        let text = format!(
+            "[store]\n{store}\n[amqp]\nuri = \"amqp://b\"\n[[routes]]\nname = \"r\"\nqueue = \"r\"\n\
+             swf = {{ domain = \"d\", task_list = \"t\" }}\n"
+        );
+        text.parse().map_err(|error| match error {
+            ConfigError::Invalid(problems) => problems.iter().map(Problem::to_string).collect(),
+            other @ ConfigError::Unreadable { .. } => panic!("{other}"),
+        })
+    }
+
+    #[test]
+    fn each_kind_has_its_keys_and_its_defaults() {
+        let store = |text: &str| read(text).expect(text).store;
+        let file = |path: &str| StoreConfig::File(FileConfig { path: path.into() });
+        let redis = |urls: &[&str], cluster, prefix: &str| {
+            StoreConfig::Redis(RedisConfig {
+                urls: urls.iter().map(|url| url.parse().expect(url)).collect(),
+                cluster,
+                prefix: prefix.to_owned(),
+            })
+        };
+        assert_eq!(store(""), file("/var/lib/activity-bridge/tasks.redb"));
+        assert_eq!(store("path = \"a/b.redb\""), file("a/b.redb"));
+        assert_eq!(store("kind = \"memory\""), StoreConfig::Memory);
+        assert_eq!(
+            store("kind = \"redis\"\nurl = \"redis://h/2\""),
+            redis(&["redis://h:6379/2"], false, "activity-bridge")
+        );
+        let cluster = "kind = \"redis\"\ncluster = true\nprefix = \"shop/a\"\n\
+                       urls = [\"rediss://u:p@a:1\", \"rediss://u:p@b:2\"]";
+        assert_eq!(
+            store(cluster),
+            redis(&["rediss://u:p@a:1", "rediss://u:p@b:2"], true, "shop/a")
+        );
+    }
+
+    #[test]
+    fn what_fails_back_at_a_shutdown_follows_the_store_unless_it_is_said() {
+        let given_back = |text: &str| read(text).expect(text).shutdown_give_back;
+        assert!(given_back("kind = \"memory\""));
+        assert!(!given_back(""));
+        assert!(!given_back("kind = \"redis\"\nurl = \"redis://h\""));
+        assert!(given_back("[shutdown]\ngive_back = true"));
+        assert!(!given_back(
+            "kind = \"memory\"\n[shutdown]\ngive_back = false"
+        ));
+    }
+
+    #[test]
+    fn every_mistake_says_what_to_do_and_shows_no_password() {
+        let of_redis = |key: &str, kind: &str| {
+            format!(
+                "store.{key}: is of the store \"redis\", and this one is \"{kind}\"; remove it, or write kind = \"redis\""
+            )
+        };
+        for (text, expected) in [
+            (
+                "kind = \"redis\"",
+                vec!["store.url: is missing; say where Redis is: url, urls or url_file".to_owned()],
+            ),
+            (
+                "kind = \"redis\"\nurl = \"redis://u:hunter2@h\"\nurl_file = \"none\"",
+                vec!["store.url_file: the file \"none\" can't be read".to_owned(),
+                     "store.url: give one of url, urls and url_file, not several".to_owned()],
+            ),
+            (
+                "kind = \"redis\"\nurl = \"u:hunter2@h\"",
+                vec!["store.url: must begin with redis:// or rediss://".to_owned()],
+            ),
+            (
+                "kind = \"redis\"\nurl_file = \"redis://u:hunter2@h\"",
+                vec!["store.url_file: must be the path of a file that holds the URL, not the URL".to_owned()],
+            ),
+            (
+                "kind = \"redis\"\nurls = [\"redis://a\", \"redis://u:hunter2@b\"]",
+                vec!["store.urls: several are the nodes of a Redis Cluster; give one, or write cluster = true".to_owned()],
+            ),
+            (
+                "kind = \"redis\"\nurl = \"redis://u:hunter2@b/1\"\ncluster = true",
+                vec!["store.url: must not name a database".to_owned()],
+            ),
+            (
+                "kind = \"redis\"\nurl = \"redis://h\"\nprefix = \"a{b}\"\npath = \"x\"",
+                vec![
+                    "store.path: is of the store \"file\", and this one is \"redis\"; remove it, or write kind = \"file\"".to_owned(),
+                    "store.prefix = \"a{b}\": must be 1 to 100 characters".to_owned(),
+                ],
+            ),
+            (
+                "url = \"redis://u:hunter2@h\"\nurls = 3\nurl_file = \"f\"\ncluster = true\nprefix = \"p\"",
+                ["url", "urls", "url_file", "cluster", "prefix"].map(|key| of_redis(key, "file")).into(),
+            ),
+            (
+                "kind = \"memory\"\nurl = \"redis://u:hunter2@h\"",
+                vec![of_redis("url", "memory")],
+            ),
+            (
+                "kind = \"rediss\"\nurl = \"redis://u:hunter2@h\"",
+                vec!["store.kind = \"rediss\": must be \"file\", \"redis\" or \"memory\"".to_owned()],
+            ),
+            ("path = \"\"", vec!["store.path = \"\": must not be empty".to_owned()]),
+        ] {
+            let found = read(text).expect_err(text);
+            assert_eq!(found.len(), expected.len(), "{text}: {found:#?}");
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!(found.starts_with(expected), "{text}: {found}");
+            }
+            assert!(!found.join("\n").contains("hunter2"), "{found:#?}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The bridge's own name for a task.
+
+use std::{fmt, str::FromStr};
+
+/// The bridge's own name for a task: 128 random bits, written as 32 hexadecimal digits.
+///
+/// It is what workers see (`message_id`, `correlation_id`), because an AWS token is too long for
+/// either (255 bytes) and would let any reader of the queue settle the task.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(u128);
+
+impl TaskId {
+    /// A new id from the thread's cryptographic generator, so that nobody can guess one.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl From<u128> for TaskId {
+    fn from(bits: u128) -> Self {
+        Self(bits)
+    }
+}
+
+impl From<TaskId> for u128 {
+    fn from(id: TaskId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text is not a task id.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a task id is 32 lower-case hexadecimal digits")]
+pub struct NotATaskId;
+
+impl FromStr for TaskId {
+    type Err = NotATaskId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits =
+            text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !digits {
+            return Err(NotATaskId);
+        }
+        u128::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| NotATaskId)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_written() {
+        let id = TaskId::random();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(TaskId(7).to_string().len(), 32);
+    }
+
+    #[test]
+    fn what_is_not_an_id_is_refused() {
+        for text in ["", "7", &"g".repeat(32), &"A".repeat(32), &"+".repeat(32)] {
+            assert_eq!(text.parse::<TaskId>(), Err(NotATaskId), "{text}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What a task is: its id, its token, its timeouts, its input, how it fares and how it ends.
+//!
+//! Plain data. Nothing here talks to the network.
+
+mod activity_task;
+mod dead_letter;
+mod header;
+mod id;
+mod input;
+mod outcome;
+mod status;
+mod timeouts;
+mod token;
+mod traceparent;
+
+pub use activity_task::{Task, unix_millis};
+pub use dead_letter::{DeadLetter, Death};
+pub use header::HeaderValue;
+pub use id::{NotATaskId, TaskId};
+pub use input::Input;
+pub use outcome::{Outcome, OwnFailure};
+pub use status::Status;
+pub use timeouts::{Timeout, Timeouts};
+pub use token::TaskToken;
+pub use traceparent::{NotATraceparent, Traceparent};

@@ -1,0 +1,126 @@
+//! Where the bridge's own spans go.
+
+use crate::settings::Reader;
+
+/// The settings of the export by OTLP over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtlpConfig {
+    /// The collector's address, without the path of a signal.
+    endpoint: String,
+    /// How many in a hundred of the traces that begin here are exported. A trace that an input names is exported where
+    /// it says that it is sampled.
+    pub sample_percent: u8,
+    /// The name of the bridge among services.
+    pub service_name: String,
+}
+
+impl OtlpConfig {
+    /// Where spans are sent.
+    #[must_use]
+    pub fn traces_url(&self) -> String {
+        format!("{}/v1/traces", self.endpoint.trim_end_matches('/'))
+    }
+}
+
+/// Reads the table, which a binary without the feature refuses. `None` where it is not there.
+pub(crate) fn read(root: &mut Reader<'_>) -> Option<OtlpConfig> {
+    let given = root.has("otlp");
+    if given && !cfg!(feature = "otlp") {
+        let rule = "this binary was built without the feature `otlp` and exports no spans; remove the table, or build \
+                    with `cargo build --release --features otlp`";
+        root.problem("otlp", None, rule);
+    }
+    let mut otlp = root.table("otlp");
+    if given && !otlp.has("endpoint") {
+        otlp.problem("endpoint", None, "is missing; say where the collector is");
+    }
+    // Not shown where it is wrong: by mistake it may hold a password.
+    let endpoint = otlp.secret("endpoint", endpoint_rule);
+    let sample_percent = otlp.integer("sample_percent", 0..=100).unwrap_or(100);
+    let service_name = otlp.text("service_name", |text| match text.trim().is_empty() {
+        true => Err("must not be empty".to_owned()),
+        false => Ok(text.to_owned()),
+    });
+    otlp.finish();
+    Some(OtlpConfig {
+        endpoint: endpoint?,
+        sample_percent: u8::try_from(sample_percent).unwrap_or(100),
+        service_name: service_name.unwrap_or_else(|| "activity-bridge".to_owned()),
+    })
+}
+
+fn endpoint_rule(text: &str) -> Result<String, String> {
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    let Some(rest) = rest else {
+        return Err("must begin with http:// or https://".to_owned());
+    };
+    if rest.contains('@') {
+        let rule = "must not hold credentials; headers for the collector come from OTEL_EXPORTER_OTLP_HEADERS";
+        return Err(rule.to_owned());
+    }
+    let printable = rest.bytes().all(|b| b.is_ascii_graphic());
+    if rest.is_empty() || rest.starts_with(['/', ':']) || !printable || rest.contains(['?', '#']) {
+        return Err("must be an address like \"http://127.0.0.1:4318\"".to_owned());
+    }
+    if rest.ends_with("/v1/traces") {
+        return Err("must end before /v1/traces, which the bridge adds".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(not(feature = "otlp"))]
+    use crate::config::Config;
+
+    #[cfg(not(feature = "otlp"))]
+    #[test]
+    fn a_binary_without_the_feature_refuses_the_table_and_finds_what_else_is_wrong_with_it() {
+        let text = "[otlp]\nendpoint = 1\nsample = 3\n";
+        let error = text.parse::<Config>().expect_err("refused").to_string();
+        for problem in [
+            "otlp: this binary was built without the feature `otlp` and exports no spans; ",
+            "otlp.endpoint: must be a text in quotes",
+            "otlp.sample = 3: there is no such setting; did you mean \"sample_percent\"?",
+        ] {
+            assert!(error.contains(problem), "no {problem:?} in {error}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_an_address_without_credentials_and_without_the_path_of_a_signal() {
+        for bad in [
+            "",
+            "127.0.0.1:4318",
+            "grpc://a:4317",
+            "http://",
+            "http:///v1",
+            "http://:4318",
+            "http://user:hunter2@a:4318",
+            "http://a b:4318",
+            "http://a:4318?x=1",
+            "http://a:4318/v1/traces",
+        ] {
+            let rule = endpoint_rule(bad).expect_err(bad);
+            assert!(!rule.contains("hunter2"), "{rule}");
+        }
+        for (good, url) in [
+            ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+            ("https://otlp.example/", "https://otlp.example/v1/traces"),
+            (
+                "https://otlp.example/otlp",
+                "https://otlp.example/otlp/v1/traces",
+            ),
+        ] {
+            let config = OtlpConfig {
+                endpoint: endpoint_rule(good).expect(good),
+                sample_percent: 100,
+                service_name: String::new(),
+            };
+            assert_eq!(config.traces_url(), url);
+        }
+    }
+}

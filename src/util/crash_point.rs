@@ -1,0 +1,92 @@
+//! Named points on the way of a task at which a test may let the process be killed. In a release build there are none.
+
+pub use debug::crash_point;
+
+/// The points, in the order in which a task comes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrashPoint {
+    /// A poll brought it.
+    AfterPoll,
+    /// Its record is in the store.
+    AfterInsert,
+    /// Its message is on its way to the broker, which has not confirmed it.
+    AfterPublish,
+    /// The broker has confirmed it.
+    BeforeConfirm,
+    /// And the store was told.
+    AfterConfirm,
+    /// A reply came, or a dead letter.
+    OnReply,
+    /// Its outcome is about to be brought to AWS.
+    BeforeAws,
+    /// AWS has it.
+    AfterAws,
+    /// The reply is about to be acknowledged.
+    BeforeAck,
+    /// It is.
+    AfterAck,
+    /// The record is about to be removed.
+    BeforeRemoval,
+    /// It is.
+    AfterRemoval,
+}
+
+/// A task comes by.
+#[cfg(not(debug_assertions))]
+pub fn crash_point(_point: CrashPoint) {}
+
+#[cfg(debug_assertions)]
+mod debug {
+    use super::CrashPoint;
+    use std::{
+        process::{Command, id},
+        sync::{
+            LazyLock,
+            atomic::{AtomicU32, Ordering::Relaxed},
+        },
+    };
+
+    /// `ACTIVITY_BRIDGE_CRASH_AT=after-poll`, or `after-poll:3` for the third time that a task comes by.
+    static CRASH_AT: LazyLock<Option<(CrashPoint, AtomicU32)>> = LazyLock::new(|| {
+        let set = std::env::var("ACTIVITY_BRIDGE_CRASH_AT").ok()?;
+        let (name, times) = set.split_once(':').unwrap_or((&set, "1"));
+        Some((
+            CrashPoint::named(name)?,
+            AtomicU32::new(times.parse().ok()?),
+        ))
+    });
+
+    impl CrashPoint {
+        fn named(name: &str) -> Option<Self> {
+            Some(match name {
+                "after-poll" => Self::AfterPoll,
+                "after-insert" => Self::AfterInsert,
+                "after-publish" => Self::AfterPublish,
+                "before-confirm" => Self::BeforeConfirm,
+                "after-confirm" => Self::AfterConfirm,
+                "on-reply" => Self::OnReply,
+                "before-aws" => Self::BeforeAws,
+                "after-aws" => Self::AfterAws,
+                "before-ack" => Self::BeforeAck,
+                "after-ack" => Self::AfterAck,
+                "before-removal" => Self::BeforeRemoval,
+                "after-removal" => Self::AfterRemoval,
+                _ => return None,
+            })
+        }
+    }
+
+    /// A task comes by. Where the process is to be killed here, this does not return.
+    pub fn crash_point(point: CrashPoint) {
+        let Some((at, left)) = &*CRASH_AT else {
+            return;
+        };
+        if *at == point && left.fetch_sub(1, Relaxed) == 1 {
+            eprintln!("crash point {point:?}");
+            let kill = Command::new("kill")
+                .args(["-9", &id().to_string()])
+                .status();
+            unreachable!("killed, or there is no `kill`: {kill:?}");
+        }
+    }
+}
