@@ -1,11 +1,10 @@
-//! How many calls a second the simulator answers: connections that are kept alive, each polling and
-//! completing tasks in turn. The client writes its HTTP by hand, to cost little of the processor that
-//! it shares with the simulator.
+//! Measures how many calls a second the simulator answers. Each connection is kept alive, and polls and
+//! completes one task after the other. The client writes its HTTP by hand, because it must not use much of
+//! the processor that it shares with the simulator.
 //!
 //!     cargo run --release -p activity-sim --example load -- [tasks] [connections] [http://HOST:PORT]
 //!
-//! Without an address it starts a simulator in the same process. Every fourth task also gets a
-//! heartbeat.
+//! Without an address it starts a simulator in the same process. Every fourth task has a heartbeat.
 
 use std::{
     env,
@@ -75,7 +74,7 @@ fn report(calls: u64, connections: usize, took: Duration) {
     println!("{calls} calls over {connections} connections in {took:?}: {rate:.0} calls/s");
 }
 
-/// Polls and completes so many tasks; returns how many calls it took.
+/// Polls and completes this many tasks and returns the number of calls.
 async fn work(address: String, tasks: u64) -> Result<u64, Failure> {
     let mut client = Client::connect(&address).await?;
     let mut calls = 0;

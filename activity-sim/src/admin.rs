@@ -1,4 +1,4 @@
-//! The admin API under `/_sim/`: what a test or a demo in another process asks of the simulator.
+//! The admin API under `/_sim/`. A test or a demo in another process uses it.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
+    calls::FaultRule,
     decider::{self, NotScheduled},
-    faults::FaultRule,
     hub::Hub,
     model::{ActivityType, Schedule, Throttle, Timeouts},
     record::{CancelReport, ExecutionRecord, Rates, Summary, TaskRecord, TaskState},
     registry::Unusable,
 };
 
-/// Schedules of many large inputs come in one body.
+/// Maximum size of a body. A schedule of many large inputs is one body.
 const MAX_BODY: usize = 256 << 20;
 
 #[derive(Deserialize)]
@@ -41,7 +41,7 @@ struct NewActivity {
 struct Forbid {
     domain: Option<String>,
     activity_arn: Option<String>,
-    /// False permits it again.
+    /// Whether to forbid it; false permits it again.
     #[serde(default = "yes")]
     forbidden: bool,
 }
@@ -84,7 +84,7 @@ struct RatesOf {
     action: String,
 }
 
-/// A refusal: the status and a text that says what to do.
+/// A refusal: the status and a text that says what to change.
 type Refusal = (StatusCode, Json<Value>);
 type Answer<T> = Result<Json<T>, Refusal>;
 
@@ -130,7 +130,8 @@ async fn register_type(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Value
 async fn create_activity(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Value> {
     let NewActivity { name } = read(&body)?;
     let arn = decider::create_activity(&hub, &name);
-    let arn = arn.ok_or_else(|| bad_request(format!("{name:?} is no name for an activity")))?;
+    let arn =
+        arn.ok_or_else(|| bad_request(format!("{name:?} is not a valid name for an activity")))?;
     Ok(Json(json!({ "activity_arn": arn })))
 }
 
@@ -142,7 +143,7 @@ async fn forbid(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer<Value> {
     } = read(&body)?;
     match (domain, activity_arn) {
         (Some(domain), None) => {
-            match hub.act(|state, _| state.registry.forbid(&domain, forbidden)) {
+            match hub.act(|state, _| state.domains.forbid(&domain, forbidden)) {
                 true => Ok(Json(json!({ "domain": domain, "forbidden": forbidden }))),
                 false => Err(no_domain(&domain, Unusable::Unknown)),
             }
@@ -238,12 +239,12 @@ async fn nothing_here() -> Refusal {
     (StatusCode::NOT_FOUND, Json(json!({ "error": error })))
 }
 
-/// Whatever the content type says: that one forgets to give it to curl should not matter.
+/// Reads a body of any content type, so that a call with curl needs none.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(bad_request)
 }
 
-/// One object or an array of them.
+/// Reads one object or an array of objects.
 fn read_many<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, Refusal> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first == Some(&b'[') {

@@ -1,57 +1,41 @@
-//! The ARNs of AWS Step Functions, all of one account and region.
+//! The ARNs of AWS Step Functions. All are of one account and region.
 
 /// The ARN of the activity of this name.
 pub fn activity_arn(name: impl AsRef<str>) -> String {
     of("activity", name.as_ref())
 }
 
-/// The state machine that runs an activity has the activity's name.
-pub(crate) fn state_machine(name: &str) -> String {
-    of("stateMachine", name)
-}
-
-pub(crate) fn execution(state_machine: &str, name: &str) -> String {
-    of("execution", &format!("{state_machine}:{name}"))
+/// The ARN of an execution. The state machine that runs an activity has the activity's name.
+pub(crate) fn execution_arn(activity: &str, name: &str) -> String {
+    of("execution", &format!("{activity}:{name}"))
 }
 
 fn of(kind: &str, name: &str) -> String {
     format!("arn:aws:states:eu-west-1:123456789012:{kind}:{name}")
 }
 
-/// The last name that an ARN says.
-pub(crate) fn name_of(arn: &str) -> &str {
-    arn.rsplit(':').next().unwrap_or_default()
-}
-
-/// Whether it has the form of an activity's ARN, of whatever account and region.
+/// Whether the text has the form of an activity's ARN, of any account and region.
 pub(crate) fn is_activity(arn: &str) -> bool {
-    rest_of(arn, "activity").is_some_and(is_name)
+    activity_name(arn).is_some_and(is_name)
 }
 
-/// Whether it has the form of an execution's ARN, of whatever account and region.
-pub(crate) fn is_execution(arn: &str) -> bool {
-    let names = rest_of(arn, "execution").and_then(|rest| rest.split_once(':'));
-    names.is_some_and(|(machine, name)| is_name(machine) && is_name(name))
-}
-
-/// What an ARN of this kind says after its kind.
-fn rest_of<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
+/// The name in an activity's ARN.
+fn activity_name(arn: &str) -> Option<&str> {
     let mut parts = arn.splitn(7, ':');
     let mut next = || parts.next();
     let (prefix, partition, service) = (next()?, next()?, next()?);
-    let (region, account, kind_found, rest) = (next()?, next()?, next()?, next()?);
+    let (region, account, kind, name) = (next()?, next()?, next()?, next()?);
     let digits = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
     let well_formed = prefix == "arn"
         && partition.starts_with("aws")
         && service == "states"
         && !region.is_empty()
         && digits
-        && kind_found == kind;
-    well_formed.then_some(rest)
+        && kind == "activity";
+    well_formed.then_some(name)
 }
 
-/// The rule for the names of activities, state machines and executions, up to 80 characters of which
-/// are allowed.
+/// Whether the text is a name for an activity or an execution: 1 to 80 allowed characters.
 pub(crate) fn is_name(name: &str) -> bool {
     let forbidden = |c: char| {
         c.is_whitespace()
@@ -91,8 +75,7 @@ mod tests {
         assert!(is_activity(
             "arn:aws-cn:states:cn-north-1:000000000000:activity:a"
         ));
-        let execution = execution("charge", "execution-1-2");
-        assert!(is_execution(&execution) && !is_activity(&execution));
+        assert!(!is_activity(&execution_arn("charge", "workflow-1-2")));
         for bad in [
             "charge",
             "arn:aws:states:eu-west-1:123456789012:activity",
@@ -107,6 +90,5 @@ mod tests {
         ] {
             assert!(!is_activity(bad), "{bad}");
         }
-        assert!(!is_execution(&state_machine("charge")));
     }
 }

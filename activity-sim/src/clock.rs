@@ -1,11 +1,11 @@
-//! The simulator's time: microseconds since the Unix epoch that never run backwards.
+//! The simulator's time: microseconds since the Unix epoch. It never goes backwards.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Microseconds since the Unix epoch, or a span of microseconds.
 pub(crate) type Micros = u64;
 
-/// Anchored once to the wall clock, driven by the monotonic one from then on.
+/// Reads the wall clock once, at the start, and the monotonic clock from then on.
 #[derive(Debug)]
 pub(crate) struct Clock {
     epoch: Micros,
@@ -27,18 +27,18 @@ impl Clock {
         self.epoch + micros(self.started.elapsed())
     }
 
-    /// How long it has been running.
+    /// The time since its start.
     pub(crate) fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// How long from now until `at`; zero when it has passed.
+    /// The time from now until `at`; zero when `at` has passed.
     pub(crate) fn until(&self, at: Micros) -> Duration {
         Duration::from_micros(at.saturating_sub(self.now()))
     }
 }
 
-/// A duration in microseconds; what does not fit is "for ever".
+/// A duration in microseconds. A duration that does not fit becomes the maximum, which never ends.
 pub(crate) fn micros(duration: Duration) -> Micros {
     Micros::try_from(duration.as_micros()).unwrap_or(Micros::MAX)
 }

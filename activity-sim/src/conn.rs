@@ -1,15 +1,15 @@
-//! Connections that a handler can end without an answer, and that know whether an answer with a task
-//! in it went to someone who was still there.
+//! Connections that a handler can end without an answer. A connection also finds out whether the caller
+//! was still there when an answer with a task was written.
 //!
-//! Both are decided when the answer is written: the handler leaves a word in the [`ConnHandle`], and
-//! the connection, asked by hyper to write, acts on it.
+//! Both happen at the write of the answer: the handler leaves an instruction in the [`ConnHandle`], and the
+//! connection follows it when hyper writes.
 
 use std::{
     io,
     net::SocketAddr,
     os::fd::AsFd,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,6 +18,7 @@ use axum::{
     extract::connect_info::Connected,
     serve::{IncomingStream, Listener},
 };
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -34,40 +35,34 @@ pub(crate) enum Hangup {
     Reset,
 }
 
-/// The handler's hold on its connection.
+/// The handler's reference to its connection.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ConnHandle(Arc<Mutex<Word>>);
+pub(crate) struct ConnHandle(Arc<Mutex<NextWrite>>);
 
-/// What the next write is to act on.
+/// What the next write must do.
 #[derive(Debug, Default)]
-struct Word {
+struct NextWrite {
     hangup: Option<Hangup>,
     delivery: Option<Delivery>,
 }
 
 impl ConnHandle {
-    /// The connection ends instead of writing the answer.
+    /// Ends the connection at the next write, in place of the answer.
     pub(crate) fn hang_up(&self, how: Hangup) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).hangup = Some(how);
+        self.0.lock().hangup = Some(how);
     }
 
-    /// The answer carries this task.
-    pub(crate) fn carries(&self, delivery: Delivery) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .delivery = Some(delivery);
+    /// Says that the next answer has this task in it.
+    pub(crate) fn attach(&self, delivery: Delivery) {
+        self.0.lock().delivery = Some(delivery);
     }
 
-    fn take(&self) -> Word {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn take(&self) -> NextWrite {
+        std::mem::take(&mut *self.0.lock())
     }
 
-    fn keep(&self, delivery: Option<Delivery>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .delivery = delivery;
+    fn put_back(&self, delivery: Option<Delivery>) {
+        self.0.lock().delivery = delivery;
     }
 }
 
@@ -87,7 +82,7 @@ impl Listener for SimListener {
 
     async fn accept(&mut self) -> (Conn, SocketAddr) {
         loop {
-            // Answers are small and waited for: nothing is gained by letting the kernel collect.
+            // An answer is small, and its caller waits for it: Nagle's algorithm would only delay it.
             match self
                 .0
                 .accept()
@@ -103,7 +98,7 @@ impl Listener for SimListener {
                         addr,
                     );
                 }
-                // Out of file descriptors, most likely: some may come free.
+                // The process probably has no file descriptor left. Others may be closed soon.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
@@ -114,7 +109,7 @@ impl Listener for SimListener {
     }
 }
 
-/// A TCP connection and the word left for it.
+/// A TCP connection with its handle.
 #[derive(Debug)]
 pub(crate) struct Conn {
     stream: TcpStream,
@@ -122,12 +117,12 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    /// Writes with `write`, unless the word says otherwise.
+    /// Writes with `write`, unless the handler has ended the connection or the caller has gone.
     fn write_with(
         &mut self,
         write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let Word { hangup, delivery } = self.handle.take();
+        let NextWrite { hangup, delivery } = self.handle.take();
         if let Some(how) = hangup {
             if how == Hangup::Reset {
                 self.stream.set_zero_linger()?;
@@ -139,7 +134,7 @@ impl Conn {
         }
         match write(Pin::new(&mut self.stream)) {
             Poll::Pending => {
-                self.handle.keep(delivery);
+                self.handle.put_back(delivery);
                 Poll::Pending
             }
             Poll::Ready(written) => {
@@ -151,12 +146,12 @@ impl Conn {
         }
     }
 
-    /// Whether the other side has closed. Asks the kernel: what tokio knows may be a moment old.
+    /// Whether the caller has closed the connection. It asks the kernel, because tokio may not know yet.
     fn peer_gone(&self) -> bool {
         let Ok(descriptor) = self.stream.as_fd().try_clone_to_owned() else {
             return false;
         };
-        // Non-blocking like the socket it shares.
+        // It is non-blocking like the socket of which it is a copy.
         match std::net::TcpStream::from(descriptor).peek(&mut [0]) {
             Ok(read) => read == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
@@ -217,8 +212,8 @@ mod tests {
         world::Rules,
     };
 
-    /// A connection that carries a task, the other end of it, and the hub that tells its fate.
-    async fn carrying() -> (Conn, TcpStream, Arc<Hub>) {
+    /// A connection with a task in its next answer, its other end, and the hub.
+    async fn connection_with_a_task() -> (Conn, TcpStream, Arc<Hub>) {
         let hold = micros(Duration::from_secs(60));
         let hub = Hub::new(Rules {
             hold,
@@ -238,9 +233,9 @@ mod tests {
         let mut listener = SimListener(listener);
         let client = TcpStream::connect(listener.local_addr().expect("bound"));
         let (client, (conn, _)) = tokio::join!(client, listener.accept());
-        // The runtime knows of it: a write is not put off.
+        // Without this, the first write might be pending.
         conn.stream.writable().await.expect("connected");
-        conn.handle.carries(delivery);
+        conn.handle.attach(delivery);
         (conn, client.expect("connected"), hub)
     }
 
@@ -254,21 +249,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_written_task_is_delivered() {
-        let (mut conn, _client, hub) = carrying().await;
+        let (mut conn, _client, hub) = connection_with_a_task().await;
         assert!(matches!(write(&mut conn), Poll::Ready(Ok(6))));
         drop(conn);
         assert_eq!(abandoned(&hub), 0);
     }
 
-    /// The runtime has had no chance to learn of the close: only the kernel knows.
+    /// The runtime has not polled the socket since the close, so only the kernel knows of it.
     #[tokio::test]
     async fn a_task_is_not_delivered_to_a_peer_that_has_closed() {
-        let (mut conn, client, hub) = carrying().await;
+        let (mut conn, client, hub) = connection_with_a_task().await;
         drop(client);
         let closed = Instant::now();
-        // On a busy machine the kernel takes a moment to tell. Not awaited: the runtime would learn it.
+        // On a busy machine the kernel needs a moment. An await here would let the runtime learn of it.
         while !conn.peer_gone() {
-            assert!(closed.elapsed() < Duration::from_secs(60), "never told");
+            assert!(
+                closed.elapsed() < Duration::from_secs(60),
+                "the kernel does not report the close"
+            );
             std::thread::yield_now();
         }
         assert!(matches!(write(&mut conn), Poll::Ready(Err(_))));
@@ -277,15 +275,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_ends_before_the_answer_abandons_its_task() {
-        let (conn, _client, hub) = carrying().await;
+        let (conn, _client, hub) = connection_with_a_task().await;
         drop(conn);
         assert_eq!(abandoned(&hub), 1);
     }
 
     #[tokio::test]
-    async fn a_hang_up_abandons_the_task() {
+    async fn a_connection_that_the_handler_ends_abandons_its_task() {
         for how in [Hangup::Close, Hangup::Reset] {
-            let (mut conn, _client, hub) = carrying().await;
+            let (mut conn, _client, hub) = connection_with_a_task().await;
             conn.handle.hang_up(how);
             assert!(matches!(write(&mut conn), Poll::Ready(Err(_))));
             assert_eq!(abandoned(&hub), 1);

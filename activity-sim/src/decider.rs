@@ -1,68 +1,66 @@
-//! What is done from outside the service's API, by the admin API and by the owner of the simulator:
-//! what deciders do on the real service (domains, types, activities scheduled and canceled), and the
-//! faults, throttles and rates of a test.
+//! What the admin API and the owner of the simulator do outside the API of the services. A decider does
+//! some of it on the real service: it registers, schedules and cancels. The faults, throttles and rates of
+//! a test are here too.
 
 use std::sync::Arc;
 
 use crate::{
     arn,
-    faults::FaultRule,
+    calls::FaultRule,
     hub::{Hub, State},
     model::{ActivityType, STATES, Schedule, Throttle, Timeouts},
     record::{CancelReport, Rates},
-    registry::{Domain, RegisteredType, Unusable},
+    registry::{RegisteredType, Unusable},
     sfn::SfnAction,
     swf::SwfAction,
     wire::Action,
     world::{CancelOutcome, NewTask},
 };
 
-/// How many activities are scheduled under one hold of the lock.
-const SCHEDULED_AT_ONCE: u32 = 1_000;
+/// Maximum activities that are scheduled while the lock is held once.
+const MAX_SCHEDULED_PER_LOCK: u32 = 1_000;
 
-/// Adds a domain, unless there is one of this name.
+/// Adds a domain, unless it exists.
 pub(crate) fn add_domain(hub: &Arc<Hub>, name: &str) {
-    hub.act(|state, _| state.registry.add(name, Domain::new(None, "7")));
+    hub.act(|state, _| state.domains.add(name));
 }
 
-/// Creates an activity of Step Functions, unless it exists, and returns its ARN; `None` when that is
-/// no name.
+/// Creates an activity of Step Functions, unless it exists, and returns its ARN. Returns `None` when the
+/// text is no name for an activity.
 pub(crate) fn create_activity(hub: &Arc<Hub>, name: &str) -> Option<String> {
     arn::is_name(name).then(|| hub.act(|state, now| state.activities.create(name, now)))
 }
 
-/// Why nothing was scheduled.
+/// Why no task was scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotScheduled {
     NoDomain,
     NoActivity,
-    /// What was asked for does not exist there.
+    /// The service does not have what the schedule asks for.
     Refused(&'static str),
 }
 
-/// Schedules activities; the ids are in order. Forbidding a domain does not concern deciders.
+/// Schedules activities and returns their ids in order. It works in a forbidden domain too.
 pub(crate) fn schedule(hub: &Arc<Hub>, schedule: Schedule) -> Result<Vec<String>, NotScheduled> {
-    let asked = hub.look(|state| match schedule.domain.as_str() {
+    let new = hub.read(|state| match schedule.domain.as_str() {
         STATES => state_of(state, &schedule),
         _ => task_of(state, &schedule),
     })?;
     let mut ids = Vec::with_capacity(schedule.count as usize);
     let mut left = schedule.count;
     while left > 0 {
-        let portion = left.min(SCHEDULED_AT_ONCE);
+        let portion = left.min(MAX_SCHEDULED_PER_LOCK);
         left -= portion;
         hub.act(|state, now| {
             let queue = state.world.queue(&schedule.domain, &schedule.task_list);
             for _ in 0..portion {
-                let asked = asked.clone();
+                let new = new.clone();
                 let task = if schedule.domain == STATES {
-                    state
-                        .world
-                        .start_execution(now, queue, asked, schedule.retry)
+                    state.world.start_execution(now, queue, new, schedule.retry)
                 } else {
                     let workflow_id = schedule.workflow_id.as_deref();
                     let execution = state.world.execution(&schedule.domain, workflow_id);
-                    state.world.schedule(now, queue, execution, asked)
+                    state.world.schedule(now, queue, execution, new)
                 };
                 ids.push(state.world.activity_id(task));
             }
@@ -73,7 +71,7 @@ pub(crate) fn schedule(hub: &Arc<Hub>, schedule: Schedule) -> Result<Vec<String>
 
 /// A task of SWF.
 fn task_of(state: &State, schedule: &Schedule) -> Result<NewTask, NotScheduled> {
-    if !state.registry.knows(&schedule.domain) {
+    if !state.domains.exists(&schedule.domain) {
         return Err(NotScheduled::NoDomain);
     }
     if schedule.retry.is_some() {
@@ -82,7 +80,7 @@ fn task_of(state: &State, schedule: &Schedule) -> Result<NewTask, NotScheduled> 
         ));
     }
     let activity_type = &schedule.activity_type;
-    let defaults = state.registry.defaults(&schedule.domain, activity_type);
+    let defaults = state.domains.defaults(&schedule.domain, activity_type);
     Ok(NewTask {
         activity_type: Arc::new(activity_type.clone()),
         input: schedule.input.as_deref().map(Arc::from),
@@ -115,7 +113,7 @@ fn state_of(state: &State, schedule: &Schedule) -> Result<NewTask, NotScheduled>
     })
 }
 
-/// Requests that activities be canceled.
+/// Requests to cancel activities.
 pub(crate) fn cancel(hub: &Arc<Hub>, ids: impl IntoIterator<Item = String>) -> CancelReport {
     let mut report = CancelReport::default();
     hub.act(|state: &mut State, now| {
@@ -134,29 +132,24 @@ pub(crate) fn cancel(hub: &Arc<Hub>, ids: impl IntoIterator<Item = String>) -> C
     report
 }
 
-/// Registers an activity type with these defaults in whole seconds; `None` is not declared.
+/// Registers an activity type with these defaults, cut to whole seconds. Returns false when it exists.
 pub(crate) fn register_type(
     hub: &Arc<Hub>,
     domain: &str,
     activity_type: ActivityType,
     defaults: Timeouts,
 ) -> Result<bool, Unusable> {
-    let text = |span: Option<std::time::Duration>| span.map(|span| span.as_secs().to_string());
     hub.act(|state, now| {
         let registered = RegisteredType {
             activity_type,
-            schedule_to_start: text(defaults.schedule_to_start),
-            start_to_close: text(defaults.start_to_close),
-            schedule_to_close: text(defaults.schedule_to_close),
-            heartbeat: text(defaults.heartbeat),
+            defaults: defaults.whole_seconds(),
             created: now / 1_000_000,
-            ..RegisteredType::default()
         };
-        state.registry.register(domain, registered)
+        state.domains.register(domain, registered)
     })
 }
 
-/// Adds faults: all of them, or none and what is wrong with one.
+/// Adds all faults. When one is wrong, it adds none and returns the problem.
 pub(crate) fn add_faults(hub: &Hub, rules: Vec<FaultRule>) -> Result<(), String> {
     for rule in &rules {
         check_action(&rule.action)?;
@@ -179,7 +172,7 @@ pub(crate) fn add_faults(hub: &Hub, rules: Vec<FaultRule>) -> Result<(), String>
     Ok(())
 }
 
-/// Sets buckets: all of them, or none and what is wrong with one.
+/// Sets all token buckets. When one is wrong, it sets none and returns the problem.
 pub(crate) fn set_throttles(hub: &Hub, throttles: &[Throttle]) -> Result<(), String> {
     for throttle in throttles {
         check_action(&throttle.action)?;
@@ -193,18 +186,18 @@ pub(crate) fn set_throttles(hub: &Hub, throttles: &[Throttle]) -> Result<(), Str
     Ok(())
 }
 
-/// How many calls of the action, or of all (`*`), each second brought.
+/// How many calls of the action, or of all actions (`*`), arrived in each second.
 pub(crate) fn rates(hub: &Hub, action: &str) -> Result<Rates, String> {
     check_action(action).map(|()| hub.rates(action))
 }
 
-/// A rule for an action that does not exist would never hit anything, and nobody would know.
+/// Refuses an unknown action. A rule for one would never hit a call, and no one would notice.
 fn check_action(action: &str) -> Result<(), String> {
     let known = SwfAction::named(action).is_some() || SfnAction::named(action).is_some();
     if action == "*" || known {
         return Ok(());
     }
     Err(format!(
-        "no action {action:?}; name one that is simulated, as PollForActivityTask, or \"*\""
+        "no action {action:?}; name one that is simulated, for instance PollForActivityTask, or \"*\""
     ))
 }

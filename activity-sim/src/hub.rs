@@ -1,67 +1,59 @@
-//! The world behind its one lock: time is put in, answers to held polls are handed on, deadlines are
-//! kept, and whoever waits for a change is woken.
+//! The state behind its one lock. The hub gives it the time, passes on the answers to held polls, runs the
+//! timer, and wakes the callers that wait for a change.
 
-use std::{
-    collections::HashMap,
-    ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, ops::Range, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, futures::Notified, oneshot};
 
 use crate::{
-    activities::Activities,
-    calls::Calls,
+    calls::{CallCounts, CallRates, Faults, Throttles},
     clock::{Clock, Micros},
-    faults::Faults,
-    rates::Arrivals,
     record::{ExecutionRecord, Rates, Summary, TaskRecord},
-    registry::Registry,
-    throttle::Throttles,
+    registry::{Activities, Domains},
     world::{ExecutionNo, Handout, PollNo, Polled, QueueNo, Rules, TaskNo, World},
 };
 
-/// How many records are copied under one hold of the lock.
-const RECORDS_AT_ONCE: usize = 500;
+/// Maximum records that are copied while the lock is held once.
+const MAX_RECORDS_PER_LOCK: usize = 500;
 
-/// Everything the server, the admin API and the owner of the simulator share.
+/// What the server, the admin API and the owner of the simulator share.
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) faults: Faults,
     pub(crate) throttles: Throttles,
-    pub(crate) calls: Calls,
-    arrivals: Arrivals,
-    /// Makes this simulator's task tokens its own.
+    pub(crate) calls: CallCounts,
+    rates: CallRates,
+    /// A random number that makes this simulator's task tokens different from those of others.
     pub(crate) nonce: u64,
     clock: Clock,
     state: Mutex<State>,
-    /// Woken when a deadline is set before the one the timer waits for.
+    /// Notified when a deadline is set before the one for which the timer waits.
     earlier: Notify,
     changed: Notify,
 }
 
-/// Where the answer to a held poll goes.
-type Wait = oneshot::Sender<Option<Delivery>>;
+/// The sender of the answer to a held poll.
+type Answer = oneshot::Sender<Option<Delivery>>;
 
-/// What the lock guards.
+/// The state that the lock guards.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) world: World,
-    pub(crate) registry: Registry,
+    pub(crate) domains: Domains,
     pub(crate) activities: Activities,
-    /// Whom to answer when a held poll ends.
-    waits: HashMap<PollNo, Wait>,
-    /// What the timer waits for.
+    /// The senders for the polls that are held.
+    waiting: HashMap<PollNo, Answer>,
+    /// The deadline for which the timer waits.
     armed: Option<Micros>,
 }
 
-/// How a poll begins.
+/// The first effect of a poll.
 #[derive(Debug)]
 pub(crate) enum PollStart {
     Task(Delivery),
-    /// The answer comes here: a task, or `None` when the hold is over.
-    Held(oneshot::Receiver<Option<Delivery>>),
+    /// The poll is held. The answer comes here: a task, or `None` when the hold is over.
+    Waiting(oneshot::Receiver<Option<Delivery>>),
     TooMany,
 }
 
@@ -70,15 +62,15 @@ impl Hub {
         Arc::new(Self {
             faults: Faults::default(),
             throttles: Throttles::default(),
-            calls: Calls::default(),
-            arrivals: Arrivals::default(),
+            calls: CallCounts::default(),
+            rates: CallRates::default(),
             nonce: rand::random(),
             clock: Clock::start(),
             state: Mutex::new(State {
                 world: World::new(rules),
-                registry: Registry::default(),
+                domains: Domains::default(),
                 activities: Activities::default(),
-                waits: HashMap::new(),
+                waiting: HashMap::new(),
                 armed: None,
             }),
             earlier: Notify::new(),
@@ -86,10 +78,10 @@ impl Hub {
         })
     }
 
-    /// Carries out what is due, then `act`, then hands on the answers that either produced.
+    /// Does what is due, then `act`, then passes on the answers that both produced.
     pub(crate) fn act<R>(self: &Arc<Self>, act: impl FnOnce(&mut State, Micros) -> R) -> R {
         let (result, answers) = {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             let now = self.clock.now();
             state.world.advance(now);
             let result = act(&mut state, now);
@@ -100,24 +92,24 @@ impl Hub {
             }
             (result, state.answers())
         };
-        // Outside the lock: a delivery that cannot be made takes it again.
-        for (wait, handout) in answers {
+        // Outside the lock: a delivery that fails takes the lock again.
+        for (answer, handout) in answers {
             let delivery = handout.map(|handout| Delivery::new(self, handout));
-            if let Some(wait) = wait {
-                // The receiver may have gone; then the delivery is dropped, which notes it.
-                drop(wait.send(delivery));
+            if let Some(answer) = answer {
+                // If the receiver is gone, the delivery is dropped, which records an abandoned poll.
+                drop(answer.send(delivery));
             }
         }
-        self.changed();
+        self.notify_change();
         result
     }
 
-    /// Looks without changing anything.
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&self.lock())
+    /// Reads the state.
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&State) -> R) -> R {
+        read(&self.state.lock())
     }
 
-    /// Begins a poll. Dropping what it returns leaves the poll held: the task it then gets is lost.
+    /// Begins a poll. When the result is dropped, the poll stays held, and the task that it gets is lost.
     pub(crate) fn poll<E>(
         self: &Arc<Self>,
         place: impl FnOnce(&mut State) -> Result<QueueNo, E>,
@@ -125,7 +117,7 @@ impl Hub {
     ) -> Result<PollStart, E> {
         enum Begun {
             Task(Handout),
-            Held(oneshot::Receiver<Option<Delivery>>),
+            Waiting(oneshot::Receiver<Option<Delivery>>),
             TooMany,
         }
         let begun = self.act(|state, now| {
@@ -133,22 +125,22 @@ impl Hub {
             Ok(match state.world.poll(now, queue, identity) {
                 Polled::Task(handout) => Begun::Task(handout),
                 Polled::TooMany => Begun::TooMany,
-                Polled::Held(no) => {
-                    let (answer, wait) = oneshot::channel();
-                    state.waits.insert(no, answer);
-                    Begun::Held(wait)
+                Polled::Waiting(no) => {
+                    let (answer, answered) = oneshot::channel();
+                    state.waiting.insert(no, answer);
+                    Begun::Waiting(answered)
                 }
             })
         })?;
         Ok(match begun {
             Begun::Task(handout) => PollStart::Task(Delivery::new(self, handout)),
-            Begun::Held(wait) => PollStart::Held(wait),
+            Begun::Waiting(answered) => PollStart::Waiting(answered),
             Begun::TooMany => PollStart::TooMany,
         })
     }
 
-    /// Ends polls and tasks when their time is over; for as long as the simulator runs.
-    pub(crate) async fn keep_time(self: Arc<Self>) {
+    /// Ends polls and tasks at their time. Runs as long as the simulator.
+    pub(crate) async fn run_timer(self: Arc<Self>) {
         loop {
             let next = self.act(|state, _| {
                 state.armed = state.world.next_deadline();
@@ -164,45 +156,45 @@ impl Hub {
         }
     }
 
-    /// Wakes those who wait for a change.
-    pub(crate) fn changed(&self) {
+    /// Wakes the callers that wait for a change.
+    pub(crate) fn notify_change(&self) {
         self.changed.notify_waiters();
     }
 
-    /// Becomes ready at the next change after it was first polled or enabled.
+    /// A future that is ready at the next change after it was first polled or enabled.
     pub(crate) fn next_change(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
     pub(crate) fn summary(&self, task_list: Option<&str>) -> Summary {
-        let summary = self.look(|state| state.world.summary(task_list));
+        let summary = self.read(|state| state.world.summary(task_list));
         Summary {
             calls: self.calls.counts(),
             ..summary
         }
     }
 
-    /// Notes that a call of the action has arrived.
-    pub(crate) fn arrived(&self, action: &'static str) {
-        self.arrivals.count(action, self.clock.now());
-        self.changed();
+    /// Counts a call of the action that has arrived.
+    pub(crate) fn count_arrival(&self, action: &'static str) {
+        self.rates.count(action, self.clock.now());
+        self.notify_change();
     }
 
     pub(crate) fn rates(&self, action: &str) -> Rates {
-        self.arrivals.rates(action, self.clock.now())
+        self.rates.rates(action, self.clock.now())
     }
 
-    /// The records that pass `keep`, in order of scheduling. Copied in portions, so that asking
-    /// for many does not stop the service; each record is consistent in itself.
-    pub(crate) fn records(&self, keep: impl Fn(&TaskRecord) -> bool) -> Vec<TaskRecord> {
-        let numbers = self.look(|state| state.world.task_numbers());
-        let record = |world: &World, no| world.record(TaskNo(no)).filter(&keep);
+    /// The records that pass `filter`, in order of scheduling. They are copied in portions, so that many
+    /// records do not block the service. Each record is consistent.
+    pub(crate) fn records(&self, filter: impl Fn(&TaskRecord) -> bool) -> Vec<TaskRecord> {
+        let numbers = self.read(|state| state.world.task_numbers());
+        let record = |world: &World, no| world.record(TaskNo(no)).filter(&filter);
         self.in_portions(numbers, record)
     }
 
     /// The records of all executions of Step Functions, in order of their start.
     pub(crate) fn executions(&self) -> Vec<ExecutionRecord> {
-        let places = self.look(|state| state.world.execution_places());
+        let places = self.read(|state| state.world.execution_places());
         let record = |world: &World, place| world.execution_record(ExecutionNo(place as usize));
         self.in_portions(places, record)
     }
@@ -214,44 +206,39 @@ impl Hub {
     ) -> Vec<R> {
         let mut records = Vec::new();
         while !numbers.is_empty() {
-            let portion = numbers.by_ref().take(RECORDS_AT_ONCE);
-            self.look(|state| records.extend(portion.filter_map(|no| record(&state.world, no))));
+            let portion = numbers.by_ref().take(MAX_RECORDS_PER_LOCK);
+            self.read(|state| records.extend(portion.filter_map(|no| record(&state.world, no))));
         }
         records
     }
 
-    /// Forgets tasks, totals, rates, faults and throttles. Domains, types and held polls stay.
+    /// Removes tasks, totals, rates, faults and throttles. Domains, types and held polls stay.
     pub(crate) fn reset(self: &Arc<Self>) {
         self.faults.clear();
         self.throttles.clear();
         self.calls.clear();
-        self.arrivals.clear();
+        self.rates.clear();
         self.act(|state, _| state.world.reset());
     }
 
-    /// The time since the simulator's clock began.
+    /// The time since the start of the simulator's clock.
     pub(crate) fn uptime(&self) -> Duration {
         self.clock.uptime()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock is a bug of its own; the others may still look.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn answers(&mut self) -> Vec<(Option<Wait>, Option<Handout>)> {
+    fn answers(&mut self) -> Vec<(Option<Answer>, Option<Handout>)> {
         let answers = self.world.take_answers();
         answers
             .into_iter()
-            .map(|(poll, handout)| (self.waits.remove(&poll), handout))
+            .map(|(poll, handout)| (self.waiting.remove(&poll), handout))
             .collect()
     }
 }
 
-/// A task on its way to a worker. Dropped before [`Delivery::done`], it is noted as handed to a
-/// connection that had gone: the task stays started, as on the real service.
+/// A task on its way to a worker. When it is dropped before [`Delivery::done`], its poll is recorded as
+/// abandoned. The task stays started, as on the real service.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) handout: Handout,
@@ -266,7 +253,7 @@ impl Delivery {
         }
     }
 
-    /// The answer is on the wire.
+    /// The answer with the task was written.
     pub(crate) fn done(mut self) {
         self.hub = None;
     }

@@ -1,18 +1,20 @@
 //! A simulator of the activity side of Amazon SWF and AWS Step Functions over real HTTP, for
 //! development and tests.
 //!
-//! Real long polls, tasks lost when a poll is abandoned, the time-outs, histories and executions, the
-//! services' limits and faults, throttling, and injected faults; and a record of what happened to every
-//! task. See the README for what is enforced and what is assumed.
+//! It has real long polls, time-outs, histories and executions, and the limits and faults of the
+//! services. A poll whose caller has gone loses its task, as on the real services. A test can throttle
+//! calls and inject faults, and afterwards read what happened to every task. The README says what is
+//! enforced and what is assumed.
+//!
+//! The modules below are in the order in which they depend on each other: a module imports only from
+//! those above it. The same call goes through them from the bottom to the top:
 //!
 //! ```text
-//! HTTP ── conn ── server ─┬─ wire (faults, throttles, held polls, tokens) ┐
-//!                         │  ├─ swf (actions, limits, faults) ────────────┤
-//!                         │  └─ sfn (the same of Step Functions) ─────────┤
-//!                         └─ admin ── decider (schedule, cancel) ─────────┤
-//! tests ── Sim ───────────────────────┘                                   │
-//!              hub (one lock, the time, answers to held polls) ───────────┘
-//!              └─ world (task lists, polls, tasks, time-outs, histories, executions: pure)
+//! HTTP ── conn ── server ─┬─ swf, sfn (actions, limits, faults) ─ wire (what both share) ─┐
+//!                         └─ admin ── decider (schedule, cancel) ─────────────────────────┤
+//! tests ── Sim ───────────────────────┘                                                   │
+//!                         hub (one lock, the clock, answers to held polls) ───────────────┘
+//!                         └─ world (task lists, polls, tasks, time-outs, histories: pure)
 //! ```
 //!
 //! ```
@@ -30,30 +32,57 @@
 //! # }
 //! ```
 
-mod activities;
-mod admin;
-mod arn;
-mod calls;
+/// The simulator's time in microseconds.
 mod clock;
-mod conn;
-mod decider;
-mod faults;
-mod hub;
+
+/// The ARNs of Step Functions.
+mod arn;
+
+/// What a test gives to the simulator.
 mod model;
-mod rates;
+
+/// What the simulator reports.
 mod record;
+
+/// The domains with their activity types, and the activities of Step Functions.
 mod registry;
-mod server;
-mod sfn;
-mod sim;
-mod swf;
-mod throttle;
-mod wire;
+
+/// What the simulator does to every call, whatever its action: faults, throttles, counts.
+mod calls;
+
+/// Task lists, polls, tasks, executions and time-outs as a pure state machine.
 mod world;
+
+/// The state behind one lock, the timer, and the answers to held polls.
+mod hub;
+
+/// HTTP connections that can end without an answer.
+mod conn;
+
+/// What both services share: reading a call, answering it, task tokens.
+mod wire;
+
+/// The actions of Amazon SWF.
+mod swf;
+
+/// The actions of AWS Step Functions.
+mod sfn;
+
+/// What a decider does: scheduling and canceling. Also the faults and throttles of a test.
+mod decider;
+
+/// The admin API under `/_sim/`.
+mod admin;
+
+/// The HTTP server of the services and of the admin API.
+mod server;
+
+/// The simulator as a value in a Rust test.
+mod sim;
 
 pub use self::{
     arn::activity_arn,
-    faults::{FaultKind, FaultRule},
+    calls::{FaultKind, FaultRule},
     model::{ActivityType, Retry, STATES, Schedule, Throttle, Timeouts},
     record::{
         CallCount, CancelReport, ExecutionRecord, ExecutionStatus, HeartbeatRecord, Rates, Summary,

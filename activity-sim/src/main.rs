@@ -1,4 +1,4 @@
-//! The simulator as a program. The first line on the standard output says where it listens.
+//! The simulator as a program. The first line on the standard output names its address.
 
 use std::{
     io::Write,
@@ -13,14 +13,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// A simulator of the activity side of Amazon SWF and AWS Step Functions, for development and tests.
 ///
-/// Point a worker at it with AWS_ENDPOINT_URL_SWF or AWS_ENDPOINT_URL_SFN set to http://HOST:PORT and
-/// any credentials and region.
-/// Schedule activities and read what became of them under /_sim/ of the same address; the README
-/// lists the calls.
+/// Set AWS_ENDPOINT_URL_SWF or AWS_ENDPOINT_URL_SFN of a worker to http://HOST:PORT, with any credentials
+/// and any region.
+/// Schedule activities and read their records under /_sim/ of the same address; the README lists the
+/// calls.
 #[derive(Debug, Parser)]
 #[command(name = "activity-sim", version)]
 struct Cli {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 means a free port.
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -48,12 +48,12 @@ struct Cli {
     #[arg(long = "activity", value_name = "NAME")]
     activities: Vec<String>,
 
-    /// How many open polls a task list or an activity may have before LimitExceededFault or
-    /// ActivityWorkerLimitExceeded.
+    /// Maximum open polls for each task list or activity. A poll above it is answered with
+    /// LimitExceededFault or ActivityWorkerLimitExceeded.
     #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
     max_open_polls: usize,
 
-    /// How many threads serve.
+    /// Number of threads that serve.
     #[arg(long, value_name = "NUMBER", default_value_t = 2)]
     threads: usize,
 }
@@ -68,7 +68,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    // Before the address is announced: whoever reads it may already want to stop us.
+    // Before the first line: its reader may send a signal at once.
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let listen = cli.listen;

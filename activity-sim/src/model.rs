@@ -1,11 +1,11 @@
-//! What a test or the admin API hands to the simulator. What it gets back is in `record`.
+//! What a test or the admin API gives to the simulator. The answers are in `record`.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The domain of all activities of AWS Step Functions, which has none: an activity is a task list of
-/// its own, named by its ARN.
+/// The domain of all activities of AWS Step Functions, which has no domains. An activity is a task list
+/// whose name is the activity's ARN.
 pub const STATES: &str = "";
 
 /// The name and version of an activity type.
@@ -34,18 +34,18 @@ impl Default for ActivityType {
     }
 }
 
-/// The four time-outs of an activity task. `None` takes the registered type's default, and where
-/// there is none, means no time-out. In JSON: seconds, fractions allowed.
+/// The four time-outs of an activity task. `None` means the default of the registered type, or no
+/// time-out when there is no default. In JSON: seconds, fractions allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// How long the task may wait in its task list.
     #[serde(with = "seconds")]
     pub schedule_to_start: Option<Duration>,
-    /// How long a worker may take.
+    /// How long a worker may have the task.
     #[serde(with = "seconds")]
     pub start_to_close: Option<Duration>,
-    /// How long waiting and working may take together.
+    /// How long the task may wait and be worked on together.
     #[serde(with = "seconds")]
     pub schedule_to_close: Option<Duration>,
     /// How long a started task may go without a heartbeat.
@@ -54,7 +54,18 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// These time-outs, and the defaults for those that are `None`.
+    /// These time-outs cut to whole seconds.
+    pub(crate) fn whole_seconds(self) -> Self {
+        let cut = |span: Option<Duration>| span.map(|span| Duration::from_secs(span.as_secs()));
+        Self {
+            schedule_to_start: cut(self.schedule_to_start),
+            start_to_close: cut(self.start_to_close),
+            schedule_to_close: cut(self.schedule_to_close),
+            heartbeat: cut(self.heartbeat),
+        }
+    }
+
+    /// These time-outs, with the defaults in place of those that are `None`.
     pub(crate) fn or(self, defaults: Self) -> Self {
         Self {
             schedule_to_start: self.schedule_to_start.or(defaults.schedule_to_start),
@@ -65,51 +76,51 @@ impl Timeouts {
     }
 }
 
-/// How a state machine tries its activity again after a failure or a time-out.
+/// The rule by which a state machine retries its activity after a failure or a time-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// How often it is tried again at most.
+    /// Maximum number of retries.
     pub max_attempts: u32,
-    /// How long after the end of the attempt before. In JSON: seconds, fractions allowed.
+    /// Interval between the end of an attempt and the next one. In JSON: seconds, fractions allowed.
     #[serde(with = "seconds::always")]
     pub interval: Duration,
 }
 
-/// Activities to schedule, as a decider would: `count` tasks that differ only by their ids.
+/// Activities to schedule, as a decider does: `count` tasks that differ only in their ids.
 ///
-/// In the domain [`STATES`] it starts `count` executions of a state machine whose one state is the
-/// activity of which `task_list` is the ARN. Of the time-outs, `start_to_close` is the state's
-/// TimeoutSeconds and `heartbeat` its HeartbeatSeconds. What Step Functions does not have is refused
-/// there: the other two, `activity_type`, `workflow_id` and `request_cancel`.
+/// In the domain [`STATES`] it starts `count` executions of a state machine. Its one state is the
+/// activity; `task_list` is the activity's ARN. The time-out `start_to_close` is the state's
+/// TimeoutSeconds, and `heartbeat` is its HeartbeatSeconds. Step Functions has no other time-outs and no
+/// `activity_type`, `workflow_id` and `request_cancel`: a schedule with one of them is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// A domain the simulator knows, or [`STATES`].
+    /// A domain that exists in the simulator, or [`STATES`].
     pub domain: String,
-    /// The task list the tasks wait in; it comes into being by its first use. Or the ARN of an
-    /// activity that the simulator knows.
+    /// The task list in which the tasks wait; it is created at its first use. For [`STATES`], the ARN
+    /// of an activity that exists in the simulator.
     pub task_list: String,
-    /// Need not be registered.
+    /// The activity type; it need not be registered.
     #[serde(default)]
     pub activity_type: ActivityType,
-    /// Given to the worker as it is. An execution of Step Functions without one has `{}`.
+    /// The input for the worker, unchanged. An execution of Step Functions without input has `{}`.
     #[serde(default)]
     pub input: Option<String>,
-    /// How many tasks.
+    /// Number of tasks.
     #[serde(default = "one")]
     pub count: u32,
-    /// The workflow execution they belong to: the same id is the same run until a reset. Without
-    /// an id every task gets an execution of its own.
+    /// The workflow execution of the tasks. The same id is the same run until a reset. Without an id,
+    /// every task has an execution of its own.
     #[serde(default)]
     pub workflow_id: Option<String>,
     /// See [`Timeouts`].
     #[serde(default)]
     pub timeouts: Timeouts,
-    /// A cancel is requested the moment a worker gets the task.
+    /// Whether a cancel is requested in the moment in which a worker gets the task.
     #[serde(default)]
     pub request_cancel: bool,
-    /// Only of an activity of Step Functions; not tried again without.
+    /// Only for an activity of Step Functions. Without it there are no retries.
     #[serde(default)]
     pub retry: Option<Retry>,
 }
@@ -146,16 +157,16 @@ impl Default for Schedule {
     }
 }
 
-/// A token bucket for the calls of one action, or one that all actions share (`*`). A call needs a
-/// token of both where there are both.
+/// A token bucket for the calls of one action, or one bucket that all actions share (`*`). When both
+/// exist, a call needs a token of each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Throttle {
-    /// The action's name, as `PollForActivityTask`, or `*`.
+    /// The action's name, for instance `PollForActivityTask`, or `*`.
     pub action: String,
-    /// Tokens added each second.
+    /// Tokens that are added each second.
     pub rate_per_sec: f64,
-    /// The bucket's size; it starts full.
+    /// The bucket's size. It begins full.
     pub burst: f64,
 }
 
@@ -187,7 +198,7 @@ mod seconds {
             .transpose()
     }
 
-    /// The same for a duration that is always there.
+    /// The same for a duration that must be given.
     pub(super) mod always {
         use super::*;
 

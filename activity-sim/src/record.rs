@@ -1,4 +1,4 @@
-//! What the simulator tells about its tasks and calls.
+//! What the simulator reports about its tasks and calls.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,41 +6,41 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ActivityType;
 
-/// Where a task is in its life.
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
-    /// Waits in its task list.
+    /// It waits in its task list.
     Scheduled,
-    /// Was handed to a poll.
+    /// It was handed to a poll.
     Started,
     /// Closed by RespondActivityTaskCompleted or SendTaskSuccess.
     Completed,
     /// Closed by RespondActivityTaskFailed or SendTaskFailure.
     Failed,
-    /// Closed by RespondActivityTaskCanceled, canceled before it was handed out, or its execution
-    /// was stopped.
+    /// Closed by RespondActivityTaskCanceled, by a cancel before the hand-out, or by the stop of its
+    /// execution.
     Canceled,
     /// Closed by one of the time-outs.
     TimedOut,
 }
 
 impl TaskState {
-    /// True for a task that a worker can still settle.
+    /// Whether a worker can still settle the task.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Scheduled | Self::Started)
     }
 }
 
-/// Which time-out closed a task, spelt as SWF's history spells it.
+/// The time-out that closed a task, spelt as in SWF's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TimeoutType {
-    /// Nobody polled for it in time.
+    /// No poll took the task in time.
     ScheduleToStart,
     /// The worker took too long.
     StartToClose,
-    /// Waiting and working took too long together.
+    /// The wait and the work took too long together.
     ScheduleToClose,
     /// No heartbeat for too long.
     Heartbeat,
@@ -51,42 +51,42 @@ pub enum TimeoutType {
 pub struct HeartbeatRecord {
     /// Unix milliseconds.
     pub at_ms: u64,
-    /// The access key id that signed the call, which tells processes apart that were given different ones.
+    /// The access key id that signed the call. It identifies a process that has a key of its own.
     pub by: Option<String>,
-    /// What the worker said.
+    /// The details that the worker gave.
     pub details: Option<String>,
 }
 
 /// All that happened to one task. Times are Unix milliseconds.
 ///
-/// A task of Step Functions has the domain `""`, its activity's ARN as the task list, its activity's
-/// name as the type's, and its execution's name and ARN as `workflow_id` and `run_id`.
+/// A task of Step Functions has the domain `""`. Its task list is the activity's ARN, its type has the
+/// activity's name, and `workflow_id` and `run_id` are the execution's name and ARN.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRecord {
     /// Unique in the process.
     pub activity_id: String,
-    /// The domain it was scheduled in.
+    /// The domain of its task list.
     pub domain: String,
-    /// The task list it waited in.
+    /// The task list in which it waited.
     pub task_list: String,
     /// The workflow execution's id.
     pub workflow_id: String,
-    /// The workflow execution's run.
+    /// The workflow execution's run id.
     pub run_id: String,
-    /// The type it was scheduled with.
+    /// The activity type.
     pub activity_type: ActivityType,
-    /// What it was scheduled with.
+    /// The input.
     pub input: Option<String>,
-    /// Where it is now.
+    /// The state now.
     pub state: TaskState,
-    /// Set when the state is [`TaskState::TimedOut`].
+    /// Only for the state [`TaskState::TimedOut`].
     pub timeout_type: Option<TimeoutType>,
-    /// Of RespondActivityTaskFailed, or the error of SendTaskFailure.
+    /// The reason of RespondActivityTaskFailed, or the error of SendTaskFailure.
     pub reason: Option<String>,
-    /// Of RespondActivityTaskFailed or RespondActivityTaskCanceled, or the cause of
-    /// SendTaskFailure; of a task that timed out, the details of its last heartbeat.
+    /// The details of RespondActivityTaskFailed or RespondActivityTaskCanceled, or the cause of
+    /// SendTaskFailure. For a task that timed out, the details of its last heartbeat.
     pub details: Option<String>,
-    /// Of RespondActivityTaskCompleted, or the output of SendTaskSuccess.
+    /// The result of RespondActivityTaskCompleted, or the output of SendTaskSuccess.
     pub result: Option<String>,
     /// When it was scheduled.
     pub scheduled_ms: u64,
@@ -94,7 +94,7 @@ pub struct TaskRecord {
     pub started_ms: Option<u64>,
     /// When it was closed.
     pub closed_ms: Option<u64>,
-    /// The identity of the poll it was handed to.
+    /// The identity of the poll that got it.
     pub identity: Option<String>,
     /// The newest 100 accepted heartbeats, oldest first.
     pub heartbeats: VecDeque<HeartbeatRecord>,
@@ -102,19 +102,19 @@ pub struct TaskRecord {
     pub heartbeat_count: u64,
     /// Whether the next heartbeat is answered with `cancelRequested`.
     pub cancel_requested: bool,
-    /// Whether it was handed to a connection that had gone, or whose answer was lost.
+    /// Whether the poll that got it was abandoned: its caller had gone, or its answer was lost.
     pub abandoned_poll: bool,
     /// Respond and heartbeat calls that arrived after it was closed.
     pub late_calls: u64,
-    /// Respond calls that reached the service for it, accepted or not.
+    /// All Respond calls for it that reached the service, accepted or not.
     pub settle_calls: u64,
 }
 
-/// How an execution of Step Functions is or has ended, spelt as the service spells it.
+/// The status of an execution of Step Functions, spelt as by the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionStatus {
-    /// An attempt is open, or the next one is to come.
+    /// An attempt is open, or a retry follows.
     Running,
     /// An attempt succeeded.
     Succeeded,
@@ -122,7 +122,7 @@ pub enum ExecutionStatus {
     Failed,
     /// The last attempt timed out.
     TimedOut,
-    /// Stopped by StopExecution or a request to cancel.
+    /// A request to cancel stopped it.
     Aborted,
 }
 
@@ -135,16 +135,16 @@ pub struct ExecutionRecord {
     pub arn: String,
     /// The ARN of the activity that it runs.
     pub activity_arn: String,
-    /// Where it is now.
+    /// The status now.
     pub status: ExecutionStatus,
-    /// What it was started with.
+    /// The input.
     pub input: Option<String>,
-    /// Of the attempt that succeeded.
+    /// The output of the attempt that succeeded.
     pub output: Option<String>,
-    /// Of the last attempt's failure, `States.Timeout` or `States.HeartbeatTimeout` of its
-    /// time-out, or of StopExecution.
+    /// The error of the last attempt: of its failure, or for a time-out `States.Timeout` or
+    /// `States.HeartbeatTimeout`.
     pub error: Option<String>,
-    /// The same.
+    /// The cause of the last attempt's failure.
     pub cause: Option<String>,
     /// The activity ids of its tasks, in order.
     pub attempts: Vec<String>,
@@ -154,32 +154,32 @@ pub struct ExecutionRecord {
     pub stopped_ms: Option<u64>,
 }
 
-/// How the calls of one action ended.
+/// The calls of one action.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallCount {
-    /// Answered with success.
+    /// Calls that were answered with success.
     pub ok: u64,
-    /// By fault code. Calls without an answer count as `drop`, `reset`, `lost-answer` (injected)
-    /// or `client-gone` (the caller hung up first).
+    /// Other calls by fault code. Calls without an answer count as `drop`, `reset` or `lost-answer`
+    /// (injected), or as `client-gone` (the caller closed the connection first).
     pub errors: BTreeMap<String, u64>,
 }
 
-/// How many calls of an action arrived in each second, throttled and failed ones included.
+/// How many calls of an action arrived in each second, including those that were throttled or failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rates {
     /// When the first of the seconds began, in Unix milliseconds.
     pub from_ms: u64,
-    /// From the second of the first call since the last reset, at most the newest 600; the last is
-    /// the current second, which is not over.
+    /// One number for each second since the first call after the last reset, at most the newest 600.
+    /// The last is the current second, which is not over.
     pub per_second: Vec<u64>,
 }
 
-/// The totals, of one task list or of all.
+/// The totals of one task list or of all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Tasks ever scheduled.
+    /// All scheduled tasks.
     pub scheduled: u64,
-    /// Tasks ever handed to a poll.
+    /// Tasks that were handed to a poll.
     pub polled: u64,
     /// Polls that ended without a task.
     pub empty_polls: u64,
@@ -191,28 +191,28 @@ pub struct Summary {
     pub canceled: u64,
     /// Tasks closed by a time-out.
     pub timed_out: u64,
-    /// The same by time-out; those that closed no task are not in it.
+    /// The same by time-out. A time-out that closed no task is not in it.
     pub timed_out_by: BTreeMap<TimeoutType, u64>,
     /// Tasks not closed yet.
     pub open: u64,
-    /// Tasks handed to a connection that had gone, or whose answer was lost.
+    /// Tasks whose poll was abandoned: its caller had gone, or its answer was lost.
     pub abandoned: u64,
-    /// Respond and heartbeat calls for tasks that were closed already.
+    /// Respond and heartbeat calls for closed tasks.
     pub late_calls: u64,
-    /// From scheduled to closed, median of all closed tasks, to within 1 %; 0 while there is none.
+    /// Median time from scheduled to closed, within 1 %; 0 without a closed task.
     pub p50_ms: f64,
-    /// The same, 99th percentile.
+    /// 99th percentile of the same time.
     pub p99_ms: f64,
-    /// Polls held now, abandoned ones included.
+    /// Polls that are held now, including abandoned ones.
     pub open_polls: u64,
-    /// The most polls ever held at once.
+    /// Maximum of polls that were held at the same time.
     pub max_open_polls: u64,
-    /// By action, of the whole simulator whatever the task list asked for.
+    /// The calls by action. They are always those of the whole simulator.
     pub calls: BTreeMap<String, CallCount>,
 }
 
 impl Summary {
-    /// Tasks that are closed, in whatever way.
+    /// All closed tasks.
     pub fn closed(&self) -> u64 {
         self.completed + self.failed + self.canceled + self.timed_out
     }
@@ -232,16 +232,16 @@ impl Summary {
     }
 }
 
-/// What became of a request to cancel.
+/// The effect of a request to cancel, a list of activity ids for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelReport {
-    /// Started tasks: their next heartbeat says so.
+    /// Started tasks: the answer to their next heartbeat asks for the cancel.
     pub requested: Vec<String>,
-    /// Closed as canceled at once: tasks that no worker had yet, as SWF does, and all of
-    /// executions of Step Functions, which are stopped.
+    /// Tasks that were closed as canceled at once: tasks of SWF that no worker had yet, and all tasks of
+    /// Step Functions, whose executions are stopped.
     pub canceled: Vec<String>,
-    /// Tasks that were closed already, and whose execution was over if of Step Functions.
+    /// Tasks that were closed before. A task of Step Functions counts here when its execution had ended.
     pub closed: Vec<String>,
-    /// Ids the simulator does not know.
+    /// Ids that the simulator does not know.
     pub unknown: Vec<String>,
 }

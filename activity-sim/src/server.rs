@@ -1,4 +1,4 @@
-//! The one HTTP server for the API of both services and the admin API.
+//! The HTTP server for both services and for the admin API.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -21,14 +21,14 @@ use crate::{
     wire::{self, Action, Caller},
 };
 
-/// Connections that may wait to be accepted: a fleet of pollers connects all at once.
+/// Maximum connections that wait for accept. Many pollers may connect in the same moment.
 const BACKLOG: u32 = 4_096;
 
-/// The largest request the services take. The longest output of a task of Step Functions fits also
-/// when every character of it is escaped.
+/// Maximum size of a request, as on the services. The longest output of a task of Step Functions fits,
+/// also when each of its characters is escaped.
 const MAX_BODY: usize = 1 << 20;
 
-/// Binds the address. Must be called within a runtime.
+/// Binds the address. It must be called in a tokio runtime.
 pub(crate) fn bind(addr: SocketAddr) -> io::Result<SimListener> {
     let socket = if addr.is_ipv4() {
         TcpSocket::new_v4()?
@@ -40,7 +40,7 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<SimListener> {
     socket.listen(BACKLOG).map(SimListener)
 }
 
-/// Serves until dropped.
+/// Serves until the future is dropped.
 pub(crate) async fn serve(listener: SimListener, hub: Arc<Hub>) -> io::Result<()> {
     let app = Router::new()
         .route("/", post(call))
@@ -54,7 +54,7 @@ pub(crate) async fn serve(listener: SimListener, hub: Arc<Hub>) -> io::Result<()
     .await
 }
 
-/// Answers one call of a service; the target says of which.
+/// Answers one call. Its target names the service and the action.
 async fn call(
     State(hub): State<Arc<Hub>>,
     ConnectInfo(conn): ConnectInfo<ConnHandle>,
@@ -75,7 +75,7 @@ async fn call(
     }
 }
 
-/// Of the signature of a call: `AWS4-HMAC-SHA256 Credential=ID/date/region/service/aws4_request, …`.
+/// The access key id in the signature of a call: `AWS4-HMAC-SHA256 Credential=ID/date/region/service/aws4_request, …`.
 fn access_key_id(authorization: &HeaderValue) -> Option<String> {
     let (_, credential) = authorization.to_str().ok()?.split_once("Credential=")?;
     credential.split('/').next().map(str::to_owned)

@@ -1,4 +1,4 @@
-//! The simulator as a value: started, asked, dropped.
+//! The simulator as a value in a Rust test.
 
 use std::{
     error::Error,
@@ -18,31 +18,32 @@ use tokio::{
 };
 
 use crate::{
-    ActivityType, CancelReport, ExecutionRecord, FaultRule, Rates, Schedule, Summary, TaskRecord,
-    Throttle, Timeouts,
+    calls::FaultRule,
     clock::micros,
     decider::{self, NotScheduled},
     hub::Hub,
+    model::{ActivityType, Schedule, Throttle, Timeouts},
+    record::{CancelReport, ExecutionRecord, Rates, Summary, TaskRecord},
     server,
     world::Rules,
 };
 
-/// How a simulator is started.
+/// The options of a simulator.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where it listens; port 0 takes a free one.
+    /// The address on which it listens. Port 0 means a free port.
     pub listen: SocketAddr,
-    /// How long a poll is held before it is answered empty; 60 s on the real service.
+    /// How long a poll is held before it is answered empty. On the real service it is 60 s.
     pub hold: Duration,
     /// Domains that exist from the start.
     pub domains: Vec<String>,
     /// Names of the activities of Step Functions that exist from the start; see
     /// [`activity_arn`](crate::activity_arn).
     pub activities: Vec<String>,
-    /// Open polls per task list or activity before LimitExceededFault or
-    /// ActivityWorkerLimitExceeded; 1,000 on the real service.
+    /// Maximum open polls for each task list or activity. A poll above it is answered with
+    /// LimitExceededFault or ActivityWorkerLimitExceeded. On the real service it is 1,000.
     pub max_open_polls: usize,
-    /// Threads that serve. They are the simulator's own, whatever runtime it is started from.
+    /// Number of threads that serve. They belong to the simulator, not to the caller's runtime.
     pub threads: usize,
 }
 
@@ -59,28 +60,28 @@ impl Default for Options {
     }
 }
 
-/// A running simulator. Dropping it stops it: connections are closed, held polls get no answer.
+/// A running simulator. It stops when it is dropped: connections are closed, and held polls get no answer.
 ///
-/// It runs on threads and a clock of its own: a test on paused time or on a single thread neither
-/// stops nor hurries it.
+/// The simulator has its own threads and its own clock. A test on a single thread or on paused time does
+/// not stop it and does not make it faster.
 #[derive(Debug)]
 pub struct Sim {
     hub: Arc<Hub>,
     addr: SocketAddr,
-    /// Taken when the simulator is stopped.
+    /// `None` after the simulator was stopped.
     runtime: Option<Runtime>,
 }
 
-/// Distinguishes the activity ids of the simulators in a process.
+/// The number of the next simulator. It makes activity ids unique in the process.
 static STARTED: AtomicU64 = AtomicU64::new(1);
 
 impl Sim {
-    /// Binds the address and begins to serve.
+    /// Binds the address and starts to serve.
     ///
     /// # Errors
     ///
     /// When the address cannot be bound, the threads cannot be started, or an activity's name is
-    /// none.
+    /// not valid.
     pub async fn start(options: Options) -> io::Result<Self> {
         let hub = Hub::new(Rules {
             hold: micros(options.hold),
@@ -92,7 +93,7 @@ impl Sim {
         }
         for name in &options.activities {
             if decider::create_activity(&hub, name).is_none() {
-                let error = format!("{name:?} is no name for an activity");
+                let error = format!("{name:?} is not a valid name for an activity");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
             }
         }
@@ -113,7 +114,7 @@ impl Sim {
             }
         };
         runtime.spawn(server::serve(listener, Arc::clone(&hub)));
-        runtime.spawn(Arc::clone(&hub).keep_time());
+        runtime.spawn(Arc::clone(&hub).run_timer());
         Ok(Self {
             hub,
             addr,
@@ -135,12 +136,12 @@ impl Sim {
     pub async fn stop(mut self) {
         if let Some(runtime) = self.runtime.take() {
             let (stopped, wait) = oneshot::channel::<()>();
-            // It blocks, which the caller's runtime must not.
+            // The shutdown blocks, which is not allowed on the caller's runtime.
             std::thread::spawn(move || {
                 runtime.shutdown_timeout(Duration::from_secs(10));
                 drop(stopped);
             });
-            // It never sends: that the other end is gone is the news.
+            // Nothing is sent. The wait ends when the sender is dropped.
             let _ = wait.await;
         }
     }
@@ -154,27 +155,27 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// When that is no name for an activity.
+    /// When the name is not valid for an activity.
     pub fn create_activity(&self, name: impl AsRef<str>) -> String {
         let name = name.as_ref();
         decider::create_activity(&self.hub, name)
-            .unwrap_or_else(|| panic!("{name:?} is no name for an activity"))
+            .unwrap_or_else(|| panic!("{name:?} is not a valid name for an activity"))
     }
 
-    /// Answers OperationNotPermittedFault to all calls about the domain from now on.
+    /// Refuses all calls for the domain with OperationNotPermittedFault from now on.
     ///
     /// # Panics
     ///
-    /// When there is no such domain.
+    /// When the domain does not exist.
     pub fn forbid(&self, domain: impl AsRef<str>) {
         self.set_forbidden(domain.as_ref(), true);
     }
 
-    /// Takes [`Sim::forbid`] back.
+    /// Ends the effect of [`Sim::forbid`].
     ///
     /// # Panics
     ///
-    /// When there is no such domain.
+    /// When the domain does not exist.
     pub fn permit(&self, domain: impl AsRef<str>) {
         self.set_forbidden(domain.as_ref(), false);
     }
@@ -182,27 +183,27 @@ impl Sim {
     fn set_forbidden(&self, domain: &str, forbidden: bool) {
         let known = self
             .hub
-            .act(|state, _| state.registry.forbid(domain, forbidden));
+            .act(|state, _| state.domains.forbid(domain, forbidden));
         assert!(
             known,
             "the simulator has no domain {domain:?}; add_domain first"
         );
     }
 
-    /// Answers AccessDeniedException to all calls about the activity of this ARN from now on.
+    /// Refuses all calls for the activity of this ARN with AccessDeniedException from now on.
     ///
     /// # Panics
     ///
-    /// When there is no such activity.
+    /// When the activity does not exist.
     pub fn forbid_activity(&self, arn: impl AsRef<str>) {
         self.set_activity_forbidden(arn.as_ref(), true);
     }
 
-    /// Takes [`Sim::forbid_activity`] back.
+    /// Ends the effect of [`Sim::forbid_activity`].
     ///
     /// # Panics
     ///
-    /// When there is no such activity.
+    /// When the activity does not exist.
     pub fn permit_activity(&self, arn: impl AsRef<str>) {
         self.set_activity_forbidden(arn.as_ref(), false);
     }
@@ -217,12 +218,12 @@ impl Sim {
         );
     }
 
-    /// Registers an activity type, unless it exists. Time-outs are cut to whole seconds, as the
-    /// service knows no others.
+    /// Registers an activity type, unless it exists. Its time-outs are cut to whole seconds, because the
+    /// service has no fractions.
     ///
     /// # Panics
     ///
-    /// When the domain is unknown or forbidden.
+    /// When the domain does not exist or is forbidden.
     pub fn register_activity_type(
         &self,
         domain: impl AsRef<str>,
@@ -237,12 +238,12 @@ impl Sim {
         );
     }
 
-    /// Schedules activities and returns their ids in order, of executions of Step Functions those of
-    /// their first attempts.
+    /// Schedules activities and returns their ids in order. For executions of Step Functions they are the
+    /// ids of the first attempts.
     ///
     /// # Panics
     ///
-    /// When there is no such domain or activity, or it does not have what is asked for.
+    /// When the domain or the activity does not exist, or the service does not have what is asked for.
     pub fn schedule(&self, schedule: Schedule) -> Vec<String> {
         let (domain, task_list) = (schedule.domain.clone(), schedule.task_list.clone());
         decider::schedule(&self.hub, schedule).unwrap_or_else(|why| match why {
@@ -256,13 +257,13 @@ impl Sim {
         })
     }
 
-    /// Requests that activities be canceled; of Step Functions, stops their executions.
+    /// Requests to cancel activities. For Step Functions it stops their executions.
     pub fn cancel<I: Into<String>>(&self, ids: impl IntoIterator<Item = I>) -> CancelReport {
         decider::cancel(&self.hub, ids.into_iter().map(Into::into))
     }
 
-    /// Times out those of these activities that somebody has, for their heartbeats. For a test that knows that nobody will
-    /// speak for them any more, and need not wait.
+    /// Closes the started ones of these activities by their heartbeat time-out, without waiting for it. A
+    /// test uses it when no heartbeat can come any more.
     pub fn time_out<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
         self.hub.act(|state, now| {
             for id in ids {
@@ -281,7 +282,7 @@ impl Sim {
     /// The record of one task.
     pub fn task(&self, activity_id: &str) -> Option<TaskRecord> {
         self.hub
-            .look(|state| state.world.record(state.world.task_of(activity_id)?))
+            .read(|state| state.world.record(state.world.task_of(activity_id)?))
     }
 
     /// The records of all executions of Step Functions, in order of their start.
@@ -294,12 +295,12 @@ impl Sim {
         self.hub.summary(None)
     }
 
-    /// The totals of the task lists of this name; the calls are those of all.
+    /// The totals of the task lists of this name. The counts of calls are those of the whole simulator.
     pub fn summary_of(&self, task_list: &str) -> Summary {
         self.hub.summary(Some(task_list))
     }
 
-    /// How many calls of the action, or of all (`*`), arrived in each second.
+    /// How many calls of the action, or of all actions (`*`), arrived in each second.
     ///
     /// # Panics
     ///
@@ -312,14 +313,14 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// When the rule could never hit: an unknown action, a probability or status out of range.
+    /// When the action is unknown, or the probability or the status is out of range.
     pub fn fault(&self, rule: FaultRule) {
         if let Err(problem) = decider::add_faults(&self.hub, vec![rule]) {
             panic!("not a fault: {problem}");
         }
     }
 
-    /// The faults in force; `times` says how many hits are left.
+    /// All faults; `times` is the number of hits that are left.
     pub fn faults(&self) -> Vec<FaultRule> {
         self.hub.faults.rules()
     }
@@ -329,7 +330,7 @@ impl Sim {
         self.hub.faults.clear();
     }
 
-    /// Sets the bucket of an action, full.
+    /// Sets the token bucket of an action. It begins full.
     ///
     /// # Panics
     ///
@@ -345,16 +346,16 @@ impl Sim {
         self.hub.throttles.clear();
     }
 
-    /// Forgets tasks, totals, rates, faults and throttles. Domains, types and held polls stay.
+    /// Removes tasks, totals, rates, faults and throttles. Domains, types and held polls stay.
     pub fn reset(&self) {
         self.hub.reset();
     }
 
-    /// Waits until the totals satisfy the condition, looking at each change.
+    /// Waits until the totals satisfy the condition. It checks them after each change.
     ///
     /// # Errors
     ///
-    /// When they do not within `limit`, with the totals of that moment.
+    /// When they do not satisfy it within `limit`. The error has the totals of that moment.
     pub async fn wait_until(
         &self,
         limit: Duration,
@@ -364,11 +365,11 @@ impl Sim {
             .await
     }
 
-    /// Waits until the record of one task satisfies the condition, looking at each change.
+    /// Waits until the record of one task satisfies the condition. It checks it after each change.
     ///
     /// # Errors
     ///
-    /// When it does not within `limit`, with the record of that moment, if there is the task.
+    /// When it does not satisfy it within `limit`. The error has the record of that moment, if the task exists.
     pub async fn wait_for_task(
         &self,
         activity_id: &str,
@@ -385,26 +386,26 @@ impl Sim {
     async fn wait<T>(
         &self,
         limit: Duration,
-        look: impl Fn() -> T,
+        read: impl Fn() -> T,
         mut condition: impl FnMut(&T) -> bool,
     ) -> Result<T, WaitError<T>> {
         let mut over = self.after(limit);
         loop {
             let mut change = pin!(self.hub.next_change());
-            // From here on no change goes unnoticed.
+            // From here on, every change is noticed.
             change.as_mut().enable();
-            let seen = look();
+            let seen = read();
             if condition(&seen) {
                 return Ok(seen);
             }
             tokio::select! {
                 () = change => {}
-                _ = &mut over => return Err(WaitError { limit, last: look() }),
+                _ = &mut over => return Err(WaitError { limit, last: read() }),
             }
         }
     }
 
-    /// Ends after `limit` on the simulator's clock: the caller's may be paused.
+    /// Ends after `limit` on the simulator's clock, because the caller's clock may be paused.
     fn after(&self, limit: Duration) -> oneshot::Receiver<()> {
         let (end, over) = oneshot::channel();
         if let Some(runtime) = &self.runtime {
@@ -425,12 +426,12 @@ impl Drop for Sim {
     }
 }
 
-/// What was waited for did not come about.
+/// A condition was not satisfied in time.
 #[derive(Clone, Debug)]
 pub struct WaitError<T> {
-    /// How long was waited.
+    /// How long the call waited.
     pub limit: Duration,
-    /// What was there in the end.
+    /// The last value.
     pub last: T,
 }
 

@@ -1,4 +1,4 @@
-//! The faults of AWS Step Functions' own, worded as the service words them where that is known.
+//! The faults that only AWS Step Functions has, in the service's words where they are known.
 
 use crate::wire::Fault;
 
@@ -15,11 +15,6 @@ impl Fault {
         Self::refused("ActivityWorkerLimitExceeded", message)
     }
 
-    pub(crate) fn execution_does_not_exist(arn: &str) -> Self {
-        let message = format!("Execution Does Not Exist: '{arn}'");
-        Self::refused("ExecutionDoesNotExist", message)
-    }
-
     pub(crate) fn access_denied(action: &str, arn: &str) -> Self {
         let message = format!("User is not authorized to perform: states:{action} on {arn}");
         Self::refused("AccessDeniedException", message)
@@ -27,10 +22,6 @@ impl Fault {
 
     pub(crate) fn invalid_arn(arn: &str) -> Self {
         Self::refused("InvalidArn", format!("Invalid Arn: '{arn}'"))
-    }
-
-    pub(crate) fn invalid_name(name: &str) -> Self {
-        Self::refused("InvalidName", format!("Invalid Name: '{name}'"))
     }
 
     pub(crate) fn invalid_output(why: &serde_json::Error) -> Self {

@@ -1,4 +1,4 @@
-//! The members of the requests, and their limits.
+//! The members of the requests and their limits.
 
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -11,38 +11,26 @@ use crate::{
 };
 
 const ARN: usize = 256;
-/// Activities and workers.
-const NAME: usize = 80;
+const WORKER_NAME: usize = 80;
 const TOKEN: usize = 2_048;
-/// In bytes.
+/// Maximum length in bytes.
 const OUTPUT: usize = 262_144;
 const ERROR: usize = 256;
 const CAUSE: usize = 32_768;
 
-/// A request of any action, not yet validated: no two give a member different types.
+/// A request of any action that is not validated yet. A member has the same type in all actions.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Request {
-    pub(crate) name: Option<String>,
     pub(crate) activity_arn: Option<String>,
     pub(crate) worker_name: Option<String>,
     pub(crate) task_token: Option<String>,
     pub(crate) output: Option<String>,
     pub(crate) error: Option<String>,
     pub(crate) cause: Option<String>,
-    pub(crate) execution_arn: Option<String>,
 }
 
 impl Request {
-    /// The name of an activity to create.
-    pub(crate) fn name(&self) -> Result<&str, Fault> {
-        let name = required(self.name.as_deref(), "name", NAME)?;
-        match arn::is_name(name) {
-            true => Ok(name),
-            false => Err(Fault::invalid_name(name)),
-        }
-    }
-
     pub(crate) fn activity_arn(&self) -> Result<&str, Fault> {
         let arn = required(self.activity_arn.as_deref(), "activityArn", ARN)?;
         match arn::is_activity(arn) {
@@ -51,19 +39,11 @@ impl Request {
         }
     }
 
-    pub(crate) fn execution_arn(&self) -> Result<&str, Fault> {
-        let arn = required(self.execution_arn.as_deref(), "executionArn", ARN)?;
-        match arn::is_execution(arn) {
-            true => Ok(arn),
-            false => Err(Fault::invalid_arn(arn)),
-        }
-    }
-
-    /// May be missing, but not empty.
+    /// Checks the worker's name, which may be missing but not empty.
     pub(crate) fn check_worker_name(&self) -> Result<(), Fault> {
         let name = self.worker_name.as_deref();
         name.map_or(Ok(()), |name| {
-            required(Some(name), "workerName", NAME).map(|_| ())
+            required(Some(name), "workerName", WORKER_NAME).map(|_| ())
         })
     }
 
@@ -71,7 +51,7 @@ impl Request {
         required(self.task_token.as_deref(), "taskToken", TOKEN)
     }
 
-    /// The length of the output; whether it is JSON is asked when the token is known to be one.
+    /// Checks the length of the output. The service checks its JSON later, after the token.
     pub(crate) fn check_output_length(&self) -> Result<(), Fault> {
         match self.output.as_deref().map(str::len) {
             Some(0..=OUTPUT) => Ok(()),
@@ -83,6 +63,7 @@ impl Request {
         }
     }
 
+    /// Checks that the output is JSON.
     pub(crate) fn check_output(&self) -> Result<(), Fault> {
         let output = self.output.as_deref().unwrap_or_default();
         serde_json::from_str::<IgnoredAny>(output)
@@ -90,7 +71,7 @@ impl Request {
             .map_err(|error| Fault::invalid_output(&error))
     }
 
-    /// Error and cause.
+    /// Checks the error and the cause.
     pub(crate) fn check_failure(&self) -> Result<(), Fault> {
         optional(self.error.as_deref(), "error", ERROR)?;
         optional(self.cause.as_deref(), "cause", CAUSE)

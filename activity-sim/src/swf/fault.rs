@@ -1,4 +1,4 @@
-//! The faults of Amazon SWF's own.
+//! The faults that only Amazon SWF has.
 
 use crate::wire::Fault;
 
@@ -13,13 +13,5 @@ impl Fault {
 
     pub(crate) fn limit_exceeded(message: impl Into<String>) -> Self {
         Self::refused("LimitExceededFault", message)
-    }
-
-    pub(crate) fn domain_exists(name: &str) -> Self {
-        Self::refused("DomainAlreadyExistsFault", name)
-    }
-
-    pub(crate) fn type_exists(message: impl Into<String>) -> Self {
-        Self::refused("TypeAlreadyExistsFault", message)
     }
 }

@@ -1,21 +1,21 @@
-//! GetWorkflowExecutionHistory: the events about activity tasks, as the service writes them.
+//! GetWorkflowExecutionHistory: the events of activity tasks in the form of the service.
 
 use serde_json::{Value, json};
 
 use crate::{
     clock::{Micros, millis},
     hub::Hub,
-    swf::{execute::usable, request::GetHistory},
+    swf::{access::usable, request::GetHistory},
     wire::{Begun, Fault, put},
-    world::{DECISION_COMPLETED, Event, Happened, NewTask, Outcome, Page},
+    world::{DECISION_COMPLETED, Event, EventKind, NewTask, Outcome, Page},
 };
 
 pub(super) fn get(hub: &Hub, request: &GetHistory) -> Result<Begun, Fault> {
     let (domain, workflow_id, run_id, size) = request.check()?;
     let reverse = request.reverse_order.unwrap_or(false);
-    // A page token is good for the run and the order in which it was given.
+    // A page token is valid only for the run and the order of its page.
     let token_of = format!("{run_id}{}", if reverse { '-' } else { '+' });
-    let (events, next) = hub.look(|state| {
+    let (events, next) = hub.read(|state| {
         usable(state, domain)?;
         let found = state.world.find_execution(domain, workflow_id, run_id);
         let execution = found.ok_or_else(|| {
@@ -47,13 +47,13 @@ fn page_start(token: &str, token_of: &str) -> Result<u32, Fault> {
 }
 
 fn event(event: Event) -> Value {
-    let (what, attributes) = match event.happened {
-        Happened::Scheduled {
+    let (what, attributes) = match event.kind {
+        EventKind::Scheduled {
             activity_id,
             task_list,
-            asked,
-        } => ("Scheduled", scheduled(&activity_id, &task_list, &asked)),
-        Happened::Started {
+            new,
+        } => ("Scheduled", scheduled(&activity_id, &task_list, &new)),
+        EventKind::Started {
             scheduled,
             identity,
         } => {
@@ -61,7 +61,7 @@ fn event(event: Event) -> Value {
             put(&mut attributes, "identity", identity.as_deref());
             ("Started", attributes)
         }
-        Happened::Closed {
+        EventKind::Closed {
             scheduled,
             started,
             outcome,
@@ -82,11 +82,11 @@ fn event(event: Event) -> Value {
     })
 }
 
-fn scheduled(activity_id: &str, task_list: &str, asked: &NewTask) -> Value {
-    let spans = asked.spans;
+fn scheduled(activity_id: &str, task_list: &str, new: &NewTask) -> Value {
+    let spans = new.spans;
     let mut attributes = json!({
         "activityId": activity_id,
-        "activityType": *asked.activity_type,
+        "activityType": *new.activity_type,
         "taskList": { "name": task_list },
         "scheduleToStartTimeout": seconds(spans.schedule_to_start),
         "startToCloseTimeout": seconds(spans.start_to_close),
@@ -94,11 +94,11 @@ fn scheduled(activity_id: &str, task_list: &str, asked: &NewTask) -> Value {
         "heartbeatTimeout": seconds(spans.heartbeat),
         "decisionTaskCompletedEventId": DECISION_COMPLETED,
     });
-    put(&mut attributes, "input", asked.input.as_deref());
+    put(&mut attributes, "input", new.input.as_deref());
     attributes
 }
 
-/// Whole seconds as the service writes them, and the fractions that only a simulator has: `30`, `0.5`.
+/// Seconds as the service writes them, for instance `30`. Only the simulator has fractions: `0.5`.
 fn seconds(span: Option<Micros>) -> String {
     span.map_or_else(|| "NONE".to_owned(), |span| (span as f64 / 1e6).to_string())
 }

@@ -1,27 +1,24 @@
-//! The service's limits, and its rules for names and durations.
+//! The service's limits and its rule for names.
 
 use crate::wire::{
     Fault,
-    limits::{at_most, refuse, required},
+    limits::{refuse, required},
 };
 
-/// Domains, task lists, identities, workflow and activity ids, names of types.
+/// Maximum length of domains, task lists, identities, workflow ids and names of types.
 pub(crate) const NAME: usize = 256;
 pub(crate) const VERSION: usize = 64;
 pub(crate) const TOKEN: usize = 1_024;
 pub(crate) const HEARTBEAT_DETAILS: usize = 2_048;
 pub(crate) const REASON: usize = 256;
-/// Results and the details of failures and cancellations.
+/// Maximum length of results and of the details of failures and cancellations.
 pub(crate) const DATA: usize = 32_768;
-pub(crate) const DESCRIPTION: usize = 1_024;
 pub(crate) const RUN_ID: usize = 64;
 pub(crate) const PAGE_TOKEN: usize = 2_048;
-/// Events on a page of a history.
+/// Maximum events on a page of a history.
 const PAGE: u32 = 1_000;
-/// Of a duration written as text.
-pub(crate) const DURATION: usize = 8;
 
-/// A member that is a name, by the rules for the names of domains, task lists and types.
+/// A member that is a name. Domains, task lists and types have the same rule.
 pub(crate) fn name<'a>(value: Option<&'a str>, field: &str, max: usize) -> Result<&'a str, Fault> {
     let name = required(value, field, max)?;
     let forbidden =
@@ -36,21 +33,7 @@ pub(crate) fn name<'a>(value: Option<&'a str>, field: &str, max: usize) -> Resul
     Ok(name)
 }
 
-/// A time-out as the service writes it: seconds, or `NONE`.
-pub(crate) fn duration(value: Option<&str>, field: &str) -> Result<(), Fault> {
-    let Some(text) = value else { return Ok(()) };
-    at_most(text, field, DURATION)?;
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits || text == "NONE" {
-        return Ok(());
-    }
-    Err(refuse(
-        &format!("Value '{text}' at '{field}'"),
-        "Member must be a number of seconds or NONE",
-    ))
-}
-
-/// How many are asked for on a page: all that fit when nothing, or 0, is said.
+/// The size of a page. Without a size, or with 0, it is the maximum.
 pub(crate) fn page_size(value: Option<i64>) -> Result<u32, Fault> {
     let asked = value.unwrap_or(0);
     match u32::try_from(asked) {
@@ -88,15 +71,5 @@ mod tests {
             assert_eq!(fault.code, "ValidationException");
         }
         assert!(name(None, "domain", NAME).is_err());
-    }
-
-    #[test]
-    fn durations_are_seconds_or_none() {
-        for good in ["0", "60", "12345678", "NONE"] {
-            assert!(duration(Some(good), "d").is_ok(), "{good}");
-        }
-        for bad in ["", "-1", "1.5", "none", "123456789", "1m"] {
-            assert!(duration(Some(bad), "d").is_err(), "{bad}");
-        }
     }
 }

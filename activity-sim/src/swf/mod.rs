@@ -1,11 +1,22 @@
-//! The activity side of Amazon SWF, and what of the rest a worker asks for: the actions, their limits
-//! and faults. What both services share is in `wire`; what tasks do is the world's.
+//! The activity side of Amazon SWF and what else a worker asks of it: the actions, their limits and their
+//! faults. What both services share is in `wire`. The effects on tasks are in `world`.
+//!
+//! The files depend on each other in this order.
 
 mod action;
-mod execute;
+
 mod fault;
-mod history;
+
 mod limits;
+
 mod request;
+
+mod access;
+
+mod history;
+
+mod execute;
+
+mod service;
 
 pub(crate) use self::action::SwfAction;

@@ -1,12 +1,12 @@
-//! The requests: their shapes and their limits.
+//! The requests: their members and the limits of these.
 
 use serde::Deserialize;
 
 use crate::{
-    faults::About,
+    calls::CallScope,
     swf::{
-        SwfAction,
-        limits::{self, duration, name},
+        action::SwfAction,
+        limits::{self, name},
     },
     wire::{
         Fault,
@@ -15,56 +15,14 @@ use crate::{
     },
 };
 
-/// A request, not yet validated.
+/// A request that is not validated yet.
 #[derive(Debug)]
 pub(crate) enum Request {
-    RegisterDomain(RegisterDomain),
-    DescribeDomain(DescribeDomain),
-    ListDomains(ListDomains),
-    RegisterActivityType(Box<RegisterActivityType>),
     DescribeActivityType(DescribeActivityType),
     Count(Count),
     History(GetHistory),
     Poll(Poll),
     Token(TokenCall),
-}
-
-/// RegisterDomain.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct RegisterDomain {
-    pub(crate) name: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) workflow_execution_retention_period_in_days: Option<String>,
-}
-
-/// DescribeDomain.
-#[derive(Debug, Deserialize)]
-pub(crate) struct DescribeDomain {
-    pub(crate) name: Option<String>,
-}
-
-/// ListDomains, all on one page.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ListDomains {
-    pub(crate) registration_status: Option<String>,
-}
-
-/// RegisterActivityType.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct RegisterActivityType {
-    pub(crate) domain: Option<String>,
-    pub(crate) name: Option<String>,
-    pub(crate) version: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) default_task_list: Option<TaskList>,
-    pub(crate) default_task_priority: Option<String>,
-    pub(crate) default_task_heartbeat_timeout: Option<String>,
-    pub(crate) default_task_schedule_to_start_timeout: Option<String>,
-    pub(crate) default_task_schedule_to_close_timeout: Option<String>,
-    pub(crate) default_task_start_to_close_timeout: Option<String>,
 }
 
 /// DescribeActivityType.
@@ -75,7 +33,7 @@ pub(crate) struct DescribeActivityType {
     pub(crate) activity_type: Option<TypeName>,
 }
 
-/// A type's name and version, as a caller writes it.
+/// A type's name and version in a request.
 #[derive(Debug, Deserialize)]
 pub(crate) struct TypeName {
     pub(crate) name: Option<String>,
@@ -107,7 +65,7 @@ pub(crate) struct GetHistory {
     pub(crate) reverse_order: Option<bool>,
 }
 
-/// The ids of an execution, as a caller writes them.
+/// The ids of an execution in a request.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ExecutionName {
@@ -124,7 +82,7 @@ pub(crate) struct Poll {
     pub(crate) identity: Option<String>,
 }
 
-/// The four calls with a task token; each uses the members it knows.
+/// The four calls with a task token. Each uses only its own members.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TokenCall {
@@ -138,10 +96,6 @@ impl Request {
     /// Reads the body of a call of this action.
     pub(crate) fn parse(action: SwfAction, body: &[u8]) -> Result<Self, Fault> {
         Ok(match action {
-            SwfAction::RegisterDomain => Self::RegisterDomain(read(body)?),
-            SwfAction::DescribeDomain => Self::DescribeDomain(read(body)?),
-            SwfAction::ListDomains => Self::ListDomains(read(body)?),
-            SwfAction::RegisterActivityType => Self::RegisterActivityType(read(body)?),
             SwfAction::DescribeActivityType => Self::DescribeActivityType(read(body)?),
             SwfAction::CountPendingActivityTasks => Self::Count(read(body)?),
             SwfAction::GetWorkflowExecutionHistory => Self::History(read(body)?),
@@ -153,84 +107,27 @@ impl Request {
         })
     }
 
-    /// The domain and task list that the request itself names.
-    pub(crate) fn about(&self) -> About<'_> {
+    /// The domain and the task list in the request.
+    pub(crate) fn scope(&self) -> CallScope<'_> {
         fn list(list: &Option<TaskList>) -> Option<&str> {
             list.as_ref().and_then(|list| list.name.as_deref())
         }
         let (domain, task_list) = match self {
-            Self::RegisterDomain(request) => (&request.name, None),
-            Self::DescribeDomain(request) => (&request.name, None),
-            Self::RegisterActivityType(request) => (&request.domain, None),
             Self::DescribeActivityType(request) => (&request.domain, None),
             Self::History(request) => (&request.domain, None),
             Self::Count(request) => (&request.domain, list(&request.task_list)),
             Self::Poll(request) => (&request.domain, list(&request.task_list)),
-            Self::ListDomains(_) | Self::Token(_) => (&None, None),
+            Self::Token(_) => (&None, None),
         };
-        About {
+        CallScope {
             domain: domain.as_deref(),
             task_list,
         }
     }
 }
 
-impl RegisterDomain {
-    pub(crate) fn check(&self) -> Result<(&str, &str), Fault> {
-        let retention = &self.workflow_execution_retention_period_in_days;
-        let field = "workflowExecutionRetentionPeriodInDays";
-        optional(
-            self.description.as_deref(),
-            "description",
-            limits::DESCRIPTION,
-        )?;
-        let domain = name(self.name.as_deref(), "name", limits::NAME)?;
-        let retention = required(retention.as_deref(), field, limits::DURATION)?;
-        duration(Some(retention), field)?;
-        Ok((domain, retention))
-    }
-}
-
-impl RegisterActivityType {
-    /// Domain, name and version.
-    pub(crate) fn check(&self) -> Result<(&str, &str, &str), Fault> {
-        let domain = name(self.domain.as_deref(), "domain", limits::NAME)?;
-        let type_name = name(self.name.as_deref(), "name", limits::NAME)?;
-        let version = name(self.version.as_deref(), "version", limits::VERSION)?;
-        optional(
-            self.description.as_deref(),
-            "description",
-            limits::DESCRIPTION,
-        )?;
-        if let Some(list) = &self.default_task_list {
-            name(list.name.as_deref(), "defaultTaskList.name", limits::NAME)?;
-        }
-        for (value, field) in [
-            (
-                &self.default_task_heartbeat_timeout,
-                "defaultTaskHeartbeatTimeout",
-            ),
-            (
-                &self.default_task_schedule_to_start_timeout,
-                "defaultTaskScheduleToStartTimeout",
-            ),
-            (
-                &self.default_task_schedule_to_close_timeout,
-                "defaultTaskScheduleToCloseTimeout",
-            ),
-            (
-                &self.default_task_start_to_close_timeout,
-                "defaultTaskStartToCloseTimeout",
-            ),
-        ] {
-            duration(value.as_deref(), field)?;
-        }
-        Ok((domain, type_name, version))
-    }
-}
-
 impl DescribeActivityType {
-    /// Domain, name and version.
+    /// Domain, name and version, if they are valid.
     pub(crate) fn check(&self) -> Result<(&str, &str, &str), Fault> {
         let domain = name(self.domain.as_deref(), "domain", limits::NAME)?;
         let wanted = self.activity_type.as_ref();
@@ -245,7 +142,7 @@ impl DescribeActivityType {
 }
 
 impl GetHistory {
-    /// Domain, workflow id, run id and the size of a page.
+    /// Domain, workflow id, run id and the size of a page, if they are valid.
     pub(crate) fn check(&self) -> Result<(&str, &str, &str, u32), Fault> {
         let domain = name(self.domain.as_deref(), "domain", limits::NAME)?;
         let execution = self.execution.as_ref();
@@ -262,7 +159,7 @@ impl GetHistory {
     }
 }
 
-/// The domain and the task list of a poll or a count.
+/// The domain and the task list of a poll or a count, if they are valid.
 pub(crate) fn check_place<'a>(
     domain: Option<&'a str>,
     task_list: Option<&'a TaskList>,
@@ -275,7 +172,7 @@ pub(crate) fn check_place<'a>(
 }
 
 impl TokenCall {
-    /// The token, when the call keeps to the action's limits.
+    /// The token, if the call is within the action's limits.
     pub(crate) fn check(&self, action: SwfAction) -> Result<&str, Fault> {
         let token = required(self.task_token.as_deref(), "taskToken", limits::TOKEN)?;
         let (details, result, reason) = (

@@ -1,5 +1,4 @@
-//! What a service answers when it does not do what it was asked. The faults of one service's own are
-//! beside its actions.
+//! Error answers. The faults of only one service are in the folder of the service.
 
 use std::borrow::Cow;
 
@@ -22,7 +21,7 @@ struct Body<'a> {
 }
 
 impl Fault {
-    /// A fault of HTTP status 400, as nearly all are.
+    /// A fault with the HTTP status 400, as nearly all have.
     pub(crate) fn refused(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status: 400,
@@ -47,7 +46,7 @@ impl Fault {
         Self::refused("ThrottlingException", "Rate exceeded")
     }
 
-    /// As an injected fault says.
+    /// An injected fault.
     pub(crate) fn injected(status: u16, code: String) -> Self {
         let message = match code.as_str() {
             "ThrottlingException" => "Rate exceeded",
@@ -73,7 +72,7 @@ impl Fault {
         serde_json::to_vec(&body).expect("strings can be written as JSON")
     }
 
-    /// The services' own faults and those of the framework they are built on are named differently.
+    /// The prefix of `__type`. A fault of the services has another prefix than one of their framework.
     fn namespace(&self) -> &'static str {
         match &*self.code {
             "ValidationException" => "com.amazon.coral.validate#",

@@ -1,9 +1,9 @@
-//! Rules for members of a request that both services have, checked as they word them. Lengths are
-//! counted in characters (Unicode scalar values).
+//! Rules for the members of a request. Both services word a violation in the same way. Lengths are counted
+//! in characters (Unicode scalar values).
 
-use crate::wire::Fault;
+use crate::wire::fault::Fault;
 
-/// A member that must be there, 1 to `max` characters.
+/// A member that must exist, with 1 to `max` characters.
 pub(crate) fn required<'a>(
     value: Option<&'a str>,
     field: &str,
@@ -24,14 +24,14 @@ pub(crate) fn required<'a>(
     at_most(value, field, max)
 }
 
-/// A member that may be missing, up to `max` characters.
+/// A member that may be missing, with up to `max` characters.
 pub(crate) fn optional(value: Option<&str>, field: &str, max: usize) -> Result<(), Fault> {
     value.map_or(Ok(()), |value| at_most(value, field, max).map(|_| ()))
 }
 
-/// A member of up to `max` characters.
+/// A member with up to `max` characters.
 pub(crate) fn at_most<'a>(value: &'a str, field: &str, max: usize) -> Result<&'a str, Fault> {
-    // Never more characters than bytes.
+    // A text never has more characters than bytes.
     if value.len() <= max || value.chars().count() <= max {
         return Ok(value);
     }
@@ -42,6 +42,7 @@ pub(crate) fn at_most<'a>(value: &'a str, field: &str, max: usize) -> Result<&'a
     ))
 }
 
+/// A ValidationException with this violation.
 pub(crate) fn refuse(what: &str, rule: &str) -> Fault {
     Fault::validation(format!(
         "1 validation error detected: {what} failed to satisfy constraint: {rule}"

@@ -1,15 +1,16 @@
-//! Task tokens: as long and opaque as the service's, and yet computed, not stored. A token names its
-//! simulator and its task; the rest follows from the two, so that a changed token is recognised.
+//! Task tokens, as long and opaque as those of the services. A token is computed and not stored. It has
+//! the numbers of its simulator and its task. The rest is computed from the two numbers, so a changed
+//! token is recognized.
 
 use crate::world::TaskNo;
 
-/// About what the real ones have.
+/// About the length of the real tokens.
 const LENGTH: usize = 600;
-/// Two numbers of 16 hexadecimal digits.
+/// Length of two numbers of 16 hexadecimal digits.
 const NUMBERS: usize = 32;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Whose task a token is for. Each service knows only its own.
+/// The service that issued a token. Each service accepts only its own tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Issuer {
     Swf,
@@ -17,7 +18,7 @@ pub(crate) enum Issuer {
 }
 
 impl Issuer {
-    /// What its tokens begin with.
+    /// The beginning of its tokens.
     fn prefix(self) -> &'static str {
         match self {
             Self::Swf => "AAAAKgAAAAIAAAAAAAAA",
@@ -26,14 +27,14 @@ impl Issuer {
     }
 }
 
-/// What a token turns out to be.
+/// The result of decoding a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
-    /// One of this simulator's.
+    /// A token of this simulator.
     Task(TaskNo),
-    /// One of another simulator's, as of a run before.
+    /// A token of another simulator, for instance of an earlier run.
     Foreign,
-    /// None at all.
+    /// Not a token.
     Invalid,
 }
 
@@ -54,7 +55,7 @@ pub(crate) fn encode(issuer: Issuer, nonce: u64, task: TaskNo) -> String {
     token
 }
 
-/// What a token stands for.
+/// The task of a token.
 pub(crate) fn decode(issuer: Issuer, nonce: u64, token: &str) -> Token {
     let digits = token.strip_prefix(issuer.prefix()).unwrap_or_default();
     let number = |at: usize| {
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_none_to_the_other_service() {
+    fn a_service_refuses_the_tokens_of_the_other() {
         let issuers = [Issuer::Swf, Issuer::StepFunctions];
         for (mine, other) in [(0, 1), (1, 0)].map(|(a, b)| (issuers[a], issuers[b])) {
             let token = encode(mine, 7, TaskNo(3));

@@ -1,26 +1,26 @@
-//! The queue of what is to happen at a time. Entries are never taken out early: who set one checks,
-//! when it comes up, whether it still means anything.
+//! The alarms in the order of their time. An alarm is never removed early. When it is due, its owner
+//! checks whether it is still needed.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use crate::{
     clock::Micros,
     record::TimeoutType,
-    world::{ExecutionNo, PollNo, task::TaskNo},
+    world::ids::{ExecutionNo, PollNo, TaskNo},
 };
 
-/// What comes due.
+/// The effect of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alarm {
-    /// A poll has been held long enough.
+    /// The hold of a poll is over.
     PollEnds(PollNo),
-    /// A time-out of a task may strike.
+    /// A time-out of a task may be due.
     Timeout(TaskNo, TimeoutType),
-    /// An execution tries its activity again.
+    /// An execution retries its activity.
     Retry(ExecutionNo),
 }
 
-/// Ordered by time, then by the order of setting.
+/// Ordered by time, then by the order in which the alarms were set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     at: Micros,
@@ -40,7 +40,7 @@ impl PartialOrd for Entry {
     }
 }
 
-/// A heap: setting and taking cost the logarithm of the number of entries.
+/// A heap: setting and taking an alarm cost the logarithm of the number of alarms.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     heap: BinaryHeap<Reverse<Entry>>,
@@ -61,7 +61,7 @@ impl Deadlines {
         self.heap.peek().map(|entry| entry.0.at)
     }
 
-    /// Takes the earliest alarm, if it is due, and the time it was set for.
+    /// Takes the earliest alarm with its time, if it is due.
     pub(crate) fn take_due(&mut self, now: Micros) -> Option<(Micros, Alarm)> {
         if self.next()? > now {
             return None;
@@ -71,8 +71,8 @@ impl Deadlines {
             .map(|Reverse(entry)| (entry.at, entry.alarm))
     }
 
-    /// Forgets all but the ends of polls.
-    pub(crate) fn forget_tasks(&mut self) {
+    /// Removes all alarms except the ends of polls.
+    pub(crate) fn clear_tasks(&mut self) {
         self.heap
             .retain(|entry| matches!(entry.0.alarm, Alarm::PollEnds(_)));
     }

@@ -1,66 +1,31 @@
-//! The history of a workflow execution, put together out of its tasks when somebody asks for it.
-//! Kept is only which task each event is about.
-
-use std::sync::Arc;
+//! The history of a workflow execution. It is composed of the execution's tasks when a caller asks for
+//! it. Only the task of each event is stored.
 
 use crate::{
     clock::Micros,
     world::{
-        ExecutionIds, ExecutionNo, World,
-        states::Machine,
+        execution::{DECISION_COMPLETED, Execution},
+        ids::{ExecutionIds, ExecutionNo},
+        state::World,
         task::{NewTask, Outcome},
     },
 };
-
-/// The id of the event by which the decider scheduled the tasks, as far as a history tells.
-/// WorkflowExecutionStarted and the first decision's three events come first, and are not shown.
-pub(crate) const DECISION_COMPLETED: u32 = 4;
-
-#[derive(Debug)]
-pub(super) struct Execution {
-    pub(super) ids: Arc<ExecutionIds>,
-    /// The place among the tasks of the one that each event is about.
-    pub(super) log: Vec<u32>,
-    /// Only of Step Functions.
-    pub(super) machine: Option<Box<Machine>>,
-}
-
-impl Execution {
-    pub(super) fn new(ids: ExecutionIds) -> Self {
-        Self {
-            ids: Arc::new(ids),
-            log: Vec::new(),
-            machine: None,
-        }
-    }
-
-    /// Adds an event about the task at this place and returns the event's id.
-    pub(super) fn note(&mut self, task: usize) -> u32 {
-        // So many tasks fit into no memory.
-        self.log.push(task as u32);
-        self.newest()
-    }
-
-    fn newest(&self) -> u32 {
-        DECISION_COMPLETED + self.log.len() as u32
-    }
-}
 
 /// One event of a history.
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) id: u32,
     pub(crate) at: Micros,
-    pub(crate) happened: Happened,
+    pub(crate) kind: EventKind,
 }
 
-/// What an event says. Events are referred to by their ids; 0 is none.
+/// The content of an event. The ids are ids of events; 0 is none.
 #[derive(Debug)]
-pub(crate) enum Happened {
+pub(crate) enum EventKind {
     Scheduled {
         activity_id: String,
         task_list: String,
-        asked: NewTask,
+        new: NewTask,
     },
     Started {
         scheduled: u32,
@@ -70,7 +35,7 @@ pub(crate) enum Happened {
         scheduled: u32,
         started: u32,
         outcome: Outcome,
-        /// Of the last heartbeat.
+        /// The details of the last heartbeat.
         last_details: Option<String>,
     },
 }
@@ -78,7 +43,8 @@ pub(crate) enum Happened {
 /// A part of a history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page {
-    /// The id of its first event; the history's first, or newest if reversed, without one.
+    /// The id of the first event on the page. Without it, the page begins with the history's first
+    /// event, or with its newest event if `reverse` is true.
     pub(crate) from: Option<u32>,
     /// Newest first.
     pub(crate) reverse: bool,
@@ -93,19 +59,19 @@ impl World {
         workflow_id: &str,
         run_id: &str,
     ) -> Option<ExecutionNo> {
-        let no = ExecutionIds::place_in(run_id)?;
-        let execution = self.executions.get(no)?;
-        let task = &self.tasks[*execution.log.first()? as usize];
+        let no = ExecutionIds::number_in(run_id)?;
+        let execution = self.executions.get(no.0)?;
+        let task = &self.tasks[*execution.events.first()? as usize];
         let found = execution.ids.run_id == run_id
             && execution.ids.workflow_id == workflow_id
             && self.queues[task.queue].domain == domain;
-        found.then_some(ExecutionNo(no))
+        found.then_some(no)
     }
 
-    /// A page of an execution's history, and the id of the next page's first event if there is one.
+    /// A page of an execution's history, and the id of the first event on the next page if there is one.
     pub(crate) fn history(&self, no: ExecutionNo, page: Page) -> (Vec<Event>, Option<u32>) {
         let execution = &self.executions[no.0];
-        let (first, newest) = (DECISION_COMPLETED + 1, execution.newest());
+        let (first, newest) = (DECISION_COMPLETED + 1, execution.newest_event());
         let size = page.size as usize;
         let event = |id| self.event(execution, id);
         if page.reverse {
@@ -119,34 +85,34 @@ impl World {
         }
     }
 
-    /// The event of this id, which the execution has.
+    /// The event of this id, which must exist.
     fn event(&self, execution: &Execution, id: u32) -> Event {
-        let place = execution.log[(id - DECISION_COMPLETED - 1) as usize] as usize;
+        let place = execution.events[(id - DECISION_COMPLETED - 1) as usize] as usize;
         let task = &self.tasks[place];
         let (scheduled, started) = (task.scheduled_event, task.started_event);
-        let (at, happened) = if id == scheduled {
-            let happened = Happened::Scheduled {
+        let (at, kind) = if id == scheduled {
+            let kind = EventKind::Scheduled {
                 activity_id: self.activity_id(self.number(place)),
                 task_list: self.queues[task.queue].name.clone(),
-                asked: task.asked.clone(),
+                new: task.new.clone(),
             };
-            (task.scheduled, happened)
+            (task.scheduled, kind)
         } else if let Some((at, outcome)) = task.closed().filter(|_| id != started) {
-            let happened = Happened::Closed {
+            let kind = EventKind::Closed {
                 scheduled,
                 started,
                 outcome: outcome.clone(),
                 last_details: task.last_details(),
             };
-            (at, happened)
+            (at, kind)
         } else {
-            let happened = Happened::Started {
+            let kind = EventKind::Started {
                 scheduled,
                 identity: task.identity.clone(),
             };
             let at = task.started_at();
-            (at.expect("its start was noted"), happened)
+            (at.expect("a task with a start event has a start"), kind)
         };
-        Event { id, at, happened }
+        Event { id, at, kind }
     }
 }

@@ -1,16 +1,15 @@
-//! Task lists: two lines each, of tasks that wait for a poll and of polls that wait for a task.
-//! At most one of the two is ever longer than what has lapsed.
+//! Task lists. Each has a line of tasks that wait for a poll, and a line of polls that wait for a task.
+//! Tasks and polls that have ended are still in line. Without them, one of the two lines is always empty.
 
 use std::{
     collections::{HashMap, VecDeque},
     ops::{Index, IndexMut},
 };
 
-use crate::world::{PollNo, stats::Stats, task::TaskNo};
-
-/// A task list, by its place among the task lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct QueueNo(usize);
+use crate::world::{
+    ids::{PollNo, QueueNo, TaskNo},
+    stats::Stats,
+};
 
 /// One task list.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ impl Queue {
         self.polls.pop_front()
     }
 
-    /// A held poll ends empty. All are held equally long, so it is the one at the head.
+    /// Ends a held poll without a task. All polls are held equally long, so it is the first in line.
     pub(crate) fn end_poll(&mut self, poll: PollNo) {
         self.open_polls -= 1;
         self.stats.empty_polls += 1;
@@ -60,7 +59,7 @@ impl Queue {
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     queues: Vec<Queue>,
-    /// By domain, then by name: looked up without building a key.
+    /// By domain, then by name. A lookup needs no combined key.
     names: HashMap<String, HashMap<String, QueueNo>>,
 }
 
@@ -94,7 +93,7 @@ impl Queues {
         self.queues.iter()
     }
 
-    /// Forgets tasks and totals; the polls stay in line.
+    /// Removes tasks and totals. The polls stay in line.
     pub(crate) fn reset(&mut self) {
         for queue in &mut self.queues {
             queue.tasks.clear();

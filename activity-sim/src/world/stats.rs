@@ -1,4 +1,4 @@
-//! Running totals of a task list, so that a summary never walks the tasks.
+//! Running totals of a task list. A summary reads them and need not visit the tasks.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ impl Stats {
         self.latency.record(after);
     }
 
-    /// Adds another task list's totals; the highest number of open polls is not a sum and stays.
+    /// Adds the totals of another task list, except `max_open_polls`, which is not a sum.
     pub(crate) fn add(&mut self, other: &Self) {
         self.scheduled += other.scheduled;
         self.polled += other.polled;
@@ -75,10 +75,10 @@ impl Stats {
     }
 }
 
-/// Values below it have a bucket each; above, every power of two is divided into as many buckets.
+/// Each value below it has its own bucket. Above it, each power of two has this many buckets.
 const SUB: u64 = 128;
 
-/// A log-linear histogram: 128 buckets to every power of two, so within 1 % of the true value.
+/// A log-linear histogram with 128 buckets for each power of two, so within 1 % of the true value.
 #[derive(Debug, Default)]
 struct Histogram {
     buckets: Vec<u64>,
@@ -105,7 +105,7 @@ impl Histogram {
         self.count += other.count;
     }
 
-    /// The value below or at which this share of the values lies, in milliseconds.
+    /// The smallest value with this share of the values at or below it, in milliseconds.
     fn quantile_ms(&self, share: f64) -> f64 {
         if self.count == 0 {
             return 0.0;
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_falls_into_a_bucket_of_its_size() {
+    fn every_value_is_within_one_percent_of_the_middle_of_its_bucket() {
         for value in (0..64)
             .map(|bit| 1_u64 << bit)
             .chain([0, 127, 129, u64::MAX])
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_histogram_answers_zero() {
+    fn the_quantile_of_an_empty_histogram_is_zero() {
         assert_eq!(Histogram::default().quantile_ms(0.5), 0.0);
     }
 }

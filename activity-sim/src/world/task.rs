@@ -1,4 +1,4 @@
-//! One activity task: what it is, where it is in its life, and what was seen of it.
+//! One activity task: its input, its state and its record.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -6,24 +6,20 @@ use crate::{
     clock::{Micros, micros, millis},
     model::{ActivityType, Timeouts},
     record::{HeartbeatRecord, TaskRecord, TaskState, TimeoutType},
-    world::{ExecutionNo, QueueNo},
+    world::ids::{ExecutionNo, QueueNo},
 };
 
-/// How many heartbeats a record keeps; the count goes on.
-const HEARTBEATS_KEPT: usize = 100;
+/// Maximum heartbeats in a record. The count of heartbeats goes on.
+const MAX_HEARTBEATS: usize = 100;
 
-/// A task's place in the order of scheduling; never used twice, not even after a reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct TaskNo(pub(crate) u64);
-
-/// A task's life. What belongs to a stage exists only in that stage.
+/// The stage of a task. Data that belongs to a stage exists only in that stage.
 #[derive(Debug)]
 pub(crate) enum Stage {
     Scheduled,
     Started {
         at: Micros,
-        /// The start or the latest heartbeat: what the heartbeat time-out counts from.
-        sign_of_life: Micros,
+        /// The start or the newest heartbeat. The heartbeat time-out counts from here.
+        last_heartbeat: Micros,
     },
     Closed {
         started: Option<Micros>,
@@ -59,7 +55,7 @@ impl Outcome {
     }
 }
 
-/// The time-outs as spans, `None` for never.
+/// The time-outs as spans; `None` means no time-out.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spans {
     pub(crate) schedule_to_start: Option<Micros>,
@@ -79,19 +75,19 @@ impl From<Timeouts> for Spans {
     }
 }
 
-/// What a decider says about a task. Tasks scheduled together share the allocations.
+/// A task as a decider schedules it. Tasks that are scheduled together share the allocations.
 #[derive(Clone, Debug)]
 pub(crate) struct NewTask {
     pub(crate) activity_type: Arc<ActivityType>,
     pub(crate) input: Option<Arc<str>>,
     pub(crate) spans: Spans,
-    /// A cancel is requested as soon as the task starts.
+    /// Whether a cancel is requested when the task starts.
     pub(crate) request_cancel: bool,
 }
 
-/// A heartbeat as it comes in.
+/// A heartbeat of a worker.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Beat {
+pub(crate) struct Heartbeat {
     /// The access key id that signed the call.
     pub(crate) by: Option<String>,
     pub(crate) details: Option<String>,
@@ -102,10 +98,10 @@ pub(crate) struct Beat {
 pub(crate) struct Task {
     pub(crate) queue: QueueNo,
     pub(crate) execution: ExecutionNo,
-    pub(crate) asked: NewTask,
+    pub(crate) new: NewTask,
     pub(crate) scheduled: Micros,
     pub(crate) stage: Stage,
-    /// The ids of the first two events about it in the history of its execution; 0 until then.
+    /// The ids of its first two events in the history of its execution; 0 until the event happens.
     pub(crate) scheduled_event: u32,
     pub(crate) started_event: u32,
     pub(crate) identity: Option<String>,
@@ -118,11 +114,11 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(queue: QueueNo, execution: ExecutionNo, asked: NewTask, now: Micros) -> Self {
+    pub(crate) fn new(queue: QueueNo, execution: ExecutionNo, new: NewTask, now: Micros) -> Self {
         Self {
             queue,
             execution,
-            asked,
+            new,
             scheduled: now,
             stage: Stage::Scheduled,
             scheduled_event: 0,
@@ -167,26 +163,26 @@ impl Task {
         self.heartbeats.back()?.details.clone()
     }
 
-    /// Notes a heartbeat of a started task and returns whether a cancel is requested; `None` when
-    /// the task is not started.
-    pub(crate) fn heartbeat(&mut self, now: Micros, beat: Beat) -> Option<bool> {
-        let Stage::Started { sign_of_life, .. } = &mut self.stage else {
+    /// Records a heartbeat of a started task and returns whether a cancel is requested. Returns `None`
+    /// when the task is not in the stage of a started one.
+    pub(crate) fn heartbeat(&mut self, now: Micros, heartbeat: Heartbeat) -> Option<bool> {
+        let Stage::Started { last_heartbeat, .. } = &mut self.stage else {
             return None;
         };
-        *sign_of_life = now;
+        *last_heartbeat = now;
         self.heartbeat_count += 1;
-        if self.heartbeats.len() == HEARTBEATS_KEPT {
+        if self.heartbeats.len() == MAX_HEARTBEATS {
             self.heartbeats.pop_front();
         }
         self.heartbeats.push_back(HeartbeatRecord {
             at_ms: millis(now),
-            by: beat.by,
-            details: beat.details,
+            by: heartbeat.by,
+            details: heartbeat.details,
         });
         Some(self.cancel_requested)
     }
 
-    /// The record, without the names that the task itself does not know.
+    /// The record, without the names that the task itself does not have.
     pub(crate) fn record(&self) -> TaskRecord {
         let mut record = TaskRecord {
             activity_id: String::new(),
@@ -194,8 +190,8 @@ impl Task {
             task_list: String::new(),
             workflow_id: String::new(),
             run_id: String::new(),
-            activity_type: ActivityType::clone(&self.asked.activity_type),
-            input: self.asked.input.as_deref().map(str::to_owned),
+            activity_type: ActivityType::clone(&self.new.activity_type),
+            input: self.new.input.as_deref().map(str::to_owned),
             state: self.state(),
             timeout_type: None,
             reason: None,
@@ -234,21 +230,19 @@ impl Task {
         }
     }
 
-    /// Whether this time-out is due at `now`, or when it should be looked at again.
+    /// Whether this time-out is due at `now`, or when to check it again.
     pub(crate) fn due(&self, timeout: TimeoutType, now: Micros) -> Due {
         let (since, span) = match (timeout, &self.stage) {
             (_, Stage::Closed { .. }) => return Due::Never,
             (TimeoutType::ScheduleToStart, Stage::Scheduled) => {
-                (self.scheduled, self.asked.spans.schedule_to_start)
+                (self.scheduled, self.new.spans.schedule_to_start)
             }
-            (TimeoutType::ScheduleToClose, _) => {
-                (self.scheduled, self.asked.spans.schedule_to_close)
-            }
+            (TimeoutType::ScheduleToClose, _) => (self.scheduled, self.new.spans.schedule_to_close),
             (TimeoutType::StartToClose, Stage::Started { at, .. }) => {
-                (*at, self.asked.spans.start_to_close)
+                (*at, self.new.spans.start_to_close)
             }
-            (TimeoutType::Heartbeat, Stage::Started { sign_of_life, .. }) => {
-                (*sign_of_life, self.asked.spans.heartbeat)
+            (TimeoutType::Heartbeat, Stage::Started { last_heartbeat, .. }) => {
+                (*last_heartbeat, self.new.spans.heartbeat)
             }
             (TimeoutType::ScheduleToStart, Stage::Started { .. })
             | (TimeoutType::StartToClose | TimeoutType::Heartbeat, Stage::Scheduled) => {
@@ -263,7 +257,7 @@ impl Task {
     }
 }
 
-/// When a time-out strikes.
+/// When a time-out closes a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Now,

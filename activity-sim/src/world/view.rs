@@ -1,27 +1,27 @@
-//! What can be asked of the world without changing it.
+//! Records and totals.
 
 use std::ops::Range;
 
 use crate::{
     record::{Summary, TaskRecord},
-    world::{TaskNo, World, stats::Stats},
+    world::{ids::TaskNo, state::World, stats::Stats},
 };
 
 impl World {
-    /// Tasks that wait in a task list.
+    /// Number of tasks that wait in a task list.
     pub(crate) fn waiting(&self, domain: &str, name: &str) -> u64 {
         self.queues
             .find(domain, name)
             .map_or(0, |queue| self.queues[queue].waiting)
     }
 
-    /// The domain and the name of a task's task list.
+    /// The domain and the name of the task list of a task.
     pub(crate) fn place_of(&self, task: TaskNo) -> Option<(&str, &str)> {
         let queue = &self.queues[self.task(task)?.queue];
         Some((&queue.domain, &queue.name))
     }
 
-    /// The totals of the task lists of this name, or of all. The calls are not the world's.
+    /// The totals of the task lists of this name, or of all, without the counts of calls.
     pub(crate) fn summary(&self, task_list: Option<&str>) -> Summary {
         let mut total = Stats::default();
         let mut open_polls = 0;
@@ -38,7 +38,7 @@ impl World {
         total.summary(open_polls)
     }
 
-    /// What is known of a task.
+    /// The record of a task.
     pub(crate) fn record(&self, no: TaskNo) -> Option<TaskRecord> {
         let task = self.task(no)?;
         let queue = &self.queues[task.queue];
@@ -52,19 +52,8 @@ impl World {
         Some(record)
     }
 
-    /// The numbers of the tasks that exist now, in order of scheduling.
+    /// The numbers of all tasks, in order of scheduling.
     pub(crate) fn task_numbers(&self) -> Range<u64> {
         self.first..self.first + self.tasks.len() as u64
-    }
-
-    pub(crate) fn activity_id(&self, task: TaskNo) -> String {
-        format!("activity-{}-{}", self.rules.label, task.0)
-    }
-
-    /// The task of an activity id of this world, whether it exists or not.
-    pub(crate) fn task_of(&self, activity_id: &str) -> Option<TaskNo> {
-        let (label, no) = activity_id.strip_prefix("activity-")?.split_once('-')?;
-        (label.parse() == Ok(self.rules.label)).then_some(())?;
-        no.parse().ok().map(TaskNo)
     }
 }

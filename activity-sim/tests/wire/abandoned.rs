@@ -1,4 +1,4 @@
-//! A poll whose caller has gone goes on waiting at the service, and the task it gets is lost.
+//! Abandoned polls: the caller has gone, the poll stays held, and the task that it gets is lost.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,13 +8,13 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use crate::client::{Client, SOON, poll, sim, sim_holding};
 
 #[tokio::test]
-async fn an_abandoned_poll_swallows_the_next_task() {
+async fn an_abandoned_poll_loses_the_next_task() {
     let sim = sim().await;
     let client = Client::new(&sim);
-    let leaver = Client::new(&sim);
-    let left = tokio::spawn(async move { leaver.poll("list").await });
+    let caller = Client::new(&sim);
+    let abandoned = tokio::spawn(async move { caller.poll("list").await });
     sim.wait_until(SOON, |s| s.open_polls == 1).await.unwrap();
-    left.abort();
+    abandoned.abort();
     sim.wait_until(SOON, |s| {
         s.errors("PollForActivityTask", "client-gone") == 1
     })
@@ -23,7 +23,7 @@ async fn an_abandoned_poll_swallows_the_next_task() {
     assert_eq!(
         sim.summary().open_polls,
         1,
-        "the service does not know that the caller has gone"
+        "the service does not notice that the caller has gone"
     );
 
     let timeouts = Timeouts {
@@ -54,10 +54,10 @@ async fn an_abandoned_poll_swallows_the_next_task() {
 #[tokio::test]
 async fn an_abandoned_poll_ends_with_its_hold() {
     let sim = sim_holding(Duration::from_secs(5)).await;
-    let leaver = Client::new(&sim);
-    let left = tokio::spawn(async move { leaver.poll("list").await });
+    let caller = Client::new(&sim);
+    let abandoned = tokio::spawn(async move { caller.poll("list").await });
     sim.wait_until(SOON, |s| s.open_polls == 1).await.unwrap();
-    left.abort();
+    abandoned.abort();
     sim.wait_until(SOON, |s| s.open_polls == 0 && s.empty_polls == 1)
         .await
         .unwrap();
@@ -66,12 +66,12 @@ async fn an_abandoned_poll_ends_with_its_hold() {
     assert!(!sim.task(&ids[0]).unwrap().abandoned_poll);
 }
 
-/// Whether the kernel has told the peer that this end of the connection is closed. On a busy machine
-/// that may take a moment, even to the same machine.
-fn is_told(own: SocketAddr, peer: SocketAddr) -> bool {
-    // Where there is no such file, it is taken for granted.
+/// Whether the peer's kernel knows that this end of the connection is closed. On a busy machine it needs a
+/// moment, also on the same machine.
+fn close_arrived(own: SocketAddr, peer: SocketAddr) -> bool {
+    // Without such a file the answer is yes.
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    // Another program's connection to another peer may have the same port.
+    // A connection of another program may have one of the two ports, so both ports must match.
     let [own, peer] = [own, peer].map(|end| format!(":{:04X}", end.port()));
     let (established, closing) = ("01", "04");
     !table.lines().any(|line| {
@@ -83,9 +83,8 @@ fn is_told(own: SocketAddr, peer: SocketAddr) -> bool {
     })
 }
 
-/// The task is scheduled at once after the caller has closed its connection, so that the hand-out
-/// and the server's notice of the close race: whatever their order, the task must not count as
-/// delivered.
+/// The task is scheduled at once after the caller has closed its connection, so the hand-out and the
+/// server's notice of the close race. In either order, the task must not count as delivered.
 #[tokio::test]
 async fn a_close_just_before_the_hand_out_is_noticed() {
     let sim = sim().await;
@@ -101,7 +100,7 @@ async fn a_close_just_before_the_hand_out_is_noticed() {
         sim.wait_until(SOON, |s| s.open_polls == 1).await.unwrap();
         let own = stream.local_addr().unwrap();
         drop(stream);
-        while !is_told(own, sim.addr()) {}
+        while !close_arrived(own, sim.addr()) {}
         let ids = sim.schedule(Schedule::new("shop", "list"));
         sim.wait_for_task(&ids[0], SOON, |task| task.abandoned_poll)
             .await
@@ -110,8 +109,8 @@ async fn a_close_just_before_the_hand_out_is_noticed() {
     assert_eq!(sim.summary().abandoned, 200);
 }
 
-/// Makes the call and hangs up while the simulator delays it.
-async fn left_while_delayed(
+/// Makes the call and closes its connection while the simulator delays it.
+async fn close_while_delayed(
     sim: &Sim,
     action: &str,
     call: impl Future<Output: Send> + Send + 'static,
@@ -132,12 +131,12 @@ async fn left_while_delayed(
 }
 
 #[tokio::test]
-async fn a_delayed_poll_of_a_caller_who_left_is_an_abandoned_poll() {
+async fn a_delayed_poll_whose_caller_has_gone_is_an_abandoned_poll() {
     let sim = sim().await;
     let ids = sim.schedule(Schedule::new("shop", "list"));
-    let impatient = Client::new(&sim);
-    let call = async move { impatient.poll("list").await };
-    left_while_delayed(&sim, "PollForActivityTask", call).await;
+    let caller = Client::new(&sim);
+    let call = async move { caller.poll("list").await };
+    close_while_delayed(&sim, "PollForActivityTask", call).await;
     let lost = sim
         .wait_for_task(&ids[0], SOON, |task| task.abandoned_poll)
         .await
@@ -146,14 +145,14 @@ async fn a_delayed_poll_of_a_caller_who_left_is_an_abandoned_poll() {
 }
 
 #[tokio::test]
-async fn a_delayed_completion_of_a_caller_who_left_takes_effect() {
+async fn a_delayed_completion_whose_caller_has_gone_takes_effect() {
     let sim = sim().await;
     let client = Client::new(&sim);
     let ids = sim.schedule(Schedule::new("shop", "list"));
     let token = client.take("list").await;
-    let (impatient, of) = (Client::new(&sim), token.clone());
-    let call = async move { impatient.complete(&of).await };
-    left_while_delayed(&sim, "RespondActivityTaskCompleted", call).await;
+    let (caller, of_caller) = (Client::new(&sim), token.clone());
+    let call = async move { caller.complete(&of_caller).await };
+    close_while_delayed(&sim, "RespondActivityTaskCompleted", call).await;
     let done = sim
         .wait_for_task(&ids[0], SOON, |task| !task.state.is_open())
         .await

@@ -1,11 +1,11 @@
-//! The admin API: what the demo and tests in other languages use.
+//! The admin API, for the demo and for tests in other languages.
 
 use serde_json::{Value, json};
 
 use crate::client::{Client, SOON, sim};
 
 #[tokio::test]
-async fn schedules_and_reports_over_http() {
+async fn tasks_are_scheduled_and_reported_over_http() {
     let sim = sim().await;
     let client = Client::new(&sim);
     assert_eq!(
@@ -66,7 +66,7 @@ async fn schedules_and_reports_over_http() {
 }
 
 #[tokio::test]
-async fn cancels_over_http() {
+async fn tasks_are_canceled_over_http() {
     let sim = sim().await;
     let client = Client::new(&sim);
     let ids = sim.schedule(activity_sim::Schedule {
@@ -138,7 +138,7 @@ async fn faults_and_throttles_are_set_and_cleared_over_http() {
 }
 
 #[tokio::test]
-async fn every_call_counts_in_its_second_throttled_or_not() {
+async fn every_call_counts_in_its_second_also_when_it_is_throttled() {
     let sim = sim().await;
     let client = Client::new(&sim);
     let throttle = r#"{"action": "RecordActivityTaskHeartbeat", "rate_per_sec": 0, "burst": 0}"#;
@@ -165,7 +165,7 @@ async fn every_call_counts_in_its_second_throttled_or_not() {
 }
 
 #[tokio::test]
-async fn a_reset_forgets_all_but_domains_and_held_polls() {
+async fn a_reset_removes_everything_except_domains_and_held_polls() {
     let sim = sim().await;
     let client = Client::new(&sim);
     let poller = client.clone();
@@ -186,7 +186,7 @@ async fn a_reset_forgets_all_but_domains_and_held_polls() {
 }
 
 #[tokio::test]
-async fn mistakes_are_answered_with_what_is_wrong() {
+async fn mistakes_are_answered_with_the_problem() {
     let sim = sim().await;
     let client = Client::new(&sim);
     for (path, body, status, said) in [

@@ -1,4 +1,4 @@
-//! A plain HTTP client for the service's API, and a simulator to use it on.
+//! A plain HTTP client for the API of the services, and a simulator for it.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use activity_sim::{Options, Sim};
 use reqwest::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
-/// How long a test waits for what must come.
+/// Timeout for a condition that a test waits for.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// A simulator with the domain `shop`, whose polls are held longer than a test runs.
+/// A simulator with the domain `shop`. Its polls are held longer than a test runs.
 pub(crate) async fn sim() -> Sim {
     sim_holding(Duration::from_secs(60)).await
 }
@@ -24,29 +24,29 @@ pub(crate) async fn sim_holding(hold: Duration) -> Sim {
     Sim::start(options).await.unwrap()
 }
 
-/// Calls actions. Each client has connections of its own.
+/// A caller of actions. Each client has its own connections.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
 }
 
-/// An answer of the service.
+/// An answer of a service.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// `null` when there is no body.
+    /// `null` without a body.
     pub(crate) body: Value,
 }
 
 impl Answer {
-    /// The error code as an SDK would see it; empty for a success.
+    /// The error code as an SDK reads it; empty for a success.
     pub(crate) fn code(&self) -> &str {
         let kind = self.body["__type"].as_str().unwrap_or_default();
         kind.rsplit('#').next().unwrap_or_default()
     }
 
-    /// The task token of a poll's answer.
+    /// The task token in the answer to a poll.
     pub(crate) fn token(&self) -> String {
         self.body["taskToken"].as_str().unwrap().to_owned()
     }
@@ -57,7 +57,7 @@ impl Client {
         Self::of(sim, reqwest::Client::builder())
     }
 
-    /// Whose calls are signed, as far as the simulator looks at that.
+    /// A client whose calls have a signature with this access key id.
     pub(crate) fn with_access_key(sim: &Sim, id: &str) -> Self {
         let signature = format!(
             "AWS4-HMAC-SHA256 Credential={id}/20260102/eu-west-1/swf/aws4_request, \
@@ -69,7 +69,7 @@ impl Client {
     }
 
     fn of(sim: &Sim, builder: reqwest::ClientBuilder) -> Self {
-        // The simulator is on this machine: no proxy may come between.
+        // The simulator is on this machine: the calls must not go through a proxy.
         let http = builder.no_proxy().build().unwrap();
         Self {
             http,
@@ -77,7 +77,7 @@ impl Client {
         }
     }
 
-    /// Calls an action with this body, whatever it is.
+    /// Calls an action of SWF with this body, which need not be valid.
     pub(crate) async fn send(
         &self,
         action: &str,
@@ -87,7 +87,7 @@ impl Client {
         self.send_to(&target, body).await
     }
 
-    /// Calls the action of a service that the target names.
+    /// Calls the action that the target names.
     pub(crate) async fn send_to(
         &self,
         target: &str,
@@ -108,7 +108,7 @@ impl Client {
         })
     }
 
-    /// Calls an action and expects an answer.
+    /// Calls an action of SWF and expects an answer.
     pub(crate) async fn call(&self, action: &str, body: Value) -> Answer {
         self.send(action, body.to_string()).await.unwrap()
     }
@@ -129,7 +129,7 @@ impl Client {
         taken(&self.poll(task_list).await)
     }
 
-    /// The same of an activity of Step Functions.
+    /// Polls an activity of Step Functions and expects a task; returns its token.
     pub(crate) async fn get(&self, arn: &str) -> String {
         let body = json!({ "activityArn": arn, "workerName": "tester" });
         taken(&self.sfn("GetActivityTask", body).await)
@@ -145,7 +145,7 @@ impl Client {
         self.sfn("SendTaskFailure", body).await
     }
 
-    pub(crate) async fn beat(&self, token: &str) -> Answer {
+    pub(crate) async fn send_heartbeat(&self, token: &str) -> Answer {
         self.sfn("SendTaskHeartbeat", json!({ "taskToken": token }))
             .await
     }
@@ -160,7 +160,7 @@ impl Client {
         self.call("RecordActivityTaskHeartbeat", body).await
     }
 
-    /// A call of the admin API.
+    /// Calls the admin API.
     pub(crate) async fn admin(&self, method: &str, path: &str, body: &str) -> Answer {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let url = format!("{}{path}", self.url);

@@ -77,7 +77,7 @@ async fn a_reset_call_ends_with_a_reset() {
 }
 
 #[tokio::test]
-async fn a_call_whose_answer_is_lost_has_its_effect() {
+async fn a_call_whose_answer_is_lost_takes_effect() {
     let sim = sim().await;
     let client = Client::new(&sim);
     let ids = sim.schedule(Schedule {
@@ -107,7 +107,7 @@ async fn a_call_whose_answer_is_lost_has_its_effect() {
 }
 
 #[tokio::test]
-async fn a_rule_for_a_task_list_also_hits_the_calls_with_its_tokens() {
+async fn a_rule_for_a_task_list_also_hits_calls_with_tokens_of_its_tasks() {
     let sim = sim().await;
     let client = Client::new(&sim);
     sim.schedule(Schedule::new("shop", "one"));
@@ -122,7 +122,7 @@ async fn a_rule_for_a_task_list_also_hits_the_calls_with_its_tokens() {
 }
 
 #[tokio::test]
-async fn a_throttled_action_is_refused_past_its_burst() {
+async fn a_throttled_action_is_refused_above_its_burst() {
     let sim = sim().await;
     let client = Client::new(&sim);
     let ids = sim.schedule(Schedule {
@@ -172,11 +172,11 @@ async fn a_throttle_of_every_action_is_one_bucket() {
 
 #[tokio::test]
 #[should_panic(expected = "no action \"Poll\"")]
-async fn a_rule_for_no_action_is_refused() {
+async fn a_rule_for_an_unknown_action_panics() {
     sim().await.fault(FaultRule::new("Poll", FaultKind::Drop));
 }
 
-/// The kind of the I/O error at the bottom of an error.
+/// The kind of the I/O error that caused an error.
 fn io_error(error: &reqwest::Error) -> Option<ErrorKind> {
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {

@@ -1,4 +1,4 @@
-//! Histories: what a client finds out about its task by them.
+//! Histories: what a client learns about its task.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::client::{Answer, Client, SOON, sim};
 
 const ACTION: &str = "GetWorkflowExecutionHistory";
 
-/// The body of a call about the run of a task.
+/// The body of a call for the run of a task.
 fn about(sim: &Sim, activity_id: &str) -> Value {
     let task = sim.task(activity_id).unwrap();
     let execution = json!({ "workflowId": task.workflow_id, "runId": task.run_id });
@@ -29,7 +29,7 @@ fn events(answer: &Answer) -> Vec<Value> {
     answer.body["events"].as_array().unwrap().clone()
 }
 
-/// All events, asked for in pages of this size.
+/// All events, read in pages of this size.
 async fn paged(client: &Client, body: &Value, size: usize) -> Vec<Value> {
     let mut all = Vec::new();
     let mut body = with(body, json!({ "maximumPageSize": size }));
@@ -171,7 +171,7 @@ async fn every_end_of_a_task_has_its_event() {
 }
 
 #[tokio::test]
-async fn a_task_that_nobody_took_has_no_started_event() {
+async fn a_task_that_was_not_handed_out_has_no_started_event() {
     let sim = sim().await;
     let client = Client::new(&sim);
     let ids = sim.schedule(Schedule::new("shop", "list"));
@@ -185,7 +185,7 @@ async fn a_task_that_nobody_took_has_no_started_event() {
 }
 
 #[tokio::test]
-async fn pages_make_up_the_history_in_either_order() {
+async fn the_pages_together_are_the_history_in_either_order() {
     let sim = sim().await;
     let client = Client::new(&sim);
     let order = Schedule {
@@ -210,7 +210,7 @@ async fn pages_make_up_the_history_in_either_order() {
 
     let two = with(&body, json!({ "maximumPageSize": 2 }));
     let token = client.call(ACTION, two).await.body["nextPageToken"].clone();
-    // What has happened before the next page is asked for changes no id.
+    // New events before the next page do not change the ids.
     sim.schedule(order);
     let rest = client
         .call(ACTION, with(&body, json!({ "nextPageToken": token })))
@@ -225,7 +225,7 @@ async fn pages_make_up_the_history_in_either_order() {
 }
 
 #[tokio::test]
-async fn what_it_refuses() {
+async fn invalid_requests_are_refused() {
     let sim = sim().await;
     let client = Client::new(&sim);
     sim.add_domain("bank");
@@ -290,7 +290,7 @@ async fn what_it_refuses() {
 }
 
 #[tokio::test]
-async fn faults_and_throttles_are_set_for_it_as_for_the_others() {
+async fn faults_and_throttles_apply_to_it() {
     let sim = sim().await;
     let client = Client::new(&sim);
     let ids = sim.schedule(Schedule::new("shop", "list"));

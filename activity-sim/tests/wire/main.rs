@@ -1,4 +1,4 @@
-//! The simulator over real HTTP: what it promises, a file for each part.
+//! The simulator over real HTTP. Each file tests one part.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

@@ -1,4 +1,4 @@
-//! Long polls: held, answered, in order, bounded.
+//! Long polls: the hold, the answer, the order and the maximum.
 
 use std::{
     io::ErrorKind,
@@ -47,7 +47,7 @@ async fn a_held_poll_is_answered_as_soon_as_there_is_a_task() {
         ..Schedule::new("shop", "list")
     });
     let answer = poll.await.unwrap();
-    // Long before the hold is over.
+    // The hold is not over.
     assert!(started.elapsed() < Duration::from_secs(30));
     let record = sim.task(&ids[0]).unwrap();
     let token = answer.token();
@@ -68,7 +68,7 @@ async fn a_held_poll_is_answered_as_soon_as_there_is_a_task() {
 }
 
 #[tokio::test]
-async fn tasks_come_in_order_and_lists_and_domains_are_apart() {
+async fn tasks_are_in_order_and_lists_and_domains_are_separate() {
     let sim = sim().await;
     sim.add_domain("bank");
     let client = Client::new(&sim);
@@ -87,7 +87,7 @@ async fn tasks_come_in_order_and_lists_and_domains_are_apart() {
 }
 
 #[tokio::test]
-async fn too_many_open_polls_are_refused() {
+async fn polls_above_the_maximum_are_refused() {
     let options = Options {
         max_open_polls: 2,
         domains: vec!["shop".to_owned()],
@@ -156,25 +156,27 @@ async fn pending_tasks_are_counted() {
     assert_eq!(count.body["count"], json!(2));
 }
 
-/// More than once: between the two, the address may go to a client as its own, and a program that
-/// another test starts has a copy of the socket for a moment.
+/// A program that another test starts may have a copy of the socket for a moment, and a client may use
+/// the free port, so the test waits until the address can be bound.
 #[tokio::test]
-async fn stopping_ends_held_polls_and_frees_the_address() {
-    for _ in 0..5 {
-        let addr = stopped_with_a_held_poll().await;
-        let again = Options {
-            listen: addr,
-            ..Options::default()
-        };
-        match Sim::start(again).await {
+async fn a_stop_ends_held_polls_and_frees_the_address() {
+    let addr = stopped_with_a_held_poll().await;
+    let stopped = Instant::now();
+    let options = Options {
+        listen: addr,
+        ..Options::default()
+    };
+    loop {
+        match Sim::start(options.clone()).await {
             Ok(sim) => return assert_eq!(sim.addr(), addr),
             Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse),
         }
+        assert!(stopped.elapsed() < SOON, "the address is still in use");
+        tokio::task::yield_now().await;
     }
-    panic!("the address was in use each time");
 }
 
-/// The address of a simulator that was stopped while it held a poll.
+/// Stops a simulator that holds a poll and returns its address.
 async fn stopped_with_a_held_poll() -> SocketAddr {
     let sim = sim().await;
     let addr = sim.addr();

@@ -1,4 +1,4 @@
-//! The program: its first line, its options, its end.
+//! The program: its first line, its options and its exit.
 
 use std::process::Stdio;
 
@@ -14,7 +14,7 @@ fn program(args: &[&str]) -> Command {
     command
 }
 
-/// Starts the program and returns it with the URL that its first line names.
+/// Starts the program and returns it with the URL in its first line.
 async fn started(args: &[&str]) -> (Child, String) {
     let mut child = program(args).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -32,7 +32,7 @@ async fn started(args: &[&str]) -> (Child, String) {
 }
 
 #[tokio::test]
-async fn it_says_where_it_listens_and_ends_well_on_a_signal() {
+async fn it_prints_its_address_and_exits_with_0_on_a_signal() {
     for signal in ["TERM", "INT"] {
         let (mut child, url) = started(&[
             "--hold-secs",
@@ -84,7 +84,7 @@ async fn it_says_where_it_listens_and_ends_well_on_a_signal() {
 }
 
 #[tokio::test]
-async fn an_address_in_use_is_said() {
+async fn it_reports_an_address_in_use() {
     let (_child, url) = started(&[]).await;
     let address = url.trim_start_matches("http://");
     let output = program(&["--listen", address])

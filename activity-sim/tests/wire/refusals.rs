@@ -1,4 +1,4 @@
-//! What the service refuses, and with which fault.
+//! The calls that SWF refuses, and the fault of each.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, poll, sim};
 
-/// A text of so many characters, each of more than one byte.
+/// A text of this many characters, each of more than one byte.
 fn text(length: usize) -> String {
     "ü".repeat(length)
 }
@@ -89,7 +89,7 @@ async fn every_limit_of_a_settlement_is_checked() {
 }
 
 #[tokio::test]
-async fn unknown_and_forbidden_domains_are_told_apart() {
+async fn unknown_and_forbidden_domains_have_different_faults() {
     let sim = sim().await;
     let client = Client::new(&sim);
     let unknown = client
@@ -112,7 +112,6 @@ async fn unknown_and_forbidden_domains_are_told_apart() {
     for (action, body) in [
         ("PollForActivityTask", poll("list")),
         ("CountPendingActivityTasks", place),
-        ("DescribeDomain", json!({ "name": "shop" })),
         ("DescribeActivityType", wanted),
         ("RecordActivityTaskHeartbeat", json!({ "taskToken": token })),
         (
@@ -135,7 +134,7 @@ async fn unknown_and_forbidden_domains_are_told_apart() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_refused() {
+async fn a_body_that_cannot_be_read_is_refused() {
     let sim = sim().await;
     let client = Client::new(&sim);
     for body in [
@@ -154,7 +153,12 @@ async fn what_cannot_be_read_is_refused() {
             "{body}"
         );
     }
-    for action in ["PollForDecisionTask", "", "pollforactivitytask"] {
+    for action in [
+        "PollForDecisionTask",
+        "RegisterDomain",
+        "",
+        "pollforactivitytask",
+    ] {
         let answer = client.call(action, json!({})).await;
         assert_eq!(
             (answer.status, answer.code()),
@@ -162,7 +166,7 @@ async fn what_cannot_be_read_is_refused() {
             "{action}"
         );
     }
-    // Members that are not known are passed over.
+    // Unknown members are ignored.
     sim.schedule(Schedule::new("shop", "list"));
     let mut body = poll("list");
     body["novelty"] = json!([1]);
@@ -170,106 +174,36 @@ async fn what_cannot_be_read_is_refused() {
 }
 
 #[tokio::test]
-async fn domains_are_registered_described_and_listed() {
+async fn a_registered_type_is_described_with_its_defaults() {
     let sim = sim().await;
     let client = Client::new(&sim);
-    let bank = json!({ "name": "bank", "workflowExecutionRetentionPeriodInDays": "3" });
-    assert_eq!(
-        client.call("RegisterDomain", bank.clone()).await.status,
-        200
-    );
-    assert_eq!(
-        client.call("RegisterDomain", bank).await.code(),
-        "DomainAlreadyExistsFault"
-    );
-    let without = client.call("RegisterDomain", json!({ "name": "x" })).await;
-    assert_eq!(without.code(), "ValidationException");
-    let described = client
-        .call("DescribeDomain", json!({ "name": "bank" }))
-        .await;
-    assert_eq!(described.body["domainInfo"]["status"], json!("REGISTERED"));
-    let retention = &described.body["configuration"]["workflowExecutionRetentionPeriodInDays"];
-    assert_eq!(retention, &json!("3"));
-    assert_eq!(
-        client
-            .call("DescribeDomain", json!({ "name": "none" }))
-            .await
-            .code(),
-        "UnknownResourceFault"
-    );
-    let listed = client
-        .call("ListDomains", json!({ "registrationStatus": "REGISTERED" }))
-        .await;
-    let names: Vec<_> = listed.body["domainInfos"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .collect();
-    assert_eq!(
-        names.iter().map(|info| &info["name"]).collect::<Vec<_>>(),
-        ["bank", "shop"]
-    );
-}
-
-#[tokio::test]
-async fn types_are_registered_and_described_with_their_defaults() {
-    let sim = sim().await;
-    let client = Client::new(&sim);
-    let charge = json!({
-        "domain": "shop", "name": "charge", "version": "1", "description": "takes money",
-        "defaultTaskList": { "name": "payments" }, "defaultTaskHeartbeatTimeout": "30",
-        "defaultTaskStartToCloseTimeout": "NONE", "defaultTaskPriority": "5",
-    });
-    assert_eq!(
-        client
-            .call("RegisterActivityType", charge.clone())
-            .await
-            .status,
-        200
-    );
-    let again = client.call("RegisterActivityType", charge.clone()).await;
-    assert_eq!(again.code(), "TypeAlreadyExistsFault");
-    let mut wrong = charge;
-    wrong["defaultTaskHeartbeatTimeout"] = json!("half a minute");
-    assert_eq!(
-        client.call("RegisterActivityType", wrong).await.code(),
-        "ValidationException"
-    );
-
     let describe = |name: &str| {
         let wanted = json!({ "name": name, "version": "1" });
         let body = json!({ "domain": "shop", "activityType": wanted });
         client.call("DescribeActivityType", body)
     };
-    let described = describe("charge").await;
-    assert_eq!(
-        described.body["typeInfo"]["activityType"]["name"],
-        json!("charge")
-    );
-    assert_eq!(
-        described.body["configuration"],
-        json!({
-            "defaultTaskList": { "name": "payments" }, "defaultTaskHeartbeatTimeout": "30",
-            "defaultTaskStartToCloseTimeout": "NONE", "defaultTaskPriority": "5",
-        })
-    );
-    assert_eq!(describe("refund").await.code(), "UnknownResourceFault");
-    sim.register_activity_type(
-        "shop",
-        ActivityType::new("refund", "1"),
-        Timeouts::default(),
-    );
+    assert_eq!(describe("ship").await.code(), "UnknownResourceFault");
+    let register = |name: &str, defaults| {
+        sim.register_activity_type("shop", ActivityType::new(name, "1"), defaults);
+    };
+    register("refund", Timeouts::default());
     assert_eq!(describe("refund").await.body["configuration"], json!({}));
     let secs = |secs| Some(Duration::from_secs(secs));
     let all_four = Timeouts {
         schedule_to_start: secs(1),
         start_to_close: secs(2),
-        schedule_to_close: secs(3),
+        schedule_to_close: Some(Duration::from_millis(3_900)),
         heartbeat: secs(4),
     };
-    sim.register_activity_type("shop", ActivityType::new("ship", "1"), all_four);
+    register("ship", all_four);
+    // A second registration changes nothing.
+    register("ship", Timeouts::default());
+    let described = describe("ship").await.body;
+    let kind = &described["typeInfo"]["activityType"];
+    assert_eq!(kind, &json!({ "name": "ship", "version": "1" }));
+    assert_eq!(described["typeInfo"]["status"], json!("REGISTERED"));
     assert_eq!(
-        describe("ship").await.body["configuration"],
+        described["configuration"],
         json!({
             "defaultTaskScheduleToStartTimeout": "1", "defaultTaskStartToCloseTimeout": "2",
             "defaultTaskScheduleToCloseTimeout": "3", "defaultTaskHeartbeatTimeout": "4",

@@ -1,4 +1,4 @@
-//! Heartbeats and the three ways to settle a task, and what the record says of them.
+//! Heartbeats and the three ways to settle a task, and their records.
 
 use activity_sim::{Schedule, TaskState};
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ async fn a_task_is_failed_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_cancel_is_heard_of_by_heartbeat_and_then_allowed() {
+async fn a_heartbeat_reports_a_cancel_request_which_allows_the_cancel() {
     let sim = sim().await;
     let client = Client::new(&sim);
     let ids = sim.schedule(Schedule::new("shop", "list"));
@@ -78,7 +78,7 @@ async fn a_cancel_is_heard_of_by_heartbeat_and_then_allowed() {
 }
 
 #[tokio::test]
-async fn a_cancel_may_be_requested_from_the_start() {
+async fn a_cancel_can_be_requested_from_the_start() {
     let sim = sim().await;
     let client = Client::new(&sim);
     sim.schedule(Schedule {
@@ -90,7 +90,7 @@ async fn a_cancel_may_be_requested_from_the_start() {
         client.heartbeat(&token).await.body["cancelRequested"],
         json!(true)
     );
-    // A worker may also finish the work all the same.
+    // A worker may still complete the task.
     assert_eq!(client.complete(&token).await.status, 200);
 }
 
@@ -128,7 +128,7 @@ async fn late_and_duplicate_calls_are_refused_and_counted() {
 }
 
 #[tokio::test]
-async fn tokens_of_before_a_reset_or_of_another_simulator_are_unknown() {
+async fn tokens_from_before_a_reset_or_of_another_simulator_are_unknown() {
     let sim = sim().await;
     let client = Client::new(&sim);
     sim.schedule(Schedule::new("shop", "list"));

@@ -1,9 +1,17 @@
-//! The world without its server: instants are given.
+//! The state machine without a server. Each test gives the time.
 
+mod step_functions;
 mod timeouts;
 
-use super::*;
-use crate::record::TaskState;
+use crate::{
+    clock::Micros,
+    model::ActivityType,
+    record::{TaskState, TimeoutType},
+    world::{
+        CancelOutcome, Heartbeat, NewTask, Outcome, Polled, Refused, Rules, TaskNo, World,
+        task::Spans,
+    },
+};
 
 const SECOND: Micros = 1_000_000;
 
@@ -15,20 +23,20 @@ fn world() -> World {
     })
 }
 
-fn asked(spans: task::Spans) -> NewTask {
+fn new_task(spans: Spans) -> NewTask {
     NewTask {
-        activity_type: Arc::new(ActivityType::default()),
+        activity_type: ActivityType::default().into(),
         input: None,
         spans,
         request_cancel: false,
     }
 }
 
-fn scheduled(world: &mut World, now: Micros, spans: task::Spans) -> TaskNo {
+fn scheduled(world: &mut World, now: Micros, spans: Spans) -> TaskNo {
     let queue = world.queue("shop", "list");
     let execution = world.execution("shop", None);
     world.advance(now);
-    world.schedule(now, queue, execution, asked(spans))
+    world.schedule(now, queue, execution, new_task(spans))
 }
 
 fn poll(world: &mut World, now: Micros) -> Polled {
@@ -37,7 +45,7 @@ fn poll(world: &mut World, now: Micros) -> Polled {
     world.poll(now, queue, None)
 }
 
-fn started(world: &mut World, now: Micros, spans: task::Spans) -> TaskNo {
+fn started(world: &mut World, now: Micros, spans: Spans) -> TaskNo {
     let task = scheduled(world, now, spans);
     assert!(matches!(poll(world, now), Polled::Task(handout) if handout.task == task));
     task
@@ -61,23 +69,24 @@ fn completed() -> Outcome {
 fn tasks_are_handed_out_in_order() {
     let mut world = world();
     let tasks: Vec<_> = (0..3)
-        .map(|_| scheduled(&mut world, 0, task::Spans::default()))
+        .map(|_| scheduled(&mut world, 0, Spans::default()))
         .collect();
     for expected in tasks {
         assert!(matches!(poll(&mut world, 1), Polled::Task(handout) if handout.task == expected));
     }
-    assert!(matches!(poll(&mut world, 1), Polled::Held(_)));
+    assert!(matches!(poll(&mut world, 1), Polled::Waiting(_)));
 }
 
 #[test]
 fn held_polls_are_served_in_order() {
     let mut world = world();
-    let (Polled::Held(first), Polled::Held(second)) = (poll(&mut world, 0), poll(&mut world, 1))
+    let (Polled::Waiting(first), Polled::Waiting(second)) =
+        (poll(&mut world, 0), poll(&mut world, 1))
     else {
         panic!("both polls are held")
     };
-    let one = scheduled(&mut world, 2, task::Spans::default());
-    let two = scheduled(&mut world, 2, task::Spans::default());
+    let one = scheduled(&mut world, 2, Spans::default());
+    let two = scheduled(&mut world, 2, Spans::default());
     let answers: Vec<_> = world
         .take_answers()
         .into_iter()
@@ -91,7 +100,7 @@ fn held_polls_are_served_in_order() {
 #[test]
 fn a_poll_ends_empty_when_its_hold_is_over() {
     let mut world = world();
-    let Polled::Held(held) = poll(&mut world, 0) else {
+    let Polled::Waiting(held) = poll(&mut world, 0) else {
         panic!("held")
     };
     world.advance(60 * SECOND - 1);
@@ -106,28 +115,28 @@ fn a_poll_ends_empty_when_its_hold_is_over() {
         ),
         (0, 1)
     );
-    let task = scheduled(&mut world, 61 * SECOND, task::Spans::default());
+    let task = scheduled(&mut world, 61 * SECOND, Spans::default());
     assert_eq!(state(&world, task), TaskState::Scheduled);
 }
 
 #[test]
-fn too_many_open_polls_are_refused_until_one_ends() {
+fn polls_above_the_maximum_are_refused_until_one_ends() {
     let mut world = world();
     for _ in 0..3 {
-        assert!(matches!(poll(&mut world, 0), Polled::Held(_)));
+        assert!(matches!(poll(&mut world, 0), Polled::Waiting(_)));
     }
     assert!(matches!(poll(&mut world, 0), Polled::TooMany));
-    assert!(matches!(poll(&mut world, 60 * SECOND), Polled::Held(_)));
+    assert!(matches!(poll(&mut world, 60 * SECOND), Polled::Waiting(_)));
 }
 
 #[test]
 fn a_settled_task_refuses_all_further_calls() {
     let mut world = world();
-    let task = started(&mut world, 0, task::Spans::default());
+    let task = started(&mut world, 0, Spans::default());
     assert_eq!(world.settle(1, task, completed()), Ok(()));
     assert_eq!(world.settle(2, task, completed()), Err(Refused::Closed));
     assert_eq!(
-        world.heartbeat(2, task, Beat::default()),
+        world.heartbeat(2, task, Heartbeat::default()),
         Err(Refused::Closed)
     );
     let record = world.record(task).expect("known");
@@ -137,9 +146,9 @@ fn a_settled_task_refuses_all_further_calls() {
 }
 
 #[test]
-fn canceled_only_when_asked_to() {
+fn a_worker_cancels_only_after_a_request() {
     let mut world = world();
-    let task = started(&mut world, 0, task::Spans::default());
+    let task = started(&mut world, 0, Spans::default());
     let canceled = || Outcome::Canceled { details: None };
     assert_eq!(
         world.settle(1, task, canceled()),
@@ -147,20 +156,20 @@ fn canceled_only_when_asked_to() {
     );
     assert_eq!(state(&world, task), TaskState::Started);
     assert_eq!(world.request_cancel(2, task), CancelOutcome::Requested);
-    assert_eq!(world.heartbeat(3, task, Beat::default()), Ok(true));
+    assert_eq!(world.heartbeat(3, task, Heartbeat::default()), Ok(true));
     assert_eq!(world.settle(4, task, canceled()), Ok(()));
     assert_eq!(state(&world, task), TaskState::Canceled);
     assert_eq!(world.request_cancel(5, task), CancelOutcome::Closed);
 }
 
 #[test]
-fn a_task_that_nobody_has_is_canceled_at_once() {
+fn a_task_without_a_worker_is_canceled_at_once() {
     let mut world = world();
-    let task = scheduled(&mut world, 0, task::Spans::default());
+    let task = scheduled(&mut world, 0, Spans::default());
     assert_eq!(world.request_cancel(1, task), CancelOutcome::Canceled);
     assert_eq!(state(&world, task), TaskState::Canceled);
     assert_eq!(world.waiting("shop", "list"), 0);
-    assert!(matches!(poll(&mut world, 2), Polled::Held(_)));
+    assert!(matches!(poll(&mut world, 2), Polled::Waiting(_)));
     assert_eq!(world.request_cancel(2, TaskNo(99)), CancelOutcome::Unknown);
 }
 
@@ -171,7 +180,7 @@ fn tasks_of_one_workflow_id_share_the_run() {
     let runs: Vec<_> = [Some("order"), Some("order"), None, None]
         .map(|id| {
             let execution = world.execution("shop", id);
-            let task = world.schedule(0, queue, execution, asked(task::Spans::default()));
+            let task = world.schedule(0, queue, execution, new_task(Spans::default()));
             world.record(task).expect("known").run_id
         })
         .into();
@@ -188,7 +197,7 @@ fn started_event_ids_grow_within_an_execution() {
     let execution = world.execution("shop", Some("order"));
     let mut last = 0;
     for _ in 0..3 {
-        world.schedule(0, queue, execution, asked(task::Spans::default()));
+        world.schedule(0, queue, execution, new_task(Spans::default()));
         let Polled::Task(handout) = poll(&mut world, 0) else {
             panic!("a task")
         };
@@ -198,19 +207,19 @@ fn started_event_ids_grow_within_an_execution() {
 }
 
 #[test]
-fn a_reset_forgets_tasks_and_keeps_polls() {
+fn a_reset_removes_tasks_and_keeps_polls() {
     let mut world = world();
-    let spans = task::Spans {
+    let spans = Spans {
         start_to_close: Some(SECOND),
-        ..task::Spans::default()
+        ..Spans::default()
     };
     let old = started(&mut world, 0, spans);
-    assert!(matches!(poll(&mut world, 0), Polled::Held(_)));
+    assert!(matches!(poll(&mut world, 0), Polled::Waiting(_)));
     world.reset();
     assert_eq!(world.settle(1, old, completed()), Err(Refused::Unknown));
     assert_eq!(world.summary(None).scheduled, 0);
     assert_eq!(world.summary(None).open_polls, 1);
-    let new = scheduled(&mut world, 2, task::Spans::default());
+    let new = scheduled(&mut world, 2, Spans::default());
     assert_ne!(new, old);
     assert_eq!(world.take_answers().len(), 1);
     assert_eq!(world.task_of(&world.activity_id(new)), Some(new));
@@ -219,7 +228,7 @@ fn a_reset_forgets_tasks_and_keeps_polls() {
 #[test]
 fn an_abandoned_task_is_counted_once() {
     let mut world = world();
-    let task = started(&mut world, 0, task::Spans::default());
+    let task = started(&mut world, 0, Spans::default());
     world.abandon(task);
     world.abandon(task);
     assert_eq!(world.summary(Some("list")).abandoned, 1);
@@ -228,12 +237,12 @@ fn an_abandoned_task_is_counted_once() {
 }
 
 #[test]
-fn a_hundred_thousand_tasks_cost_little() {
+fn a_hundred_thousand_tasks_time_out() {
     let mut world = world();
-    let spans = task::Spans {
+    let spans = Spans {
         heartbeat: Some(30 * SECOND),
         start_to_close: Some(300 * SECOND),
-        ..task::Spans::default()
+        ..Spans::default()
     };
     for no in 0..100_000 {
         scheduled(&mut world, no, spans);

@@ -1,14 +1,14 @@
-//! When a time-out strikes, and what puts it off.
+//! When a time-out closes a task, and what moves it.
 
 use super::*;
 
 #[test]
-fn each_timeout_strikes_at_its_time() {
+fn each_timeout_closes_its_task_at_its_time() {
     let span = Some(10 * SECOND);
-    let none = task::Spans::default();
+    let none = Spans::default();
     let cases = [
         (
-            task::Spans {
+            Spans {
                 schedule_to_start: span,
                 ..none
             },
@@ -16,7 +16,7 @@ fn each_timeout_strikes_at_its_time() {
             TimeoutType::ScheduleToStart,
         ),
         (
-            task::Spans {
+            Spans {
                 schedule_to_close: span,
                 ..none
             },
@@ -24,7 +24,7 @@ fn each_timeout_strikes_at_its_time() {
             TimeoutType::ScheduleToClose,
         ),
         (
-            task::Spans {
+            Spans {
                 schedule_to_close: span,
                 ..none
             },
@@ -32,7 +32,7 @@ fn each_timeout_strikes_at_its_time() {
             TimeoutType::ScheduleToClose,
         ),
         (
-            task::Spans {
+            Spans {
                 start_to_close: span,
                 ..none
             },
@@ -40,7 +40,7 @@ fn each_timeout_strikes_at_its_time() {
             TimeoutType::StartToClose,
         ),
         (
-            task::Spans {
+            Spans {
                 heartbeat: span,
                 ..none
             },
@@ -65,16 +65,16 @@ fn each_timeout_strikes_at_its_time() {
             Err(Refused::Closed)
         );
         assert_eq!(world.waiting("shop", "list"), 0);
-        assert!(matches!(poll(&mut world, 20 * SECOND), Polled::Held(_)));
+        assert!(matches!(poll(&mut world, 20 * SECOND), Polled::Waiting(_)));
     }
 }
 
 #[test]
-fn a_started_task_is_safe_from_schedule_to_start() {
+fn schedule_to_start_does_not_close_a_started_task() {
     let mut world = world();
-    let spans = task::Spans {
+    let spans = Spans {
         schedule_to_start: Some(SECOND),
-        ..task::Spans::default()
+        ..Spans::default()
     };
     let task = started(&mut world, 0, spans);
     world.advance(10 * SECOND);
@@ -82,21 +82,21 @@ fn a_started_task_is_safe_from_schedule_to_start() {
 }
 
 #[test]
-fn heartbeats_keep_a_task_alive_with_one_deadline() {
+fn heartbeats_keep_a_task_alive_with_one_alarm() {
     let mut world = world();
-    let spans = task::Spans {
+    let spans = Spans {
         heartbeat: Some(10 * SECOND),
-        ..task::Spans::default()
+        ..Spans::default()
     };
     let task = started(&mut world, 0, spans);
-    let on = Beat {
+    let heartbeat = Heartbeat {
         details: Some("on".into()),
-        ..Beat::default()
+        ..Heartbeat::default()
     };
     for second in 1..200 {
         world.advance(second * SECOND);
         assert_eq!(
-            world.heartbeat(second * SECOND, task, on.clone()),
+            world.heartbeat(second * SECOND, task, heartbeat.clone()),
             Ok(false)
         );
     }
@@ -114,15 +114,15 @@ fn heartbeats_keep_a_task_alive_with_one_deadline() {
 }
 
 #[test]
-fn a_timeout_that_heartbeats_have_moved_strikes_at_its_time_also_when_the_clock_is_late() {
+fn a_moved_timeout_closes_the_task_at_its_time_also_when_the_clock_is_late() {
     let mut world = world();
-    let spans = task::Spans {
+    let spans = Spans {
         heartbeat: Some(10 * SECOND),
-        ..task::Spans::default()
+        ..Spans::default()
     };
     let task = started(&mut world, 0, spans);
-    let beat = world.heartbeat(4 * SECOND, task, Beat::default());
-    assert_eq!(beat, Ok(false));
+    let answer = world.heartbeat(4 * SECOND, task, Heartbeat::default());
+    assert_eq!(answer, Ok(false));
     world.advance(20 * SECOND);
     assert_eq!(timed_out(&world, task), Some(TimeoutType::Heartbeat));
     let record = world.record(task).expect("known");
@@ -130,9 +130,9 @@ fn a_timeout_that_heartbeats_have_moved_strikes_at_its_time_also_when_the_clock_
 }
 
 #[test]
-fn a_task_that_somebody_has_is_timed_out_when_told() {
+fn a_test_times_out_only_started_tasks() {
     let mut world = world();
-    let spans = task::Spans::default();
+    let spans = Spans::default();
     let task = started(&mut world, 0, spans);
     let waiting = scheduled(&mut world, 1, spans);
     for task in [task, waiting] {

@@ -1,9 +1,9 @@
-//! Executions: retries, stops, and the admin API's part in them.
+//! Executions: retries and stops, also by the admin API.
 
 use std::time::Duration;
 
 use activity_sim::{ExecutionRecord, ExecutionStatus, Retry, Schedule, Sim, TaskState, Timeouts};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::sim;
 use crate::client::Client;
@@ -21,7 +21,7 @@ fn only(sim: &Sim) -> ExecutionRecord {
 }
 
 #[tokio::test]
-async fn a_failed_activity_is_tried_again_by_the_same_execution() {
+async fn a_failed_activity_is_retried_in_the_same_execution() {
     let (sim, arn) = sim().await;
     let client = Client::new(&sim);
     let ids = sim.schedule(Schedule {
@@ -36,7 +36,7 @@ async fn a_failed_activity_is_tried_again_by_the_same_execution() {
     });
     let first = client.get(&arn).await;
     client.fail(&first).await;
-    // This one times out.
+    // The second attempt times out.
     let second = client.get(&arn).await;
     let third = client.get(&arn).await;
     client.succeed(&third).await;
@@ -96,7 +96,10 @@ async fn a_canceled_task_stops_its_execution() {
     let token = client.get(&arn).await;
     let report = sim.cancel(&ids);
     assert_eq!((report.canceled, report.requested.len()), (ids.clone(), 0));
-    for answer in [client.beat(&token).await, client.succeed(&token).await] {
+    for answer in [
+        client.send_heartbeat(&token).await,
+        client.succeed(&token).await,
+    ] {
         assert_eq!(answer.code(), "TaskTimedOut");
     }
     let states = sim.tasks();
@@ -111,71 +114,17 @@ async fn a_canceled_task_stops_its_execution() {
 }
 
 #[tokio::test]
-async fn an_execution_is_described_and_stopped() {
-    let (sim, arn) = sim().await;
+async fn an_activity_is_described() {
+    let (sim, _) = sim().await;
     let client = Client::new(&sim);
-    sim.schedule(Schedule::activity(&arn));
-    let token = client.get(&arn).await;
-    let execution = only(&sim).arn;
-    let describe = || client.sfn("DescribeExecution", json!({ "executionArn": execution }));
-    let running = describe().await.body;
-    assert_eq!(running["status"], json!("RUNNING"));
-    assert_eq!(running["executionArn"], json!(execution));
-    assert_eq!(running["name"], json!(only(&sim).name));
-    let machine = "arn:aws:states:eu-west-1:123456789012:stateMachine:charge";
-    assert_eq!(running["stateMachineArn"], json!(machine));
-    assert_eq!(
-        (&running["input"], &running["stopDate"]),
-        (&json!("{}"), &Value::Null)
-    );
-
-    let body = json!({ "executionArn": execution, "error": "Enough", "cause": "too late" });
-    let stopped = client.sfn("StopExecution", body.clone()).await;
-    assert!(stopped.body["stopDate"].as_f64() >= running["startDate"].as_f64());
-    assert_eq!(client.sfn("StopExecution", body).await.body, stopped.body);
-    let aborted = describe().await.body;
-    assert_eq!(aborted["status"], json!("ABORTED"));
-    assert_eq!(
-        (&aborted["error"], &aborted["cause"]),
-        (&json!("Enough"), &json!("too late"))
-    );
-    assert_eq!(aborted["stopDate"], stopped.body["stopDate"]);
-    assert_eq!(client.beat(&token).await.code(), "TaskTimedOut");
-}
-
-#[tokio::test]
-async fn activities_are_created_described_and_listed() {
-    let (sim, charge) = sim().await;
-    let client = Client::new(&sim);
-    let created = client
-        .sfn("CreateActivity", json!({ "name": "ship" }))
-        .await
-        .body;
-    let ship = activity_sim::activity_arn("ship");
-    assert_eq!(created["activityArn"], json!(ship));
-    let again = client
-        .sfn("CreateActivity", json!({ "name": "ship" }))
-        .await
-        .body;
-    assert_eq!(again, created);
-    let described = client
-        .sfn("DescribeActivity", json!({ "activityArn": ship }))
-        .await
-        .body;
-    assert_eq!(
-        described,
-        json!({ "activityArn": ship, "name": "ship", "creationDate": created["creationDate"] })
-    );
-    let listed = client
-        .sfn("ListActivities", json!({ "maxResults": 1 }))
-        .await
-        .body;
-    let arns: Vec<_> = listed["activities"].as_array().unwrap().iter().collect();
-    let arns: Vec<_> = arns
-        .iter()
-        .map(|activity| activity["activityArn"].clone())
-        .collect();
-    assert_eq!(arns, [charge, ship]);
+    let arn = sim.create_activity("ship");
+    let describe = || client.sfn("DescribeActivity", json!({ "activityArn": arn }));
+    let described = describe().await.body;
+    assert_eq!(described["activityArn"], json!(arn));
+    assert_eq!(described["name"], json!("ship"));
+    assert!(described["creationDate"].as_f64() > Some(1e9));
+    sim.create_activity("ship");
+    assert_eq!(describe().await.body, described);
 }
 
 #[tokio::test]
@@ -213,7 +162,12 @@ async fn executions_are_started_and_reported_over_http() {
     );
 
     for (path, body, status, said) in [
-        ("/_sim/activities", r#"{"name": "a b"}"#, 400, "no name"),
+        (
+            "/_sim/activities",
+            r#"{"name": "a b"}"#,
+            400,
+            "not a valid name",
+        ),
         (
             "/_sim/forbid",
             r#"{"activity_arn": "x"}"#,
@@ -244,7 +198,7 @@ async fn executions_are_started_and_reported_over_http() {
 }
 
 #[tokio::test]
-async fn what_step_functions_does_not_have_is_refused() {
+async fn a_schedule_for_step_functions_refuses_what_only_swf_has() {
     let (sim, arn) = sim().await;
     let client = Client::new(&sim);
     for (member, value) in [

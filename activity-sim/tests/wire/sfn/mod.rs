@@ -1,5 +1,5 @@
-//! AWS Step Functions: what is its own. What both services share is tested on SWF, and here where it
-//! has another form.
+//! What is special to AWS Step Functions. The tests on SWF cover what both services share. It is tested
+//! here again where it has another form.
 
 mod executions;
 mod refusals;

@@ -1,4 +1,4 @@
-//! Polls, hand-outs, heartbeats and settlements, and what the record says of them.
+//! Polls, hand-outs, heartbeats and settlements, and their records.
 
 use std::time::{Duration, Instant};
 
@@ -44,8 +44,8 @@ async fn a_task_is_handed_out_and_succeeds() {
     assert!((500..=2_048).contains(&token.len()));
     assert_eq!(answer.body, json!({ "taskToken": token, "input": input }));
 
-    let beat = client.beat(&token).await;
-    assert_eq!((beat.status, beat.body), (200, json!({})));
+    let heartbeat = client.send_heartbeat(&token).await;
+    assert_eq!((heartbeat.status, heartbeat.body), (200, json!({})));
     let done = client.succeed(&token).await;
     assert_eq!((done.status, done.body), (200, json!({})));
     let record = sim.task(&ids[0]).unwrap();
@@ -81,7 +81,7 @@ async fn a_task_fails_with_its_error_and_cause() {
 }
 
 #[tokio::test]
-async fn late_and_duplicate_calls_time_out_and_are_counted() {
+async fn late_and_duplicate_calls_are_refused_and_counted() {
     let (sim, arn) = sim().await;
     let client = Client::new(&sim);
     let ids = sim.schedule(Schedule::activity(&arn));
@@ -90,7 +90,7 @@ async fn late_and_duplicate_calls_time_out_and_are_counted() {
     for answer in [
         client.succeed(&token).await,
         client.fail(&token).await,
-        client.beat(&token).await,
+        client.send_heartbeat(&token).await,
     ] {
         assert_eq!((answer.status, answer.code()), (400, "TaskTimedOut"));
     }
@@ -100,7 +100,7 @@ async fn late_and_duplicate_calls_time_out_and_are_counted() {
 }
 
 #[tokio::test]
-async fn both_time_outs_strike() {
+async fn each_time_out_closes_its_task() {
     let (sim, arn) = sim().await;
     let client = Client::new(&sim);
     let short = Some(Duration::from_millis(100));
@@ -135,15 +135,15 @@ async fn both_time_outs_strike() {
 }
 
 #[tokio::test]
-async fn an_abandoned_poll_swallows_the_next_task() {
+async fn an_abandoned_poll_loses_the_next_task() {
     let (sim, arn) = sim().await;
     let client = Client::new(&sim);
-    let left = {
-        let (leaver, arn) = (Client::new(&sim), arn.clone());
-        tokio::spawn(async move { leaver.get(&arn).await })
+    let abandoned = {
+        let (caller, arn) = (Client::new(&sim), arn.clone());
+        tokio::spawn(async move { caller.get(&arn).await })
     };
     sim.wait_until(SOON, |s| s.open_polls == 1).await.unwrap();
-    left.abort();
+    abandoned.abort();
     sim.wait_until(SOON, |s| s.errors(POLL, "client-gone") == 1)
         .await
         .unwrap();
@@ -161,7 +161,7 @@ async fn an_abandoned_poll_swallows_the_next_task() {
 }
 
 #[tokio::test]
-async fn the_longest_input_and_output_pass() {
+async fn the_longest_input_and_output_are_accepted() {
     let (sim, arn) = sim().await;
     let client = Client::new(&sim);
     let input = format!("\"{}\"", "x".repeat((1 << 20) - 2));
@@ -171,7 +171,7 @@ async fn the_longest_input_and_output_pass() {
     });
     let answer = client.sfn(POLL, json!({ "activityArn": arn })).await;
     assert_eq!(answer.body["input"], json!(input));
-    // Nearly every character of it is escaped once more in the request.
+    // The request escapes nearly every character of it again.
     let output = format!("\"{}\"", "\\\"".repeat(131_071));
     assert_eq!(output.len(), 262_144);
     let body = json!({ "taskToken": answer.token(), "output": output });
@@ -180,7 +180,7 @@ async fn the_longest_input_and_output_pass() {
 }
 
 #[tokio::test]
-async fn faults_throttles_and_rates_know_its_actions_and_activities() {
+async fn faults_throttles_and_rates_apply_to_its_actions_and_activities() {
     let (sim, arn) = sim().await;
     let other = sim.create_activity("ship");
     let client = Client::new(&sim);
@@ -188,12 +188,12 @@ async fn faults_throttles_and_rates_know_its_actions_and_activities() {
     sim.schedule(Schedule::activity(&other));
     let (one, two) = (client.get(&arn).await, client.get(&other).await);
     sim.fault(FaultRule::error("*", 400, "KmsThrottlingException").task_list(&arn));
-    let refused = client.beat(&one).await;
+    let refused = client.send_heartbeat(&one).await;
     assert_eq!(
         (refused.status, refused.code()),
         (400, "KmsThrottlingException")
     );
-    assert_eq!(client.beat(&two).await.status, 200);
+    assert_eq!(client.send_heartbeat(&two).await.status, 200);
     let poll = client.sfn(POLL, json!({ "activityArn": arn })).await;
     assert_eq!(poll.code(), "KmsThrottlingException");
     sim.clear_faults();
@@ -211,7 +211,10 @@ async fn faults_throttles_and_rates_know_its_actions_and_activities() {
         rate_per_sec: 0.0,
         burst: 0.0,
     });
-    assert_eq!(client.beat(&two).await.code(), "ThrottlingException");
+    assert_eq!(
+        client.send_heartbeat(&two).await.code(),
+        "ThrottlingException"
+    );
     assert_eq!(client.succeed(&two).await.status, 200);
     assert_eq!(
         sim.rates("SendTaskHeartbeat")
@@ -230,7 +233,7 @@ async fn both_services_are_served_at_once() {
     let more = sim.schedule(Schedule::new("shop", "list"));
     assert_ne!(ids, more);
     let (states, swf) = (client.get(&arn).await, client.take("list").await);
-    // Neither knows the other's tokens.
+    // Neither accepts the tokens of the other.
     assert_eq!(client.succeed(&swf).await.code(), "InvalidToken");
     assert_eq!(client.complete(&states).await.code(), "ValidationException");
     assert_eq!(client.succeed(&states).await.status, 200);

@@ -1,20 +1,18 @@
-//! Faults that a test injects: which calls they hit, and what they do to them.
+//! Faults that a test injects: which calls they hit, and how these calls end.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// What a fault does to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// Delays the call by `latency_ms`; what comes after is as without the fault.
+    /// Delays the call by `latency_ms`. The call then goes on as without the fault.
     Latency,
     /// Answers `status` and `code`, without effect.
     Error,
@@ -22,20 +20,20 @@ pub enum FaultKind {
     Drop,
     /// Resets the connection (TCP RST), without effect.
     Reset,
-    /// The call takes effect, then the connection is closed without an answer.
+    /// Lets the call take effect, then closes the connection without an answer.
     LostAnswer,
 }
 
-/// One rule. A call meets the rules in the order they were added: the latencies of all that match
-/// add up, and the first that is more than a latency decides how the call ends.
+/// One rule. The rules apply to a call in the order in which they were added. The latencies of all
+/// matching rules add up. The first matching rule of another kind than latency decides how the call ends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
-    /// The action's name, as `PollForActivityTask`, or `*` for every action.
+    /// The action's name, for instance `PollForActivityTask`, or `*` for every action.
     pub action: String,
-    /// What happens.
+    /// What the rule does to a call.
     pub kind: FaultKind,
-    /// Waited before the call is looked at, with every kind.
+    /// How long the call waits first, with every kind.
     #[serde(default)]
     pub latency_ms: u64,
     /// The HTTP status of [`FaultKind::Error`]. Without it: 500 for `InternalFailure`, 503 for
@@ -48,13 +46,13 @@ pub struct FaultRule {
     /// The share of matching calls that are hit, 0.0 to 1.0.
     #[serde(default = "always")]
     pub probability: f64,
-    /// The rule is spent after so many hits.
+    /// Maximum number of hits; without it there is no maximum.
     #[serde(default)]
     pub times: Option<u64>,
-    /// Only calls about this task list. A call with a task token is about its task's.
+    /// Only calls for this task list. A call with a task token counts for the list of its task.
     #[serde(default)]
     pub task_list: Option<String>,
-    /// Only calls about this domain.
+    /// Only calls for this domain.
     #[serde(default)]
     pub domain: Option<String>,
 }
@@ -97,7 +95,7 @@ impl FaultRule {
         }
     }
 
-    /// The same rule, spent after so many hits.
+    /// The same rule with a maximum number of hits.
     #[must_use]
     pub fn times(self, times: u64) -> Self {
         Self {
@@ -115,7 +113,7 @@ impl FaultRule {
         }
     }
 
-    /// The same rule, only for calls about this task list.
+    /// The same rule, only for calls for this task list.
     #[must_use]
     pub fn task_list(self, task_list: impl Into<String>) -> Self {
         Self {
@@ -124,14 +122,14 @@ impl FaultRule {
         }
     }
 
-    fn matches(&self, action: &str, about: About<'_>) -> bool {
+    fn matches(&self, action: &str, scope: CallScope<'_>) -> bool {
         let same = |rule: &Option<String>, call: Option<&str>| {
             rule.as_deref().is_none_or(|wanted| call == Some(wanted))
         };
         (self.action == "*" || self.action == action)
             && self.times != Some(0)
-            && same(&self.domain, about.domain)
-            && same(&self.task_list, about.task_list)
+            && same(&self.domain, scope.domain)
+            && same(&self.task_list, scope.task_list)
     }
 
     fn end(&self) -> Option<FaultEnd> {
@@ -156,9 +154,9 @@ impl FaultRule {
     }
 }
 
-/// What a call is about, as far as it says.
+/// The domain and the task list of a call, if the call has them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct About<'a> {
+pub(crate) struct CallScope<'a> {
     pub(crate) domain: Option<&'a str>,
     pub(crate) task_list: Option<&'a str>,
 }
@@ -179,11 +177,11 @@ pub(crate) struct Injected {
     pub(crate) end: Option<FaultEnd>,
 }
 
-/// The rules in force.
+/// All rules.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     rules: Mutex<Vec<FaultRule>>,
-    /// Spares the calls the lock while there are no rules.
+    /// Whether there is a rule. Without one, a call does not take the lock.
     any: AtomicBool,
 }
 
@@ -193,30 +191,30 @@ impl Faults {
     }
 
     pub(crate) fn add(&self, rule: FaultRule) {
-        self.lock().push(rule);
+        self.rules.lock().push(rule);
         self.any.store(true, Ordering::Release);
     }
 
     pub(crate) fn clear(&self) {
-        self.lock().clear();
+        self.rules.lock().clear();
         self.any.store(false, Ordering::Release);
     }
 
-    /// The rules as they are now: `times` says how many hits are left.
+    /// All rules; `times` is the number of hits that are left.
     pub(crate) fn rules(&self) -> Vec<FaultRule> {
-        self.lock().clone()
+        self.rules.lock().clone()
     }
 
-    /// What happens to a call; `roll` draws from 0.0 up to, not including, 1.0.
+    /// What the rules do to a call. `roll` draws a number from 0.0 up to, not including, 1.0.
     pub(crate) fn inject(
         &self,
         action: &str,
-        about: About<'_>,
+        scope: CallScope<'_>,
         mut roll: impl FnMut() -> f64,
     ) -> Injected {
         let mut injected = Injected::default();
-        for rule in self.lock().iter_mut() {
-            if !rule.matches(action, about) || roll() >= rule.probability {
+        for rule in self.rules.lock().iter_mut() {
+            if !rule.matches(action, scope) || roll() >= rule.probability {
                 continue;
             }
             if let Some(times) = &mut rule.times {
@@ -230,10 +228,6 @@ impl Faults {
         }
         injected
     }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<FaultRule>> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]
@@ -241,11 +235,11 @@ mod tests {
     use super::*;
 
     fn inject(faults: &Faults, action: &str) -> Injected {
-        faults.inject(action, About::default(), || 0.5)
+        faults.inject(action, CallScope::default(), || 0.5)
     }
 
     #[test]
-    fn a_rule_is_spent_after_its_times() {
+    fn a_rule_ends_after_its_maximum_of_hits() {
         let faults = Faults::default();
         faults.add(FaultRule::new("A", FaultKind::Drop).times(2));
         assert_eq!(inject(&faults, "B").end, None);
@@ -255,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn latencies_add_up_and_the_first_end_decides() {
+    fn latencies_add_up_and_the_first_rule_of_another_kind_decides() {
         let faults = Faults::default();
         faults.add(FaultRule::latency("*", Duration::from_millis(20)));
         faults.add(FaultRule {
@@ -276,19 +270,19 @@ mod tests {
     }
 
     #[test]
-    fn probability_and_place_narrow_a_rule() {
+    fn probability_and_task_list_narrow_a_rule() {
         let faults = Faults::default();
         faults.add(FaultRule::new("*", FaultKind::Drop).probability(0.5));
         assert_eq!(inject(&faults, "A").end, None);
         faults.clear();
         faults.add(FaultRule::new("*", FaultKind::Drop).task_list("mine"));
-        let about = |task_list| About {
+        let scope = |task_list| CallScope {
             domain: Some("shop"),
             task_list,
         };
         assert_eq!(inject(&faults, "A").end, None);
-        assert_eq!(faults.inject("A", about(Some("other")), || 0.0).end, None);
-        let hit = faults.inject("A", about(Some("mine")), || 0.0).end;
+        assert_eq!(faults.inject("A", scope(Some("other")), || 0.0).end, None);
+        let hit = faults.inject("A", scope(Some("mine")), || 0.0).end;
         assert_eq!(hit, Some(FaultEnd::Drop));
     }
 

@@ -1,31 +1,31 @@
-//! How many calls each second brought, by action: what a test of evenness or of a budget asks for.
+//! How many calls of each action arrived in each second. A test reads it to judge a rate limit.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{BTreeMap, VecDeque};
+
+use parking_lot::Mutex;
 
 use crate::{clock::Micros, record::Rates};
 
-/// How many seconds are kept of each action.
-const SECONDS_KEPT: usize = 600;
+/// Maximum seconds of each action in memory.
+const MAX_SECONDS: usize = 600;
 
-/// The calls that arrived since the last reset, whatever became of them.
+/// All calls that arrived since the last reset, also those that failed.
 #[derive(Debug, Default)]
-pub(crate) struct Arrivals(Mutex<BTreeMap<&'static str, Seconds>>);
+pub(crate) struct CallRates(Mutex<BTreeMap<&'static str, Seconds>>);
 
-/// The newest seconds of one action, from the one of a call to the one of another.
+/// The newest seconds of one action. The first and the last have a call.
 #[derive(Debug)]
 struct Seconds {
-    /// Of the first count, since the Unix epoch.
+    /// The first second, counted from the Unix epoch.
     from: u64,
     counts: VecDeque<u64>,
 }
 
-impl Arrivals {
+impl CallRates {
     pub(crate) fn count(&self, action: &'static str, now: Micros) {
         let second = second_of(now);
-        self.lock()
+        self.0
+            .lock()
             .entry(action)
             .or_insert_with(|| Seconds {
                 from: second,
@@ -34,16 +34,16 @@ impl Arrivals {
             .count(second);
     }
 
-    /// The seconds of one action, or of all together (`*`), up to the current one.
+    /// The seconds of one action, or of all actions together (`*`), up to the current second.
     pub(crate) fn rates(&self, action: &str, now: Micros) -> Rates {
-        let arrivals = self.lock();
+        let arrivals = self.0.lock();
         let asked = || {
             let all = arrivals.iter();
             all.filter(|(name, _)| action == "*" || action == **name)
                 .map(|(_, seconds)| seconds)
         };
         let current = second_of(now);
-        let oldest = (current + 1).saturating_sub(SECONDS_KEPT as u64);
+        let oldest = (current + 1).saturating_sub(MAX_SECONDS as u64);
         let first = asked().map(|seconds| seconds.from).min();
         let from = first.unwrap_or(current).max(oldest);
         let per_second = (from..=current)
@@ -56,29 +56,25 @@ impl Arrivals {
     }
 
     pub(crate) fn clear(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Seconds>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().clear();
     }
 }
 
 impl Seconds {
     fn count(&mut self, second: u64) {
         let newest = self.from + self.counts.len() as u64;
-        if second >= newest + SECONDS_KEPT as u64 {
+        if second >= newest + MAX_SECONDS as u64 {
             self.from = second;
             self.counts.clear();
         }
         while self.from + (self.counts.len() as u64) <= second {
             self.counts.push_back(0);
         }
-        while self.counts.len() > SECONDS_KEPT {
+        while self.counts.len() > MAX_SECONDS {
             self.counts.pop_front();
             self.from += 1;
         }
-        // Calls that arrive together may be counted out of order, and one be too old to count.
+        // Concurrent calls may be counted out of order. A call that is too old is not counted.
         if let Some(count) = self.place(second).and_then(|at| self.counts.get_mut(at)) {
             *count += 1;
         }
@@ -107,14 +103,14 @@ mod tests {
 
     const SECOND: Micros = 1_000_000;
 
-    fn rates(arrivals: &Arrivals, action: &str, second: u64) -> (u64, Vec<u64>) {
+    fn rates(arrivals: &CallRates, action: &str, second: u64) -> (u64, Vec<u64>) {
         let rates = arrivals.rates(action, second * SECOND + 1);
         (rates.from_ms / 1_000, rates.per_second)
     }
 
     #[test]
     fn every_second_has_its_count_and_the_current_one_is_last() {
-        let arrivals = Arrivals::default();
+        let arrivals = CallRates::default();
         assert_eq!(rates(&arrivals, "A", 7), (7, vec![0]));
         for (action, second) in [("A", 10), ("A", 10), ("B", 11), ("A", 13), ("A", 12)] {
             arrivals.count(action, second * SECOND + 999_999);
@@ -128,16 +124,16 @@ mod tests {
 
     #[test]
     fn only_the_newest_seconds_are_kept() {
-        let arrivals = Arrivals::default();
+        let arrivals = CallRates::default();
         for second in 1..=700 {
             arrivals.count("A", second * SECOND);
         }
-        assert_eq!(rates(&arrivals, "A", 700), (101, vec![1; SECONDS_KEPT]));
+        assert_eq!(rates(&arrivals, "A", 700), (101, vec![1; MAX_SECONDS]));
         let (from, counts) = rates(&arrivals, "A", 900);
-        assert_eq!((from, counts.len()), (301, SECONDS_KEPT));
+        assert_eq!((from, counts.len()), (301, MAX_SECONDS));
         assert_eq!(counts.iter().sum::<u64>(), 400);
         arrivals.count("A", 1_000_000_000 * SECOND);
-        assert_eq!(arrivals.lock()["A"].counts.len(), 1);
+        assert_eq!(arrivals.0.lock()["A"].counts.len(), 1);
         arrivals.count("A", 5 * SECOND);
         assert_eq!(rates(&arrivals, "A", 1_000_000_000).1, [1]);
     }

@@ -1,17 +1,29 @@
-//! How a task that somebody has ends: heartbeats, settlements, cancels, time-outs.
+//! How a started task goes on and ends: heartbeats, settlements, time-outs.
 
 use crate::{
     clock::Micros,
     record::TimeoutType,
     world::{
-        CancelOutcome, Failure, Refused, World,
         deadlines::Alarm,
-        task::{Beat, Due, Outcome, Stage, TaskNo},
+        ids::TaskNo,
+        state::World,
+        task::{Due, Heartbeat, Outcome, Stage},
     },
 };
 
+/// Why a heartbeat or a settlement is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The task does not exist, or existed before a reset.
+    Unknown,
+    /// The task is closed.
+    Closed,
+    /// The worker canceled the task without a request to cancel.
+    CancelNotRequested,
+}
+
 impl World {
-    /// Notes that a task was handed to someone who never got it. It stays started.
+    /// Records that the poll that got a task was abandoned. The task stays started.
     pub(crate) fn abandon(&mut self, task: TaskNo) {
         if let Some(index) = self.index(task)
             && !std::mem::replace(&mut self.tasks[index].abandoned, true)
@@ -20,21 +32,21 @@ impl World {
         }
     }
 
-    /// A worker's sign of life; answers whether a cancel is requested.
+    /// Records a heartbeat and returns whether a cancel is requested.
     pub(crate) fn heartbeat(
         &mut self,
         now: Micros,
         task: TaskNo,
-        beat: Beat,
+        heartbeat: Heartbeat,
     ) -> Result<bool, Refused> {
         let index = self.index(task).ok_or(Refused::Unknown)?;
-        match self.tasks[index].heartbeat(now, beat) {
+        match self.tasks[index].heartbeat(now, heartbeat) {
             Some(cancel_requested) => Ok(cancel_requested),
             None => Err(self.late(index)),
         }
     }
 
-    /// A worker's last word on a task.
+    /// Closes a started task as its worker asks.
     pub(crate) fn settle(
         &mut self,
         now: Micros,
@@ -42,41 +54,16 @@ impl World {
         outcome: Outcome,
     ) -> Result<(), Refused> {
         let index = self.index(task).ok_or(Refused::Unknown)?;
-        let known = &mut self.tasks[index];
-        known.settle_calls += 1;
-        if !matches!(known.stage, Stage::Started { .. }) {
+        let task = &mut self.tasks[index];
+        task.settle_calls += 1;
+        if !matches!(task.stage, Stage::Started { .. }) {
             return Err(self.late(index));
         }
-        if matches!(outcome, Outcome::Canceled { .. }) && !known.cancel_requested {
+        if matches!(outcome, Outcome::Canceled { .. }) && !task.cancel_requested {
             return Err(Refused::CancelNotRequested);
         }
         self.close(now, index, outcome);
         Ok(())
-    }
-
-    /// A decider's request to cancel: a task that nobody has yet is canceled at once. Step Functions
-    /// has no such request: the task's execution is stopped, if it still runs.
-    pub(crate) fn request_cancel(&mut self, now: Micros, task: TaskNo) -> CancelOutcome {
-        let Some(index) = self.index(task) else {
-            return CancelOutcome::Unknown;
-        };
-        let execution = self.tasks[index].execution;
-        if self.is_running(execution) {
-            self.stop_execution(now, execution, Failure::default());
-            return CancelOutcome::Canceled;
-        }
-        let known = &mut self.tasks[index];
-        match known.stage {
-            Stage::Closed { .. } => return CancelOutcome::Closed,
-            Stage::Scheduled => {}
-            Stage::Started { .. } => {
-                known.cancel_requested = true;
-                return CancelOutcome::Requested;
-            }
-        }
-        known.cancel_requested = true;
-        self.close(now, index, Outcome::Canceled { details: None });
-        CancelOutcome::Canceled
     }
 
     fn late(&mut self, index: usize) -> Refused {
@@ -85,7 +72,7 @@ impl World {
         Refused::Closed
     }
 
-    /// The heartbeats of a task have not come for too long, if somebody has it.
+    /// Closes a started task by its heartbeat time-out, without waiting for it.
     pub(crate) fn time_out(&mut self, now: Micros, task: TaskNo) {
         if let Some(index) = self.index(task)
             && matches!(self.tasks[index].stage, Stage::Started { .. })
@@ -94,13 +81,13 @@ impl World {
         }
     }
 
-    /// A time-out that was set for `at` strikes, unless it is not due after all.
+    /// Closes a task by the time-out whose alarm was set for `at`, if the time-out is due.
     pub(super) fn check_timeout(&mut self, at: Micros, no: TaskNo, timeout: TimeoutType) {
         let Some(index) = self.index(no) else { return };
         let task = &self.tasks[index];
         match task.due(timeout, at) {
             Due::Never => {}
-            // Heartbeats have come since: the one entry moves on, instead of one for each.
+            // There were heartbeats. The one alarm moves, in place of an alarm for each heartbeat.
             Due::At(later) => self.deadlines.set(later, Alarm::Timeout(no, timeout)),
             Due::Now => self.close(at, index, Outcome::TimedOut(timeout)),
         }
@@ -115,7 +102,7 @@ impl World {
         let after = at.saturating_sub(task.scheduled);
         queue.stats.closed(&outcome, after);
         let execution = &mut self.executions[task.execution.0];
-        execution.note(index);
+        execution.add_event(index);
         if matches!(outcome, Outcome::Failed { .. } | Outcome::TimedOut(_))
             && let Some(after) = execution.retry_after()
         {

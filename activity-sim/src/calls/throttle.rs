@@ -1,21 +1,20 @@
-//! Token buckets by action, as the service's quotas are, and one for all actions together.
+//! Token buckets for calls: one for each action, as the services have, and one for all actions together.
 
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
+use parking_lot::Mutex;
+
 use crate::model::Throttle;
 
-/// The buckets in force.
+/// All buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Throttles {
     buckets: Mutex<HashMap<String, Bucket>>,
-    /// Spares the calls the lock while there are no buckets.
+    /// Whether there is a bucket. Without one, a call does not take the lock.
     any: AtomicBool,
 }
 
@@ -31,7 +30,7 @@ struct Bucket {
 const EVERY_ACTION: &str = "*";
 
 impl Throttles {
-    /// Sets the action's bucket, full.
+    /// Sets the bucket of an action. It begins full.
     pub(crate) fn set(&self, throttle: &Throttle, now: Duration) {
         let bucket = Bucket {
             rate_per_sec: throttle.rate_per_sec,
@@ -39,22 +38,22 @@ impl Throttles {
             tokens: throttle.burst,
             filled_at: now,
         };
-        self.lock().insert(throttle.action.clone(), bucket);
+        self.buckets.lock().insert(throttle.action.clone(), bucket);
         self.any.store(true, Ordering::Release);
     }
 
     pub(crate) fn clear(&self) {
-        self.lock().clear();
+        self.buckets.lock().clear();
         self.any.store(false, Ordering::Release);
     }
 
-    /// Takes a token for a call of the action from its own bucket and from the shared one; false,
-    /// and none taken, when either has none.
+    /// Takes a token for a call from the action's own bucket and from the shared one. When either bucket
+    /// is empty it takes none and returns false.
     pub(crate) fn admit(&self, action: &str, now: Duration) -> bool {
         if !self.any.load(Ordering::Acquire) {
             return true;
         }
-        let mut buckets = self.lock();
+        let mut buckets = self.buckets.lock();
         let mut concerned = buckets.get_disjoint_mut([action, EVERY_ACTION]);
         let mut both = concerned.iter_mut().flatten();
         if !both.all(|bucket| bucket.has_token(now)) {
@@ -64,10 +63,6 @@ impl Throttles {
             bucket.tokens -= 1.0;
         }
         true
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Bucket>> {
-        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,14 +125,14 @@ mod tests {
         let throttles = throttles("*", 0.0, 5.0);
         set(&throttles, "A", 0.0, 3.0);
         assert_eq!(admitted(&throttles, "A", 0, 20), 3);
-        // What A's own bucket refused has cost the shared one nothing.
+        // The refused calls took no token of the shared bucket.
         assert_eq!(admitted(&throttles, "B", 0, 20), 2);
         set(&throttles, "A", 0.0, 3.0);
         assert_eq!(admitted(&throttles, "A", 0, 20), 0);
     }
 
     #[test]
-    fn an_empty_bucket_admits_nobody() {
+    fn a_bucket_of_size_zero_admits_no_call() {
         assert_eq!(admitted(&throttles("A", 0.0, 0.0), "A", 1_000_000, 9), 0);
     }
 }

@@ -1,8 +1,8 @@
-//! The activities of AWS Step Functions, and which of them the caller may not touch.
+//! The activities of AWS Step Functions.
 
 use std::collections::BTreeMap;
 
-use crate::{arn, clock::Micros, registry::Unusable};
+use crate::{arn, clock::Micros, registry::domains::Unusable};
 
 /// All activities by ARN.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl Activities {
         arn
     }
 
-    /// The activity, whether the caller may use it or not.
+    /// The activity, forbidden or not.
     pub(crate) fn get(&self, arn: &str) -> Option<&Activity> {
         self.0.get(arn)
     }
@@ -42,17 +42,11 @@ impl Activities {
         }
     }
 
-    /// Forbids the activity or permits it again; false when there is none of this ARN.
+    /// Forbids the activity or permits it again. Returns false when it does not exist.
     pub(crate) fn forbid(&mut self, arn: &str, forbidden: bool) -> bool {
         self.0
             .get_mut(arn)
             .map(|activity| activity.forbidden = forbidden)
             .is_some()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Activity)> {
-        self.0
-            .iter()
-            .map(|(arn, activity)| (arn.as_str(), activity))
     }
 }

@@ -1,8 +1,15 @@
-use super::*;
+//! Executions of Step Functions: attempts, retries, stops.
+
+use std::time::Duration;
+
 use crate::{
-    model::{ActivityType, STATES},
-    record::TaskState,
-    world::{Beat, CancelOutcome, Polled, Refused, Rules, task::Spans},
+    clock::{Micros, millis},
+    model::{ActivityType, Retry, STATES},
+    record::{ExecutionRecord, ExecutionStatus, TaskState},
+    world::{
+        CancelOutcome, ExecutionNo, Heartbeat, NewTask, Outcome, Polled, Refused, Rules, TaskNo,
+        World, task::Spans,
+    },
 };
 
 const SECOND: Micros = 1_000_000;
@@ -17,7 +24,7 @@ fn world() -> World {
 }
 
 /// TimeoutSeconds 10, HeartbeatSeconds 3.
-fn asked() -> NewTask {
+fn new_task() -> NewTask {
     NewTask {
         activity_type: ActivityType::new("charge", "").into(),
         input: Some("{}".into()),
@@ -32,11 +39,11 @@ fn asked() -> NewTask {
 
 fn start(world: &mut World, retry: Option<Retry>) -> TaskNo {
     let queue = world.queue(STATES, ARN);
-    world.start_execution(0, queue, asked(), retry)
+    world.start_execution(0, queue, new_task(), retry)
 }
 
 fn retry(max_attempts: u32) -> Option<Retry> {
-    let interval = std::time::Duration::from_secs(5);
+    let interval = Duration::from_secs(5);
     Some(Retry {
         max_attempts,
         interval,
@@ -68,7 +75,7 @@ fn status(world: &World) -> ExecutionStatus {
 }
 
 #[test]
-fn the_time_outs_count_from_the_hand_out() {
+fn time_outs_count_from_the_hand_out() {
     for (beats, due, error) in [
         (false, 3, "States.HeartbeatTimeout"),
         (true, 10, "States.Timeout"),
@@ -79,14 +86,14 @@ fn the_time_outs_count_from_the_hand_out() {
         assert_eq!(
             status(&world),
             ExecutionStatus::Running,
-            "it waits for ever"
+            "it waits without a limit"
         );
         let handed_out = 1_000 * SECOND;
         let task = take(&mut world, handed_out);
         for second in (1..10).filter(|_| beats) {
             let now = handed_out + second * SECOND;
             world.advance(now);
-            assert_eq!(world.heartbeat(now, task, Beat::default()), Ok(false));
+            assert_eq!(world.heartbeat(now, task, Heartbeat::default()), Ok(false));
         }
         let end = handed_out + due * SECOND;
         world.advance(end - 1);
@@ -101,7 +108,7 @@ fn the_time_outs_count_from_the_hand_out() {
 }
 
 #[test]
-fn an_activity_is_tried_again_after_the_interval() {
+fn an_activity_is_retried_after_the_interval() {
     let mut world = world();
     let first = start(&mut world, retry(2));
     assert_eq!(take(&mut world, 0), first);
@@ -146,7 +153,7 @@ fn a_success_ends_the_execution() {
 }
 
 #[test]
-fn a_stop_ends_it_wherever_it_is() {
+fn a_stop_ends_an_execution_in_every_stage() {
     // Waiting, handed out, and between two attempts.
     for stage in 0..3 {
         let mut world = world();
@@ -175,44 +182,29 @@ fn a_stop_ends_it_wherever_it_is() {
 }
 
 #[test]
-fn a_stop_says_when_it_ended_first() {
+fn a_second_stop_changes_nothing() {
     let mut world = world();
-    start(&mut world, None);
-    let no = world.execution_of(&record(&world).arn).expect("known");
-    let why = Failure {
-        error: Some("Enough".into()),
-        cause: None,
-    };
-    assert_eq!(world.stop_execution(5, no, why), Some(5));
-    assert_eq!(world.stop_execution(9, no, Failure::default()), Some(5));
-    assert_eq!(record(&world).error.as_deref(), Some("Enough"));
+    let task = start(&mut world, None);
+    assert_eq!(world.request_cancel(5_000, task), CancelOutcome::Canceled);
+    assert_eq!(world.request_cancel(9_000, task), CancelOutcome::Closed);
+    assert_eq!(record(&world).stopped_ms, Some(5));
 }
 
 #[test]
-fn executions_are_found_by_their_arn_and_forgotten_by_a_reset() {
+fn a_reset_removes_executions() {
     let mut world = world();
     let queue = world.queue("shop", "list");
     let workflow = world.execution("shop", None);
-    world.schedule(0, queue, workflow, asked());
-    assert_eq!(world.execution_record(workflow), None);
+    world.schedule(0, queue, workflow, new_task());
+    assert_eq!(world.execution_record(workflow), None, "it is one of SWF");
     let task = start(&mut world, retry(1));
     let execution = world.execution_record(ExecutionNo(1)).expect("the second");
-    assert_eq!(world.execution_of(&execution.arn), Some(ExecutionNo(1)));
-    for other in [
-        "",
-        "x-1",
-        ARN,
-        &execution.arn[1..],
-        &format!("{}0", execution.arn),
-    ] {
-        assert_eq!(world.execution_of(other), None, "{other}");
-    }
     take(&mut world, 0);
     assert_eq!(world.settle(1, task, failed()), Ok(()));
     world.reset();
-    assert_eq!(world.execution_of(&execution.arn), None);
+    assert_eq!(world.execution_places(), 0..0);
     world.advance(1_000 * SECOND);
-    assert_eq!(world.summary(None).scheduled, 0, "nothing is tried again");
+    assert_eq!(world.summary(None).scheduled, 0, "there are no retries");
     start(&mut world, None);
     assert_ne!(record(&world).arn, execution.arn);
 }
