@@ -5,7 +5,12 @@ use activity_bridge::{
     inflight::lifecycle::{Command, Event, State, step},
     metrics::Metrics,
 };
+use proc_macro2::{TokenStream, TokenTree};
 use std::{collections::BTreeSet, fs};
+use syn::{
+    Attribute, Ident, ItemMod, Lit, LitStr, Macro, Meta,
+    visit::{self, Visit},
+};
 
 #[test]
 fn the_documented_metrics_are_those_that_there_are() {
@@ -19,31 +24,134 @@ fn the_documented_metrics_are_those_that_there_are() {
     assert_eq!(documented, existing);
 }
 
-/// All of the bridge's source.
-fn code() -> String {
-    let mut code = String::new();
-    let mut folders = vec![root().join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            match entry.expect("readable").path() {
-                path if path.is_dir() => folders.push(path),
-                path => code += &text_of(path),
-            }
-        }
-    }
-    code
-}
-
 #[test]
 fn the_documented_log_lines_and_errors_are_in_the_code() {
-    let code = code();
+    let texts = Texts::of_the_bridge();
     for (document, heading) in [
         ("docs/operations.md", "Line"),
         ("docs/token-stores.md", "What it says"),
     ] {
         for row in rows(&text_of(document), heading) {
             let line = plain(&row[0]);
-            assert!(code.contains(line), "nothing says {line:?}");
+            assert!(texts.have(line), "{document}: nothing says {line:?}");
+        }
+    }
+}
+
+#[test]
+fn a_log_line_is_looked_for_in_what_the_code_says_and_nowhere_else() {
+    let mut texts = Texts::default();
+    texts.read(
+        r##"
+            //! in the comment of a file
+            /// in a comment
+            #[expect(lint, reason = "in a reason")]
+            #[error("in an error: {0}")]
+            const TEXT: &str = "in a constant";
+            fn say() {
+                // in a short comment
+                warn!(%error, "in a \"macro\", \
+                      and its next line");
+                bail!(r#"in a "raw" text"#);
+            }
+            #[cfg(test)]
+            mod tests {
+                const TEXT: &str = "in a test";
+            }
+        "##,
+    );
+    for said in [
+        "in an error: {0}",
+        "in a constant",
+        "in a \"macro\", and its next line",
+        "in a \"raw\" text",
+    ] {
+        assert!(texts.have(said), "{said}");
+    }
+    for unsaid in [
+        "in the comment of a file",
+        "in a comment",
+        "in a short comment",
+        "in a reason",
+        "in a test",
+    ] {
+        assert!(!texts.have(unsaid), "{unsaid}");
+    }
+}
+
+/// The texts that a program can say: the string literals of its code, without comments and tests.
+#[derive(Default)]
+struct Texts(Vec<String>);
+
+impl Texts {
+    fn of_the_bridge() -> Self {
+        let mut texts = Self::default();
+        let mut folders = vec![root().join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("readable").path();
+                match path.file_stem().and_then(|name| name.to_str()) {
+                    Some("tests") => {}
+                    _ if path.is_dir() => folders.push(path),
+                    _ if path.extension().is_some_and(|found| found == "rs") => {
+                        texts.read(&text_of(path));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        texts
+    }
+
+    fn read(&mut self, code: &str) {
+        self.visit_file(&syn::parse_file(code).expect("code that compiles"));
+    }
+
+    fn have(&self, words: &str) -> bool {
+        self.0.iter().any(|text| text.contains(words))
+    }
+
+    /// The arguments of a macro, and what is in brackets among them.
+    fn read_tokens(&mut self, tokens: TokenStream) {
+        for token in tokens {
+            match token {
+                TokenTree::Group(group) => self.read_tokens(group.stream()),
+                TokenTree::Literal(literal) => {
+                    if let Lit::Str(text) = Lit::new(literal) {
+                        self.0.push(text.value());
+                    }
+                }
+                TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+            }
+        }
+    }
+}
+
+impl<'c> Visit<'c> for Texts {
+    fn visit_lit_str(&mut self, text: &'c LitStr) {
+        self.0.push(text.value());
+    }
+
+    fn visit_macro(&mut self, called: &'c Macro) {
+        self.read_tokens(called.tokens.clone());
+    }
+
+    /// A comment on an item is an attribute too. Of all attributes, only the words of an error are said.
+    fn visit_attribute(&mut self, attribute: &'c Attribute) {
+        if let Meta::List(error) = &attribute.meta
+            && error.path.is_ident("error")
+        {
+            self.read_tokens(error.tokens.clone());
+        }
+    }
+
+    fn visit_item_mod(&mut self, module: &'c ItemMod) {
+        let is_for_tests = |attribute: &Attribute| {
+            attribute.path().is_ident("cfg")
+                && attribute.parse_args::<Ident>().is_ok_and(|of| of == "test")
+        };
+        if !module.attrs.iter().any(is_for_tests) {
+            visit::visit_item_mod(self, module);
         }
     }
 }

@@ -153,19 +153,52 @@ async fn a_deleted_queue_is_declared_again_and_the_unroutable_tasks_are_publishe
     let bridge = world.bridge(&[route]).await;
     bridge.route_is("payments", "polling").await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
-    let deleted = inbox
-        .channel()
-        .queue_delete("payments".into(), QueueDeleteOptions::default());
-    deleted.await.expect("deleted");
-    world.schedule("payments", 20);
-    eventually(
-        "an unroutable publish, or the queue declared before it",
-        || async { (world.sim.summary().polled == 20).then_some(()) },
-    )
+    let published = async |outcome: &str| {
+        let series = format!("publishes_total{{outcome=\"{outcome}\"");
+        bridge.metric(&series).await
+    };
+    // The bridge may have declared the queue again before it publishes. Then that task ends, and another one is published
+    // to a queue that is not there.
+    let mut ended = 0;
+    loop {
+        let deleted = inbox
+            .channel()
+            .queue_delete("payments".into(), QueueDeleteOptions::default());
+        deleted.await.expect("deleted");
+        let before = published("confirmed").await;
+        world.schedule("payments", 1);
+        let unroutable = eventually("an attempt to publish", || async {
+            let unroutable = published("unroutable").await > 0.0;
+            (unroutable || published("confirmed").await > before).then_some(unroutable)
+        })
+        .await;
+        if unroutable {
+            break;
+        }
+        let task = inbox.next("payments").await;
+        inbox.reply(&task, Answer::done("ok").remove(0)).await;
+        ended += 1;
+        assert!(ended < 20, "never unroutable");
+    }
+    world.schedule("payments", 19);
+    // No worker has declared the queue: the bridge has, and publishes all of them to it.
+    eventually("the messages in the queue", || async {
+        // Where there is no queue, the channel is closed.
+        let inbox = Inbox::connect(&world.amqp_uri).await;
+        let passive = QueueDeclareOptions::durable().passive();
+        let found =
+            inbox
+                .channel()
+                .queue_declare("payments".into(), passive, FieldTable::default());
+        (found.await.ok()?.message_count() == 20).then_some(())
+    })
     .await;
+    let all = ended + 20;
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
-    world.until("all completed", |s| s.completed == 20).await;
-    world.assert_each_completed_once(20);
+    world
+        .until("all completed", |s| s.completed == all as u64)
+        .await;
+    world.assert_each_completed_once(all);
 }
 
 /// With `declare = false` and the queue gone for good, the task is failed back rather than kept for ever.

@@ -1,7 +1,8 @@
 //! When the bridge polls, how much, and when it does not.
 
 use crate::harness::{
-    Answer, BridgeProcess, DOMAIN, Inbox, Route, Source, StepFunctions, Swf, World, eventually,
+    Answer, BridgeProcess, DOMAIN, Inbox, PATIENCE, Route, Source, StepFunctions, Swf, World,
+    eventually,
 };
 use activity_sim::{FaultRule, Summary, Throttle};
 use rstest::rstest;
@@ -175,8 +176,8 @@ async fn a_silent_poll_of_60_seconds_is_held_and_answered(
     let route = Route::new("payments").with("pollers = { min = 1, max = 1 }");
     let bridge = world.bridge(&[route]).await;
     world.until("the open poll", |s| s.open_polls == 1).await;
-    let limit = Duration::from_secs(75);
-    let answered = world.sim.wait_until(limit, |s| s.empty_polls == 1).await;
+    let empty = |s: &Summary| s.empty_polls == 1;
+    let answered = world.sim.wait_until(2 * PATIENCE, empty).await;
     answered.expect("the poll is answered, empty");
     eventually("the empty poll being counted", || async {
         (bridge.metric("polls_total{outcome=\"empty\"").await == 1.0).then_some(())

@@ -103,6 +103,8 @@ async fn a_process_without_the_route_of_a_task_leaves_it_and_its_replies_to_othe
         inbox.reply(task, done(task)).await;
     }
     world.until("the first", |s| s.completed == 4).await;
+    // Until its record is removed, the next process may settle a task once more.
+    world.has_records(4).await;
     killed.kill().await;
     for task in second {
         inbox.reply(task, done(task)).await;
@@ -197,10 +199,10 @@ async fn the_tasks_of_a_process_that_is_killed_are_taken_over() {
         (takes() as f64 >= left).then_some(())
     })
     .await;
-    let took = unix_ms() - killed;
-    println!("{left} tasks were taken over within {took} ms");
-    // What is promised is ten seconds, and asserted where less runs beside: `scale::three`.
-    assert!(took < 20_000, "{took} ms");
+    println!(
+        "{left} tasks were taken over within {} ms",
+        unix_ms() - killed
+    );
     Hand::of(&pair.world).await.end(pair.worker.seen()).await;
     pair.world.until("all", |s| s.completed == 40).await;
     pair.two.idle().await;

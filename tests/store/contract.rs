@@ -1,4 +1,6 @@
-//! What every store promises (`activity_bridge::store::Store`). What is remembered is asked for as the next process would.
+//! What every store promises (`activity_bridge::store::Store`). What is remembered is asked for as the next process would:
+//! of the stores that outlive the process. A store of this process alone promises the next one nothing, which has a test of
+//! its own.
 
 use crate::harness::{
     Kind::{self, Cluster, File, Memory, Redis},
@@ -12,11 +14,11 @@ use futures_util::future::join_all;
 use rstest::rstest;
 use std::time::SystemTime;
 
-/// The one record there is; `None` where the store forgets.
-async fn the_record(kind: Kind, store: &dyn Store) -> Option<Record> {
-    let mut all = adopt_all(store, 10, usize::from(kind.lasts())).await;
-    assert_eq!(all.len(), usize::from(kind.lasts()));
-    all.pop()
+/// The one record there is.
+async fn the_record(store: &dyn Store) -> Record {
+    let mut all = adopt_all(store, 10, 1).await;
+    assert_eq!(all.len(), 1);
+    all.remove(0)
 }
 
 fn assert_same(record: &Record, task: &Task) {
@@ -51,8 +53,12 @@ async fn what_is_recorded_counts_until_it_is_removed(
 #[rstest]
 #[tokio::test]
 async fn a_call_may_be_repeated(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
-    let place = Place::new(kind);
-    let store = place.open().await;
+    let store = Place::new(kind).open().await;
+    repeat_calls(&*store).await;
+}
+
+/// One task has begun after that, and another one has ended.
+async fn repeat_calls(store: &dyn Store) -> [Task; 2] {
     let (kept, ended) = (task(), task());
     for _ in 0..2 {
         insist(async || store.insert("payments", &kept).await).await;
@@ -65,21 +71,48 @@ async fn a_call_may_be_repeated(#[values(Memory, File, Redis, Cluster)] kind: Ki
         insist(async || store.remove(ended.id).await).await;
     }
     assert_eq!(insist(async || store.count().await).await, 1);
+    [kept, ended]
+}
 
+#[rstest]
+#[tokio::test]
+async fn what_repeated_calls_did_is_remembered_as_if_they_came_once(
+    #[values(File, Redis, Cluster)] kind: Kind,
+) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let [kept, ended] = repeat_calls(&*store).await;
     let store = place.reopen(store).await;
-    if let Some(record) = the_record(kind, &*store).await {
-        assert_same(&record, &kept);
-        assert!(record.published && record.begun);
-        assert_eq!(remembered(&*store, &[kept.id, ended.id]).await, [ended.id]);
+    let record = the_record(&*store).await;
+    assert_same(&record, &kept);
+    assert!(record.published && record.begun);
+    assert_eq!(remembered(&*store, &[kept.id, ended.id]).await, [ended.id]);
+}
+
+/// The table of flights has all that this process needs of them.
+#[tokio::test]
+async fn a_store_of_this_process_alone_leaves_nothing_for_the_next() {
+    let place = Place::new(Memory);
+    let store = place.open().await;
+    let [kept, ended] = repeat_calls(&*store).await;
+    for task in [&kept, &ended] {
+        assert!(
+            insist(async || store.message(task.id).await)
+                .await
+                .is_none()
+        );
     }
+    assert!(insist(async || store.ended(10).await).await.is_empty());
+    let store = place.reopen(store).await;
+    assert_eq!(insist(async || store.count().await).await, 0);
+    assert!(adopt_all(&*store, 10, 0).await.is_empty());
+    assert!(insist(async || store.ended(10).await).await.is_empty());
 }
 
 /// A repeated insert comes from a caller that did not hear of the first one's success: nothing may have happened since.
 #[rstest]
 #[tokio::test]
-async fn a_second_insert_leaves_the_record_as_it_is(
-    #[values(Memory, File, Redis, Cluster)] kind: Kind,
-) {
+async fn a_second_insert_leaves_the_record_as_it_is(#[values(File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let task = task();
@@ -87,10 +120,9 @@ async fn a_second_insert_leaves_the_record_as_it_is(
     insist(async || store.confirmed(task.id, LEARNT).await).await;
     insist(async || store.insert("payments", &task).await).await;
     let store = place.reopen(store).await;
-    if let Some(record) = the_record(kind, &*store).await {
-        assert!(record.published);
-        assert_eq!(record.timeouts, LEARNT);
-    }
+    let record = the_record(&*store).await;
+    assert!(record.published);
+    assert_eq!(record.timeouts, LEARNT);
 }
 
 #[rstest]
@@ -120,23 +152,32 @@ async fn what_is_asked_about_a_task_that_is_not_there_changes_nothing(
 async fn a_process_does_not_adopt_its_own_tasks(
     #[values(Memory, File, Redis, Cluster)] kind: Kind,
 ) {
-    let place = Place::new(kind);
-    let store = place.open().await;
+    let store = Place::new(kind).open().await;
     insert(&*store, 3).await;
     assert!(adopt_all(&*store, 10, 0).await.is_empty());
+}
 
-    // Nor where it has some to adopt.
+#[rstest]
+#[tokio::test]
+async fn a_process_that_adopts_tasks_leaves_out_its_own(
+    #[values(File, Redis, Cluster)] kind: Kind,
+) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let left = insert(&*store, 3).await;
     let store = place.reopen(store).await;
     insert(&*store, 3).await;
-    let expected = if kind.lasts() { 3 } else { 0 };
-    let adopted = adopt_all(&*store, 10, expected).await;
-    assert_eq!(adopted.len(), expected);
+    let adopted = adopt_all(&*store, 10, 3).await;
+    assert_eq!(
+        ids(&adopted, |record| record.id),
+        ids(&left, |task| task.id)
+    );
 }
 
 #[rstest]
 #[tokio::test]
 async fn the_next_process_adopts_each_task_once(
-    #[values(Memory, File, Redis, Cluster)] kind: Kind,
+    #[values(File, Redis, Cluster)] kind: Kind,
     #[values(1, 7, 25, 1000)] most: usize,
 ) {
     let place = Place::new(kind);
@@ -144,10 +185,6 @@ async fn the_next_process_adopts_each_task_once(
     let tasks = insert(&*store, 25).await;
     let tasks = ids(&tasks, |task| task.id);
     let mut store = place.reopen(store).await;
-    if !kind.lasts() {
-        assert_eq!(insist(async || store.count().await).await, 0);
-        return;
-    }
     // And the one after it again.
     for _ in 0..2 {
         assert_eq!(insist(async || store.count().await).await, 25);
@@ -160,7 +197,7 @@ async fn the_next_process_adopts_each_task_once(
 
 #[rstest]
 #[tokio::test]
-async fn a_record_comes_back_as_it_was(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
+async fn a_record_comes_back_as_it_was(#[values(File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let task = insert(&*store, 1).await.remove(0);
@@ -171,9 +208,7 @@ async fn a_record_comes_back_as_it_was(#[values(Memory, File, Redis, Cluster)] k
         ("published", true, true),
     ];
     for (step, published, begun) in steps {
-        let Some(record) = the_record(kind, &*store).await else {
-            return;
-        };
+        let record = the_record(&*store).await;
         assert_same(&record, &task);
         assert_eq!(
             (record.published, record.begun),
@@ -196,26 +231,25 @@ async fn a_record_comes_back_as_it_was(#[values(Memory, File, Redis, Cluster)] k
 
 #[rstest]
 #[tokio::test]
-async fn adopted_tasks_are_like_its_own(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
+async fn adopted_tasks_are_like_its_own(#[values(File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let tasks = insert(&*store, 2).await;
     let store = place.reopen(store).await;
-    adopt_all(&*store, 10, if kind.lasts() { 2 } else { 0 }).await;
+    adopt_all(&*store, 10, 2).await;
     insist(async || store.confirmed(tasks[0].id, LEARNT).await).await;
     store.note(tasks[0].id, Note::Begun);
     insist(async || store.remove(tasks[1].id).await).await;
 
     let store = place.reopen(store).await;
-    if let Some(record) = the_record(kind, &*store).await {
-        assert_same(&record, &tasks[0]);
-        assert!(record.published && record.begun);
-    }
+    let record = the_record(&*store).await;
+    assert_same(&record, &tasks[0]);
+    assert!(record.published && record.begun);
 }
 
 #[rstest]
 #[tokio::test]
-async fn what_has_ended_is_not_adopted(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
+async fn what_has_ended_is_not_adopted(#[values(File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let tasks = insert(&*store, 3).await;
@@ -223,16 +257,13 @@ async fn what_has_ended_is_not_adopted(#[values(Memory, File, Redis, Cluster)] k
     let store = place.reopen(store).await;
     // This one ends before anybody has adopted it.
     insist(async || store.remove(tasks[1].id).await).await;
-    let left: &[TaskId] = if kind.lasts() { &[tasks[2].id] } else { &[] };
-    let adopted = adopt_all(&*store, 1, left.len()).await;
-    assert_eq!(ids(&adopted, |record| record.id), left);
+    let adopted = adopt_all(&*store, 1, 1).await;
+    assert_eq!(ids(&adopted, |record| record.id), [tasks[2].id]);
 }
 
 #[rstest]
 #[tokio::test]
-async fn the_tasks_that_ended_last_are_remembered(
-    #[values(Memory, File, Redis, Cluster)] kind: Kind,
-) {
+async fn the_tasks_that_ended_last_are_remembered(#[values(File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let mut store = place.open().await;
     let tasks = insert(&*store, 12).await;
@@ -241,13 +272,11 @@ async fn the_tasks_that_ended_last_are_remembered(
     }
     let tasks = ids(&tasks, |task| task.id);
     for opened in 0..3 {
-        // A store of this process alone leaves that to the table of flights.
-        if kind.lasts() {
-            let ended = remembered(&*store, &tasks).await;
-            assert_eq!(ended, tasks, "opened again {opened} times");
-        }
+        let ended = remembered(&*store, &tasks).await;
+        assert_eq!(ended, tasks, "opened again {opened} times");
+        // A store that is shared is asked for each instead.
         let some = insist(async || store.ended(5).await).await;
-        assert!(some.len() == 5 || kind != File);
+        assert_eq!(some.len(), if kind == File { 5 } else { 0 });
         store = place.reopen(store).await;
     }
 }
@@ -255,28 +284,36 @@ async fn the_tasks_that_ended_last_are_remembered(
 #[rstest]
 #[tokio::test]
 async fn many_at_once(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
-    let place = Place::new(kind);
-    let store = place.open().await;
+    live_many_at_once(&*Place::new(kind).open().await).await;
+}
+
+/// Of 500 tasks every second one has begun, and every fourth one has ended.
+async fn live_many_at_once(store: &dyn Store) -> Vec<Task> {
     let tasks: Vec<_> = std::iter::repeat_with(task).take(500).collect();
-    let lives = tasks.iter().enumerate().map(|(index, task)| {
-        let store = &store;
-        async move {
-            insist(async || store.insert("payments", task).await).await;
-            if index % 2 == 0 {
-                insist(async || store.confirmed(task.id, LEARNT).await).await;
-                store.note(task.id, Note::Begun);
-            }
-            if index % 4 == 0 {
-                insist(async || store.remove(task.id).await).await;
-            }
+    let lives = tasks.iter().enumerate().map(async |(index, task)| {
+        insist(async || store.insert("payments", task).await).await;
+        if index % 2 == 0 {
+            insist(async || store.confirmed(task.id, LEARNT).await).await;
+            store.note(task.id, Note::Begun);
+        }
+        if index % 4 == 0 {
+            insist(async || store.remove(task.id).await).await;
         }
     });
     join_all(lives).await;
     assert_eq!(insist(async || store.count().await).await, 375);
+    tasks
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_many_at_once_did_is_remembered(#[values(File, Redis, Cluster)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let tasks = live_many_at_once(&*store).await;
     let store = place.reopen(store).await;
-    let expected = if kind.lasts() { 375 } else { 0 };
-    let adopted = adopt_all(&*store, 100, expected).await;
-    assert_eq!(adopted.len(), expected);
+    let adopted = adopt_all(&*store, 100, 375).await;
+    assert_eq!(adopted.len(), 375);
     for record in adopted {
         let index = tasks.iter().position(|task| task.id == record.id);
         let index = index.expect("one of ours");

@@ -1,7 +1,8 @@
-//! What every store promises of what is to be published, and of any text (`activity_bridge::store::Store`).
+//! What every store that outlives the process promises of what is to be published, and of any text
+//! (`activity_bridge::store::Store`).
 
 use crate::harness::{
-    Kind::{self, Cluster, File, Memory, Redis},
+    Kind::{self, Cluster, File, Redis},
     LEARNT, Place, adopt_all, insert, insist, task,
 };
 use activity_bridge::task::{Task, TaskToken};
@@ -9,7 +10,7 @@ use rstest::rstest;
 
 #[rstest]
 #[tokio::test]
-async fn tokens_are_of_any_text_and_length(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
+async fn tokens_are_of_any_text_and_length(#[values(File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let tokens = [
@@ -23,27 +24,21 @@ async fn tokens_are_of_any_text_and_length(#[values(Memory, File, Redis, Cluster
         insist(async || store.insert("payments", &task).await).await;
     }
     let store = place.reopen(store).await;
-    let expected = if kind.lasts() { &tokens[..] } else { &[] };
-    let adopted = adopt_all(&*store, 10, expected.len()).await;
+    let adopted = adopt_all(&*store, 10, tokens.len()).await;
     let mut found: Vec<_> = adopted.iter().map(|record| record.token.reveal()).collect();
     found.sort_unstable();
-    assert_eq!(found, expected);
+    assert_eq!(found, tokens);
 }
 
 #[rstest]
 #[tokio::test]
-async fn what_was_not_confirmed_can_be_published(
-    #[values(Memory, File, Redis, Cluster)] kind: Kind,
-) {
+async fn what_was_not_confirmed_can_be_published(#[values(File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let task = insert(&*store, 1).await.remove(0);
     let store = place.reopen(store).await;
     let message = insist(async || store.message(task.id).await).await;
-    assert_eq!(message.is_some(), kind.lasts());
-    let Some(message) = message else {
-        return;
-    };
+    let message = message.expect("not confirmed");
     assert_eq!(message.id, task.id);
     assert_eq!(message.token.reveal(), task.token.reveal());
     assert_eq!(message.activity, task.activity);
@@ -57,7 +52,7 @@ async fn what_was_not_confirmed_can_be_published(
 #[rstest]
 #[tokio::test]
 async fn an_input_comes_back_byte_for_byte(
-    #[values(Memory, File, Redis, Cluster)] kind: Kind,
+    #[values(File, Redis, Cluster)] kind: Kind,
     #[values("", " {\"a\" : 1}\r\n", "no JSON \"\\ \u{0}\u{10ffff}")] input: &str,
     #[values(1, 2_000)] times: usize,
 ) {
@@ -71,15 +66,13 @@ async fn an_input_comes_back_byte_for_byte(
     insist(async || store.insert("payments", &task).await).await;
     let store = place.reopen(store).await;
     let message = insist(async || store.message(task.id).await).await;
-    if kind.lasts() {
-        assert_eq!(message.expect("not confirmed").input.text(), input);
-    }
+    assert_eq!(message.expect("not confirmed").input.text(), input);
 }
 
 #[rstest]
 #[tokio::test]
 async fn what_was_confirmed_or_has_ended_is_not_published_again(
-    #[values(Memory, File, Redis, Cluster)] kind: Kind,
+    #[values(File, Redis, Cluster)] kind: Kind,
 ) {
     let place = Place::new(kind);
     let mut store = place.open().await;

@@ -1,6 +1,6 @@
 //! Where the bridges of a world keep their tasks.
 
-use super::{PATIENCE, World};
+use super::{PATIENCE, World, eventually};
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use std::{ffi::OsStr, path::Path};
 
@@ -64,13 +64,33 @@ impl World {
 
     /// Whether no process has a task in the Redis that all tests share, if that is where the tasks are kept.
     pub async fn has_no_records(&self) -> bool {
+        self.records().await == 0
+    }
+
+    /// Waits until all processes together have so many tasks in the Redis that all tests share.
+    pub async fn has_records(&self, count: usize) {
+        eventually(&format!("{count} records"), || async {
+            (self.records().await == count).then_some(())
+        })
+        .await;
+    }
+
+    /// How many tasks all processes together have in the Redis that all tests share.
+    async fn records(&self) -> usize {
+        let mut redis = self.redis().await;
         let mut keys = redis::cmd("KEYS");
         let keys = keys.arg(format!("{}:owner:*:tasks", self.prefix()));
-        let found: Vec<String> = keys
-            .query_async(&mut self.redis().await)
-            .await
-            .expect("asked");
-        found.is_empty()
+        let sets: Vec<String> = keys.query_async(&mut redis).await.expect("asked");
+        let mut records = 0;
+        for set in sets {
+            let count: usize = redis::cmd("SCARD")
+                .arg(set)
+                .query_async(&mut redis)
+                .await
+                .expect("counted");
+            records += count;
+        }
+        records
     }
 
     /// With tasks kept in this Cluster.

@@ -4,7 +4,7 @@ use crate::{
     crash::{PAYMENTS, route},
     harness::{Redis, World},
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a process that has left seems to have is no set.
 async fn spoil(world: &World) {
@@ -21,7 +21,10 @@ async fn spoil(world: &World) {
 async fn a_start_that_can_not_read_the_records_says_so_and_ends_when_it_is_told_to() {
     let world = World::new().await.kept_in(Redis);
     spoil(&world).await;
-    let mut bridge = world.bridge(&[route(Duration::from_secs(60), "")]).await;
+    // It does not wait for the end of the grace period, which is later than this test waits.
+    let settings = "[shutdown]\ngrace_secs = 600";
+    let routes = [route(Duration::from_secs(60), "")];
+    let mut bridge = world.bridge_with(settings, &routes).await;
     bridge.logged("the records can't be read").await;
     assert_eq!(bridge.get("/livez").await.0, 200);
     let (status, body) = bridge.get("/readyz").await;
@@ -34,10 +37,6 @@ async fn a_start_that_can_not_read_the_records_says_so_and_ends_when_it_is_told_
     let (ready, _) = bridge.route(PAYMENTS).await;
     assert!(!ready);
 
-    let told = Instant::now();
     let status = bridge.terminate().await;
     assert_eq!(status.code(), Some(0));
-    let took = told.elapsed();
-    // Less than the grace period.
-    assert!(took < Duration::from_secs(30), "{took:?}");
 }

@@ -5,7 +5,7 @@ use super::{
     Replica, config,
     replica::record,
 };
-use crate::harness::{POLLED, eventually, ids, in_time, insert, insist, task};
+use crate::harness::{POLLED, eventually, ids, insert, insist, task};
 use activity_bridge::{
     store::{Claim, Kept, News, Note, PassedOn, Record, Shared, Store},
     task::Status,
@@ -13,130 +13,108 @@ use activity_bridge::{
 };
 use rstest::rstest;
 use std::{cell::Cell, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 const LEASE: Duration = Duration::from_secs(5);
 /// For so long a lease must be seen to be gone.
 const CERTAIN: Duration = Duration::from_millis(900);
-/// What took longer says that the machine stood still, and nothing of leases.
-const STALL: Duration = Duration::from_secs(1);
 
 #[rstest]
 #[tokio::test]
-async fn the_tasks_of_the_dead_are_adopted_when_the_lease_has_run_out_and_soon_after(
+async fn the_tasks_of_the_dead_are_adopted_when_the_lease_has_run_out(
     #[values(Redis, Cluster)] kind: Kind,
 ) {
-    in_time(async || {
-        let config = config(kind);
-        let (mut dying, heir) = (Replica::start(&config).await, Replica::start(&config).await);
-        let tasks = insert(&*dying, 20).await;
-        let last = dying.freeze().await;
-        let adopted = heir.adopts(20).await;
-        let after = last.elapsed();
-        assert!(after >= LEASE, "after {after:?} it may be alive");
-        assert_eq!(
-            ids(&adopted, |record| record.id),
-            ids(&tasks, |task| task.id)
-        );
-        assert!(adopted.iter().all(|record| !record.published));
-        assert_eq!(insist(async || heir.count().await).await, 20);
-        assert!(insist(async || heir.adopt(100).await).await.is_empty());
-        (after < LEASE + Duration::from_secs(3)).then_some(())
-    })
-    .await;
+    let config = config(kind);
+    let (mut dying, heir) = (Replica::start(&config).await, Replica::start(&config).await);
+    let tasks = insert(&*dying, 20).await;
+    let last = dying.freeze().await;
+    let adopted = heir.adopts(20).await;
+    let after = last.elapsed();
+    assert!(after >= LEASE, "after {after:?} it may be alive");
+    assert_eq!(
+        ids(&adopted, |record| record.id),
+        ids(&tasks, |task| task.id)
+    );
+    assert!(adopted.iter().all(|record| !record.published));
+    assert_eq!(insist(async || heir.count().await).await, 20);
+    assert!(insist(async || heir.adopt(100).await).await.is_empty());
 }
 
-/// All leases had run out, and a new process is the first that is back.
+/// All leases had run out, and a new process is the first that is back. One of the others comes back, another one is dead.
 #[rstest]
 #[tokio::test]
-async fn a_process_that_starts_takes_nothing_from_those_that_are_not_back_yet(
+async fn a_process_that_starts_takes_nothing_until_its_own_lease_has_held(
     #[values(Redis, Cluster)] kind: Kind,
 ) {
-    in_time(async || {
-        let config = config(kind);
-        let mut slow = Replica::start(&config).await;
-        let task = task();
-        slow.publishes(&task).await;
-        slow.freeze().await;
-        slow.loses_its_lease(kind, &config).await;
-        // Its own lease is not older.
-        let opening = Instant::now();
-        let new = Replica::start(&config).await;
-        if opening.elapsed() >= Duration::from_secs(3) {
-            return None;
-        }
-        while opening.elapsed() < Duration::from_secs(3) {
-            let adopted = insist(async || new.adopt(10).await).await;
-            let told = new.pass_on(task.id, "").await;
-            let claim = new.claim(TaskId::random()).await;
-            let silent = insist(async || new.is_anyone_silent().await).await;
-            if opening.elapsed() >= LEASE {
-                return None;
-            }
-            assert!(adopted.is_empty() && silent);
-            told.expect_err("who knows");
-            claim.expect_err("who knows");
-            sleep(Duration::from_millis(50)).await;
-        }
-        slow.thaw();
-        slow.sees_a_lapse().await;
-        if opening.elapsed() >= LEASE {
-            return None;
-        }
-        while opening.elapsed() < Duration::from_secs(6) {
-            assert!(insist(async || new.adopt(10).await).await.is_empty());
-            sleep(Duration::from_millis(50)).await;
-        }
-        let silent = async || new.is_anyone_silent().await.ok();
-        eventually("all are there", async || {
-            silent().await.filter(|silent| !silent)
-        })
-        .await;
-        let told = insist(async || new.pass_on(task.id, "").await).await;
-        assert_eq!(told, PassedOn::To(Status::Alive));
-        new.knows_no(TaskId::random()).await;
-        Some(())
+    let config = config(kind);
+    let (mut slow, mut dead) = (Replica::start(&config).await, Replica::start(&config).await);
+    let (kept, left) = (task(), task());
+    slow.publishes(&kept).await;
+    dead.publishes(&left).await;
+    for replica in [&mut slow, &mut dead] {
+        replica.freeze().await;
+        replica.loses_its_lease(kind, &config).await;
+    }
+    // Its own lease is not older.
+    let opening = Instant::now();
+    let new = Replica::start(&config).await;
+    slow.thaw();
+    slow.sees_a_lapse().await;
+    let adopts = async || {
+        let page = new.adopt(10).await.ok();
+        page.filter(|page| !page.is_empty())
+    };
+    let unknown = async || new.claim(TaskId::random()).await.ok();
+    let silent = async || new.is_anyone_silent().await.ok();
+    assert!(eventually("an answer", silent).await, "one is dead");
+    let ((claim, after_claim), (adopted, after_adopt)) = tokio::join!(
+        async { (eventually("it is sure", unknown).await, opening.elapsed()) },
+        async { (eventually("the dead's", adopts).await, opening.elapsed()) },
+    );
+    assert!(matches!(claim, Claim::Unknown), "{claim:?}");
+    assert_eq!(ids(&adopted, |record| record.id), [left.id]);
+    assert!(after_claim >= LEASE, "{after_claim:?}");
+    assert!(after_adopt >= LEASE, "{after_adopt:?}");
+    assert!(insist(async || new.adopt(10).await).await.is_empty());
+    eventually("all are there", async || {
+        silent().await.filter(|silent| !silent)
     })
     .await;
+    let told = insist(async || new.pass_on(kept.id, "").await).await;
+    assert_eq!(told, PassedOn::To(Status::Alive));
 }
 
 /// As with one shard of a Cluster: the leases of others run out together, and not this process's.
 #[rstest]
 #[tokio::test]
 async fn who_has_just_lost_its_lease_may_still_be_back(#[values(Redis, Cluster)] kind: Kind) {
-    in_time(async || {
-        let config = config(kind);
-        let (mut slow, quick) = (Replica::start(&config).await, Replica::start(&config).await);
-        let task = task();
-        slow.publishes(&task).await;
-        quick.knows_no(TaskId::random()).await;
-        slow.freeze().await;
-        let gone = Instant::now();
-        slow.loses_its_lease(kind, &config).await;
-        loop {
-            let adopted = quick.adopt(10).await;
-            let told = quick.pass_on(task.id, "").await;
-            if gone.elapsed() >= CERTAIN {
-                return None;
-            }
-            assert!(adopted.unwrap_or_default().is_empty());
-            told.expect_err("who knows");
-            if gone.elapsed() >= Duration::from_millis(750) {
-                break;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        slow.thaw();
-        slow.sees_a_lapse().await;
-        let told = insist(async || quick.pass_on(task.id, "").await).await;
-        assert_eq!(told, PassedOn::To(Status::Alive));
-        sleep(Duration::from_millis(500)).await;
+    let config = config(kind);
+    let (mut slow, quick) = (Replica::start(&config).await, Replica::start(&config).await);
+    let task = task();
+    slow.publishes(&task).await;
+    quick.knows_no(TaskId::random()).await;
+    slow.freeze().await;
+    slow.loses_its_lease(kind, &config).await;
+    // The first that finds it gone: it may be back.
+    let told = quick.pass_on(task.id, "").await;
+    told.expect_err("who knows");
+    slow.thaw();
+    slow.sees_a_lapse().await;
+    let back = Instant::now();
+    let told = insist(async || quick.pass_on(task.id, "").await).await;
+    assert_eq!(told, PassedOn::To(Status::Alive));
+    // Also where it has been looked for since for longer than that takes.
+    eventually("a second look", async || {
         assert!(insist(async || quick.adopt(10).await).await.is_empty());
-        slow.freeze().await;
-        assert_eq!(quick.adopts(1).await[0].id, task.id);
-        Some(())
+        (back.elapsed() > CERTAIN).then_some(())
     })
     .await;
+    slow.freeze().await;
+    let gone = Instant::now();
+    slow.loses_its_lease(kind, &config).await;
+    assert_eq!(quick.adopts(1).await[0].id, task.id);
+    let after = gone.elapsed();
+    assert!(after >= CERTAIN, "after {after:?} it may be back");
 }
 
 #[rstest]
@@ -177,22 +155,20 @@ async fn of_those_that_adopt_at_once_each_task_goes_to_exactly_one(
 #[rstest]
 #[tokio::test]
 async fn who_closes_leaves_its_tasks_to_the_others_at_once(#[values(Redis, Cluster)] kind: Kind) {
-    in_time(async || {
-        let config = config(kind);
-        let (leaving, heir) = (Replica::start(&config).await, Replica::start(&config).await);
-        insert(&*leaving, 3).await;
-        let asked = Instant::now();
+    let config = config(kind);
+    let (leaving, heir) = (Replica::start(&config).await, Replica::start(&config).await);
+    insert(&*leaving, 3).await;
+    let lease = format!("{}:owner:{{{}}}:lease", config.prefix, leaving.owner());
+    let server = super::server(kind);
+    eventually("its lease says that it has left", async || {
         leaving.close().await;
-        if asked.elapsed() > STALL {
-            return None;
-        }
-        let closed = Instant::now();
-        heir.adopts(3).await;
-        // When the lease runs out by itself, it must be seen to be gone for a while as well.
-        assert!(closed.elapsed() < LEASE);
-        Some(())
+        let says = server.ask(&["GET", &lease]).await;
+        (says == redis::Value::BulkString(b"left".to_vec())).then_some(())
     })
     .await;
+    // Nobody can wait for the end of this lease.
+    server.ask(&["PERSIST", &lease]).await;
+    heir.adopts(3).await;
 }
 
 #[rstest]
@@ -262,40 +238,35 @@ async fn a_record_that_is_missing_shows_with_the_next_note(#[values(Redis, Clust
 #[rstest]
 #[tokio::test]
 async fn who_adopts_for_longer_than_a_lease_lasts_is_alive(#[values(Redis, Cluster)] kind: Kind) {
-    in_time(async || {
-        let config = config(kind);
-        let dead = Replica::start(&config).await;
-        insert(&*dead, 100).await;
-        dead.close().await;
-        let heir = Replica::start_idle(&config, "payments").await;
-        let other = Replica::start(&config).await;
-        let began = Instant::now();
-        let adopts = async || heir.adopt(1).await.ok().filter(|some| some.len() == 1);
-        let first = eventually("one of them", adopts).await.remove(0);
-        while began.elapsed() < LEASE + Duration::from_secs(1) {
-            let begun = Instant::now();
-            sleep(Duration::from_millis(100)).await;
+    let config = config(kind);
+    let dead = Replica::start(&config).await;
+    insert(&*dead, 500).await;
+    dead.close().await;
+    let heir = Replica::start_idle(&config, "payments").await;
+    let other = Replica::start(&config).await;
+    let server = super::server(kind);
+    let lease = format!("{}:owner:{{{}}}:lease", config.prefix, heir.owner());
+    let adopts = async || heir.adopt(1).await.ok().filter(|some| some.len() == 1);
+    let first = eventually("one of them", adopts).await.remove(0);
+    // A lease that does not run out shows when it is renewed: then it has an end again.
+    for _ in 0..2 {
+        server.ask(&["PERSIST", &lease]).await;
+        eventually("a renewal", async || {
             eventually("another one", adopts).await;
-            if begun.elapsed() > STALL {
-                return None;
-            }
-        }
-        let asked = Instant::now();
-        let told = insist(async || other.pass_on(first.id, "").await).await;
-        let look = insist(async || heir.look().await).await;
-        if asked.elapsed() > STALL {
-            return None;
-        }
-        assert!(!look.lapsed);
-        assert_eq!(told, PassedOn::To(Status::Alive));
-        let (id, details) = (first.id, String::new());
-        let sign = News::Sign { id, details };
-        // Where an answer was lost, it was passed on again.
-        assert!(look.news.contains(&sign), "letters wait for a look");
-        assert!(look.news.iter().all(|news| *news == sign));
-        Some(())
-    })
-    .await;
+            let left = server.ask(&["PTTL", &lease]).await;
+            (left != redis::Value::Int(-1)).then_some(())
+        })
+        .await;
+    }
+    server.ask(&["PERSIST", &lease]).await;
+    let told = insist(async || other.pass_on(first.id, "").await).await;
+    assert_eq!(told, PassedOn::To(Status::Alive));
+    let look = insist(async || heir.look().await).await;
+    let (id, details) = (first.id, String::new());
+    let sign = News::Sign { id, details };
+    // Where an answer was lost, it was passed on again.
+    assert!(look.news.contains(&sign), "letters wait for a look");
+    assert!(look.news.iter().all(|news| *news == sign));
 }
 
 #[rstest]

@@ -4,8 +4,11 @@ use super::{
     Kind::{self, Cluster, Redis},
     PATIENT_CLUSTER, Replica, Server, config, redis_config, server,
 };
-use crate::harness::{eventually, ids, in_time, insert, insist, task, well};
-use activity_bridge::store::{Kept, Life, News, Note, Record, Shared, Store, StoreError};
+use crate::harness::{eventually, ids, insert, insist, task, well};
+use activity_bridge::{
+    store::{Kept, Life, News, Note, Record, Shared, Store, StoreError},
+    task::TaskId,
+};
 use rstest::rstest;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -29,12 +32,16 @@ async fn a_frozen_server_is_waited_for_briefly_and_each_task_is_there_once_when_
     let before = insert(&*replica, 1).await.remove(0);
     well(&*replica).await;
     server.pause();
-    let asked = Instant::now();
     let late = task();
+    // Nothing comes from the server, so that the waits can be skipped.
+    tokio::time::pause();
+    let asked = Instant::now();
     let why = reason(replica.insert("payments", &late).await).expect("not recorded");
     assert!(why.ends_with("no answer"), "{why}");
-    assert!(asked.elapsed() < Duration::from_secs(10));
+    let waited = asked.elapsed();
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
     let trouble = eventually("trouble", async || replica.trouble()).await;
+    tokio::time::resume();
     let begins = format!("Redis {} for ", config.urls[0]);
     assert!(
         trouble.starts_with(&begins) && trouble.ends_with(" s: no answer"),
@@ -55,44 +62,28 @@ async fn a_frozen_server_is_waited_for_briefly_and_each_task_is_there_once_when_
 async fn after_an_outage_nobody_takes_from_those_that_are_not_back_yet(
     #[values(Redis, Cluster)] kind: Kind,
 ) {
-    in_time(async || {
-        let server = Server::start_kind(kind, &[PATIENT_CLUSTER]);
-        let config = redis_config(&server);
-        let (mut slow, quick) = (Replica::start(&config).await, Replica::start(&config).await);
-        let tasks = insert(&*slow, 3).await;
-        slow.freeze().await;
-        server.pause();
-        sleep(Duration::from_secs(6)).await;
-        // Its own lease can't be back before.
-        let back = Instant::now();
-        server.resume();
-        quick.sees_a_lapse().await;
-        let mut asked = 0;
-        while back.elapsed() < Duration::from_secs(3) {
-            let adopted = quick.adopt(10).await;
-            if back.elapsed() >= LEASE {
-                return None;
-            }
-            asked += usize::from(adopted.is_ok());
-            assert!(adopted.unwrap_or_default().is_empty());
-            sleep(Duration::from_millis(50)).await;
-        }
-        slow.thaw();
-        slow.sees_a_lapse().await;
-        if asked == 0 || back.elapsed() >= LEASE {
-            return None;
-        }
-        while back.elapsed() < Duration::from_secs(6) {
-            assert!(insist(async || quick.adopt(10).await).await.is_empty());
-            sleep(Duration::from_millis(50)).await;
-        }
-        // The dead are dead again by now.
-        slow.freeze().await;
-        let adopted = quick.adopts(3).await;
-        assert_eq!(ids(&adopted, |r| r.id), ids(&tasks, |task| task.id));
-        Some(())
-    })
-    .await;
+    let server = Server::start_kind(kind, &[PATIENT_CLUSTER]);
+    let config = redis_config(&server);
+    let (mut slow, mut dead) = (Replica::start(&config).await, Replica::start(&config).await);
+    let quick = Replica::start(&config).await;
+    insert(&*slow, 3).await;
+    let left = insert(&*dead, 3).await;
+    slow.freeze().await;
+    dead.freeze().await;
+    server.pause();
+    // All leases run out meanwhile.
+    sleep(LEASE + Duration::from_secs(1)).await;
+    // Its own lease can't be back before.
+    let back = Instant::now();
+    server.resume();
+    quick.sees_a_lapse().await;
+    slow.thaw();
+    slow.sees_a_lapse().await;
+    let adopted = quick.adopts(3).await;
+    let after = back.elapsed();
+    assert!(after >= LEASE, "after {after:?} it may be back");
+    assert_eq!(ids(&adopted, |r| r.id), ids(&left, |task| task.id));
+    assert!(insist(async || quick.adopt(10).await).await.is_empty());
 }
 
 #[rstest]
@@ -169,22 +160,27 @@ async fn a_process_that_starts_takes_the_name_of_the_queue_of_replies_from_the_l
     #[values(Redis, Cluster)] kind: Kind,
 ) {
     let server = server(kind);
-    let (key, old) = in_time(async || {
-        let config = config(kind);
-        let mut old = Replica::start(&config).await;
-        old.freeze().await;
-        let key = format!("{}:instance", config.prefix);
-        server.ask(&["DEL", &key]).await;
-        let new = Replica::start(&config);
-        let thaws = async {
-            sleep(Duration::from_secs(1)).await;
-            old.thaw();
-        };
-        let (new, ()) = tokio::join!(new, thaws);
-        // Two seconds after it began to look for the name, it makes one.
-        (new.life() == old.life()).then_some((key, old))
-    })
-    .await;
+    let config = config(kind);
+    let mut old = Replica::start(&config).await;
+    old.freeze().await;
+    let key = format!("{}:instance", config.prefix);
+    server.ask(&["DEL", &key]).await;
+    let began = Instant::now();
+    let new = Replica::start(&config);
+    let put_back = async {
+        sleep(Duration::from_secs(1)).await;
+        old.thaw();
+        eventually("a name", async || {
+            let there = server.ask(&["EXISTS", &key]).await;
+            (there == redis::Value::Int(1)).then_some(began.elapsed())
+        })
+        .await
+    };
+    let (new, put_back) = tokio::join!(new, put_back);
+    // Two seconds after it began to look for the name, it makes one unless there is one.
+    if put_back < Duration::from_secs(2) {
+        assert_eq!(new.life(), old.life());
+    }
 
     server.ask(&["SET", &key, "another"]).await;
     let replaced = |trouble: &String| trouble.contains("another queue of replies");
@@ -232,7 +228,8 @@ async fn while_a_shard_is_away_what_is_on_the_others_is_adopted_and_the_rest_aft
         }
     }
     assert!((1..60).contains(&healthy.len()));
-    sleep(Duration::from_secs(5)).await;
+    // From then on it may believe that others are dead.
+    heir.knows_no(TaskId::random()).await;
     dead.freeze().await;
     on_lost.close().await;
     server.kill_one(&lost);
@@ -310,8 +307,6 @@ async fn a_server_that_refuses_the_password_for_a_while_is_used_again_soon_after
     server
         .tell_each(&["ACL", "SETUSER", "bridge", "resetpass", ">right"])
         .await;
-    let back = Instant::now();
     well(&*replica).await;
-    assert!(back.elapsed() < Duration::from_secs(20));
     assert_eq!(insist(async || replica.count().await).await, 1);
 }

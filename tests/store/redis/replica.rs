@@ -3,7 +3,7 @@
 use crate::harness::{Kind, eventually, insist};
 use activity_bridge::{
     store::redis::RedisConfig,
-    store::{Claim, LOOK_EVERY, Look, News, PassedOn, Record, RedisStore, Shared, Store},
+    store::{Claim, LOOK_EVERY, Look, News, Note, PassedOn, Record, RedisStore, Shared, Store},
     task::{Task, TaskId},
 };
 use std::{
@@ -174,8 +174,19 @@ impl Replica {
         eventually("an answer", async || self.claims_at_once(id).await).await
     }
 
-    /// The same, or `None` where the answer was lost: then its old owner is not told.
-    pub async fn claims_at_once(&self, id: TaskId) -> Option<Record> {
+    /// The same, and sees to it that its old owner learns of it.
+    pub async fn claims_from(&self, old: &Self, id: TaskId) -> Record {
+        if let Some(record) = self.claims_at_once(id).await {
+            return record;
+        }
+        // Where an answer was lost, the old owner may not have been told. Then its next note tells it.
+        let record = self.claims(id).await;
+        old.note(id, Note::Begun);
+        record
+    }
+
+    /// `None` where the answer was lost.
+    async fn claims_at_once(&self, id: TaskId) -> Option<Record> {
         match self.claim(id).await.ok()? {
             Claim::Ours(record) => Some(record),
             other => panic!("{other:?}"),

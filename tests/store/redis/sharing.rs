@@ -4,7 +4,7 @@ use super::{
     Kind::{self, Cluster, Redis},
     Replica, config, server,
 };
-use crate::harness::{LEARNT, POLLED, eventually, in_time, insert, insist, task};
+use crate::harness::{LEARNT, POLLED, eventually, insert, insist, task};
 use activity_bridge::{
     store::{Claim, Kept, News, Note, PassedOn, Shared, Store},
     task::Status,
@@ -18,15 +18,11 @@ use std::time::Duration;
 async fn a_claimed_task_is_the_claimers_and_its_old_owner_hears_of_it(
     #[values(Redis, Cluster)] kind: Kind,
 ) {
-    let (old, new, task, record) = in_time(async || {
-        let config = config(kind);
-        let (old, new) = (Replica::start(&config).await, Replica::start(&config).await);
-        let task = task();
-        old.publishes(&task).await;
-        let record = new.claims_at_once(task.id).await?;
-        Some((old, new, task, record))
-    })
-    .await;
+    let config = config(kind);
+    let (old, new) = (Replica::start(&config).await, Replica::start(&config).await);
+    let task = task();
+    old.publishes(&task).await;
+    let record = new.claims_from(&old, task.id).await;
     for record in [record, new.claims(task.id).await] {
         assert_eq!(record.token.reveal(), task.token.reveal());
         assert!(record.published);
@@ -65,21 +61,17 @@ async fn a_claimed_task_that_its_old_owner_ends_is_in_nobodys_set(
 #[tokio::test]
 async fn news_from_before_a_task_came_back_is_not_heard(#[values(Redis, Cluster)] kind: Kind) {
     let config = config(kind);
-    in_time(async || {
-        let owner = Replica::start_idle(&config, "payments").await;
-        let claimer = Replica::start(&config).await;
-        let (back, gone) = (task(), task());
-        owner.publishes(&back).await;
-        owner.publishes(&gone).await;
-        claimer.claims_at_once(back.id).await?;
-        claimer.claims_at_once(gone.id).await?;
-        // Both letters are under way.
-        owner.claims(back.id).await;
-        let look = insist(async || owner.look().await).await;
-        assert_eq!(look.news, [News::Taken(gone.id)]);
-        Some(())
-    })
-    .await;
+    let owner = Replica::start_idle(&config, "payments").await;
+    let claimer = Replica::start(&config).await;
+    let (back, gone) = (task(), task());
+    for task in [&back, &gone] {
+        owner.publishes(task).await;
+        claimer.claims_from(&owner, task.id).await;
+    }
+    // Both letters are under way.
+    owner.claims(back.id).await;
+    let look = insist(async || owner.look().await).await;
+    assert_eq!(look.news, [News::Taken(gone.id)]);
 }
 
 #[rstest]
