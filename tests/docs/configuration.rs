@@ -1,6 +1,6 @@
-//! Example configurations parse, and the reference lists the keys that there are.
+//! Example configurations parse, and the reference lists the keys that there are, with their bounds and defaults.
 
-use crate::{blocks, files, markdown, plain, rows, text_of};
+use crate::{blocks, files, markdown, text_of};
 use activity_bridge::{
     config::{Config, ConfigError},
     store::StoreConfig,
@@ -17,8 +17,8 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
     let uri = file("amqp://guest:guest@127.0.0.1:5672/%2f\n");
     let url = file("redis://127.0.0.1:6379/0\n");
     let with_file = |line: &str| match line.trim_start().split_once(" = ") {
-        Some(("uri_file", _)) => format!("uri_file = {:?}", uri.path()),
-        Some(("url_file", _)) => format!("url_file = {:?}", url.path()),
+        Some(("uri_file", path)) if path.starts_with('"') => format!("uri_file = {:?}", uri.path()),
+        Some(("url_file", path)) if path.starts_with('"') => format!("url_file = {:?}", url.path()),
         _ => line.to_owned(),
     };
     let lines: Vec<_> = text.lines().map(with_file).collect();
@@ -53,6 +53,17 @@ fn every_whole_configuration_in_the_documents_parses() {
         }
     }
     assert!(seen > 0, "the README has one");
+}
+
+#[test]
+fn the_configuration_of_the_first_task_in_the_readme_parses() {
+    let commands = blocks(&text_of("README.md"), "sh").concat();
+    let (_, rest) = commands
+        .split_once("cat > first-task.toml <<END\n")
+        .expect("a command that writes it");
+    let (written, _) = rest.split_once("\nEND\n").expect("its end");
+    assert!(written.contains("[[routes]]"), "{written}");
+    assert_parses("first-task.toml", &written.replace("\"$ACTIVITY\"", ARN));
 }
 
 /// Each Kubernetes manifest, and the configuration in it.
@@ -105,8 +116,86 @@ fn the_pods_of_the_kubernetes_manifests_have_a_volume_for_the_file() {
 
 const ARN: &str = r#""arn:aws:states:eu-west-1:123456789012:activity:a""#;
 
-/// A configuration in which a documented key has its documented example. JSON is TOML here.
-fn with_key(key: &str, example: &str) -> String {
+/// A key of the reference: a heading of the fourth level, and a list of three items below it.
+struct Key {
+    path: String,
+    of_type: String,
+    default: String,
+    example: String,
+}
+
+impl Key {
+    /// Every key of the reference, in its order.
+    fn all() -> Vec<Self> {
+        let text = text_of("docs/configuration.md");
+        let mut lines = text.lines();
+        let mut keys = Vec::new();
+        while let Some(line) = lines.next() {
+            let Some(heading) = line.strip_prefix("#### ") else {
+                continue;
+            };
+            assert_eq!(lines.next(), Some(""), "below {heading}");
+            let mut item = |name: &str| {
+                let line = lines.next().unwrap_or_default();
+                let item = line.strip_prefix(&format!("- {name}: "));
+                let item = item.unwrap_or_else(|| panic!("{heading}: no {name}: {line}"));
+                item.to_owned()
+            };
+            keys.push(Self {
+                path: code(heading).expect("code").to_owned(),
+                of_type: item("Type"),
+                default: item("Default"),
+                example: item("Example"),
+            });
+            assert_eq!(lines.next(), Some(""), "below the items of {heading}");
+            let said = lines.next().unwrap_or_default();
+            assert!(!said.is_empty(), "{heading}: nothing says what it does");
+        }
+        assert!(!keys.is_empty(), "no heading is a key");
+        keys
+    }
+
+    /// Whether this binary knows it.
+    fn known(&self) -> bool {
+        cfg!(feature = "otlp") || !self.path.starts_with("otlp.")
+    }
+
+    /// A configuration with this value.
+    fn with(&self, value: &str) -> String {
+        let mut lines = beside(&self.path);
+        lines.push((&self.path, value));
+        configuration(&lines)
+    }
+
+    #[track_caller]
+    fn assert_accepts(&self, value: &str) {
+        assert_parses(&self.path, &self.with(value));
+    }
+
+    /// Refuses a value, with a complaint about this key.
+    #[track_caller]
+    fn assert_refuses(&self, value: &str) {
+        match parse(&self.with(value)) {
+            Ok(_) => panic!("{} = {value} is accepted", self.path),
+            Err(error) => {
+                let path = self.path.replace("[]", "[0]");
+                assert!(
+                    error.to_string().contains(&path),
+                    "{path} = {value}: {error}"
+                );
+            }
+        }
+    }
+}
+
+/// What is in the backticks of a text that is all code.
+fn code(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix('`')?.strip_suffix('`')?;
+    (!inside.contains('`')).then_some(inside)
+}
+
+/// Settings that a configuration with this key must have, or that the key means nothing without. JSON is TOML here.
+fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
     let required = [
         ("amqp.uri", r#""amqp://127.0.0.1""#),
         ("routes[].name", r#""a""#),
@@ -141,7 +230,11 @@ fn with_key(key: &str, example: &str) -> String {
         "routes[].routing_key" => lines.push(("routes[].exchange", r#""a""#)),
         _ => {}
     }
-    lines.push((key, example));
+    lines
+}
+
+/// The text of a configuration with these settings and one route.
+fn configuration(lines: &[(&str, &str)]) -> String {
     let (in_route, at_root): (Vec<_>, Vec<_>) = lines
         .iter()
         .partition(|(key, _)| key.starts_with("routes[]."));
@@ -163,19 +256,180 @@ fn with_key(key: &str, example: &str) -> String {
 
 #[test]
 fn every_documented_key_is_accepted() {
-    for row in rows(&text_of("docs/configuration.md"), "Key") {
-        let (key, example) = (plain(&row[0]), plain(&row[3]));
-        let text = with_key(key, example);
-        if key.starts_with("otlp.") && !cfg!(feature = "otlp") {
-            let error = parse(&text).expect_err("this binary has no such feature");
+    for key in Key::all() {
+        let example = code(&key.example).expect("an example is code");
+        if key.known() {
+            key.assert_accepts(example);
+        } else {
+            let error = parse(&key.with(example)).expect_err("this binary has no such feature");
             let error = error.to_string();
             assert!(
                 error.starts_with("1 problem") && error.contains("otlp: this binary"),
                 "{error}"
             );
-        } else {
-            assert_parses(key, &text);
         }
+    }
+}
+
+/// The two numbers of `… 1 to 60,000 …`.
+fn bounds(of_type: &str) -> Option<(u64, u64)> {
+    let number = |text: &str| text.replace(',', "").parse().ok();
+    let (before, after) = of_type.split_once(" to ")?;
+    let most = after.split(' ').next()?.trim_end_matches(',');
+    Some((number(before.rsplit(' ').next()?)?, number(most)?))
+}
+
+#[test]
+fn the_documented_types_and_bounds_are_those_of_the_code() {
+    for key in Key::all().iter().filter(|key| key.known()) {
+        let of_type = key.of_type.as_str();
+        if let Some(rest) = of_type.strip_prefix("whole number, ") {
+            let (least, most) =
+                bounds(of_type).unwrap_or_else(|| panic!("{}: no bounds: {rest}", key.path));
+            key.assert_accepts(&least.to_string());
+            key.assert_accepts(&most.to_string());
+            key.assert_refuses(&(i128::from(least) - 1).to_string());
+            key.assert_refuses(&(most + 1).to_string());
+            key.assert_refuses("1.5");
+        } else if of_type == "true or false" {
+            key.assert_accepts("true");
+            key.assert_accepts("false");
+            key.assert_refuses(r#""true""#);
+        } else if of_type == "list of at least one text" {
+            key.assert_refuses("[]");
+            key.assert_refuses("[true]");
+        } else if of_type.starts_with("text") {
+            key.assert_refuses("true");
+            if let Some((least, most)) = bounds(of_type) {
+                let text = |length: u64| format!("{:?}", "a".repeat(length as usize));
+                key.assert_accepts(&text(least));
+                key.assert_accepts(&text(most));
+                key.assert_refuses(&text(least - 1));
+                key.assert_refuses(&text(most + 1));
+            }
+        } else {
+            let listed: Vec<_> = of_type.split('`').skip(1).step_by(2).collect();
+            assert!(
+                listed.len() > 1,
+                "{}: a type of no known form: {of_type}",
+                key.path
+            );
+            // A store of another kind than the default needs its address.
+            let needs_more =
+                |value: &&&str| (key.path.as_str(), **value) != ("store.kind", "\"redis\"");
+            listed
+                .iter()
+                .filter(needs_more)
+                .for_each(|value| key.assert_accepts(value));
+            key.assert_refuses(r#""zzz""#);
+        }
+    }
+}
+
+/// How the configuration with these settings is understood.
+fn understood(lines: &[(&str, &str)]) -> String {
+    let text = configuration(lines);
+    format!(
+        "{:?}",
+        parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    )
+}
+
+/// Defaults that go by other settings: the key, what the reference says, and cases of these settings and the default that follows.
+type Computed = (
+    &'static str,
+    &'static str,
+    &'static [(&'static [(&'static str, &'static str)], &'static str)],
+);
+const COMPUTED: &[Computed] = &[
+    (
+        "shutdown.give_back",
+        "`true` with the store `memory`, else `false`",
+        &[(&[("store.kind", r#""memory""#)], "true"), (&[], "false")],
+    ),
+    (
+        "routes[].delivery_limit",
+        "`20`, or none if `dead_letters = false`",
+        &[(&[], "20")],
+    ),
+    (
+        "routes[].max_ready",
+        "`max_in_flight`",
+        &[(&[("routes[].max_in_flight", "7")], "7"), (&[], "100")],
+    ),
+    (
+        "routes[].pollers.min",
+        "`2`, or `max` if that is less",
+        &[(&[], "2"), (&[("routes[].pollers.max", "1")], "1")],
+    ),
+    (
+        "routes[].pollers.max",
+        "`20`, on Step Functions `100`, or `min` if that is more",
+        &[
+            (&[], "20"),
+            (&[("routes[].pollers.min", "30")], "30"),
+            (STEP_FUNCTIONS, "100"),
+        ],
+    ),
+    (
+        "routes[].heartbeat.discover",
+        "`true` on SWF without `timeout_secs`, else `false`",
+        &[
+            (&[], "true"),
+            (&[("routes[].heartbeat.timeout_secs", "60")], "false"),
+            (STEP_FUNCTIONS, "false"),
+        ],
+    ),
+];
+const STEP_FUNCTIONS: &[(&str, &str)] = &[("routes[].step_functions.activity_arn", ARN)];
+
+#[test]
+fn the_documented_defaults_are_those_of_the_code() {
+    let keys = Key::all();
+    for key in keys.iter().filter(|key| key.known()) {
+        let lines = beside(&key.path);
+        let computed = COMPUTED.iter().find(|(path, ..)| *path == key.path);
+        let with_default = |lines: &[(&str, &str)], default: &str| {
+            let explicit: Vec<_> = lines
+                .iter()
+                .copied()
+                .chain([(key.path.as_str(), default)])
+                .collect();
+            assert_eq!(
+                understood(lines),
+                understood(&explicit),
+                "{} = {default} is not the default",
+                key.path
+            );
+        };
+        if let Some((_, said, cases)) = computed {
+            assert_eq!(&key.default, said, "{}", key.path);
+            for (settings, default) in *cases {
+                let swf = *settings != STEP_FUNCTIONS;
+                let kept = lines
+                    .iter()
+                    .filter(|(name, _)| swf || !name.starts_with("routes[].swf."));
+                let lines: Vec<_> = kept.chain(*settings).copied().collect();
+                with_default(&lines, default);
+            }
+        } else if let Some(default) = code(&key.default) {
+            with_default(&lines, default);
+        } else if key.default.starts_with("required") {
+            let table = key.path.rsplit_once('.').expect("a table").0;
+            // Without its only key, a table is not there.
+            if table != "otlp" {
+                let mut lines = lines;
+                if table == "routes[].step_functions" {
+                    lines.push(("routes[].step_functions.result_as", r#""json""#));
+                }
+                let text = configuration(&lines);
+                let error = parse(&text).expect_err("it is required").to_string();
+                assert!(error.contains(&key.path.replace("[]", "[0]")), "{error}");
+            }
+        }
+    }
+    for (path, ..) in COMPUTED {
+        assert!(keys.iter().any(|key| key.path == *path), "{path}");
     }
 }
 
@@ -199,8 +453,7 @@ fn known_keys(table: &str) -> Vec<String> {
 
 #[test]
 fn every_key_is_documented() {
-    let rows = rows(&text_of("docs/configuration.md"), "Key");
-    let documented: BTreeSet<_> = rows.iter().map(|row| plain(&row[0]).to_owned()).collect();
+    let documented: BTreeSet<_> = Key::all().into_iter().map(|key| key.path).collect();
     let mut known = BTreeSet::new();
     let mut tables = vec![String::new()];
     while let Some(table) = tables.pop() {
