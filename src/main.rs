@@ -2,7 +2,12 @@
 
 use activity_bridge::{app, check, config::Config, tasks, telemetry};
 use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 /// Hands activity tasks of Amazon SWF and AWS Step Functions to workers in any language over AMQP (RabbitMQ), and brings
 /// their replies back.
@@ -58,6 +63,11 @@ struct Configured {
 /// `EX_CONFIG` of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
 
+/// Says why the program ends. Nobody may be there to read it; then the exit code must do.
+fn complain(why: &dyn Display) {
+    drop(writeln!(io::stderr(), "activity-bridge: {why}"));
+}
+
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     let (Command::Run(configured)
@@ -66,7 +76,7 @@ fn main() -> ExitCode {
     let config = match Config::load(&configured.config) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("activity-bridge: {error}");
+            complain(&error);
             return ExitCode::from(EXIT_CONFIG);
         }
     };
@@ -96,7 +106,7 @@ fn main() -> ExitCode {
             // Whoever reads the log may read lines of JSON alone.
             match json_log {
                 true => tracing::error!("activity-bridge could not start: {error:#}"),
-                false => eprintln!("activity-bridge: {error:#}"),
+                false => complain(&format_args!("{error:#}")),
             }
             ExitCode::FAILURE
         }

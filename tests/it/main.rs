@@ -20,6 +20,7 @@
 mod acknowledging;
 mod admin;
 mod bodies_alone;
+mod broken_log;
 mod broker_trouble;
 mod cancel;
 mod cli;
