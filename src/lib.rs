@@ -54,6 +54,7 @@ pub mod settle;
 pub mod shutdown;
 pub mod slots;
 pub mod source;
+pub mod stack;
 pub mod store;
 pub mod task;
 pub mod tasks;

@@ -1,6 +1,6 @@
 //! The command line.
 
-use activity_bridge::{app, check, config::Config, tasks, telemetry};
+use activity_bridge::{app, check, config::Config, stack, tasks, telemetry};
 use clap::{Args, Parser, Subcommand};
 use std::{
     fmt::Display,
@@ -63,13 +63,31 @@ struct Configured {
 /// `EX_CONFIG` of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
 
+/// What a process that panicked ends with.
+const EXIT_PANIC: u8 = 101;
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    // The other commands read no messages.
+    let deep = match command {
+        Command::Run(_) => stack::ensure(),
+        Command::Check { .. } | Command::Tasks { .. } => Ok(()),
+    };
+    match stack::on_a_deep_one(|| execute(command, deep)) {
+        Ok(ended) => ended.unwrap_or(ExitCode::from(EXIT_PANIC)),
+        Err(error) => {
+            complain(&format_args!("no thread to run on: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Says why the program ends. Nobody may be there to read it; then the exit code must do.
 fn complain(why: &dyn Display) {
     drop(writeln!(io::stderr(), "activity-bridge: {why}"));
 }
 
-fn main() -> ExitCode {
-    let command = Cli::parse().command;
+fn execute(command: Command, deep: io::Result<()>) -> ExitCode {
     let (Command::Run(configured)
     | Command::Check { configured, .. }
     | Command::Tasks { configured, .. }) = &command;
@@ -89,6 +107,13 @@ fn main() -> ExitCode {
         (Err(error), _) => Err(error.into()),
         (Ok(runtime), Command::Run(_)) => {
             telemetry::start(config.log);
+            if let Err(error) = deep {
+                tracing::warn!(
+                    %error,
+                    "could not run again with RUST_MIN_STACK={}: a reply with deeply nested headers will end the process",
+                    stack::BYTES
+                );
+            }
             let ended = runtime.block_on(app::run(config));
             // Not waiting for a name look-up that hangs.
             runtime.shutdown_background();

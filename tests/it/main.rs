@@ -33,6 +33,7 @@ mod faults;
 mod harness;
 mod heartbeat_answers;
 mod heartbeats;
+mod hostile_replies;
 mod liveness;
 mod permissions;
 mod polling;
