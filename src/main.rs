@@ -4,10 +4,16 @@ use activity_bridge::{
     app,
     cli::{check, tasks},
     config::Config,
+    process::stack,
     telemetry,
 };
 use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 /// Hands activity tasks of Amazon SWF and AWS Step Functions to workers in any language over AMQP (RabbitMQ), and brings
 /// their replies back.
@@ -20,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the bridge until SIGTERM or SIGINT, then drain and end
+    /// Run the bridge until SIGTERM, SIGINT or SIGHUP, then drain and end
     ///
     /// AWS credentials, region and endpoints come from the usual AWS chain and variables. Every setting outside the
     /// routes can be overridden by the environment: ACTIVITY_BRIDGE_ADMIN__LISTEN sets admin.listen.
@@ -63,15 +69,38 @@ struct Configured {
 /// `EX_CONFIG` of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
 
+/// What a process that panicked ends with.
+const EXIT_PANIC: u8 = 101;
+
 fn main() -> ExitCode {
     let command = Cli::parse().command;
+    // The other commands read no messages.
+    let deep = match command {
+        Command::Run(_) => stack::ensure(),
+        Command::Check { .. } | Command::Tasks { .. } => Ok(()),
+    };
+    match stack::on_a_deep_one(|| execute(command, deep)) {
+        Ok(ended) => ended.unwrap_or(ExitCode::from(EXIT_PANIC)),
+        Err(error) => {
+            complain(&format_args!("no thread to run on: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says why the program ends. Nobody may be there to read it; then the exit code must do.
+fn complain(why: &dyn Display) {
+    drop(writeln!(io::stderr(), "activity-bridge: {why}"));
+}
+
+fn execute(command: Command, deep: io::Result<()>) -> ExitCode {
     let (Command::Run(configured)
     | Command::Check { configured, .. }
     | Command::Tasks { configured, .. }) = &command;
     let config = match Config::load(&configured.config) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("activity-bridge: {error}");
+            complain(&error);
             return ExitCode::from(EXIT_CONFIG);
         }
     };
@@ -84,6 +113,13 @@ fn main() -> ExitCode {
         (Err(error), _) => Err(error.into()),
         (Ok(runtime), Command::Run(_)) => {
             telemetry::start(config.log);
+            if let Err(error) = deep {
+                tracing::warn!(
+                    %error,
+                    "could not run again with RUST_MIN_STACK={}: a reply with deeply nested headers will end the process",
+                    stack::BYTES
+                );
+            }
             let ended = runtime.block_on(app::run(config));
             // Not waiting for a name look-up that hangs.
             runtime.shutdown_background();
@@ -103,7 +139,7 @@ fn main() -> ExitCode {
             // Whoever reads the log may read lines of JSON alone.
             match json_log {
                 true => tracing::error!("activity-bridge could not start: {error:#}"),
-                false => eprintln!("activity-bridge: {error:#}"),
+                false => complain(&format_args!("{error:#}")),
             }
             ExitCode::FAILURE
         }

@@ -17,6 +17,8 @@ pub fn start(config: LogConfig) {
     let builder = fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
+        // A line that can't be written is lost. Otherwise that is said on standard error as well, which panics.
+        .log_internal_errors(false)
         .with_target(false);
     if config.json {
         builder.json().flatten_event(true).init();

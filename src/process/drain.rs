@@ -3,7 +3,7 @@
 use crate::{
     context::Bridge,
     phase::Phase,
-    settle,
+    settle::outcome,
     store::Life,
     task::{Outcome, OwnFailure, TaskId},
 };
@@ -148,7 +148,7 @@ impl Shutdown {
             let reason = "activity-bridge was shut down before the worker replied";
             warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
             let outcome = Outcome::failed(OwnFailure::ShutDown, reason);
-            tokio::spawn(settle::settle(Arc::clone(&self.bridge), ticket, outcome));
+            tokio::spawn(outcome::settle(Arc::clone(&self.bridge), ticket, outcome));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod drain;
 mod signals;
+pub mod stack;
 
 pub use drain::{Shutdown, flush_reserve};
 pub use signals::Signals;

@@ -20,6 +20,7 @@
 mod acknowledging;
 mod admin;
 mod bodies_alone;
+mod broken_log;
 mod broker_trouble;
 mod cancel;
 mod cli;
@@ -32,6 +33,7 @@ mod faults;
 mod harness;
 mod heartbeat_answers;
 mod heartbeats;
+mod hostile_replies;
 mod liveness;
 mod permissions;
 mod polling;
