@@ -8,7 +8,7 @@ use crate::{
     },
     config::Config,
     context::Bridge,
-    inflight::{Certainty, Flights},
+    inflight::{InflightTable, OwnershipCheck},
     intake::{
         gate::{self, Gate},
         poller,
@@ -21,7 +21,7 @@ use crate::{
     route::{Route, RouteConfig},
     settle::{heartbeat, replies},
     source::Sources,
-    store::{self, Life},
+    store::{self, Lifetime},
     task::TaskId,
     trace::Tracer,
 };
@@ -86,7 +86,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
 
     // Before any reply is read: to a task that is not taken on yet, it would be nobody's.
     let unpublished = tokio::select! {
-        unpublished = recovery::take_on_all(&bridge) => unpublished,
+        unpublished = recovery::restore_all(&bridge) => unpublished,
         () = &mut stop => {
             bridge.store.close().await;
             return Ok(true);
@@ -129,9 +129,9 @@ async fn build(
     let names = routes.iter().map(|route| route.name.clone()).collect();
     let store = store::open(&config.store, names).await?;
     let slots: usize = routes.iter().map(|route| route.max_in_flight).sum();
-    let (id, replies_expire) = match store.life() {
-        Life::Process => (TaskId::random().to_string(), REPLIES_OF_A_PROCESS_EXPIRE),
-        Life::Beyond(id) => (id, REPLIES_OF_A_STORE_EXPIRE),
+    let (id, replies_expire) = match store.lifetime() {
+        Lifetime::Process => (TaskId::random().to_string(), REPLIES_OF_A_PROCESS_EXPIRE),
+        Lifetime::Beyond(id) => (id, REPLIES_OF_A_STORE_EXPIRE),
     };
     let (broker, replies) = RabbitMq::start(Options {
         uris: config.amqp_uris.clone(),
@@ -148,8 +148,8 @@ async fn build(
     });
     let bridge = Bridge {
         routes: routes.collect(),
-        flights: Flights::new(2 * slots + REMEMBER_MARGIN),
-        certainty: Certainty::default(),
+        inflight: InflightTable::new(2 * slots + REMEMBER_MARGIN),
+        ownership: OwnershipCheck::default(),
         broker,
         store,
         metrics,
@@ -161,7 +161,7 @@ async fn build(
 /// Publishes again what has to be, waits for what is soon to be taken on, and then the process is as any other.
 async fn recover(bridge: Arc<Bridge>, unpublished: Unpublished, phase: watch::Sender<Phase>) {
     recovery::republish(&bridge, unpublished).await;
-    lease::all_speak(&bridge).await;
+    lease::await_peer_leases(&bridge).await;
     let mut later = Unpublished::new();
     // Where that fails, the process looks again every now and then.
     drop(recovery::adopt(&bridge, &mut later).await);
@@ -191,7 +191,7 @@ impl Running {
         (gate, gate_seen): (watch::Sender<Gate>, watch::Receiver<Gate>),
         phase: watch::Receiver<Phase>,
     ) {
-        let keeping = gate::keep(Arc::clone(bridge), Arc::clone(route), gate);
+        let keeping = gate::run(Arc::clone(bridge), Arc::clone(route), gate);
         self.gates.spawn(keeping);
         let bridge = Arc::clone(bridge);
         self.pollers

@@ -2,7 +2,7 @@
 
 use crate::{
     broker::Broker,
-    inflight::{Certainty, Flights},
+    inflight::{InflightTable, OwnershipCheck},
     metrics::Metrics,
     route::Route,
     store::Store,
@@ -19,9 +19,9 @@ pub struct Bridge {
     /// All routes.
     pub routes: Vec<Arc<Route>>,
     /// The tasks in flight.
-    pub flights: Flights,
+    pub inflight: InflightTable,
     /// Whether they are still this process's.
-    pub certainty: Certainty,
+    pub ownership: OwnershipCheck,
     /// What is counted for the process as a whole.
     pub metrics: Metrics,
     /// What makes spans, where they are configured.

@@ -3,7 +3,7 @@
 //! Of a task it tells the id, the route, how far it has come and how it is kept alive; never its token or its input.
 
 use crate::{
-    inflight::{Flights, Listed, Progress},
+    inflight::{InflightTable, Listed, Progress},
     store::{Record, StoreConfig},
 };
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,8 @@ pub(crate) struct Entry {
 impl Listing {
     /// What this process has.
     #[must_use]
-    pub fn of_process(flights: &Flights, owner: &str, store: &str) -> Self {
-        let mut listed = flights.list();
+    pub fn of_process(inflight: &InflightTable, owner: &str, store: &str) -> Self {
+        let mut listed = inflight.list();
         listed.sort_unstable_by_key(|one| (Reverse(one.age), one.id));
         let entry = |one: &Listed| Entry {
             id: one.id.to_string(),

@@ -86,11 +86,11 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let metrics = &admin.bridge.metrics;
-    let in_flight = i64::try_from(admin.bridge.flights.len()).unwrap_or(i64::MAX);
+    let in_flight = i64::try_from(admin.bridge.inflight.len()).unwrap_or(i64::MAX);
     metrics.in_flight.set(in_flight);
     let connected = admin.bridge.broker.link().borrow().is_connected();
     metrics.broker_connected.set(connected.into());
-    let available = admin.bridge.store.trouble().is_none();
+    let available = admin.bridge.store.unavailable().is_none();
     metrics.store_available.set(available.into());
     match metrics.render() {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
@@ -99,8 +99,10 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 }
 
 async fn tasks(State(admin): State<Admin>) -> Json<Listing> {
-    let Bridge { flights, store, .. } = &*admin.bridge;
-    Json(Listing::of_process(flights, store.owner(), &admin.store))
+    let Bridge {
+        inflight, store, ..
+    } = &*admin.bridge;
+    Json(Listing::of_process(inflight, store.owner(), &admin.store))
 }
 
 impl Admin {
@@ -110,18 +112,18 @@ impl Admin {
             Link::Blocked(why) => (true, format!("connected, but it takes no messages: {why}")),
             Link::Away(why) => (false, format!("away: {why}")),
         };
-        let trouble = self.bridge.store.trouble();
+        let unavailable = self.bridge.store.unavailable();
         let routes: Vec<_> = self.routes.iter().map(route_readiness).collect();
         let phase = *self.phase.borrow();
         Readiness {
             ready: phase == Phase::Running
                 && broker_ready
-                && trouble.is_none()
+                && unavailable.is_none()
                 && routes.iter().all(|route| route.ready),
             phase: phase.name(),
             broker,
-            store: trouble.unwrap_or_else(|| "ok".to_owned()),
-            tasks_in_flight: self.bridge.flights.len(),
+            store: unavailable.unwrap_or_else(|| "ok".to_owned()),
+            tasks_in_flight: self.bridge.inflight.len(),
             routes,
         }
     }

@@ -3,20 +3,21 @@
 use super::{
     heartbeat_schedule::{Due, Terms},
     lifecycle::{Command, Event, State},
-    table::{Flight, Flights, Table, Ticket},
+    table::{InflightTable, InflightTask, Table, TaskHandle},
 };
 use crate::{
     source::rate_limit,
     task::{Status, Task, TaskId},
 };
-use std::{sync::MutexGuard, time::Duration};
+use parking_lot::MutexGuard;
+use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// A flight that is due for something.
 #[derive(Debug)]
-pub struct DueFlight {
+pub struct DueTask {
     /// What is needed to see to it.
-    pub ticket: Ticket,
+    pub handle: TaskHandle,
     /// What for.
     pub due: Due,
     /// How urgent a heartbeat is.
@@ -25,13 +26,13 @@ pub struct DueFlight {
     pub patience: Duration,
 }
 
-impl Flights {
+impl InflightTable {
     /// Takes note of the timeouts that were learnt after the task was entered.
-    pub fn learn(&self, task: &Task) {
-        self.with_pulse(task.id, |flight| {
-            let terms = Terms::new(&flight.route.config.heartbeat, task.timeouts.heartbeat);
-            flight.timeouts = task.timeouts;
-            flight.pulse.learn(terms, rand::random());
+    pub fn set_timeouts(&self, task: &Task) {
+        self.with_schedule(task.id, |entry| {
+            let terms = Terms::new(&entry.route.config.heartbeat, task.timeouts.heartbeat);
+            entry.timeouts = task.timeouts;
+            entry.schedule.set_timeouts(terms, rand::random());
         });
     }
 
@@ -41,11 +42,11 @@ impl Flights {
         if table.step(id, Event::Beat) != Command::Heartbeat {
             return (Status::Gone, false);
         }
-        let Some(flight) = table.open.get_mut(&id) else {
+        let Some(entry) = table.open.get_mut(&id) else {
             return (Status::Gone, false);
         };
-        let first = flight.pulse.sign(details);
-        let status = match flight.cancel_requested {
+        let first = entry.schedule.sign(details);
+        let status = match entry.cancel_requested {
             true => Status::CancelRequested,
             false => Status::Alive,
         };
@@ -73,59 +74,59 @@ impl Flights {
     }
 
     /// One of the flights that are due, which is then no longer due until it has been seen to. `None` where no more is.
-    pub fn next_due(&self, now: Instant) -> Option<DueFlight> {
+    pub fn next_due(&self, now: Instant) -> Option<DueTask> {
         let mut table = self.table();
         let (at, id) = *table.due.first()?;
         if at > now {
             return None;
         }
         table.due.pop_first();
-        let flight = table.open.get_mut(&id)?;
-        flight.due = None;
-        let (_, due) = flight.pulse.due()?;
+        let entry = table.open.get_mut(&id)?;
+        entry.due = None;
+        let (_, due) = entry.schedule.due()?;
         if due == Due::Beat {
-            flight.pulse.want();
+            entry.schedule.want();
         }
-        Some(DueFlight {
-            ticket: flight.ticket(id),
+        Some(DueTask {
+            handle: entry.handle(id),
             due,
             urgency: rate_limit::Due {
-                deadline: flight.pulse.times_out(),
-                urgent_from: flight.pulse.urgent(),
+                deadline: entry.schedule.times_out(),
+                urgent_from: entry.schedule.urgent(),
             },
-            patience: flight.pulse.patience(),
+            patience: entry.schedule.patience(),
         })
     }
 
     /// The details of the heartbeat to send now; `None` where the task has ended meanwhile, or none is due any more.
     pub fn begin_beat(&self, id: TaskId, now: Instant) -> Option<String> {
-        self.with_pulse(id, |flight| flight.pulse.send(now))?
+        self.with_schedule(id, |entry| entry.schedule.send(now))?
     }
 
     /// AWS took a heartbeat. True where it wants the task canceled and the worker has not been told.
     pub fn beat_accepted(&self, id: TaskId, sent: Instant, cancel: bool) -> bool {
-        let news = self.with_pulse(id, |flight| {
-            flight.pulse.accepted(sent, rand::random());
-            let open = flight.state != State::Settling;
-            open && cancel && !std::mem::replace(&mut flight.cancel_requested, true)
+        let news = self.with_schedule(id, |entry| {
+            entry.schedule.accepted(sent, rand::random());
+            let open = entry.state != State::Settling;
+            open && cancel && !std::mem::replace(&mut entry.cancel_requested, true)
         });
         news.unwrap_or(false)
     }
 
     /// A heartbeat came to nothing; with `rejected`, because AWS does not take its details.
     pub fn beat_failed(&self, id: TaskId, rejected: bool) {
-        self.with_pulse(id, |flight| {
+        self.with_schedule(id, |entry| {
             if rejected {
-                flight.pulse.reject_details();
+                entry.schedule.reject_details();
             }
-            flight.pulse.failed(Instant::now(), rand::random());
+            entry.schedule.failed(Instant::now(), rand::random());
         });
     }
 
-    pub(crate) fn with_pulse<T>(
+    pub(crate) fn with_schedule<T>(
         &self,
         id: TaskId,
-        act: impl FnOnce(&mut Flight) -> T,
+        act: impl FnOnce(&mut InflightTask) -> T,
     ) -> Option<T> {
         let mut table = self.table();
         let done = act(table.open.get_mut(&id)?);
@@ -146,14 +147,14 @@ impl Flights {
 impl Table {
     /// True where this flight is now due before all others.
     fn reschedule(&mut self, id: TaskId) -> bool {
-        let Some(flight) = self.open.get_mut(&id) else {
+        let Some(entry) = self.open.get_mut(&id) else {
             return false;
         };
-        let due = flight.pulse.due().map(|(at, _)| at);
-        if due == flight.due {
+        let due = entry.schedule.due().map(|(at, _)| at);
+        if due == entry.due {
             return false;
         }
-        if let Some(old) = std::mem::replace(&mut flight.due, due) {
+        if let Some(old) = std::mem::replace(&mut entry.due, due) {
             self.due.remove(&(old, id));
         }
         let Some(at) = due else {

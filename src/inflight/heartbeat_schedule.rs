@@ -33,7 +33,7 @@ const ASK_ADOPTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A task is given this time to be started, however long it has waited, where that a worker started it may be among replies
 /// that wait.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RECOVERED_START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What an outcome needs to be settled, unless something is amiss.
 const LONGEST_MOMENT: Duration = Duration::from_secs(2);
@@ -86,7 +86,7 @@ pub struct Adopted {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct HeartbeatSchedule {
     terms: Terms,
     /// When the task was polled.
     polled: Instant,
@@ -133,7 +133,7 @@ enum Beat {
     Asking,
 }
 
-impl Pulse {
+impl HeartbeatSchedule {
     /// Of a task that was polled now. `chance` is a random number from 0 to 1, here and below.
     #[must_use]
     pub fn new(terms: Terms, now: Instant, chance: f64) -> Self {
@@ -159,7 +159,7 @@ impl Pulse {
     pub fn adopted(terms: Terms, from: Adopted, now: Instant, chance: f64) -> Self {
         let ago = |age: Duration| now.checked_sub(age).unwrap_or(now);
         let soon = now + (terms.interval / 4).min(ASK_ADOPTED_WITHIN).mul_f64(chance);
-        let mut pulse = Self {
+        let mut schedule = Self {
             polled: ago(from.age),
             heard: ago(from.unheard.unwrap_or(terms.interval).min(from.age)),
             taken: from.unheard.is_some(),
@@ -168,11 +168,11 @@ impl Pulse {
             ..Self::new(terms, now, chance)
         };
         if from.begun {
-            pulse.stage = Stage::Begun;
+            schedule.stage = Stage::Begun;
         }
-        pulse.news = !pulse.bridge_speaks();
-        pulse.be_patient(now);
-        pulse
+        schedule.news = !schedule.bridge_speaks();
+        schedule.be_patient(now);
+        schedule
     }
 
     /// What a worker says can't be heard for now: it is told on its behalf that it is alive, and a task that nobody seems to
@@ -188,7 +188,7 @@ impl Pulse {
     /// However long the task has waited, it is given a while to be started.
     fn be_patient(&mut self, now: Instant) {
         if let Some(wait) = self.terms.max_wait {
-            let waited = wait.saturating_sub(PATIENCE);
+            let waited = wait.saturating_sub(RECOVERED_START_TIMEOUT);
             self.polled = self.polled.max(now.checked_sub(waited).unwrap_or(now));
         }
     }
@@ -206,7 +206,7 @@ impl Pulse {
     }
 
     /// The terms are known better than when the task was polled.
-    pub fn learn(&mut self, terms: Terms, chance: f64) {
+    pub fn set_timeouts(&mut self, terms: Terms, chance: f64) {
         self.terms = terms;
         self.own = first_own(terms, self.heard, chance);
     }
@@ -388,13 +388,13 @@ mod tests {
     }
 
     /// Lets a heartbeat be due, sent and accepted; says when it was sent.
-    fn beats(pulse: &mut Pulse) -> Instant {
-        let (at, due) = pulse.due().expect("nothing is under way");
+    fn beats(schedule: &mut HeartbeatSchedule) -> Instant {
+        let (at, due) = schedule.due().expect("nothing is under way");
         assert_eq!(due, Due::Beat);
-        pulse.want();
-        assert_eq!(pulse.due(), None);
-        pulse.send(at).expect("it is due");
-        pulse.accepted(at, 1.0);
+        schedule.want();
+        assert_eq!(schedule.due(), None);
+        schedule.send(at).expect("it is due");
+        schedule.accepted(at, 1.0);
         at
     }
 
@@ -402,50 +402,50 @@ mod tests {
     async fn the_bridge_speaks_for_a_task_that_waits() {
         let now = Instant::now();
         for by in [By::Both, By::Bridge] {
-            let mut pulse = Pulse::new(terms(by), now, 1.0);
-            assert_eq!(beats(&mut pulse), now + INTERVAL);
-            assert_eq!(beats(&mut pulse), now + 2 * INTERVAL);
-            assert_eq!(pulse.times_out(), Some(now + 2 * INTERVAL + T));
+            let mut schedule = HeartbeatSchedule::new(terms(by), now, 1.0);
+            assert_eq!(beats(&mut schedule), now + INTERVAL);
+            assert_eq!(beats(&mut schedule), now + 2 * INTERVAL);
+            assert_eq!(schedule.times_out(), Some(now + 2 * INTERVAL + T));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn from_the_first_sign_of_life_only_the_workers_are_passed_on() {
         let now = Instant::now();
-        let mut pulse = Pulse::new(terms(By::Both), now, 1.0);
-        pulse.sign("1".to_owned());
-        assert_eq!(pulse.due(), Some((now, Due::Beat)), "the first at once");
-        beats(&mut pulse);
-        pulse.sign("2".to_owned());
-        pulse.sign("3".to_owned());
+        let mut schedule = HeartbeatSchedule::new(terms(By::Both), now, 1.0);
+        schedule.sign("1".to_owned());
+        assert_eq!(schedule.due(), Some((now, Due::Beat)), "the first at once");
+        beats(&mut schedule);
+        schedule.sign("2".to_owned());
+        schedule.sign("3".to_owned());
         assert_eq!(
-            pulse.due(),
+            schedule.due(),
             Some((now + INTERVAL, Due::Beat)),
             "one for each interval"
         );
-        pulse.want();
+        schedule.want();
         assert_eq!(
-            pulse.send(now + INTERVAL).as_deref(),
+            schedule.send(now + INTERVAL).as_deref(),
             Some("3"),
             "the newest"
         );
-        pulse.accepted(now + INTERVAL, 1.0);
+        schedule.accepted(now + INTERVAL, 1.0);
         // The worker is quiet: nothing before AWS has timed it out.
         let timed_out = now + INTERVAL + T;
-        assert_eq!(pulse.times_out(), None);
-        assert_eq!(pulse.due(), Some((timed_out + ASK_AFTER, Due::Beat)));
+        assert_eq!(schedule.times_out(), None);
+        assert_eq!(schedule.due(), Some((timed_out + ASK_AFTER, Due::Beat)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn questions_after_a_quiet_task_come_ever_later() {
         let now = Instant::now();
-        let mut pulse = Pulse::new(terms(By::Worker), now, 0.0);
-        let first = beats(&mut pulse);
+        let mut schedule = HeartbeatSchedule::new(terms(By::Worker), now, 0.0);
+        let first = beats(&mut schedule);
         assert_eq!(first, now + T + ASK_AFTER);
-        assert_eq!(beats(&mut pulse), first + 2 * T + ASK_AFTER);
-        pulse.sign(String::new());
-        let told = beats(&mut pulse);
-        assert_eq!(beats(&mut pulse), told + T + ASK_AFTER, "begins anew");
+        assert_eq!(beats(&mut schedule), first + 2 * T + ASK_AFTER);
+        schedule.sign(String::new());
+        let told = beats(&mut schedule);
+        assert_eq!(beats(&mut schedule), told + T + ASK_AFTER, "begins anew");
     }
 
     #[tokio::test(start_paused = true)]
@@ -456,14 +456,14 @@ mod tests {
             ..terms(By::Both)
         };
         for terms in [terms(By::Bridge), never] {
-            let mut pulse = Pulse::new(terms, now, 1.0);
-            pulse.sign("half".to_owned());
-            assert_eq!(pulse.due(), Some((now + INTERVAL, Due::Beat)));
-            pulse.want();
-            assert_eq!(pulse.send(now + INTERVAL).as_deref(), Some("half"));
-            pulse.accepted(now + INTERVAL, 1.0);
-            pulse.want();
-            let details = pulse.send(now + 2 * INTERVAL);
+            let mut schedule = HeartbeatSchedule::new(terms, now, 1.0);
+            schedule.sign("half".to_owned());
+            assert_eq!(schedule.due(), Some((now + INTERVAL, Due::Beat)));
+            schedule.want();
+            assert_eq!(schedule.send(now + INTERVAL).as_deref(), Some("half"));
+            schedule.accepted(now + INTERVAL, 1.0);
+            schedule.want();
+            let details = schedule.send(now + 2 * INTERVAL);
             assert_eq!(details.as_deref(), Some("half"), "kept, not blanked");
         }
     }
@@ -476,11 +476,11 @@ mod tests {
             max_wait: Some(wait),
             ..terms(By::Both)
         };
-        let mut pulse = Pulse::new(terms, now, 1.0);
-        beats(&mut pulse);
-        assert_eq!(pulse.due(), Some((now + wait, Due::Unstarted(wait))));
-        pulse.sign(String::new());
-        assert_eq!(pulse.due().map(|(_, due)| due), Some(Due::Beat));
+        let mut schedule = HeartbeatSchedule::new(terms, now, 1.0);
+        beats(&mut schedule);
+        assert_eq!(schedule.due(), Some((now + wait, Due::Unstarted(wait))));
+        schedule.sign(String::new());
+        assert_eq!(schedule.due().map(|(_, due)| due), Some(Due::Beat));
     }
 
     #[tokio::test(start_paused = true)]
@@ -497,11 +497,11 @@ mod tests {
                 unheard: None,
                 begun,
             };
-            let mut pulse = Pulse::adopted(terms(by), from, now, 1.0);
-            assert_eq!(pulse.times_out(), Some(now - INTERVAL + T), "{by:?}");
-            let asked = beats(&mut pulse);
+            let mut schedule = HeartbeatSchedule::adopted(terms(by), from, now, 1.0);
+            assert_eq!(schedule.times_out(), Some(now - INTERVAL + T), "{by:?}");
+            let asked = beats(&mut schedule);
             assert_eq!(asked, now + ASK_ADOPTED_WITHIN, "{by:?}");
-            assert_eq!(beats(&mut pulse), asked + then, "{by:?}");
+            assert_eq!(beats(&mut schedule), asked + then, "{by:?}");
         }
     }
 
@@ -518,11 +518,11 @@ mod tests {
                 max_wait: Some(secs(wait)),
                 ..terms(By::Both)
             };
-            let mut pulse = Pulse::adopted(terms, from, now, 1.0);
-            let mut due = pulse.due();
+            let mut schedule = HeartbeatSchedule::adopted(terms, from, now, 1.0);
+            let mut due = schedule.due();
             while due.is_some_and(|(_, due)| due == Due::Beat) {
-                beats(&mut pulse);
-                due = pulse.due();
+                beats(&mut schedule);
+                due = schedule.due();
             }
             assert_eq!(due, Some((now + secs(at), Due::Unstarted(secs(wait)))));
         }
@@ -532,23 +532,23 @@ mod tests {
     async fn an_outcome_overtakes_a_heartbeat_and_is_kept_alive_itself() {
         let now = Instant::now();
         for by in [By::Both, By::Worker, By::Bridge] {
-            let mut pulse = Pulse::new(terms(by), now, 0.0);
-            pulse.sign("news".to_owned());
-            let sent = beats(&mut pulse);
-            pulse.sign("more".to_owned());
-            pulse.want();
-            pulse.over(sent + secs(1.0));
-            assert_eq!(pulse.send(sent + secs(1.0)), None, "dropped");
-            assert_eq!(pulse.due(), Some((sent + INTERVAL, Due::Beat)));
+            let mut schedule = HeartbeatSchedule::new(terms(by), now, 0.0);
+            schedule.sign("news".to_owned());
+            let sent = beats(&mut schedule);
+            schedule.sign("more".to_owned());
+            schedule.want();
+            schedule.over(sent + secs(1.0));
+            assert_eq!(schedule.send(sent + secs(1.0)), None, "dropped");
+            assert_eq!(schedule.due(), Some((sent + INTERVAL, Due::Beat)));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_outcome_that_comes_late_in_an_interval_is_given_a_moment_before_a_heartbeat() {
         let now = Instant::now();
-        let mut pulse = Pulse::new(terms(By::Worker), now, 0.0);
-        pulse.over(now + secs(15.0));
-        assert_eq!(pulse.due(), Some((now + secs(17.0), Due::Beat)));
+        let mut schedule = HeartbeatSchedule::new(terms(By::Worker), now, 0.0);
+        schedule.over(now + secs(15.0));
+        assert_eq!(schedule.due(), Some((now + secs(17.0), Due::Beat)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -559,39 +559,39 @@ mod tests {
             timeout: Timeout::Unknown,
             ..terms(By::Both)
         };
-        let pulse = Pulse::new(unknown, now, 0.0);
-        assert_eq!(pulse.times_out(), Some(now + 3 * INTERVAL));
-        assert_eq!(pulse.urgent(), now + INTERVAL.mul_f64(1.5));
+        let schedule = HeartbeatSchedule::new(unknown, now, 0.0);
+        assert_eq!(schedule.times_out(), Some(now + 3 * INTERVAL));
+        assert_eq!(schedule.urgent(), now + INTERVAL.mul_f64(1.5));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_heartbeat_that_failed_is_tried_again_with_the_newest_details() {
         let now = Instant::now();
-        let mut pulse = Pulse::new(terms(By::Both), now, 0.0);
-        pulse.sign("1".to_owned());
+        let mut schedule = HeartbeatSchedule::new(terms(By::Both), now, 0.0);
+        schedule.sign("1".to_owned());
         let mut at = now;
         for wait in [2.5, 5.0, 10.0, 10.0] {
-            pulse.want();
-            assert!(pulse.send(at).is_some());
-            pulse.sign("2".to_owned());
-            pulse.failed(at, 1.0);
-            assert_eq!(pulse.due(), Some((at + secs(wait), Due::Beat)));
+            schedule.want();
+            assert!(schedule.send(at).is_some());
+            schedule.sign("2".to_owned());
+            schedule.failed(at, 1.0);
+            assert_eq!(schedule.due(), Some((at + secs(wait), Due::Beat)));
             at += secs(wait);
         }
-        pulse.want();
-        assert_eq!(pulse.send(at).as_deref(), Some("2"));
+        schedule.want();
+        assert_eq!(schedule.send(at).as_deref(), Some("2"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_question_that_failed_is_not_told_as_a_sign_of_life() {
         let now = Instant::now();
-        let mut pulse = Pulse::new(terms(By::Worker), now, 0.0);
-        let (at, _) = pulse.due().expect("a question");
-        pulse.want();
-        assert!(pulse.send(at).is_some());
-        pulse.failed(at, 1.0);
-        assert_eq!(pulse.times_out(), None);
-        assert!(pulse.due().is_some_and(|(again, _)| again > at));
+        let mut schedule = HeartbeatSchedule::new(terms(By::Worker), now, 0.0);
+        let (at, _) = schedule.due().expect("a question");
+        schedule.want();
+        assert!(schedule.send(at).is_some());
+        schedule.failed(at, 1.0);
+        assert_eq!(schedule.times_out(), None);
+        assert!(schedule.due().is_some_and(|(again, _)| again > at));
     }
 
     proptest! {
@@ -606,15 +606,15 @@ mod tests {
             let begin = Instant::now();
             let mut chances = chances.into_iter().cycle();
             let mut chance = || chances.next().unwrap_or(0.5);
-            let mut pulse = Pulse::new(terms(By::Both), begin, chance());
+            let mut schedule = HeartbeatSchedule::new(terms(By::Both), begin, chance());
             let mut sign = begin + secs(started);
             let end = sign + signs.iter().map(|gap| secs(*gap)).sum::<Duration>();
             let mut gaps = signs.into_iter();
             let (mut clock, mut heard) = (begin, begin);
             loop {
-                let (at, _) = pulse.due().expect("nothing is under way");
+                let (at, _) = schedule.due().expect("nothing is under way");
                 if sign <= end && sign < at {
-                    pulse.sign(String::new());
+                    schedule.sign(String::new());
                     clock = sign;
                     sign += gaps.next().map_or(Duration::from_secs(10_000), secs);
                     continue;
@@ -627,9 +627,9 @@ mod tests {
                 if heard > begin {
                     prop_assert!(clock - heard >= INTERVAL.mul_f64(0.66));
                 }
-                pulse.want();
-                prop_assert!(pulse.send(clock).is_some());
-                pulse.accepted(clock, chance());
+                schedule.want();
+                prop_assert!(schedule.send(clock).is_some());
+                schedule.accepted(clock, chance());
                 heard = clock;
             }
         }

@@ -56,7 +56,7 @@ pub enum Command {
     /// Tell the worker that nobody waits for it any more, and forget the task.
     AnnounceGone,
     /// Acknowledge the reply held, and forget the task.
-    Forget,
+    CleanUp,
 }
 
 /// The next state and the one thing to do.
@@ -84,7 +84,7 @@ pub fn step(state: State, event: Event) -> (State, Command) {
         (S::Publishing | S::Returned | S::Dispatched, E::Gone) => (S::Ended, C::AnnounceGone),
 
         (S::Settling, E::FinalReply) => (S::Settling, C::Hold),
-        (S::Settling, E::Settled) => (S::Ended, C::Forget),
+        (S::Settling, E::Settled) => (S::Ended, C::CleanUp),
 
         // While settling, the broker's word on the message and the worker's pulse no longer matter; and what
         // the respond call learns of a dead token it learns by itself.
@@ -111,7 +111,7 @@ mod tests {
             (S::Publishing, E::Confirmed,     S::Dispatched, C::Nothing),
             (S::Dispatched, E::Beat,          S::Dispatched, C::Heartbeat),
             (S::Dispatched, E::FinalReply,    S::Settling,   C::Settle),
-            (S::Settling,   E::Settled,       S::Ended,      C::Forget),
+            (S::Settling,   E::Settled,       S::Ended,      C::CleanUp),
             // the broker makes trouble
             (S::Publishing, E::PublishFailed, S::Publishing, C::PublishAgain),
             (S::Publishing, E::Returned,      S::Returned,   C::Nothing),
@@ -168,7 +168,7 @@ mod tests {
             for event in events {
                 let (next, command) = step(state, event);
                 settled += usize::from(command == C::Settle);
-                forgotten += usize::from(matches!(command, C::Forget | C::AnnounceGone));
+                forgotten += usize::from(matches!(command, C::CleanUp | C::AnnounceGone));
                 prop_assert!(state != S::Ended || (next == S::Ended && command == C::Nothing));
                 prop_assert_eq!(next == S::Ended, forgotten == 1);
                 state = next;

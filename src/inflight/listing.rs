@@ -2,7 +2,7 @@
 
 use super::{
     lifecycle::State,
-    table::{Flight, Flights},
+    table::{InflightTable, InflightTask},
 };
 use crate::{route::Route, task::TaskId};
 use serde::{Deserialize, Serialize};
@@ -49,28 +49,30 @@ pub struct Listed {
     pub last_heartbeat: Option<Duration>,
 }
 
-impl Flights {
+impl InflightTable {
     /// All tasks in flight, in no order.
     #[must_use]
     pub fn list(&self) -> Vec<Listed> {
         let table = self.table();
         let now = Instant::now();
-        let listed = |(id, flight): (&TaskId, &Flight)| flight.listed(*id, now);
+        let listed = |(id, entry): (&TaskId, &InflightTask)| entry.listed(*id, now);
         table.open.iter().map(listed).collect()
     }
 }
 
-impl Flight {
+impl InflightTask {
     fn listed(&self, id: TaskId, now: Instant) -> Listed {
         let progress = match self.state {
             State::Settling | State::Ended => Progress::Settling,
-            State::Publishing | State::Returned | State::Dispatched if self.pulse.has_begun() => {
+            State::Publishing | State::Returned | State::Dispatched
+                if self.schedule.has_begun() =>
+            {
                 Progress::Working
             }
             State::Publishing | State::Returned => Progress::Publishing,
             State::Dispatched => Progress::Waiting,
         };
-        let heard = self.pulse.last_heartbeat();
+        let heard = self.schedule.last_heartbeat();
         Listed {
             id,
             route: Arc::clone(&self.route),

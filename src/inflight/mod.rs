@@ -8,7 +8,7 @@ pub mod ownership;
 pub mod restore;
 pub mod table;
 
-pub use due::DueFlight;
+pub use due::DueTask;
 pub use listing::{Listed, Progress};
-pub use ownership::Certainty;
-pub use table::{FinalReply, Flight, Flights, Standing, Ticket};
+pub use ownership::OwnershipCheck;
+pub use table::{FinalReply, InflightTable, InflightTask, Standing, TaskHandle};

@@ -10,27 +10,27 @@ use tokio::{
 ///
 /// A process that was frozen may have lost them meanwhile, and should not heartbeat before it knows.
 #[derive(Debug)]
-pub struct Certainty(watch::Sender<Option<Instant>>);
+pub struct OwnershipCheck(watch::Sender<Option<Instant>>);
 
-impl Default for Certainty {
+impl Default for OwnershipCheck {
     fn default() -> Self {
         Self(watch::channel(None).0)
     }
 }
 
-impl Certainty {
+impl OwnershipCheck {
     /// What was known so long ago is not certain.
     const STALE: Duration = Duration::from_secs(3);
 
     /// It was looked.
-    pub(crate) fn looked(&self) {
+    pub(crate) fn verify(&self) {
         self.0.send_replace(Some(Instant::now()));
     }
 
     /// Waits until it was looked lately. Where nobody shares the store, that is at once.
     pub async fn wait(&self) {
         let certain = |at: &Option<Instant>| at.is_none_or(|at| at.elapsed() < Self::STALE);
-        let mut looked = self.0.subscribe();
-        drop(timeout(Self::STALE, looked.wait_for(certain)).await);
+        let mut verify = self.0.subscribe();
+        drop(timeout(Self::STALE, verify.wait_for(certain)).await);
     }
 }

@@ -1,15 +1,15 @@
 //! Tasks that were not polled just now: adopted from the store, lost to another process, ended elsewhere.
 
 use super::{
-    heartbeat_schedule::{Adopted, Pulse, Terms},
+    heartbeat_schedule::{Adopted, HeartbeatSchedule, Terms},
     lifecycle::State,
-    table::{Flight, Flights},
+    table::{InflightTable, InflightTask},
 };
 use crate::{route::Route, store::Record, task::TaskId, trace::Span};
 use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
 
-impl Flights {
+impl InflightTable {
     /// Enters a task from the store, unless it is there. It takes a slot, whether one is free or not.
     pub fn adopt(&self, record: Record, route: &Arc<Route>) {
         let mut table = self.table();
@@ -24,7 +24,7 @@ impl Flights {
             unheard: record.heard.map(ago),
             begun: record.begun,
         };
-        let flight = Flight {
+        let entry = InflightTask {
             route: Arc::clone(route),
             since: now.checked_sub(from.age).unwrap_or(now),
             held: None,
@@ -36,14 +36,14 @@ impl Flights {
             token: record.token,
             polled_at: record.polled_at,
             timeouts: record.timeouts,
-            pulse: Pulse::adopted(terms, from, now, rand::random()),
+            schedule: HeartbeatSchedule::adopted(terms, from, now, rand::random()),
             due: None,
             cancel_requested: false,
             gone: false,
             recorded: true,
-            _slot: route.slots.take_beyond(),
+            _slot: route.slots.acquire_beyond(),
         };
-        table.open.insert(record.id, flight);
+        table.open.insert(record.id, entry);
         self.reschedule(table, record.id);
     }
 
@@ -51,15 +51,15 @@ impl Flights {
     /// have begun to have done so.
     pub fn presume_alive(&self) {
         for id in self.ids() {
-            self.with_pulse(id, |flight| flight.pulse.presume_alive(Instant::now()));
+            self.with_schedule(id, |entry| entry.schedule.presume_alive(Instant::now()));
         }
     }
 
     /// Another process has the task now. Where its outcome is on the way to AWS, that goes on: its reply is held here.
     pub fn release(&self, id: TaskId) {
         let mut table = self.table();
-        let settling = |flight: &Flight| flight.state == State::Settling;
-        if table.open.get(&id).is_some_and(|flight| !settling(flight)) {
+        let settling = |entry: &InflightTask| entry.state == State::Settling;
+        if table.open.get(&id).is_some_and(|entry| !settling(entry)) {
             drop(table.take(id));
         }
     }
@@ -82,15 +82,15 @@ impl Flights {
     #[must_use]
     pub fn record(&self, id: TaskId) -> Option<Record> {
         let table = self.table();
-        let flight = table.open.get(&id)?;
+        let entry = table.open.get(&id)?;
         Some(Record {
             id,
-            route: flight.route.name().to_owned(),
-            token: flight.token.clone(),
-            polled_at: flight.polled_at,
-            timeouts: flight.timeouts,
-            published: !matches!(flight.state, State::Publishing | State::Returned),
-            begun: flight.pulse.has_begun(),
+            route: entry.route.name().to_owned(),
+            token: entry.token.clone(),
+            polled_at: entry.polled_at,
+            timeouts: entry.timeouts,
+            published: !matches!(entry.state, State::Publishing | State::Returned),
+            begun: entry.schedule.has_begun(),
             heard: None,
         })
     }

@@ -5,7 +5,7 @@
 //! the network.
 
 use super::{
-    heartbeat_schedule::{Pulse, Terms},
+    heartbeat_schedule::{HeartbeatSchedule, Terms},
     lifecycle::{self, Command, Event, State},
 };
 use crate::{
@@ -14,16 +14,17 @@ use crate::{
     task::{Task, TaskId, TaskToken, Timeouts},
     trace::Span,
 };
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::SystemTime,
 };
 use tokio::{sync::Notify, time::Instant};
 
 /// A task in flight.
 #[derive(Debug)]
-pub struct Flight {
+pub struct InflightTask {
     /// The route that polled it.
     pub route: Arc<Route>,
     /// When it was polled, for the histogram.
@@ -36,7 +37,7 @@ pub struct Flight {
     pub(super) token: TaskToken,
     pub(super) polled_at: SystemTime,
     pub(super) timeouts: Timeouts,
-    pub(super) pulse: Pulse,
+    pub(super) schedule: HeartbeatSchedule,
     /// Its entry in the table's order of what is due.
     pub(super) due: Option<Instant>,
     pub(super) cancel_requested: bool,
@@ -50,7 +51,7 @@ pub struct Flight {
 
 /// What a settlement or a heartbeat needs to know of a flight.
 #[derive(Clone, Debug)]
-pub struct Ticket {
+pub struct TaskHandle {
     /// The task.
     pub id: TaskId,
     /// Its route.
@@ -69,7 +70,7 @@ pub struct Ticket {
 #[derive(Debug)]
 pub enum FinalReply {
     /// An open task, which is to be settled now. The reply is held until that is done.
-    Settle(Ticket),
+    Settle(TaskHandle),
     /// A settlement under way. This reply is held now; the one that was, if any, may be acknowledged.
     Superseded(Option<Receipt>),
     /// A task that has ended; the reply may be acknowledged.
@@ -89,7 +90,7 @@ pub enum Standing {
 
 /// See the module. All parts are bounded: the open ones by the slots, the ended ones by `remember`.
 #[derive(Debug)]
-pub struct Flights {
+pub struct InflightTable {
     table: Mutex<Table>,
     /// Told when something is due sooner than all else.
     pub(super) sooner: Notify,
@@ -97,7 +98,7 @@ pub struct Flights {
 
 #[derive(Debug)]
 pub(crate) struct Table {
-    pub(super) open: HashMap<TaskId, Flight>,
+    pub(super) open: HashMap<TaskId, InflightTask>,
     /// When each open flight is due, but for those that are being seen to.
     pub(super) due: BTreeSet<(Instant, TaskId)>,
     /// Tasks that ended by a worker's reply. If another comes, it comes soon.
@@ -114,7 +115,7 @@ pub(crate) struct Memory {
     pub(super) most: usize,
 }
 
-impl Flights {
+impl InflightTable {
     /// An empty table that remembers the last `remember` tasks that ended by a reply, and as many that ended without.
     #[must_use]
     pub fn new(remember: usize) -> Self {
@@ -130,14 +131,14 @@ impl Flights {
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     /// Enters a task that was just polled.
     pub fn enter(&self, task: &Task, route: Arc<Route>, slot: Slot, span: Span) {
         let terms = Terms::new(&route.config.heartbeat, task.timeouts.heartbeat);
         let now = Instant::now();
-        let flight = Flight {
+        let entry = InflightTask {
             route,
             since: now,
             held: None,
@@ -146,7 +147,7 @@ impl Flights {
             token: task.token.clone(),
             polled_at: task.polled_at,
             timeouts: task.timeouts,
-            pulse: Pulse::new(terms, now, rand::random()),
+            schedule: HeartbeatSchedule::new(terms, now, rand::random()),
             due: None,
             cancel_requested: false,
             gone: false,
@@ -154,7 +155,7 @@ impl Flights {
             _slot: slot,
         };
         let mut table = self.table();
-        table.open.insert(task.id, flight);
+        table.open.insert(task.id, entry);
         self.reschedule(table, task.id);
     }
 
@@ -165,8 +166,8 @@ impl Flights {
 
     /// The store has the task. True where its message is now to be brought to the broker.
     pub fn on_recorded(&self, id: TaskId) -> bool {
-        if let Some(flight) = self.table().open.get_mut(&id) {
-            flight.recorded = true;
+        if let Some(entry) = self.table().open.get_mut(&id) {
+            entry.recorded = true;
         }
         self.awaits_publish(id)
     }
@@ -174,36 +175,36 @@ impl Flights {
     /// Whether the task's message is still to be brought to the broker.
     pub fn awaits_publish(&self, id: TaskId) -> bool {
         let table = self.table();
-        let state = table.open.get(&id).map(|flight| flight.state);
+        let state = table.open.get(&id).map(|entry| entry.state);
         matches!(state, Some(State::Publishing | State::Returned))
     }
 
     /// Takes note that the broker returned a message whose own confirm is seen elsewhere. A ticket means that
     /// the confirm came first, so that the task must be failed back to AWS.
-    pub fn on_returned(&self, id: TaskId) -> Option<Ticket> {
+    pub fn on_returned(&self, id: TaskId) -> Option<TaskHandle> {
         self.settles(id, Event::Returned)
     }
 
     /// The bridge ends the task itself; `None` where that is no longer its to do.
-    pub fn give_up(&self, id: TaskId) -> Option<Ticket> {
+    pub fn give_up(&self, id: TaskId) -> Option<TaskHandle> {
         self.settles(id, Event::GiveUp)
     }
 
-    fn settles(&self, id: TaskId, event: Event) -> Option<Ticket> {
+    fn settles(&self, id: TaskId, event: Event) -> Option<TaskHandle> {
         let mut table = self.table();
         if table.step(id, event) != Command::Settle {
             return None;
         }
-        let ticket = table.ticket(id);
+        let handle = table.handle(id);
         self.reschedule(table, id);
-        ticket
+        handle
     }
 
     /// Whether the task is one of ours.
     pub fn standing(&self, id: TaskId) -> Standing {
         let table = self.table();
         match table.open.get(&id) {
-            Some(flight) => Standing::Open(Arc::clone(&flight.route)),
+            Some(entry) => Standing::Open(Arc::clone(&entry.route)),
             None if table.has_ended(id) => Standing::Ended,
             None => Standing::Unknown,
         }
@@ -213,33 +214,33 @@ impl Flights {
     pub fn on_final_reply(&self, id: TaskId, receipt: Receipt) -> FinalReply {
         let mut table = self.table();
         let command = table.step(id, Event::FinalReply);
-        let Some(flight) = table.open.get_mut(&id) else {
+        let Some(entry) = table.open.get_mut(&id) else {
             return FinalReply::Late(receipt);
         };
         match command {
             Command::Settle => {
-                flight.held = Some(receipt);
-                let ticket = flight.ticket(id);
+                entry.held = Some(receipt);
+                let handle = entry.handle(id);
                 self.reschedule(table, id);
-                FinalReply::Settle(ticket)
+                FinalReply::Settle(handle)
             }
-            Command::Hold => FinalReply::Superseded(flight.held.replace(receipt)),
+            Command::Hold => FinalReply::Superseded(entry.held.replace(receipt)),
             Command::Nothing
             | Command::PublishAgain
             | Command::Heartbeat
             | Command::AnnounceGone
-            | Command::Forget => FinalReply::Late(receipt),
+            | Command::CleanUp => FinalReply::Late(receipt),
         }
     }
 
     /// AWS says that the token is dead. The flight is returned where the worker is to be told.
-    pub fn on_gone(&self, id: TaskId) -> Option<Flight> {
+    pub fn on_gone(&self, id: TaskId) -> Option<InflightTask> {
         let mut table = self.table();
         if table.step(id, Event::Gone) == Command::AnnounceGone {
             return table.end(id);
         }
-        if let Some(flight) = table.open.get_mut(&id) {
-            flight.gone = true;
+        if let Some(entry) = table.open.get_mut(&id) {
+            entry.gone = true;
         }
         None
     }
@@ -247,13 +248,13 @@ impl Flights {
     /// Whether AWS said, while the task was being settled, that the token is dead.
     #[must_use]
     pub fn is_gone(&self, id: TaskId) -> bool {
-        self.table().open.get(&id).is_some_and(|flight| flight.gone)
+        self.table().open.get(&id).is_some_and(|entry| entry.gone)
     }
 
     /// The settlement is over.
-    pub fn on_settled(&self, id: TaskId) -> Option<Flight> {
+    pub fn on_settled(&self, id: TaskId) -> Option<InflightTask> {
         let mut table = self.table();
-        (table.step(id, Event::Settled) == Command::Forget)
+        (table.step(id, Event::Settled) == Command::CleanUp)
             .then(|| table.end(id))
             .flatten()
     }
@@ -266,10 +267,10 @@ impl Flights {
 
     /// The ids of those that the store does not have.
     #[must_use]
-    pub fn unrecorded(&self) -> Vec<TaskId> {
+    pub fn unpersisted(&self) -> Vec<TaskId> {
         let table = self.table();
-        let unrecorded = table.open.iter().filter(|(_, flight)| !flight.recorded);
-        unrecorded.map(|(id, _)| *id).collect()
+        let unpersisted = table.open.iter().filter(|(_, entry)| !entry.recorded);
+        unpersisted.map(|(id, _)| *id).collect()
     }
 
     /// How many tasks are in flight.
@@ -285,9 +286,9 @@ impl Flights {
     }
 }
 
-impl Flight {
-    pub(super) fn ticket(&self, id: TaskId) -> Ticket {
-        Ticket {
+impl InflightTask {
+    pub(super) fn handle(&self, id: TaskId) -> TaskHandle {
+        TaskHandle {
             id,
             route: Arc::clone(&self.route),
             token: self.token.clone(),
@@ -328,39 +329,39 @@ impl Memory {
 impl Table {
     /// A task that is not in the table has ended.
     pub(super) fn step(&mut self, id: TaskId, event: Event) -> Command {
-        let Some(flight) = self.open.get_mut(&id) else {
+        let Some(entry) = self.open.get_mut(&id) else {
             return lifecycle::step(State::Ended, event).1;
         };
-        let (state, command) = lifecycle::step(flight.state, event);
-        if state == State::Settling && flight.state != State::Settling {
-            flight.pulse.over(Instant::now());
+        let (state, command) = lifecycle::step(entry.state, event);
+        if state == State::Settling && entry.state != State::Settling {
+            entry.schedule.over(Instant::now());
         }
-        flight.state = state;
+        entry.state = state;
         command
     }
 
-    fn ticket(&self, id: TaskId) -> Option<Ticket> {
-        self.open.get(&id).map(|flight| flight.ticket(id))
+    fn handle(&self, id: TaskId) -> Option<TaskHandle> {
+        self.open.get(&id).map(|entry| entry.handle(id))
     }
 
     fn has_ended(&self, id: TaskId) -> bool {
         self.replied.ids.contains(&id) || self.silent.ids.contains(&id)
     }
 
-    fn end(&mut self, id: TaskId) -> Option<Flight> {
-        let flight = self.take(id)?;
-        match flight.held {
+    fn end(&mut self, id: TaskId) -> Option<InflightTask> {
+        let entry = self.take(id)?;
+        match entry.held {
             Some(_) => self.replied.add(id),
             None => self.silent.add(id),
         }
-        Some(flight)
+        Some(entry)
     }
 
-    pub(super) fn take(&mut self, id: TaskId) -> Option<Flight> {
-        let flight = self.open.remove(&id)?;
-        if let Some(at) = flight.due {
+    pub(super) fn take(&mut self, id: TaskId) -> Option<InflightTask> {
+        let entry = self.open.remove(&id)?;
+        if let Some(at) = entry.due {
             self.due.remove(&(at, id));
         }
-        Some(flight)
+        Some(entry)
     }
 }

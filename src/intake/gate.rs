@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 /// How often a route's queue is looked at. A poll that is open when the last consumer leaves may still bring a task.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const RENEW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a queue is looked at that can't be used until a person does something.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const OBSERVE_UNUSABLE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Whether to poll, and if not, why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,11 +90,11 @@ fn decide(route: &Route, link: &Link, undelivered: usize, facts: Option<QueueFac
 }
 
 /// Keeps a route's gate, for as long as anybody looks at it.
-pub async fn keep(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gate>) {
+pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gate>) {
     let mut link = bridge.broker.link();
     let mut undelivered = route.undelivered();
     while !gate.is_closed() {
-        let (now, look_again) = look(&bridge, &route, &mut link, &mut undelivered).await;
+        let (now, look_again) = observe(&bridge, &route, &mut link, &mut undelivered).await;
         let mut news = false;
         gate.send_if_modified(|was| {
             // Not every message more in a full queue is worth a line in the log.
@@ -115,7 +115,7 @@ pub async fn keep(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Ga
     }
 }
 
-async fn look(
+async fn observe(
     bridge: &Bridge,
     route: &Route,
     link: &mut watch::Receiver<Link>,
@@ -124,20 +124,20 @@ async fn look(
     let link = link.borrow_and_update().clone();
     let undelivered = *undelivered.borrow_and_update();
     if let Link::Away(why) = link {
-        return (Gate::BrokerAway(why), LOOK_EVERY);
+        return (Gate::BrokerAway(why), RENEW_INTERVAL);
     }
-    if let Some(why) = bridge.store.trouble() {
-        return (Gate::StoreAway(why), LOOK_EVERY);
+    if let Some(why) = bridge.store.unavailable() {
+        return (Gate::StoreAway(why), RENEW_INTERVAL);
     }
     match inspect(bridge, &route.config.destination).await {
         Ok(facts) => {
             if let Some(facts) = &facts {
                 route.metrics.queue_seen(facts.ready, facts.consumers);
             }
-            (decide(route, &link, undelivered, facts), LOOK_EVERY)
+            (decide(route, &link, undelivered, facts), RENEW_INTERVAL)
         }
-        Err(QueueError::Away(why)) => (Gate::BrokerAway(why), LOOK_EVERY),
-        Err(error) => (Gate::QueueUnusable(error), LOOK_AGAIN),
+        Err(QueueError::Away(why)) => (Gate::BrokerAway(why), RENEW_INTERVAL),
+        Err(error) => (Gate::QueueUnusable(error), OBSERVE_UNUSABLE_INTERVAL),
     }
 }
 

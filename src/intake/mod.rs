@@ -6,4 +6,4 @@ pub mod poller;
 pub mod publish;
 pub mod recovery;
 
-pub use poll_scaler::{Pacer, Polled};
+pub use poll_scaler::{PollScaler, Polled};

@@ -4,7 +4,7 @@ use crate::{route::Pollers, util::Backoff};
 use std::time::Duration;
 
 /// A poll that is answered empty within this time was not held.
-const AT_ONCE: Duration = Duration::from_millis(500);
+const NOT_HELD_WITHIN: Duration = Duration::from_millis(500);
 
 /// How a poll ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Polled {
 
 /// Sets the number of open polls between the route's bounds.
 #[derive(Debug)]
-pub struct Pacer {
+pub struct PollScaler {
     bounds: Pollers,
     busy_within: Duration,
     target: usize,
@@ -32,7 +32,7 @@ pub struct Pacer {
     after_quick_empty: Backoff,
 }
 
-impl Pacer {
+impl PollScaler {
     /// Begins at the lower bound. A task that came within `busy_within` asks for one more poll.
     #[must_use]
     pub fn new(bounds: Pollers, busy_within: Duration) -> Self {
@@ -55,7 +55,7 @@ impl Pacer {
 
     /// Learns from a poll that took `took`; says how long to wait before the next is begun. `late`: it was begun before
     /// the last wait was over. Polls that fail together are one failure, so a late one is none; a success always counts.
-    pub fn learn(&mut self, polled: Polled, took: Duration, late: bool) -> Option<Duration> {
+    pub fn record(&mut self, polled: Polled, took: Duration, late: bool) -> Option<Duration> {
         if matches!(polled, Polled::Task | Polled::Empty) {
             self.after_fault.reset();
             self.after_refusal.reset();
@@ -73,7 +73,7 @@ impl Pacer {
             Polled::Empty => {
                 self.target = (self.target - 1).max(self.bounds.min);
                 // A service that does not hold polls would otherwise be asked as fast as it answers.
-                (took < AT_ONCE && !late).then(|| self.after_quick_empty.next_wait())
+                (took < NOT_HELD_WITHIN && !late).then(|| self.after_quick_empty.next_wait())
             }
             Polled::Throttled | Polled::Failed | Polled::Refused if late => None,
             Polled::Throttled => {
@@ -97,89 +97,91 @@ mod tests {
     const QUICK: Duration = Duration::from_millis(5);
     const HELD: Duration = Duration::from_secs(60);
 
-    fn pacer() -> Pacer {
-        Pacer::new(Pollers { min: 2, max: 5 }, AT_ONCE)
+    fn poll_scaler() -> PollScaler {
+        PollScaler::new(Pollers { min: 2, max: 5 }, NOT_HELD_WITHIN)
     }
 
     #[test]
     fn pollers_grow_while_polls_come_back_full_at_once_and_shrink_when_empty() {
-        let mut pacer = pacer();
+        let mut poll_scaler = poll_scaler();
         for target in [3, 4, 5, 5] {
-            assert_eq!(pacer.learn(Polled::Task, QUICK, false), None);
-            assert_eq!(pacer.target(), target);
+            assert_eq!(poll_scaler.record(Polled::Task, QUICK, false), None);
+            assert_eq!(poll_scaler.target(), target);
         }
-        pacer.learn(Polled::Task, HELD, false);
+        poll_scaler.record(Polled::Task, HELD, false);
         assert_eq!(
-            pacer.target(),
+            poll_scaler.target(),
             5,
             "a task that was waited for asks for no more pollers"
         );
         for target in [4, 3, 2, 2] {
-            assert_eq!(pacer.learn(Polled::Empty, HELD, false), None);
-            assert_eq!(pacer.target(), target);
+            assert_eq!(poll_scaler.record(Polled::Empty, HELD, false), None);
+            assert_eq!(poll_scaler.target(), target);
         }
     }
 
     #[test]
     fn where_a_poll_sees_only_some_of_the_tasks_each_task_asks_for_another() {
-        let mut pacer = Pacer::new(Pollers { min: 2, max: 100 }, HELD);
+        let mut poll_scaler = PollScaler::new(Pollers { min: 2, max: 100 }, HELD);
         for target in 3..=100 {
-            assert_eq!(pacer.learn(Polled::Task, HELD / 2, false), None);
-            assert_eq!(pacer.target(), target);
+            assert_eq!(poll_scaler.record(Polled::Task, HELD / 2, false), None);
+            assert_eq!(poll_scaler.target(), target);
         }
-        pacer.learn(Polled::Empty, HELD, false);
-        assert_eq!(pacer.target(), 99);
+        poll_scaler.record(Polled::Empty, HELD, false);
+        assert_eq!(poll_scaler.target(), 99);
     }
 
     #[test]
     fn a_refused_route_is_asked_once_at_a_time_and_slowly_until_it_is_let_in() {
-        let mut pacer = pacer();
-        let wait = pacer.learn(Polled::Refused, QUICK, false).expect("a wait");
+        let mut poll_scaler = poll_scaler();
+        let wait = poll_scaler
+            .record(Polled::Refused, QUICK, false)
+            .expect("a wait");
         assert!(wait >= Duration::from_millis(2_500));
-        assert_eq!(pacer.target(), 1);
-        pacer.learn(Polled::Empty, HELD, false);
-        assert_eq!(pacer.target(), 2);
+        assert_eq!(poll_scaler.target(), 1);
+        poll_scaler.record(Polled::Empty, HELD, false);
+        assert_eq!(poll_scaler.target(), 2);
     }
 
     #[test]
     fn throttling_halves_the_pollers_and_waits_longer_each_time() {
-        let mut pacer = Pacer::new(Pollers { min: 1, max: 16 }, AT_ONCE);
+        let mut poll_scaler = PollScaler::new(Pollers { min: 1, max: 16 }, NOT_HELD_WITHIN);
         for _ in 0..15 {
-            pacer.learn(Polled::Task, QUICK, false);
+            poll_scaler.record(Polled::Task, QUICK, false);
         }
         let waits: Vec<_> = (0..8)
-            .filter_map(|_| pacer.learn(Polled::Throttled, QUICK, false))
+            .filter_map(|_| poll_scaler.record(Polled::Throttled, QUICK, false))
             .collect();
-        assert_eq!((waits.len(), pacer.target()), (8, 1));
+        assert_eq!((waits.len(), poll_scaler.target()), (8, 1));
         assert!(waits[7] > waits[0]);
     }
 
     #[test]
     fn polls_that_fail_together_are_one_failure_and_a_success_beside_them_ends_the_back_off() {
-        let mut pacer = Pacer::new(Pollers { min: 1, max: 16 }, AT_ONCE);
+        let mut poll_scaler = PollScaler::new(Pollers { min: 1, max: 16 }, NOT_HELD_WITHIN);
         let mut longest = Duration::ZERO;
         for _ in 0..20 {
-            let wait = pacer.learn(Polled::Throttled, QUICK, false);
+            let wait = poll_scaler.record(Polled::Throttled, QUICK, false);
             longest = longest.max(wait.expect("a wait"));
-            assert_eq!(pacer.learn(Polled::Throttled, QUICK, true), None);
-            assert_eq!(pacer.learn(Polled::Task, QUICK, true), None);
+            assert_eq!(poll_scaler.record(Polled::Throttled, QUICK, true), None);
+            assert_eq!(poll_scaler.record(Polled::Task, QUICK, true), None);
         }
         assert!(longest <= Duration::from_millis(200), "{longest:?}");
     }
 
     #[test]
     fn a_service_that_answers_empty_at_once_is_not_asked_in_a_tight_loop() {
-        assert!(pacer().learn(Polled::Empty, QUICK, false).is_some());
+        assert!(poll_scaler().record(Polled::Empty, QUICK, false).is_some());
     }
 
     proptest! {
         #[test]
         fn the_target_stays_within_its_bounds(polls in prop::collection::vec((0..5_u8, 0..70_u64), 0..100)) {
-            let mut pacer = pacer();
+            let mut poll_scaler = poll_scaler();
             for (kind, secs) in polls {
                 let polled = [Polled::Task, Polled::Empty, Polled::Throttled, Polled::Failed, Polled::Refused];
-                pacer.learn(polled[usize::from(kind)], Duration::from_secs(secs), false);
-                prop_assert!((1..=5).contains(&pacer.target()));
+                poll_scaler.record(polled[usize::from(kind)], Duration::from_secs(secs), false);
+                prop_assert!((1..=5).contains(&poll_scaler.target()));
             }
         }
     }

@@ -2,15 +2,15 @@
 
 use super::{
     gate::Gate,
-    poll_scaler::{Pacer, Polled},
+    poll_scaler::{PollScaler, Polled},
     publish,
 };
 use crate::{
     context::Bridge,
     phase::{POLL_HOLD, Phase},
-    route::{Route, Slot, Unrecorded},
+    route::{Route, Slot, UnpersistedPermit},
     source::{SourceError, rate_limit::Call},
-    util::log_limiter::Complaint,
+    util::log_limiter::LogTopic,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -37,19 +37,19 @@ pub async fn run(
     mut phase: watch::Receiver<Phase>,
 ) {
     let mut polls = JoinSet::new();
-    let mut pacer = Pacer::new(route.config.pollers, route.source.busy_within());
+    let mut poll_scaler = PollScaler::new(route.config.pollers, route.source.busy_within());
     let mut not_before = Instant::now();
     while phase.borrow_and_update().polls() {
         let open = *gate.borrow_and_update() == Gate::Open;
-        let wanted = open && polls.len() < pacer.target();
+        let wanted = open && polls.len() < poll_scaler.target();
         let waiting = Instant::now() < not_before;
         tokio::select! {
             Some(answer) = polls.join_next() => {
-                learn(&route, &mut pacer, answer, &mut not_before);
+                record(&route, &mut poll_scaler, answer, &mut not_before);
             }
             room = route.room(), if wanted && !waiting => {
-                let leave = Leave { gate: gate.clone(), phase: phase.clone() };
-                polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), room, leave));
+                let grant = PollGrant { gate: gate.clone(), phase: phase.clone() };
+                polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), room, grant));
             }
             () = sleep_until(not_before), if wanted && waiting => {}
             // Both senders live as long as the process; the loop's condition is looked at again.
@@ -74,9 +74,9 @@ pub async fn run(
     }
 }
 
-fn learn(
+fn record(
     route: &Route,
-    pacer: &mut Pacer,
+    poll_scaler: &mut PollScaler,
     answer: Result<Answer, JoinError>,
     not_before: &mut Instant,
 ) {
@@ -89,18 +89,18 @@ fn learn(
         }
     });
     let late = answer.begun < *not_before;
-    if let Some(wait) = pacer.learn(answer.polled, answer.took, late) {
+    if let Some(wait) = poll_scaler.record(answer.polled, answer.took, late) {
         *not_before = Instant::now() + wait;
     }
 }
 
 /// The leave to poll, which is looked at until the poll is begun.
-struct Leave {
+struct PollGrant {
     gate: watch::Receiver<Gate>,
     phase: watch::Receiver<Phase>,
 }
 
-impl Leave {
+impl PollGrant {
     /// Resolves when the route may no longer poll. An error would mean that the process ends.
     async fn withdrawn(&mut self) {
         tokio::select! {
@@ -114,25 +114,25 @@ impl Leave {
 async fn poll(
     bridge: Arc<Bridge>,
     route: Arc<Route>,
-    (slot, unrecorded): (Slot, Unrecorded),
-    mut leave: Leave,
+    (slot, unpersisted): (Slot, UnpersistedPermit),
+    mut grant: PollGrant,
 ) -> Answer {
-    let turn = tokio::select! {
+    let permit = tokio::select! {
         biased;
-        () = leave.withdrawn() => {
+        () = grant.withdrawn() => {
             return Answer { polled: Polled::Empty, begun: Instant::now(), took: POLL_HOLD };
         }
-        turn = route.source.budget().turn(Call::Poll) => turn,
+        permit = route.source.rate_limiter().acquire(Call::Poll) => permit,
     };
     let begun = Instant::now();
     let answer = route.source.poll().await;
-    turn.done((&answer).into());
+    permit.done((&answer).into());
     let took = begun.elapsed();
     let polled = match answer {
         Ok(Some(task)) => {
             route.metrics.polled("task");
             route.let_in(begun);
-            tokio::spawn(publish::dispatch(bridge, route, task, slot, unrecorded));
+            tokio::spawn(publish::fresh(bridge, route, task, slot, unpersisted));
             Polled::Task
         }
         Ok(None) => {
@@ -154,7 +154,7 @@ fn failed(route: &Route, error: &SourceError) -> Polled {
     let name = route.name();
     match error {
         SourceError::Throttled(_) | SourceError::TooMany(_) => {
-            if route.may_complain(Complaint::Polls) {
+            if route.may_complain(LogTopic::Polls) {
                 info!(route = name, %error, "polls are throttled");
             } else {
                 debug!(route = name, %error, "a poll was throttled");

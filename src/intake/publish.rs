@@ -7,19 +7,20 @@ use crate::{
         Standing,
         lifecycle::{Command, Event},
     },
-    route::{Route, Slot, Unrecorded},
+    route::{Route, Slot, UnpersistedPermit},
     settle,
     task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, Traceparent, unix_millis},
     trace::Span,
     util::{
         Backoff,
         crash_point::{CrashPoint, crash_point},
-        log_limiter::Complaint,
+        log_limiter::LogTopic,
     },
 };
+use parking_lot::Mutex;
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::time::{Instant, sleep, timeout_at};
@@ -28,14 +29,14 @@ use tracing::{debug, warn};
 /// A short string of AMQP's, in bytes.
 const MAX_ROUTING_KEY: usize = 255;
 
-/// Carries a task that was just polled to the broker, or fails it back to AWS. The slot goes with the task; `unrecorded` is
+/// Carries a task that was just polled to the broker, or fails it back to AWS. The slot goes with the task; `unpersisted` is
 /// given back when a crash would no longer lose it.
-pub async fn dispatch(
+pub async fn fresh(
     bridge: Arc<Bridge>,
     route: Arc<Route>,
     mut task: Task,
     slot: Slot,
-    unrecorded: Unrecorded,
+    unpersisted: UnpersistedPermit,
 ) {
     debug!(route = route.name(), task = %task.id, activity = task.activity, "polled");
     crash_point(CrashPoint::AfterPoll);
@@ -45,27 +46,33 @@ pub async fn dispatch(
         |context: Traceparent| ("traceparent".into(), HeaderValue::Text(context.to_string()));
     task.headers.extend(context.map(header));
     bridge
-        .flights
+        .inflight
         .enter(&task, Arc::clone(&route), slot, span.clone());
     let until = Instant::now() + route.config.publish_within;
-    let way = Way {
+    let publication = Publication {
         bridge,
         route,
         until,
     };
-    carry(way, task, Origin::Poll(span, unrecorded)).await;
+    carry(publication, task, Kind::Fresh(span, unpersisted)).await;
 }
 
 /// Goes on with a task that is in the store and in the table of flights, but was not confirmed by the broker. Returns when it
 /// is confirmed or has ended, or when its time is up.
-pub async fn resume(way: Way, task: Task) {
-    let until = way.until;
+pub async fn recovered(publication: Publication, task: Task) {
+    let until = publication.until;
     // A publish that is still under way then is not waited for here.
-    drop(timeout_at(until, tokio::spawn(carry(way, task, Origin::Store))).await);
+    drop(
+        timeout_at(
+            until,
+            tokio::spawn(carry(publication, task, Kind::Recovered)),
+        )
+        .await,
+    );
 }
 
 /// Which way a task goes.
-pub struct Way {
+pub struct Publication {
     /// What all parts share.
     pub bridge: Arc<Bridge>,
     /// The route that polled it.
@@ -75,36 +82,36 @@ pub struct Way {
 }
 
 /// Where a task comes from.
-enum Origin {
+enum Kind {
     /// AWS, with its span, and what is held until it is recorded.
-    Poll(Span, Unrecorded),
+    Fresh(Span, UnpersistedPermit),
     /// The store.
-    Store,
+    Recovered,
 }
 
-async fn carry(way: Way, mut task: Task, origin: Origin) {
+async fn carry(publication: Publication, mut task: Task, origin: Kind) {
     let id = task.id;
-    let Way {
+    let Publication {
         bridge,
         route,
         until,
-    } = way;
-    let trouble = Trouble::default();
+    } = publication;
+    let last_error = LastError::default();
     let carried = async {
         let span = match origin {
-            Origin::Poll(span, unrecorded) => {
-                let recorded = record(&bridge, &route, &task, &trouble).await;
-                drop(unrecorded);
+            Kind::Fresh(span, unpersisted) => {
+                let recorded = record(&bridge, &route, &task, &last_error).await;
+                drop(unpersisted);
                 if !recorded {
                     return;
                 }
                 span
             }
-            Origin::Store => Span::none(),
+            Kind::Recovered => Span::none(),
         };
-        learn(&bridge, &route, &mut task).await;
+        discover_timeouts(&bridge, &route, &mut task).await;
         let publishing = span.child("publish");
-        if publish(&bridge, &route, &task, &trouble).await {
+        if publish(&bridge, &route, &task, &last_error).await {
             publishing.ended("confirmed");
         }
     };
@@ -112,56 +119,53 @@ async fn carry(way: Way, mut task: Task, origin: Origin) {
     if timeout_at(until, &mut carried).await.is_ok() {
         return;
     }
-    fail_undelivered(&bridge, &route, id, trouble.newest()).await;
+    fail_undelivered(&bridge, &route, id, last_error.newest()).await;
     // A publish that is under way is awaited all the same: its confirm may tell of another task's return.
     carried.await;
 }
 
 /// Fails a task back to AWS whose time is up, unless it was published or has ended.
-pub async fn fail_undelivered(bridge: &Arc<Bridge>, route: &Route, id: TaskId, trouble: String) {
-    bridge.certainty.wait().await;
-    if let Some(ticket) = bridge.flights.give_up(id) {
+pub async fn fail_undelivered(bridge: &Arc<Bridge>, route: &Route, id: TaskId, last_error: String) {
+    bridge.ownership.wait().await;
+    if let Some(handle) = bridge.inflight.give_up(id) {
         let secs = route.config.publish_within.as_secs();
         let to = &route.config.destination;
         let reason = format!("activity-bridge could not hand it to {to} within {secs} s");
-        warn!(route = route.name(), task = %id, trouble, "{reason}; failing it back to AWS");
-        let outcome = Outcome::failed_with(OwnFailure::Undelivered, reason, trouble);
-        tokio::spawn(settle::settle(Arc::clone(bridge), ticket, outcome));
+        warn!(route = route.name(), task = %id, last_error, "{reason}; failing it back to AWS");
+        let outcome = Outcome::failed_with(OwnFailure::Undelivered, reason, last_error);
+        tokio::spawn(settle::settle(Arc::clone(bridge), handle, outcome));
     }
 }
 
 /// What went wrong last, for the reason of a task that is failed back.
 #[derive(Debug, Default)]
-struct Trouble(Mutex<String>);
+struct LastError(Mutex<String>);
 
-impl Trouble {
+impl LastError {
     fn note(&self, error: &impl ToString) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+        *self.0.lock() = error.to_string();
     }
 
     fn newest(&self) -> String {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().clone()
     }
 }
 
 /// The record is in the store before the message is published: a reply may beat the confirm. False where the task ended
 /// before it was recorded, or another process took it.
-async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &Trouble) -> bool {
+async fn record(bridge: &Bridge, route: &Route, task: &Task, last_error: &LastError) -> bool {
     let id = task.id;
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
     let recorded = loop {
         let Err(error) = bridge.store.insert(route.name(), task).await else {
-            break bridge.flights.on_recorded(id);
+            break bridge.inflight.on_recorded(id);
         };
-        if route.may_complain(Complaint::Records) {
+        if route.may_complain(LogTopic::Records) {
             warn!(route = route.name(), task = %id, %error, "a task could not be recorded; it waits and is tried again");
         }
-        trouble.note(&error);
+        last_error.note(&error);
         sleep(backoff.next_wait()).await;
-        if !bridge.flights.awaits_publish(id) {
+        if !bridge.inflight.awaits_publish(id) {
             break false;
         }
     };
@@ -172,18 +176,18 @@ async fn record(bridge: &Bridge, route: &Route, task: &Task, trouble: &Trouble) 
     }
     // What was tried in vain may have come to the store after all, and after the record was removed. Unless the task has
     // not ended, but is another process's now.
-    if let Standing::Ended = bridge.flights.standing(id) {
+    if let Standing::Ended = bridge.inflight.standing(id) {
         settle::remove_record(bridge, id).await;
     }
     false
 }
 
 /// Learns the timeouts that the poll's answer did not tell, and puts what is known into the headers.
-async fn learn(bridge: &Bridge, route: &Route, task: &mut Task) {
+async fn discover_timeouts(bridge: &Bridge, route: &Route, task: &mut Task) {
     let timeouts = route.source.timeouts(task).await;
     if timeouts != task.timeouts {
         task.timeouts = timeouts;
-        bridge.flights.learn(task);
+        bridge.inflight.set_timeouts(task);
     }
     if let Some(limit) = timeouts.heartbeat.limit() {
         let secs = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
@@ -198,7 +202,12 @@ async fn learn(bridge: &Bridge, route: &Route, task: &mut Task) {
 
 /// Publishes until the broker has the message, or a reply or the end of patience made that needless. True where the
 /// broker confirmed it.
-async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble: &Trouble) -> bool {
+async fn publish(
+    bridge: &Arc<Bridge>,
+    route: &Arc<Route>,
+    task: &Task,
+    last_error: &LastError,
+) -> bool {
     let id = task.id.to_string();
     let destination = &route.config.destination;
     let routing_key = route.routing_key(task);
@@ -217,7 +226,7 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
     let mut undelivered = None;
     let mut link = bridge.broker.link();
     let mut confirmed = false;
-    while bridge.flights.awaits_publish(task.id) {
+    while bridge.inflight.awaits_publish(task.id) {
         message.expiration_ms = expiration_ms(route, task, SystemTime::now());
         let published = bridge.broker.publish(&message).await;
         if let Some(other) = &published.other_returned {
@@ -227,7 +236,7 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
             Ok(()) => Event::Confirmed,
             Err(_) => Event::PublishFailed,
         };
-        let command = bridge.flights.on_publish(task.id, event);
+        let command = bridge.inflight.on_publish(task.id, event);
         match &published.result {
             Ok(()) => route.metrics.published("confirmed"),
             Err(error) => route.metrics.published(error.kind()),
@@ -243,7 +252,7 @@ async fn publish(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &Task, trouble:
         }
         if let Err(error) = published.result {
             debug!(route = route.name(), task = id, %error, "not published; trying again");
-            trouble.note(&error);
+            last_error.note(&error);
             declare_again(bridge, destination, &error).await;
         }
         sleep(backoff.next_wait()).await;
@@ -305,12 +314,12 @@ fn expiration_ms(route: &Route, task: &Task, now: SystemTime) -> Option<u64> {
 
 /// A task whose routing key AMQP does not take will never be published.
 fn fail_unroutable(bridge: &Arc<Bridge>, id: TaskId, routing_key: &str) {
-    if let Some(ticket) = bridge.flights.give_up(id) {
+    if let Some(handle) = bridge.inflight.give_up(id) {
         let bytes = routing_key.len();
         let reason = format!("its routing key has {bytes} bytes, and AMQP takes {MAX_ROUTING_KEY}");
-        warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
+        warn!(route = handle.route.name(), task = %id, "{reason}; failing it back to AWS");
         let outcome = Outcome::failed_with(OwnFailure::Undelivered, reason, routing_key);
-        tokio::spawn(settle::settle(Arc::clone(bridge), ticket, outcome));
+        tokio::spawn(settle::settle(Arc::clone(bridge), handle, outcome));
     }
 }
 
@@ -319,12 +328,12 @@ fn returned(bridge: &Arc<Bridge>, message_id: &str) {
     let Ok(id) = message_id.parse::<TaskId>() else {
         return;
     };
-    if let Some(ticket) = bridge.flights.on_returned(id) {
+    if let Some(handle) = bridge.inflight.on_returned(id) {
         let reason = "activity-bridge could not route it to its queue";
-        warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
+        warn!(route = handle.route.name(), task = %id, "{reason}; failing it back to AWS");
         tokio::spawn(settle::settle(
             Arc::clone(bridge),
-            ticket,
+            handle,
             Outcome::failed(OwnFailure::Undelivered, reason),
         ));
     }

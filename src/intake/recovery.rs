@@ -59,7 +59,7 @@ pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(),
             if !record.published {
                 unpublished.push((Arc::clone(route), record.id));
             }
-            bridge.flights.adopt(record, route);
+            bridge.inflight.adopt(record, route);
         }
     };
     if adopted > 0 {
@@ -87,15 +87,15 @@ fn is_long_over(record: &Record) -> bool {
 }
 
 /// Takes on everything at the start, however long the store can't be read: nothing else goes on meanwhile.
-pub async fn take_on_all(bridge: &Bridge) -> Unpublished {
+pub async fn restore_all(bridge: &Bridge) -> Unpublished {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut all = Unpublished::new();
     loop {
-        let ended = bridge.store.ended(bridge.flights.remembers()).await;
+        let ended = bridge.store.ended(bridge.inflight.remembers()).await;
         let adopted = match ended {
             Ok(ended) => {
                 // What is remembered last is forgotten last.
-                bridge.flights.remember_ended(ended.into_iter().rev());
+                bridge.inflight.remember_ended(ended.into_iter().rev());
                 adopt(bridge, &mut all).await
             }
             Err(error) => Err(error),
@@ -122,7 +122,7 @@ pub async fn republish(bridge: &Arc<Bridge>, unpublished: Unpublished) {
             let until = begun + route.config.publish_within;
             let bridge = Arc::clone(bridge);
             publish_again(
-                publish::Way {
+                publish::Publication {
                     bridge,
                     route,
                     until,
@@ -134,23 +134,29 @@ pub async fn republish(bridge: &Arc<Bridge>, unpublished: Unpublished) {
     join_all(routes).await;
 }
 
-async fn publish_again(way: publish::Way, id: TaskId) {
+async fn publish_again(publication: publish::Publication, id: TaskId) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-    let mut trouble = None;
-    while way.bridge.flights.awaits_publish(id) {
-        let lost = matches!(trouble, Some(StoreError::NoMessage));
-        if lost || Instant::now() >= way.until {
-            let trouble = trouble.map_or_else(String::new, |error| error.to_string());
-            return publish::fail_undelivered(&way.bridge, &way.route, id, trouble).await;
+    let mut last_error = None;
+    while publication.bridge.inflight.awaits_publish(id) {
+        let lost = matches!(last_error, Some(StoreError::NoMessage));
+        if lost || Instant::now() >= publication.until {
+            let last_error = last_error.map_or_else(String::new, |error| error.to_string());
+            return publish::fail_undelivered(
+                &publication.bridge,
+                &publication.route,
+                id,
+                last_error,
+            )
+            .await;
         }
-        match way.bridge.store.message(id).await {
-            Ok(Some(task)) => return publish::resume(way, task).await,
+        match publication.bridge.store.message(id).await {
+            Ok(Some(task)) => return publish::recovered(publication, task).await,
             Ok(None) => {
-                way.bridge.flights.on_publish(id, Event::Confirmed);
+                publication.bridge.inflight.on_publish(id, Event::Confirmed);
             }
             Err(error) => {
                 debug!(task = %id, %error, "could not read what is to be published; trying again");
-                trouble = Some(error);
+                last_error = Some(error);
                 sleep(backoff.next_wait()).await;
             }
         }

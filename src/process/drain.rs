@@ -4,7 +4,7 @@ use crate::{
     context::Bridge,
     phase::Phase,
     settle::outcome,
-    store::Life,
+    store::Lifetime,
     task::{Outcome, OwnFailure, TaskId},
 };
 use std::{sync::Arc, time::Duration};
@@ -61,15 +61,15 @@ impl Shutdown {
             drained = timeout_at(end, self.flush()).await.is_ok();
         }
         let Bridge {
-            flights,
+            inflight,
             broker,
             store,
             ..
         } = &*self.bridge;
-        let left = flights.len();
-        let lost = match store.life() {
-            Life::Process => left,
-            Life::Beyond(_) => flights.unrecorded().len(),
+        let left = inflight.len();
+        let lost = match store.lifetime() {
+            Lifetime::Process => left,
+            Lifetime::Beyond(_) => inflight.unpersisted().len(),
         };
         if lost > 0 {
             let replies = broker.reply_to();
@@ -94,7 +94,7 @@ impl Shutdown {
     }
 
     fn enter(&self, phase: Phase) {
-        let in_flight = self.bridge.flights.len();
+        let in_flight = self.bridge.inflight.len();
         info!(phase = phase.name(), in_flight, "shutting down");
         self.phase.send_replace(phase);
     }
@@ -113,7 +113,7 @@ impl Shutdown {
             tokio::select! {
                 () = &mut free => return,
                 _ = tell.tick() => {
-                    let in_flight = self.bridge.flights.len();
+                    let in_flight = self.bridge.inflight.len();
                     info!(in_flight, phase = self.phase.borrow().name(), "waiting for the tasks in flight");
                 }
             }
@@ -126,14 +126,14 @@ impl Shutdown {
         let mut again = tokio::time::interval(Duration::from_millis(200));
         loop {
             again.tick().await;
-            let flights = &self.bridge.flights;
+            let inflight = &self.bridge.inflight;
             while self.pollers.try_join_next().is_some() {}
             let (left, taken) = match self.give_back {
                 true => (
-                    flights.ids(),
+                    inflight.ids(),
                     self.bridge.routes.iter().any(|r| r.slots.taken() > 0),
                 ),
-                false => (flights.unrecorded(), !self.pollers.is_empty()),
+                false => (inflight.unpersisted(), !self.pollers.is_empty()),
             };
             if left.is_empty() && !taken {
                 return;
@@ -144,11 +144,11 @@ impl Shutdown {
 
     /// Fails a task back to AWS, unless its outcome is on the way there already.
     fn fail_back(&self, id: TaskId) {
-        if let Some(ticket) = self.bridge.flights.give_up(id) {
+        if let Some(handle) = self.bridge.inflight.give_up(id) {
             let reason = "activity-bridge was shut down before the worker replied";
-            warn!(route = ticket.route.name(), task = %id, "{reason}; failing it back to AWS");
+            warn!(route = handle.route.name(), task = %id, "{reason}; failing it back to AWS");
             let outcome = Outcome::failed(OwnFailure::ShutDown, reason);
-            tokio::spawn(outcome::settle(Arc::clone(&self.bridge), ticket, outcome));
+            tokio::spawn(outcome::settle(Arc::clone(&self.bridge), handle, outcome));
         }
     }
 }

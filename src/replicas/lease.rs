@@ -9,7 +9,7 @@ use crate::{
     context::Bridge,
     inflight::Standing,
     phase::Phase,
-    store::{Kept, LOOK_EVERY, News, Shared},
+    store::{Ownership, PeerEvent, RENEW_INTERVAL, Shared},
     task::TaskId,
 };
 use futures_util::future;
@@ -21,16 +21,16 @@ use tokio::{
 use tracing::{debug, warn};
 
 /// A process that has not renewed its lease for this time may be dead. More than [`Shared::is_anyone_silent`] goes by.
-const SILENCE: Duration = Duration::from_millis(1_200);
+const SILENT_PEER_TIMEOUT: Duration = Duration::from_millis(1_200);
 
 /// While the store is away, other processes hear workers of this one's tasks and can't say so: for so long these workers are
 /// taken to be alive, and that is told so often.
-const PRESUMED_FOR: Duration = Duration::from_secs(600);
+const PRESUME_ALIVE_LIMIT: Duration = Duration::from_secs(600);
 
-const PRESUME_EVERY: Duration = Duration::from_secs(2);
+const PRESUME_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How many tasks are asked after at once when a lease has lapsed.
-const SORTED_AT_ONCE: usize = 500;
+const MAX_CONCURRENT_REASSERTS: usize = 500;
 
 /// Keeps the lease and follows what others do, and takes on the tasks of those that die; nothing where the store is not
 /// shared.
@@ -38,44 +38,44 @@ pub async fn run(bridge: Arc<Bridge>, phase: watch::Receiver<Phase>) {
     let Some(shared) = bridge.store.shared() else {
         return;
     };
-    tokio::join!(keep(&bridge, shared), adopt(&bridge, phase));
+    tokio::join!(renew_and_apply(&bridge, shared), adopt(&bridge, phase));
 }
 
 /// At the start: waits until no process may be dead and is not known to be. A process that was killed and started again was
 /// just such a one.
-pub async fn all_speak(bridge: &Bridge) {
+pub async fn await_peer_leases(bridge: &Bridge) {
     let Some(shared) = bridge.store.shared() else {
         return;
     };
-    sleep(SILENCE).await;
+    sleep(SILENT_PEER_TIMEOUT).await;
     while !matches!(shared.is_anyone_silent().await, Ok(false)) {
-        sleep(LOOK_EVERY).await;
+        sleep(RENEW_INTERVAL).await;
     }
 }
 
-async fn keep(bridge: &Bridge, shared: &dyn Shared) {
+async fn renew_and_apply(bridge: &Bridge, shared: &dyn Shared) {
     let mut unsure = Vec::new();
     let (mut away_since, mut presumed) = (None, Instant::now());
-    let mut tick = interval(LOOK_EVERY);
+    let mut tick = interval(RENEW_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        match shared.look().await {
-            Ok(look) => {
-                if look.lapsed {
-                    unsure = bridge.flights.ids();
+        match shared.renew().await {
+            Ok(renew) => {
+                if renew.lapsed {
+                    unsure = bridge.inflight.ids();
                     warn!(
                         tasks = unsure.len(),
                         "the lease on the tasks ran out; looking which are still this process's"
                     );
                 }
-                for news in look.news {
-                    take(bridge, news);
+                for news in renew.news {
+                    apply(bridge, news);
                 }
                 let before = unsure.len();
-                sort_out(bridge, shared, &mut unsure).await;
+                reconcile(bridge, shared, &mut unsure).await;
                 if unsure.is_empty() {
-                    bridge.certainty.looked();
+                    bridge.ownership.verify();
                 } else if unsure.len() < before {
                     tick.reset_immediately();
                 }
@@ -84,47 +84,47 @@ async fn keep(bridge: &Bridge, shared: &dyn Shared) {
             Err(error) => {
                 // It shows in `/readyz`, and stops the polling. What is in flight goes on from memory.
                 debug!(%error, "could not renew the lease");
-                bridge.certainty.looked();
+                bridge.ownership.verify();
                 let away = away_since.get_or_insert_with(Instant::now).elapsed();
-                if (PRESUME_EVERY..PRESUMED_FOR).contains(&away)
-                    && presumed.elapsed() >= PRESUME_EVERY
+                if (PRESUME_ALIVE_INTERVAL..PRESUME_ALIVE_LIMIT).contains(&away)
+                    && presumed.elapsed() >= PRESUME_ALIVE_INTERVAL
                 {
                     presumed = Instant::now();
-                    bridge.flights.presume_alive();
+                    bridge.inflight.presume_alive();
                 }
             }
         }
     }
 }
 
-fn take(bridge: &Bridge, news: News) {
+fn apply(bridge: &Bridge, news: PeerEvent) {
     match news {
-        News::Taken(id) => bridge.flights.release(id),
-        News::Sign { id, details } => {
-            if let Standing::Open(route) = bridge.flights.standing(id) {
+        PeerEvent::Taken(id) => bridge.inflight.release(id),
+        PeerEvent::Sign { id, details } => {
+            if let Standing::Open(route) = bridge.inflight.standing(id) {
                 route.metrics.replied("alive");
                 let details = route.source.fit_details(&details);
-                bridge.flights.on_sign(id, details);
+                bridge.inflight.on_sign(id, details);
             }
         }
     }
 }
 
 /// After a lapse: asks after some of the tasks of which this process is no longer sure.
-async fn sort_out(bridge: &Bridge, shared: &dyn Shared, unsure: &mut Vec<TaskId>) {
-    let some = unsure.split_off(unsure.len().saturating_sub(SORTED_AT_ONCE));
+async fn reconcile(bridge: &Bridge, shared: &dyn Shared, unsure: &mut Vec<TaskId>) {
+    let some = unsure.split_off(unsure.len().saturating_sub(MAX_CONCURRENT_REASSERTS));
     let asked = some.into_iter().map(|id| async move {
-        let record = bridge.flights.record(id)?;
-        Some((id, shared.keep(&record).await))
+        let record = bridge.inflight.record(id)?;
+        Some((id, shared.reassert(&record).await))
     });
     let mut failed = Vec::new();
     for (id, kept) in future::join_all(asked).await.into_iter().flatten() {
         match kept {
-            Ok(Kept::Ours) => {}
-            Ok(Kept::Theirs) => bridge.flights.release(id),
-            Ok(Kept::Ended) => {
-                bridge.flights.release(id);
-                bridge.flights.remember_ended([id]);
+            Ok(Ownership::Ours) => {}
+            Ok(Ownership::Theirs) => bridge.inflight.release(id),
+            Ok(Ownership::Ended) => {
+                bridge.inflight.release(id);
+                bridge.inflight.remember_ended([id]);
             }
             Err(error) => {
                 debug!(task = %id, %error, "could not ask whose a task is; trying again");

@@ -13,11 +13,11 @@ use tokio::{
 use tracing::debug;
 
 /// How often a process looks for the tasks of dead ones.
-const ADOPT_EVERY: Duration = Duration::from_millis(250);
+const ADOPT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Until the process shuts down, and leaves its own tasks to the others.
 pub(super) async fn adopt(bridge: &Arc<Bridge>, phase: watch::Receiver<Phase>) {
-    let mut tick = interval(ADOPT_EVERY);
+    let mut tick = interval(ADOPT_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while phase.borrow().polls() {
         tick.tick().await;

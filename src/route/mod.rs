@@ -6,6 +6,6 @@ pub mod settings;
 mod slots;
 
 pub use heartbeat_settings::{BEATS_PER_TIMEOUT, By, HeartbeatConfig};
-pub use runtime::{Route, Undelivered, Unrecorded};
+pub use runtime::{Route, Undelivered, UnpersistedPermit};
 pub use settings::{OversizeResult, Pollers, RouteConfig};
 pub use slots::{Slot, Slots};

@@ -9,13 +9,10 @@ use crate::{
     metrics::RouteMetrics,
     source::Source,
     task::{HeaderValue, Task},
-    util::log_limiter::{COMPLAIN_EVERY, Complaint},
+    util::log_limiter::{COMPLAIN_EVERY, LogTopic},
 };
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use parking_lot::Mutex;
+use std::{borrow::Cow, fmt, sync::Arc};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::Instant,
@@ -23,7 +20,7 @@ use tokio::{
 
 /// So many open polls and tasks that are not recorded there may be for each poller: a store that writes many at once needs
 /// more than one, and more than these do not make it faster.
-const UNRECORDED: usize = 4;
+const UNPERSISTED_PER_POLLER: usize = 4;
 
 /// One route. Shared by its pollers and by every task in flight.
 pub struct Route {
@@ -44,11 +41,11 @@ pub struct Route {
     /// How many tasks are being published for the second time or more.
     undelivered: watch::Sender<usize>,
     /// The bound on what a crash would lose: open polls, and tasks that are not recorded yet.
-    unrecorded: Arc<Semaphore>,
+    unpersisted: Arc<Semaphore>,
 }
 
 /// The right to have one open poll, or the task that it brought until that is recorded.
-pub type Unrecorded = OwnedSemaphorePermit;
+pub type UnpersistedPermit = OwnedSemaphorePermit;
 
 impl Route {
     /// A route with all slots free, whose replies go to `reply_to`.
@@ -72,7 +69,7 @@ impl Route {
             refused: Mutex::default(),
             complained: Mutex::default(),
             undelivered: watch::channel(0).0,
-            unrecorded: Arc::new(Semaphore::new(UNRECORDED * config.pollers.max)),
+            unpersisted: Arc::new(Semaphore::new(UNPERSISTED_PER_POLLER * config.pollers.max)),
             config,
         }
     }
@@ -109,7 +106,7 @@ impl Route {
 
     /// Notes that AWS refuses this route. True where that is news.
     pub fn set_refused(&self, why: String) -> bool {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.refused.lock();
         let news = refused.as_ref().is_none_or(|(known, _)| *known != why);
         *refused = Some((why, Instant::now()));
         news
@@ -118,7 +115,7 @@ impl Route {
     /// Notes that AWS did not refuse a poll that was begun at `begun`. One that was let in before the refusal, and held
     /// until now, says nothing of it.
     pub fn let_in(&self, begun: Instant) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.refused.lock();
         if refused.as_ref().is_some_and(|(_, at)| *at < begun) {
             *refused = None;
         }
@@ -127,16 +124,13 @@ impl Route {
     /// Why AWS refuses this route, if it does.
     #[must_use]
     pub fn refused(&self) -> Option<String> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = self.refused.lock();
         refused.as_ref().map(|(why, _)| why.clone())
     }
 
     /// Whether it is time for another line about what fails all the time.
-    pub fn may_complain(&self, of: Complaint) -> bool {
-        let mut all = self
-            .complained
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    pub fn may_complain(&self, of: LogTopic) -> bool {
+        let mut all = self.complained.lock();
         let last = &mut all[of as usize];
         let due = last.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY);
         if due {
@@ -150,10 +144,10 @@ impl Route {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing but the place in the line.
-    pub async fn room(&self) -> (Slot, Unrecorded) {
+    pub async fn room(&self) -> (Slot, UnpersistedPermit) {
         let slot = self.slots.take().await;
-        let unrecorded = Arc::clone(&self.unrecorded).acquire_owned().await;
-        (slot, unrecorded.expect("the semaphore is never closed"))
+        let unpersisted = Arc::clone(&self.unpersisted).acquire_owned().await;
+        (slot, unpersisted.expect("the semaphore is never closed"))
     }
 
     /// Marks a task as one that the broker would not take, until the mark is dropped.

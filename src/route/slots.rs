@@ -49,7 +49,7 @@ impl Slots {
 
     /// A slot for a task that is in flight already, whether one is free or not.
     #[must_use]
-    pub fn take_beyond(&self) -> Slot {
+    pub fn acquire_beyond(&self) -> Slot {
         match self.free.try_acquire() {
             Ok(permit) => permit.forget(),
             Err(_) => {
@@ -110,7 +110,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_task_in_flight_gets_a_slot_beyond_all_which_is_paid_back_first() {
         let slots = Slots::new(1);
-        let adopted: Vec<_> = (0..3).map(|_| slots.take_beyond()).collect();
+        let adopted: Vec<_> = (0..3).map(|_| slots.acquire_beyond()).collect();
         assert_eq!(slots.taken(), 3);
         for (left, slot) in adopted.into_iter().enumerate() {
             assert!(!is_free(&slots).await, "{left}");

@@ -1,15 +1,15 @@
 //! Heartbeats to AWS: the bridge's own for tasks that wait, the workers' from their first sign of life on.
 //!
-//! [`crate::pulse`] decides when and on whose behalf. The answer is the only way in which SWF ever asks for a cancel.
+//! [`crate::schedule`] decides when and on whose behalf. The answer is the only way in which SWF ever asks for a cancel.
 
 use super::{notify, outcome};
 use crate::{
     context::Bridge,
-    inflight::{DueFlight, Ticket, heartbeat_schedule::Due},
+    inflight::{DueTask, TaskHandle, heartbeat_schedule::Due},
     source::{CancelRequested, SourceError, Verdict, rate_limit::Call},
     store::Note,
     task::{Outcome, OwnFailure},
-    util::log_limiter::Complaint,
+    util::log_limiter::LogTopic,
 };
 use std::{sync::Arc, time::SystemTime};
 use tokio::{
@@ -20,32 +20,32 @@ use tracing::{debug, warn};
 
 /// So many heartbeats may wait for AWS's answer at once, each on a connection of its own. Only when very many tasks are taken
 /// on together, or when AWS is slow, do others wait for them.
-static AT_ONCE: Semaphore = Semaphore::const_new(500);
+static MAX_CONCURRENT_HEARTBEATS: Semaphore = Semaphore::const_new(500);
 
 /// Sees to every flight that is due, for as long as the process lives.
 pub async fn run(bridge: Arc<Bridge>) {
     loop {
-        bridge.flights.wait_for_due().await;
-        bridge.certainty.wait().await;
+        bridge.inflight.wait_for_due().await;
+        bridge.ownership.wait().await;
         let now = Instant::now();
         // What is spawned is bounded: one for each task in flight.
-        while let Some(flight) = bridge.flights.next_due(now) {
-            tokio::spawn(see_to(Arc::clone(&bridge), flight));
+        while let Some(entry) = bridge.inflight.next_due(now) {
+            tokio::spawn(see_to(Arc::clone(&bridge), entry));
         }
     }
 }
 
-async fn see_to(bridge: Arc<Bridge>, flight: DueFlight) {
-    match flight.due {
-        Due::Beat => beat(&bridge, flight).await,
+async fn see_to(bridge: Arc<Bridge>, entry: DueTask) {
+    match entry.due {
+        Due::Beat => beat(&bridge, entry).await,
         Due::Unstarted(wait) => {
-            let (id, route) = (flight.ticket.id, flight.ticket.route.name());
-            if let Some(ticket) = bridge.flights.give_up(id) {
+            let (id, route) = (entry.handle.id, entry.handle.route.name());
+            if let Some(handle) = bridge.inflight.give_up(id) {
                 let reason = format!("no worker started it within {} s", wait.as_secs());
                 warn!(route, task = %id, "{reason}; failing it back to AWS");
                 outcome::settle(
                     bridge,
-                    ticket,
+                    handle,
                     Outcome::failed(OwnFailure::NotStarted, reason),
                 )
                 .await;
@@ -55,30 +55,30 @@ async fn see_to(bridge: Arc<Bridge>, flight: DueFlight) {
 }
 
 /// One heartbeat, and what follows from its answer.
-async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
-    let ticket = flight.ticket;
-    let (id, route) = (ticket.id, &ticket.route);
-    let call = Call::Heartbeat(flight.urgency);
-    let turn = route.source.budget().turn(call).await;
-    let one = AT_ONCE.acquire().await;
+async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
+    let handle = entry.handle;
+    let (id, route) = (handle.id, &handle.route);
+    let call = Call::Heartbeat(entry.urgency);
+    let permit = route.source.rate_limiter().acquire(call).await;
+    let one = MAX_CONCURRENT_HEARTBEATS.acquire().await;
     let sent = Instant::now();
-    let Some(details) = bridge.flights.begin_beat(id, sent) else {
+    let Some(details) = bridge.inflight.begin_beat(id, sent) else {
         return;
     };
     let answer = timeout(
-        flight.patience,
-        route.source.heartbeat(&ticket.token, &details),
+        entry.patience,
+        route.source.heartbeat(&handle.token, &details),
     );
     let late = |_| Err(SourceError::Unavailable("no answer in time".to_owned()));
     let answer = answer.await.unwrap_or_else(late);
-    turn.done((&answer).into());
+    permit.done((&answer).into());
     // What follows may wait for the broker or the store; no heartbeat waits for that.
     drop(one);
     match answer {
         Ok(CancelRequested(cancel)) => {
             route.metrics.heartbeat("accepted");
             bridge.store.note(id, Note::Heard(SystemTime::now()));
-            if bridge.flights.beat_accepted(id, sent, cancel) {
+            if bridge.inflight.beat_accepted(id, sent, cancel) {
                 bridge.store.note(id, Note::CancelRequested);
                 debug!(route = route.name(), task = %id, "AWS asks for a cancel");
                 notify::announce_cancel(bridge, id, "cancel-requested").await;
@@ -88,11 +88,11 @@ async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
             route.metrics.heartbeat(error.kind());
             let verdict = error.verdict();
             match verdict {
-                Verdict::Gone => gone(bridge, &ticket).await,
+                Verdict::Gone => gone(bridge, &handle).await,
                 Verdict::Retry | Verdict::RetrySlowly | Verdict::Reject => {
-                    say_failed(&ticket, &error);
+                    say_failed(&handle, &error);
                     let rejected = verdict == Verdict::Reject;
-                    bridge.flights.beat_failed(id, rejected);
+                    bridge.inflight.beat_failed(id, rejected);
                 }
             }
         }
@@ -100,23 +100,23 @@ async fn beat(bridge: &Arc<Bridge>, flight: DueFlight) {
 }
 
 /// A line for each heartbeat would bury all others while AWS is away: one for each route, now and then.
-fn say_failed(ticket: &Ticket, error: &SourceError) {
-    let (route, task) = (ticket.route.name(), ticket.id);
+fn say_failed(handle: &TaskHandle, error: &SourceError) {
+    let (route, task) = (handle.route.name(), handle.id);
     let throttled = matches!(error, SourceError::Throttled(_));
-    if !throttled && ticket.route.may_complain(Complaint::Heartbeats) {
+    if !throttled && handle.route.may_complain(LogTopic::Heartbeats) {
         warn!(route, %task, %error, "a heartbeat failed; it is tried again");
     } else {
         debug!(route, %task, %error, "a heartbeat failed; it is tried again");
     }
 }
 
-async fn gone(bridge: &Arc<Bridge>, ticket: &Ticket) {
-    let Some(flight) = bridge.flights.on_gone(ticket.id) else {
+async fn gone(bridge: &Arc<Bridge>, handle: &TaskHandle) {
+    let Some(entry) = bridge.inflight.on_gone(handle.id) else {
         return;
     };
-    debug!(route = ticket.route.name(), task = %ticket.id, "the task is gone; telling the worker");
+    debug!(route = handle.route.name(), task = %handle.id, "the task is gone; telling the worker");
     tokio::join!(
-        outcome::forget(bridge, ticket.id, flight, "gone"),
-        notify::announce_cancel(bridge, ticket.id, "gone"),
+        outcome::clean_up(bridge, handle.id, entry, "gone"),
+        notify::announce_cancel(bridge, handle.id, "gone"),
     );
 }

@@ -8,4 +8,4 @@ pub mod park;
 pub mod parse;
 pub mod replies;
 
-pub use outcome::{forget, remove_record, settle};
+pub use outcome::{clean_up, remove_record, settle};

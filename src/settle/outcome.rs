@@ -5,7 +5,7 @@
 use super::park;
 use crate::{
     context::Bridge,
-    inflight::{Flight, Ticket},
+    inflight::{InflightTask, TaskHandle},
     source::{
         CancelRequested, SourceError, Verdict,
         rate_limit::{Call, Due},
@@ -15,7 +15,7 @@ use crate::{
         Backoff,
         crash_point::{CrashPoint, crash_point},
         jittered,
-        log_limiter::Complaint,
+        log_limiter::LogTopic,
     },
 };
 use std::{
@@ -56,25 +56,25 @@ impl End {
 }
 
 /// Settles a task and clears up behind it.
-pub async fn settle(bridge: Arc<Bridge>, mut ticket: Ticket, outcome: Outcome) {
-    let id = ticket.id;
-    let mut outcome = ticket.route.source.fit(outcome);
-    let settling = ticket.span.child("settle");
-    let end = bring(&bridge, &mut ticket, &mut outcome).await;
+pub async fn settle(bridge: Arc<Bridge>, mut handle: TaskHandle, outcome: Outcome) {
+    let id = handle.id;
+    let mut outcome = handle.route.source.fit(outcome);
+    let settling = handle.span.child("settle");
+    let end = submit(&bridge, &mut handle, &mut outcome).await;
     settling.ended(end.label());
     // What it was brought as: an outcome that AWS would not take becomes a failure on the way.
     let kind = outcome.kind();
-    ticket.route.metrics.settled(kind, end.label());
-    ticket.span.outcome(kind);
-    debug!(route = ticket.route.name(), task = %id, kind, end = end.label(), "settled");
-    if let Some(flight) = bridge.flights.on_settled(id) {
-        forget(&bridge, id, flight, end.label()).await;
+    handle.route.metrics.settled(kind, end.label());
+    handle.span.outcome(kind);
+    debug!(route = handle.route.name(), task = %id, kind, end = end.label(), "settled");
+    if let Some(entry) = bridge.inflight.on_settled(id) {
+        clean_up(&bridge, id, entry, end.label()).await;
     }
 }
 
 /// Acknowledges the reply that was held, removes the record, and frees the slot with the flight.
-pub async fn forget(bridge: &Bridge, id: TaskId, mut flight: Flight, end: &'static str) {
-    if let Some(receipt) = flight.held.take() {
+pub async fn clean_up(bridge: &Bridge, id: TaskId, mut entry: InflightTask, end: &'static str) {
+    if let Some(receipt) = entry.held.take() {
         crash_point(CrashPoint::BeforeAck);
         if !receipt.ack().await {
             // The broker delivers it again, and it is met as the late reply of a task that has ended.
@@ -83,8 +83,8 @@ pub async fn forget(bridge: &Bridge, id: TaskId, mut flight: Flight, end: &'stat
         crash_point(CrashPoint::AfterAck);
     }
     remove_record(bridge, id).await;
-    flight.route.metrics.ended(end, flight.since.elapsed());
-    flight.span.ended(end);
+    entry.route.metrics.ended(end, entry.since.elapsed());
+    entry.span.ended(end);
 }
 
 /// Removes a record, however long that takes.
@@ -99,27 +99,27 @@ pub async fn remove_record(bridge: &Bridge, id: TaskId) {
 }
 
 /// Tries until there is an end.
-async fn bring(bridge: &Bridge, ticket: &mut Ticket, outcome: &mut Outcome) -> End {
+async fn submit(bridge: &Bridge, handle: &mut TaskHandle, outcome: &mut Outcome) -> End {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
     // While AWS refuses us, until somebody mends it.
     let mut slowly = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
     let mut replaced = false;
     loop {
-        let result = attempt(ticket, outcome).await;
+        let result = attempt(handle, outcome).await;
         let Err(error) = result else {
             return End::Accepted;
         };
-        let (route, id) = (&ticket.route, ticket.id);
+        let (route, id) = (&handle.route, handle.id);
         let wait = match error.verdict() {
             Verdict::Gone => return End::Gone,
             // A heartbeat has found the token dead, while this is refused for another reason.
-            Verdict::Retry | Verdict::RetrySlowly if bridge.flights.is_gone(id) => {
+            Verdict::Retry | Verdict::RetrySlowly if bridge.inflight.is_gone(id) => {
                 return End::Gone;
             }
             // Its lane of the budget paces it from here on.
             Verdict::Retry if matches!(error, SourceError::Throttled(_)) => jittered(THROTTLED),
             Verdict::Retry => {
-                if backoff.attempts() >= SAY_AFTER && route.may_complain(Complaint::Outcomes) {
+                if backoff.attempts() >= SAY_AFTER && route.may_complain(LogTopic::Outcomes) {
                     warn!(route = route.name(), task = %id, %error, "an outcome is not settled yet; it is kept and tried again");
                 }
                 backoff.next_wait()
@@ -147,7 +147,7 @@ async fn bring(bridge: &Bridge, ticket: &mut Ticket, outcome: &mut Outcome) -> E
             }
         };
         route.metrics.settle_retried(error.kind());
-        let Some(wait) = before(ticket.deadline, wait, SystemTime::now()) else {
+        let Some(wait) = before(handle.deadline, wait, SystemTime::now()) else {
             warn!(route = route.name(), task = %id, %error, "the deadline passed before AWS took the outcome; parking it");
             park::park_outcome(bridge, id, outcome, "the task's deadline passed").await;
             return End::Expired;
@@ -167,12 +167,12 @@ fn before(deadline: Option<SystemTime>, wait: Duration, now: SystemTime) -> Opti
 }
 
 /// One attempt. A cancel that AWS did not ask for becomes a failure, because AWS would refuse it.
-async fn attempt(ticket: &mut Ticket, outcome: &mut Outcome) -> Result<(), SourceError> {
+async fn attempt(handle: &mut TaskHandle, outcome: &mut Outcome) -> Result<(), SourceError> {
     if let Outcome::Canceled { details } = outcome
-        && !ticket.cancel_requested
+        && !handle.cancel_requested
     {
-        let CancelRequested(wanted) = is_wanted(ticket).await?;
-        ticket.cancel_requested = wanted;
+        let CancelRequested(wanted) = is_wanted(handle).await?;
+        handle.cancel_requested = wanted;
         if !wanted {
             *outcome = Outcome::Failed {
                 own: None,
@@ -182,12 +182,12 @@ async fn attempt(ticket: &mut Ticket, outcome: &mut Outcome) -> Result<(), Sourc
             };
         }
     }
-    let source = &ticket.route.source;
-    let turn = source.budget().turn(call(outcome)).await;
+    let source = &handle.route.source;
+    let permit = source.rate_limiter().acquire(call(outcome)).await;
     crash_point(CrashPoint::BeforeAws);
-    let answer = source.settle(&ticket.token, outcome).await;
+    let answer = source.settle(&handle.token, outcome).await;
     crash_point(CrashPoint::AfterAws);
-    turn.done((&answer).into());
+    permit.done((&answer).into());
     answer
 }
 
@@ -200,17 +200,17 @@ fn call(outcome: &Outcome) -> Call {
 }
 
 /// Asks AWS whether it wants the task canceled, which only a heartbeat can tell.
-async fn is_wanted(ticket: &Ticket) -> Result<CancelRequested, SourceError> {
-    let source = &ticket.route.source;
+async fn is_wanted(handle: &TaskHandle) -> Result<CancelRequested, SourceError> {
+    let source = &handle.route.source;
     // A result waits for it, and results go first.
     let now = Instant::now();
     let due = Due {
         deadline: Some(now),
         urgent_from: now,
     };
-    let turn = source.budget().turn(Call::Heartbeat(due)).await;
-    let answer = source.heartbeat(&ticket.token, "").await;
-    turn.done((&answer).into());
+    let permit = source.rate_limiter().acquire(Call::Heartbeat(due)).await;
+    let answer = source.heartbeat(&handle.token, "").await;
+    permit.done((&answer).into());
     answer
 }
 

@@ -4,7 +4,7 @@ use super::parse::is_sign;
 use crate::{
     broker::Delivery,
     context::Bridge,
-    store::{Claim, PassedOn, Record, Shared, StoreError},
+    store::{Claim, Forwarded, Record, Shared, StoreError},
     task::{Status, TaskId},
 };
 
@@ -39,9 +39,9 @@ pub async fn locate(
         && let Ok(details) = str::from_utf8(&delivery.body)
     {
         let details: String = details.chars().take(MAX_DETAILS).collect();
-        match shared.pass_on(id, &details).await? {
-            PassedOn::To(status) => return Ok(ReplyOwner::Forwarded(status)),
-            PassedOn::Orphan | PassedOn::Ended | PassedOn::Unknown => {}
+        match shared.forward(id, &details).await? {
+            Forwarded::To(status) => return Ok(ReplyOwner::Forwarded(status)),
+            Forwarded::Orphan | Forwarded::Ended | Forwarded::Unknown => {}
         }
     }
     Ok(match shared.claim(id).await? {
@@ -49,7 +49,7 @@ pub async fn locate(
             Some(route) => {
                 // Whoever replies has its message.
                 let published = true;
-                bridge.flights.adopt(
+                bridge.inflight.adopt(
                     Record {
                         published,
                         ..record
@@ -62,7 +62,7 @@ pub async fn locate(
         },
         Claim::OtherRoute => ReplyOwner::OtherRoute,
         Claim::Ended => {
-            bridge.flights.remember_ended([id]);
+            bridge.inflight.remember_ended([id]);
             ReplyOwner::Here
         }
         Claim::Unknown => ReplyOwner::Unknown,

@@ -27,7 +27,7 @@ use tracing::{debug, info, warn};
 /// Reads replies until the broker is closed.
 pub async fn run(bridge: Arc<Bridge>, mut replies: Replies) {
     while let Some(delivery) = replies.recv().await {
-        take(&bridge, delivery);
+        handle(&bridge, delivery);
     }
 }
 
@@ -35,12 +35,12 @@ pub async fn run(bridge: Arc<Bridge>, mut replies: Replies) {
 ///
 /// How much is spawned is bounded: each spawned thing holds an unacknowledged delivery, of which the prefetch allows so
 /// many, or tells one worker that begins, which is over as soon as the broker has it.
-pub fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
+pub fn handle(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     let id = match task_id(&delivery) {
         Ok(id) => id,
         Err(because) => return park(bridge, delivery, because),
     };
-    let route = match bridge.flights.standing(id) {
+    let route = match bridge.inflight.standing(id) {
         Standing::Open(route) => route,
         Standing::Ended => {
             count_late(bridge, id);
@@ -50,7 +50,7 @@ pub fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
             return answer(bridge, delivery, Status::Gone);
         }
         Standing::Unknown if bridge.store.shared().is_some() => {
-            tokio::spawn(take_elsewhere(Arc::clone(bridge), id, delivery));
+            tokio::spawn(handle_elsewhere(Arc::clone(bridge), id, delivery));
             return;
         }
         Standing::Unknown => return park_unknown(bridge, delivery),
@@ -69,7 +69,7 @@ pub fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     match read(&route, &mut delivery) {
         Ok(Meaning::Alive { details }) => {
             route.metrics.replied("alive");
-            let (status, first) = bridge.flights.on_sign(id, details);
+            let (status, first) = bridge.inflight.on_sign(id, details);
             if first {
                 bridge.store.note(id, Note::Begun);
             }
@@ -92,7 +92,7 @@ pub fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
             warn!(route = route.name(), task = %id, because, fails_task, "a reply can't be used; parking it");
             if !fails_task {
                 // There is a worker, of whose signs of life the task must now live.
-                let (_, first) = bridge.flights.on_sign(id, String::new());
+                let (_, first) = bridge.inflight.on_sign(id, String::new());
                 if first {
                     bridge.store.note(id, Note::Begun);
                 }
@@ -104,9 +104,9 @@ pub fn take(bridge: &Arc<Bridge>, mut delivery: Delivery) {
 
 /// Ends the task with an outcome, or finds that something else already did.
 fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
-    match bridge.flights.on_final_reply(id, receipt) {
-        FinalReply::Settle(ticket) => {
-            tokio::spawn(outcome::settle(Arc::clone(bridge), ticket, outcome));
+    match bridge.inflight.on_final_reply(id, receipt) {
+        FinalReply::Settle(handle) => {
+            tokio::spawn(outcome::settle(Arc::clone(bridge), handle, outcome));
         }
         // One copy stays unacknowledged until AWS has the outcome; the older may go.
         FinalReply::Superseded(older) => {
@@ -223,7 +223,7 @@ fn task_id(delivery: &Delivery) -> Result<TaskId, &'static str> {
 const HELD: Duration = Duration::from_secs(5);
 
 /// Handles a reply to a task that is not in flight here. The reply stays unacknowledged until the task's owner is known.
-async fn take_elsewhere(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery) {
+async fn handle_elsewhere(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery) {
     let Some(shared) = bridge.store.shared() else {
         return;
     };
@@ -234,7 +234,7 @@ async fn take_elsewhere(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery) {
             // It will be delivered again.
             Err(_) if !delivery.receipt.is_usable() => return,
             // The next one makes up for it; and results shall not wait behind it.
-            Err(_) if is_sign(&delivery) && bridge.store.trouble().is_some() => {
+            Err(_) if is_sign(&delivery) && bridge.store.unavailable().is_some() => {
                 break ReplyOwner::Forwarded(Status::Alive);
             }
             Err(error) => {
@@ -244,7 +244,7 @@ async fn take_elsewhere(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery) {
         }
     };
     match owner {
-        ReplyOwner::Here => take(&bridge, delivery),
+        ReplyOwner::Here => handle(&bridge, delivery),
         ReplyOwner::Forwarded(status) => answer_for_another(&bridge, id, delivery, status),
         ReplyOwner::Unknown => park_unknown(&bridge, delivery),
         ReplyOwner::OtherRoute => {

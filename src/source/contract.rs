@@ -3,7 +3,7 @@
 //! Nothing outside this folder knows which service a task came from. What differs between services (limits,
 //! whether a cancel exists, which faults mean what) is answered by a method of [`Source`].
 
-use super::{error::SourceError, rate_limit::Budget};
+use super::{error::SourceError, rate_limit::RateLimiter};
 use crate::task::{HeaderValue, Outcome, Task, TaskToken, Timeouts};
 use async_trait::async_trait;
 use std::{borrow::Cow, time::Duration};
@@ -18,7 +18,7 @@ pub trait Source: Send + Sync + 'static {
     fn headers(&self) -> Vec<(&'static str, HeaderValue)>;
 
     /// The budget of the calls below, shared by all routes of this kind. The callers take their turns from it.
-    fn budget(&self) -> &Budget;
+    fn rate_limiter(&self) -> &RateLimiter;
 
     /// The task's timeouts, as well as they are known or can be learnt. What can't be learnt soon is unknown.
     async fn timeouts(&self, task: &Task) -> Timeouts;

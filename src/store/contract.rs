@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// How long the records live, and with them the queue of replies to their tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum Lifetime {
     /// With the process.
     Process,
     /// Beyond it, under this id, which is kept with the records.
@@ -55,13 +55,13 @@ pub trait Store: Send + Sync + 'static {
     async fn count(&self) -> Result<usize, StoreError>;
 
     /// What is wrong with it, as far as that is known without asking it: then nothing new is polled.
-    fn trouble(&self) -> Option<String>;
+    fn unavailable(&self) -> Option<String>;
 
     /// Whose the tasks of this process are, for people: the same for as long as the process lives.
     fn owner(&self) -> &str;
 
     /// How long the records live.
-    fn life(&self) -> Life;
+    fn lifetime(&self) -> Lifetime;
 
     /// What there is to do where other processes have tasks in the same store; `None` where none can.
     fn shared(&self) -> Option<&dyn Shared>;
@@ -73,38 +73,38 @@ pub trait Store: Send + Sync + 'static {
 /// A store that several processes share: each task is one process's at a time, by a lease on all of its tasks.
 #[async_trait]
 pub trait Shared: Send + Sync {
-    /// Renews the lease, and says what others did meanwhile. To be called again every [`LOOK_EVERY`].
-    async fn look(&self) -> Result<Look, StoreError>;
+    /// Renews the lease, and says what others did meanwhile. To be called again every [`RENEW_INTERVAL`].
+    async fn renew(&self) -> Result<Renewal, StoreError>;
 
     /// Whether a process may be dead and is not known to be: it has not renewed its lease for a second, or that is gone. Its
     /// tasks may soon be adopted.
     async fn is_anyone_silent(&self) -> Result<bool, StoreError>;
 
     /// After a lapse, whose this task is now. A record that the store has lost is made anew from this one.
-    async fn keep(&self, record: &Record) -> Result<Kept, StoreError>;
+    async fn reassert(&self, record: &Record) -> Result<Ownership, StoreError>;
 
     /// Makes another process's task this one's, because its end has come here.
     async fn claim(&self, id: TaskId) -> Result<Claim, StoreError>;
 
     /// Hands a worker's sign of life on to the process that has the task.
-    async fn pass_on(&self, id: TaskId, details: &str) -> Result<PassedOn, StoreError>;
+    async fn forward(&self, id: TaskId, details: &str) -> Result<Forwarded, StoreError>;
 }
 
 /// How often a lease is renewed.
-pub const LOOK_EVERY: Duration = Duration::from_millis(200);
+pub const RENEW_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What a look at a shared store showed.
 #[derive(Debug, Default)]
-pub struct Look {
-    /// The lease had run out before this look renewed it, so that others may have taken tasks: ask [`Shared::keep`] of each.
+pub struct Renewal {
+    /// The lease had run out before this look renewed it, so that others may have taken tasks: ask [`Shared::reassert`] of each.
     pub lapsed: bool,
     /// What others did, in its order.
-    pub news: Vec<News>,
+    pub news: Vec<PeerEvent>,
 }
 
 /// What another process did.
 #[derive(Debug, PartialEq, Eq)]
-pub enum News {
+pub enum PeerEvent {
     /// It has this task now.
     Taken(TaskId),
     /// It heard a worker's sign of life for a task of this process.
@@ -118,7 +118,7 @@ pub enum News {
 
 /// Whose a task is after a lapse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum Ownership {
     /// This process's, as before.
     Ours,
     /// Another's.
@@ -142,7 +142,7 @@ pub enum Claim {
 
 /// What became of a sign of life.
 #[derive(Debug, PartialEq, Eq)]
-pub enum PassedOn {
+pub enum Forwarded {
     /// Its process will hear of it; the task fares like this.
     To(Status),
     /// Its process is dead, and the lease has run out: claim the task.

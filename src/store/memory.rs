@@ -4,16 +4,14 @@
 //! flights until then.
 
 use super::{
-    contract::{Life, Shared, Store},
+    contract::{Lifetime, Shared, Store},
     error::StoreError,
     record::{Note, Record},
 };
 use crate::task::{Task, TaskId, Timeouts};
 use async_trait::async_trait;
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-};
+use parking_lot::Mutex;
+use std::collections::HashSet;
 
 /// See the module. Its size is bounded by the routes' slots.
 #[derive(Debug)]
@@ -33,7 +31,7 @@ impl Default for MemoryStore {
 
 impl MemoryStore {
     fn with<T>(&self, act: impl FnOnce(&mut HashSet<TaskId>) -> T) -> T {
-        act(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.open.lock())
     }
 }
 
@@ -71,7 +69,7 @@ impl Store for MemoryStore {
         Ok(self.with(|open| open.len()))
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn unavailable(&self) -> Option<String> {
         None
     }
 
@@ -79,8 +77,8 @@ impl Store for MemoryStore {
         &self.owner
     }
 
-    fn life(&self) -> Life {
-        Life::Process
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::Process
     }
 
     fn shared(&self) -> Option<&dyn Shared> {

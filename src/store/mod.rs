@@ -13,7 +13,9 @@ mod record;
 pub mod redis;
 pub mod settings;
 
-pub use contract::{Claim, Kept, LOOK_EVERY, Life, Look, News, PassedOn, Shared, Store};
+pub use contract::{
+    Claim, Forwarded, Lifetime, Ownership, PeerEvent, RENEW_INTERVAL, Renewal, Shared, Store,
+};
 pub use error::StoreError;
 pub use file::FileStore;
 pub use memory::MemoryStore;

@@ -9,11 +9,8 @@ use aws_smithy_http_client::{
 };
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{fmt, time::Duration};
 use tokio::{
     runtime::Handle,
     time::{Instant, timeout},
@@ -57,7 +54,7 @@ impl Transport {
     }
 
     fn warn(&self, why: &dyn fmt::Display) {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.warned.lock();
         if warned.is_none_or(|at| at.elapsed() >= BETWEEN_WARNINGS) {
             *warned = Some(Instant::now());
             warn!(%why, "spans could not be exported; those of this attempt may be lost");

@@ -7,7 +7,7 @@ pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// What may fail all the time, so that a line for each would bury all others.
 #[derive(Clone, Copy, Debug)]
-pub enum Complaint {
+pub enum LogTopic {
     /// Polls are throttled.
     Polls,
     /// Heartbeats fail.

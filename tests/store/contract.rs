@@ -7,7 +7,7 @@ use crate::harness::{
     LEARNT, POLLED, Place, adopt_all, ids, insert, insist, remembered, task, well,
 };
 use activity_bridge::{
-    store::{Life, Note, Record, Store},
+    store::{Lifetime, Note, Record, Store},
     task::{Task, TaskId},
 };
 use futures_util::future::join_all;
@@ -331,11 +331,11 @@ async fn the_id_of_a_store_lives_as_long_as_its_records(
 ) {
     let place = Place::new(kind);
     let store = place.open().await;
-    let life = store.life();
-    assert_eq!(life == Life::Process, !kind.lasts());
+    let lifetime = store.lifetime();
+    assert_eq!(lifetime == Lifetime::Process, !kind.lasts());
     assert!(!store.owner().is_empty());
     let store = place.reopen(store).await;
-    assert_eq!(store.life(), life);
-    let other = Place::new(kind).open().await.life();
-    assert_eq!(other == life, !kind.lasts(), "each store has its own");
+    assert_eq!(store.lifetime(), lifetime);
+    let other = Place::new(kind).open().await.lifetime();
+    assert_eq!(other == lifetime, !kind.lasts(), "each store has its own");
 }

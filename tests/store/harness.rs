@@ -194,9 +194,9 @@ pub async fn insist<T>(mut ask: impl AsyncFnMut() -> Result<T, StoreError>) -> T
 pub async fn well(store: &dyn Store) {
     eventually("no trouble", async || {
         if let Some(shared) = store.shared() {
-            let _ = shared.look().await;
+            let _ = shared.renew().await;
         }
-        store.trouble().is_none().then_some(())
+        store.unavailable().is_none().then_some(())
     })
     .await;
 }

@@ -8,7 +8,7 @@
 
 mod contract;
 mod file;
-mod flights;
 mod harness;
+mod inflight;
 mod messages;
 mod redis;

@@ -30,11 +30,11 @@ pub async fn check(uri: &Uri, routes: impl Iterator<Item = &Destination>) -> Vec
         let what = format!("exchange {}", exchange.name);
         rows.push(asked(&what, find_ours(&connection, exchange.name)).await);
     }
-    let parking = QueueSpec::as_it_is(PARKING_QUEUE);
+    let queue = QueueSpec::as_it_is(PARKING_QUEUE);
     rows.push(
         asked(
             &format!("queue {PARKING_QUEUE}"),
-            find_parking(&connection, &parking),
+            find_parking(&connection, &queue),
         )
         .await,
     );
@@ -43,7 +43,13 @@ pub async fn check(uri: &Uri, routes: impl Iterator<Item = &Destination>) -> Vec
             rows.push(asked(&format!("exchange {name}"), find_theirs(&connection, name)).await);
         }
         if let Some(queue) = route.queue() {
-            rows.push(asked(&format!("queue {}", queue.name), look(&connection, queue)).await);
+            rows.push(
+                asked(
+                    &format!("queue {}", queue.name),
+                    check_queue(&connection, queue),
+                )
+                .await,
+            );
         }
     }
     drop(timeout(ASK_TIMEOUT, connection.close(200, short("checked"))).await);
@@ -118,12 +124,9 @@ async fn find_theirs(connection: &Connection, name: &str) -> Result<(Mark, Strin
     }
 }
 
-async fn find_parking(
-    connection: &Connection,
-    parking: &QueueSpec,
-) -> Result<(Mark, String), Error> {
+async fn find_parking(connection: &Connection, queue: &QueueSpec) -> Result<(Mark, String), Error> {
     let channel = connection.create_channel().await?;
-    Ok(match topology::inspect(&channel, parking).await {
+    Ok(match topology::inspect(&channel, queue).await {
         Ok(QueueFacts { ready: 0, .. }) => (Mark::Ok, "there, and empty".to_owned()),
         Ok(facts) => (
             Mark::Note,
@@ -135,17 +138,17 @@ async fn find_parking(
 }
 
 /// Looks at a queue; only one that is there already is declared, which compares its arguments.
-async fn look(connection: &Connection, queue: &QueueSpec) -> Result<(Mark, String), Error> {
+async fn check_queue(connection: &Connection, queue: &QueueSpec) -> Result<(Mark, String), Error> {
     let as_it_is = QueueSpec::as_it_is(&queue.name);
     let there = topology::inspect(&connection.create_channel().await?, &as_it_is).await;
-    let looked = match there {
+    let found = match there {
         Ok(_) => topology::inspect(&connection.create_channel().await?, queue).await,
         Err(QueueError::Missing(_)) if queue.declare.is_some() => {
             return Ok((Mark::Note, NOT_YET.to_owned()));
         }
         Err(error) => Err(error),
     };
-    Ok(match looked {
+    Ok(match found {
         Ok(facts) => {
             let mark = match facts.consumers {
                 0 => Mark::Note,

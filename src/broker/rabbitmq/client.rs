@@ -13,7 +13,8 @@ use crate::broker::{
     Broker, Link, Message, PublishError, Published, QueueError, QueueFacts, QueueSpec, Replies,
 };
 use async_trait::async_trait;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -101,11 +102,7 @@ impl Broker for RabbitMq {
     }
 
     async fn close(&self, forget_replies: bool) {
-        let supervisor = self
-            .supervisor
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let supervisor = self.supervisor.lock().take();
         if let Some(supervisor) = supervisor {
             supervisor.abort();
         }

@@ -163,9 +163,9 @@ impl Generation {
         }
     }
 
-    /// Ends both connections, and with `forget` deletes that queue first, if nothing is in it.
-    pub(crate) async fn close(&self, forget: Option<&str>) {
-        if let Some(queue) = forget
+    /// Ends both connections, and with `clean_up` deletes that queue first, if nothing is in it.
+    pub(crate) async fn close(&self, clean_up: Option<&str>) {
+        if let Some(queue) = clean_up
             // With its channel closed, a reply that is being parked is back in the queue, and counted.
             && self.replies.close(200, convert::short("closing")).await.is_ok()
             && let Ok(channel) = self.consuming.create_channel().await

@@ -4,4 +4,4 @@ mod pace;
 mod rate_limiter;
 
 pub use pace::Answer;
-pub use rate_limiter::{Budget, Call, Due, Turn};
+pub use rate_limiter::{Call, Due, Permit, RateLimiter};

@@ -37,7 +37,7 @@ const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// The pace of one API call: none until AWS throttles it.
 #[derive(Debug)]
-pub(crate) struct Limiter {
+pub(crate) struct Pace {
     /// Accepted calls per second: each counts one when it is answered, and fades away over about a second.
     accepted: f64,
     faded_at: Instant,
@@ -56,7 +56,7 @@ struct Limit {
     bound_at: Instant,
 }
 
-impl Limiter {
+impl Pace {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             accepted: 0.0,
@@ -94,7 +94,7 @@ impl Limiter {
     }
 
     /// Learns from the answer to a call that began at `begun`.
-    pub(crate) fn learn(&mut self, answer: Answer, begun: Instant, waited: bool, now: Instant) {
+    pub(crate) fn observe(&mut self, answer: Answer, begun: Instant, waited: bool, now: Instant) {
         match answer {
             Answer::Accepted => {
                 self.fade(now);
@@ -162,9 +162,8 @@ impl Limit {
 mod tests {
     use super::*;
 
-    fn rate(limiter: &Limiter) -> f64 {
-        limiter
-            .limit
+    fn rate(pace: &Pace) -> f64 {
+        pace.limit
             .as_ref()
             .map_or(f64::INFINITY, |limit| limit.rate)
     }
@@ -172,18 +171,18 @@ mod tests {
     #[test]
     fn throttles_that_come_together_are_one_step_down_and_a_quiet_time_is_no_deep_fall() {
         let (start, ms) = (Instant::now(), Duration::from_millis);
-        let mut limiter = Limiter::new(start);
+        let mut pace = Pace::new(start);
         for n in 0..300 {
-            limiter.learn(Answer::Accepted, start, false, start + ms(20 * n));
+            pace.observe(Answer::Accepted, start, false, start + ms(20 * n));
         }
         let begun = start + ms(6_000);
         for late in 1..=50 {
-            limiter.learn(Answer::Throttled, begun, false, begun + ms(late * 20));
+            pace.observe(Answer::Throttled, begun, false, begun + ms(late * 20));
         }
-        let first = rate(&limiter);
+        let first = rate(&pace);
         assert!((40.0..45.0).contains(&first), "0.85 of 50: {first}");
         let later = begun + ms(10_000);
-        limiter.learn(Answer::Throttled, later, false, later + ms(5));
-        assert!((rate(&limiter) - first / 2.0).abs() < 0.01);
+        pace.observe(Answer::Throttled, later, false, later + ms(5));
+        assert!((rate(&pace) - first / 2.0).abs() < 0.01);
     }
 }

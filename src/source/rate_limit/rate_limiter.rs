@@ -2,7 +2,7 @@
 //!
 //! AWS takes the calls of an account from token buckets: as documented one for each API call, which other
 //! processes that we don't see take from as well. So no rate is configured: a call is free until AWS throttles
-//! it, and is then paced at a rate that is learnt from the answers (`limiter`). Who is paced waits in a *lane*,
+//! it, and is then paced at a rate that is learnt from the answers (`pace`). Who is paced waits in a *lane*,
 //! one for each API call, and the lanes know of each other: a throttle of the whole account is met where it hurts
 //! least. Results go first; heartbeats stand back for them as long as no task can be lost by it; polls, which
 //! only bring more of both, stand back for all.
@@ -10,12 +10,9 @@
 //! Nothing runs in the background. The first of each lane sleeps until its moment, and whoever leaves a lane wakes
 //! the first of every lane to look again.
 
-use super::pace::{Answer, Limiter};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use super::pace::{Answer, Pace};
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -65,41 +62,41 @@ impl Due {
 
 /// See the module. Everyone who waits is a caller's future; nothing else is kept.
 #[derive(Debug)]
-pub struct Budget {
+pub struct RateLimiter {
     state: Mutex<State>,
 }
 
 /// The right to make one call, now. It is kept until the answer is there, however long a poll is held.
 #[derive(Debug)]
 #[must_use = "the call is to be made, and its answer learnt from"]
-pub struct Turn<'a> {
-    budget: &'a Budget,
+pub struct Permit<'a> {
+    rate_limiter: &'a RateLimiter,
     call: Call,
     begun: Instant,
     waited: bool,
 }
 
-impl Turn<'_> {
+impl Permit<'_> {
     /// Learns from the answer. A turn that is dropped was answered by [`Answer::Other`].
     pub fn done(self, answer: Answer) {
-        let mut state = self.budget.state();
-        let limiter = &mut state.lanes[self.call.lane()].limiter;
-        limiter.learn(answer, self.begun, self.waited, Instant::now());
+        let mut state = self.rate_limiter.state();
+        let pace = &mut state.operations[self.call.operation()].pace;
+        pace.observe(answer, self.begun, self.waited, Instant::now());
     }
 }
 
-impl Budget {
+impl RateLimiter {
     /// A budget without limits, until AWS sets some.
     #[must_use]
     pub fn new() -> Self {
         let now = Instant::now();
-        let lane = || Lane {
-            limiter: Limiter::new(now),
+        let operation = || Operation {
+            pace: Pace::new(now),
             last: now,
             waiting: BTreeMap::new(),
         };
         let state = State {
-            lanes: [(); 6].map(|()| lane()),
+            operations: [(); 6].map(|()| operation()),
             arrivals: 0,
         };
         Self {
@@ -108,7 +105,7 @@ impl Budget {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Waits until the call may be made. There is no wait where AWS does not throttle.
@@ -116,22 +113,22 @@ impl Budget {
     /// # Cancel safety
     ///
     /// Dropping the future gives up its place. One that is kept without being polled holds up those behind it.
-    pub async fn turn(&self, call: Call) -> Turn<'_> {
-        let turn = |begun, waited| Turn {
-            budget: self,
+    pub async fn acquire(&self, call: Call) -> Permit<'_> {
+        let acquire = |begun, waited| Permit {
+            rate_limiter: self,
             call,
             begun,
             waited,
         };
         let now = Instant::now();
         let Some(place) = self.begin_or_wait(call, now) else {
-            return turn(now, false);
+            return acquire(now, false);
         };
         loop {
             let now = Instant::now();
             let moment = self.state().begin_first(&place, now);
             match moment {
-                Moment::Now => return turn(now, true),
+                Moment::Now => return acquire(now, true),
                 Moment::At(moment) => tokio::select! {
                     () = sleep_until(moment) => {}
                     () = place.wake.notified() => {}
@@ -144,7 +141,7 @@ impl Budget {
     /// Begins the call if nobody and nothing is in its way; otherwise takes a place in its lane.
     fn begin_or_wait(&self, call: Call, now: Instant) -> Option<Place<'_>> {
         let mut state = self.state();
-        if state.lanes[call.lane()].waiting.is_empty()
+        if state.operations[call.operation()].waiting.is_empty()
             && state.begin(call, false, now) == Moment::Now
         {
             return None;
@@ -152,7 +149,7 @@ impl Budget {
         let wake = Arc::new(Notify::new());
         let key = state.join(call, Arc::clone(&wake));
         Some(Place {
-            budget: self,
+            rate_limiter: self,
             call,
             key,
             wake,
@@ -160,7 +157,7 @@ impl Budget {
     }
 }
 
-impl Default for Budget {
+impl Default for RateLimiter {
     fn default() -> Self {
         Self::new()
     }
@@ -170,7 +167,7 @@ impl Default for Budget {
 const HEARTBEATS: usize = 3;
 
 impl Call {
-    fn lane(self) -> usize {
+    fn operation(self) -> usize {
         match self {
             Self::Complete => 0,
             Self::Fail => 1,
@@ -182,7 +179,7 @@ impl Call {
     }
 
     fn is_result(self) -> bool {
-        self.lane() < HEARTBEATS
+        self.operation() < HEARTBEATS
     }
 
     fn due(self) -> Option<Due> {
@@ -195,15 +192,15 @@ impl Call {
 
 #[derive(Debug)]
 struct State {
-    lanes: [Lane; 6],
+    operations: [Operation; 6],
     /// How many ever had to wait.
     arrivals: u64,
 }
 
 /// One API call: its pace, and those who wait for it in the order of their turns.
 #[derive(Debug)]
-struct Lane {
-    limiter: Limiter,
+struct Operation {
+    pace: Pace,
     /// When one last began.
     last: Instant,
     waiting: BTreeMap<Key, Waiter>,
@@ -233,14 +230,16 @@ impl State {
         let deadline = due.and_then(|due| due.deadline);
         self.arrivals += 1;
         let key = (deadline.is_none(), deadline, self.arrivals);
-        let waiting = &mut self.lanes[call.lane()].waiting;
+        let waiting = &mut self.operations[call.operation()].waiting;
         waiting.insert(key, Waiter { due, wake });
         key
     }
 
     /// Begins the call of the first in a lane, if its moment has come.
     fn begin_first(&mut self, place: &Place<'_>, now: Instant) -> Moment {
-        let first = self.lanes[place.call.lane()].waiting.first_key_value();
+        let first = self.operations[place.call.operation()]
+            .waiting
+            .first_key_value();
         if first.is_some_and(|(first, _)| *first == place.key) {
             self.begin(place.call, true, now)
         } else {
@@ -257,17 +256,17 @@ impl State {
         };
         if moment == Moment::Now {
             let steps = self.steps(call, now);
-            let lane = &mut self.lanes[call.lane()];
-            lane.last = now;
-            lane.limiter.begin(steps, waited, now);
+            let operation = &mut self.operations[call.operation()];
+            operation.last = now;
+            operation.pace.begin(steps, waited, now);
         }
         moment
     }
 
     /// When the call may begin, as things are now; `None`: not before others have gone.
     fn opens_at(&self, call: Call, now: Instant) -> Option<Instant> {
-        let lane = &self.lanes[call.lane()];
-        let limit = lane.limiter.next();
+        let operation = &self.operations[call.operation()];
+        let limit = operation.pace.next();
         let paced = limit.unwrap_or(now);
         match call {
             Call::Complete | Call::Fail | Call::Cancel => Some(paced),
@@ -280,20 +279,22 @@ impl State {
             Call::Poll => match self.first_beat() {
                 None => Some(paced),
                 Some(due) if self.urgent_from(due) <= now => None,
-                Some(_) => Some(paced.max(lane.last + TRICKLE)),
+                Some(_) => Some(paced.max(operation.last + TRICKLE)),
             },
         }
     }
 
     fn results_wait(&self) -> bool {
-        let results = &self.lanes[..HEARTBEATS];
-        results.iter().any(|lane| !lane.waiting.is_empty())
+        let results = &self.operations[..HEARTBEATS];
+        results
+            .iter()
+            .any(|operation| !operation.waiting.is_empty())
     }
 
     /// From when on a heartbeat is urgent: from when it says, or earlier, if so many wait that it would be late.
     fn urgent_from(&self, due: Due) -> Instant {
-        let lane = &self.lanes[HEARTBEATS];
-        let reserve = lane.limiter.time_for(lane.waiting.len()) * RESERVE;
+        let operation = &self.operations[HEARTBEATS];
+        let reserve = operation.pace.time_for(operation.waiting.len()) * RESERVE;
         let latest = due.deadline.and_then(|at| at.checked_sub(reserve));
         latest.map_or(due.urgent_from, |latest| latest.min(due.urgent_from))
     }
@@ -307,13 +308,13 @@ impl State {
 
     /// The first heartbeat that waits.
     fn first_beat(&self) -> Option<Due> {
-        let (_, first) = self.lanes[HEARTBEATS].waiting.first_key_value()?;
+        let (_, first) = self.operations[HEARTBEATS].waiting.first_key_value()?;
         first.due
     }
 
     fn wake_firsts(&self) {
-        for lane in &self.lanes {
-            if let Some((_, first)) = lane.waiting.first_key_value() {
+        for operation in &self.operations {
+            if let Some((_, first)) = operation.waiting.first_key_value() {
                 first.wake.notify_one();
             }
         }
@@ -322,7 +323,7 @@ impl State {
 
 /// A place in a lane, given up by being dropped.
 struct Place<'a> {
-    budget: &'a Budget,
+    rate_limiter: &'a RateLimiter,
     call: Call,
     key: Key,
     wake: Arc<Notify>,
@@ -330,8 +331,10 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut state = self.budget.state();
-        state.lanes[self.call.lane()].waiting.remove(&self.key);
+        let mut state = self.rate_limiter.state();
+        state.operations[self.call.operation()]
+            .waiting
+            .remove(&self.key);
         state.wake_firsts();
     }
 }

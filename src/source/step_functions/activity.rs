@@ -9,7 +9,7 @@ use crate::{
         CancelRequested, Source, SourceError, Unfit,
         aws::{self, Meaning, Meanings},
         cut,
-        rate_limit::Budget,
+        rate_limit::RateLimiter,
     },
     task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeouts},
 };
@@ -116,7 +116,7 @@ pub struct SfnOptions<'a> {
 pub struct SfnClients {
     poll: Client,
     respond: Client,
-    budget: Arc<Budget>,
+    rate_limiter: Arc<RateLimiter>,
 }
 
 impl SfnClients {
@@ -126,7 +126,7 @@ impl SfnClients {
         Self {
             poll: Client::new(&aws::for_polls(config)),
             respond: Client::new(&aws::for_responses(config)),
-            budget: Arc::default(),
+            rate_limiter: Arc::default(),
         }
     }
 }
@@ -200,8 +200,8 @@ impl Source for StepFunctions {
         vec![("activity-arn", HeaderValue::Text(self.activity_arn.clone()))]
     }
 
-    fn budget(&self) -> &Budget {
-        &self.clients.budget
+    fn rate_limiter(&self) -> &RateLimiter {
+        &self.clients.rate_limiter
     }
 
     async fn timeouts(&self, _task: &Task) -> Timeouts {

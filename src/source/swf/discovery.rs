@@ -8,7 +8,7 @@ use super::faults::OF_PLACES;
 use crate::{
     source::{
         SourceError, Verdict, aws,
-        rate_limit::{Budget, Call},
+        rate_limit::{Call, RateLimiter},
     },
     task::{HeaderValue, Task, Timeout, Timeouts},
 };
@@ -16,10 +16,11 @@ use aws_sdk_swf::{
     Client,
     types::{ActivityType, HistoryEvent, WorkflowExecution},
 };
+use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -56,7 +57,7 @@ const MAX_PAGES: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Discovery {
     client: Client,
-    budget: Arc<Budget>,
+    rate_limiter: Arc<RateLimiter>,
     types: Mutex<Types>,
     /// When the calls of the last minute were made. Held while a type is asked for, so that nobody asks twice.
     calls: tokio::sync::Mutex<VecDeque<Instant>>,
@@ -100,10 +101,10 @@ impl Read {
 }
 
 impl Discovery {
-    pub(crate) fn new(client: Client, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(client: Client, rate_limiter: Arc<RateLimiter>) -> Self {
         Self {
             client,
-            budget,
+            rate_limiter,
             types: Mutex::default(),
             calls: tokio::sync::Mutex::default(),
             said: [AtomicBool::new(false), AtomicBool::new(false)],
@@ -142,7 +143,7 @@ impl Discovery {
 
     /// What is known of a type; nothing, where it is not yet time to ask again.
     fn known(&self, key: TypeKey<'_>) -> Option<Timeouts> {
-        let types = self.types.lock().unwrap_or_else(PoisonError::into_inner);
+        let types = self.types.lock();
         match types.get(key.domain)?.get(key.name)?.get(key.version)? {
             Learnt::Known(timeouts) => Some(*timeouts),
             Learnt::NotBefore(at) if Instant::now() < *at => Some(Timeouts::default()),
@@ -191,7 +192,7 @@ impl Discovery {
     }
 
     fn note(&self, key: TypeKey<'_>, learnt: Learnt) {
-        let mut types = self.types.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut types = self.types.lock();
         let domain = types.entry(key.domain.to_owned()).or_default();
         if domain.values().map(HashMap::len).sum::<usize>() >= MAX_TYPES {
             domain.clear();
@@ -249,12 +250,12 @@ impl Discovery {
             .send();
         let mut scheduled_id = None;
         for _ in 0..MAX_PAGES {
-            let turn = self.budget.turn(Call::History).await;
+            let acquire = self.rate_limiter.acquire(Call::History).await;
             let Some(page) = pages.next().await else {
                 break;
             };
             let page = page.map_err(|error| aws::sort_error(error, OF_PLACES));
-            turn.done((&page).into());
+            acquire.done((&page).into());
             let page = page?;
             for event in &page.events {
                 if event.event_id == *started_id {

@@ -6,7 +6,7 @@ use super::{
     settings::Discover,
 };
 use crate::{
-    source::{CancelRequested, Source, SourceError, Unfit, aws, cut, rate_limit::Budget},
+    source::{CancelRequested, Source, SourceError, Unfit, aws, cut, rate_limit::RateLimiter},
     task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use async_trait::async_trait;
@@ -65,7 +65,7 @@ pub struct SwfOptions<'a> {
 pub struct SwfClients {
     poll: Client,
     respond: Client,
-    budget: Arc<Budget>,
+    rate_limiter: Arc<RateLimiter>,
     discovery: Arc<Discovery>,
 }
 
@@ -74,11 +74,11 @@ impl SwfClients {
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
         let respond = Client::new(&aws::for_responses(config));
-        let budget = Arc::<Budget>::default();
+        let rate_limiter = Arc::<RateLimiter>::default();
         Self {
             poll: Client::new(&aws::for_polls(config)),
-            discovery: Arc::new(Discovery::new(respond.clone(), Arc::clone(&budget))),
-            budget,
+            discovery: Arc::new(Discovery::new(respond.clone(), Arc::clone(&rate_limiter))),
+            rate_limiter,
             respond,
         }
     }
@@ -165,8 +165,8 @@ impl Source for Swf {
         ]
     }
 
-    fn budget(&self) -> &Budget {
-        &self.clients.budget
+    fn rate_limiter(&self) -> &RateLimiter {
+        &self.clients.rate_limiter
     }
 
     async fn timeouts(&self, task: &Task) -> Timeouts {

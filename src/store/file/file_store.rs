@@ -18,7 +18,7 @@ use super::{
     writer::{Ask, QUEUE, Writer},
 };
 use crate::{
-    store::{Life, Note, Record, Shared, Store, StoreError, codec},
+    store::{Lifetime, Note, Record, Shared, Store, StoreError, codec},
     task::{Task, TaskId, Timeouts},
 };
 use async_trait::async_trait;
@@ -33,7 +33,7 @@ use tokio::{
 };
 
 /// How long a call waits for the disk.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DISK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// See the module. Its size is bounded by the routes' slots.
 #[derive(Debug)]
@@ -108,10 +108,10 @@ impl FileStore {
 async fn patiently<T>(act: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let slow = |_| {
         Err(StoreError::Unavailable(format!(
-            "the disk has not answered for {PATIENCE:?}"
+            "the disk has not answered for {DISK_TIMEOUT:?}"
         )))
     };
-    timeout(PATIENCE, act).await.unwrap_or_else(slow)
+    timeout(DISK_TIMEOUT, act).await.unwrap_or_else(slow)
 }
 
 fn stopped() -> StoreError {
@@ -175,17 +175,17 @@ impl Store for FileStore {
         self.ask(|writer| writer.count()).await
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn unavailable(&self) -> Option<String> {
         let closed = self.asks.is_closed().then(|| stopped().to_string());
-        closed.or_else(|| self.health.trouble())
+        closed.or_else(|| self.health.unavailable())
     }
 
     fn owner(&self) -> &str {
         &self.instance
     }
 
-    fn life(&self) -> Life {
-        Life::Beyond(self.instance.clone())
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::Beyond(self.instance.clone())
     }
 
     fn shared(&self) -> Option<&dyn Shared> {

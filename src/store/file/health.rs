@@ -1,10 +1,8 @@
 //! What others see of the writer without asking it.
 
+use parking_lot::Mutex;
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -37,7 +35,7 @@ impl Health {
     }
 
     /// What is wrong.
-    pub(crate) fn trouble(&self) -> Option<String> {
+    pub(crate) fn unavailable(&self) -> Option<String> {
         self.with(|state| {
             let silent = state.waits.map(|since| since.elapsed());
             let silent = silent.filter(|silent| *silent > SLOW);
@@ -61,7 +59,7 @@ impl Health {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.state.lock())
     }
 }
 
@@ -73,18 +71,21 @@ mod tests {
     fn a_disk_that_does_not_answer_is_trouble_until_it_does() {
         let health = Health::default();
         // Five times: this thread, too, may stand still for long.
-        let mut at_once = (0..5).map(|_| health.watch(|| health.trouble()));
-        assert!(at_once.any(|trouble| trouble.is_none()), "not at once");
+        let mut at_once = (0..5).map(|_| health.watch(|| health.unavailable()));
+        assert!(
+            at_once.any(|unavailable| unavailable.is_none()),
+            "not at once"
+        );
         let long_ago = Instant::now().checked_sub(Duration::from_secs(3));
         health.with(|state| state.waits = long_ago);
-        let trouble = health.trouble().expect("no answer for long");
+        let unavailable = health.unavailable().expect("no answer for long");
         let latest = long_ago.expect("a time").elapsed().as_secs();
-        let said = |secs| trouble == format!("the disk has not answered for {secs} s");
-        assert!((3..=latest).any(said), "{trouble}");
+        let said = |secs| unavailable == format!("the disk has not answered for {secs} s");
+        assert!((3..=latest).any(said), "{unavailable}");
         health.failure(Some("it is broken".to_owned()));
-        assert_eq!(health.trouble().as_deref(), Some("it is broken"));
+        assert_eq!(health.unavailable().as_deref(), Some("it is broken"));
         health.watch(|| ());
         health.failure(None);
-        assert_eq!(health.trouble(), None);
+        assert_eq!(health.unavailable(), None);
     }
 }

@@ -244,7 +244,7 @@ impl Writer {
 
     /// Why there is no ledger.
     fn failure(&self) -> String {
-        self.health.trouble().unwrap_or_default()
+        self.health.unavailable().unwrap_or_default()
     }
 
     fn read<T>(

@@ -5,7 +5,7 @@ use super::{
     owners::Known,
     redis_store::RedisStore,
     scripts,
-    shared::{LETTERS, LETTERS_KEPT},
+    shared::{INBOX_TTL, MAX_INBOX_MESSAGES},
 };
 use crate::{
     store::{Claim, Record, StoreError},
@@ -13,7 +13,7 @@ use crate::{
 };
 use futures_util::future::join_all;
 use redis::cmd;
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error};
 
@@ -21,14 +21,14 @@ use tracing::{debug, error};
 const PASS_OVER: Duration = Duration::from_secs(30);
 
 /// Questions that are on their way at once.
-const AT_ONCE: usize = 500;
+const MAX_CONCURRENT_READS: usize = 500;
 
 /// What became of the question for one task.
 enum Taken {
     /// It is this process's, since this turn; it was this owner's before.
     Ours {
         record: Record,
-        turn: u64,
+        epoch: u64,
         from: String,
     },
     /// It is of a route that this process does not have.
@@ -51,15 +51,15 @@ impl RedisStore {
     /// See [`Store::adopt`](crate::store::Store::adopt).
     pub(crate) async fn adopt_some(&self, most: usize) -> Result<Vec<Record>, StoreError> {
         let adopted = self.adopt_from_the_dead(most).await;
-        if !self.held.is_in_doubt() || adopted.as_ref().is_ok_and(|some| !some.is_empty()) {
+        if !self.owned.is_resync_needed() || adopted.as_ref().is_ok_and(|some| !some.is_empty()) {
             return adopted;
         }
-        let strays = self.strays(most).await?;
-        if strays.is_empty() {
-            self.held.found_nothing();
+        let unknown_own = self.unknown_own(most).await?;
+        if unknown_own.is_empty() {
+            self.owned.found_nothing();
             return adopted;
         }
-        Ok(strays)
+        Ok(unknown_own)
     }
 
     /// Of a Cluster a shard may be away, with some of an owner's tasks or with all that is an owner's own. That keeps nobody
@@ -71,7 +71,7 @@ impl RedisStore {
                 Ok(adopted) if adopted.is_empty() => {}
                 Ok(adopted) => return Ok(adopted),
                 Err(error) => {
-                    self.held.doubt();
+                    self.owned.needs_resync();
                     none = Err(error);
                 }
             }
@@ -81,12 +81,16 @@ impl RedisStore {
 
     /// Takes one task, whoever has it.
     pub(crate) async fn take_one(&self, id: TaskId) -> Result<Claim, StoreError> {
-        self.enlist(&[id]).await?;
+        self.add(&[id]).await?;
         let claim = match self.take(id, "").await? {
-            Taken::Ours { record, turn, from } => {
-                self.held.set(id, turn);
+            Taken::Ours {
+                record,
+                epoch,
+                from,
+            } => {
+                self.owned.set(id, epoch);
                 if from != self.owner
-                    && let Err(error) = self.tell(&from, &[(id, turn)], &[]).await
+                    && let Err(error) = self.tell(&from, &[(id, epoch)], &[]).await
                 {
                     // It learns of it when it notes its next heartbeat.
                     debug!(task = %id, %error, "the old owner was not told");
@@ -102,16 +106,16 @@ impl RedisStore {
     }
 
     /// Tasks that are this process's though it was never told, because an answer was lost.
-    async fn strays(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+    async fn unknown_own(&self, most: usize) -> Result<Vec<Record>, StoreError> {
         let mut smembers = cmd("SMEMBERS");
         let ids: Vec<String> = self.connection.send(smembers.arg(&self.mine.tasks)).await?;
         let ids = ids.iter().filter_map(|id| id.parse().ok());
-        let unknown: Vec<_> = ids.filter(|id| !self.held.has(*id)).take(most).collect();
+        let unknown: Vec<_> = ids.filter(|id| !self.owned.has(*id)).take(most).collect();
         let (mut found, mut stale) = (Vec::new(), Vec::new());
         for (id, taken) in self.take_each(&unknown, &self.owner).await {
             match taken {
-                Taken::Ours { record, turn, .. } => {
-                    self.held.set(id, turn);
+                Taken::Ours { record, epoch, .. } => {
+                    self.owned.set(id, epoch);
                     found.push(record);
                 }
                 Taken::OtherRoute | Taken::Theirs | Taken::Ended | Taken::Unknown => stale.push(id),
@@ -126,10 +130,7 @@ impl RedisStore {
         let mut others = self.owners().await?;
         others.retain(|owner| *owner != self.owner);
         let known = join_all(others.iter().map(|owner| self.known(owner))).await;
-        let mut passed_over = self
-            .passed_over
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut passed_over = self.passed_over.lock();
         passed_over.retain(|_, since| since.elapsed() < PASS_OVER);
         let dead = |(owner, known): (String, Known)| match known {
             Known::Dead => (!passed_over.contains_key(&owner)).then_some(owner),
@@ -171,15 +172,12 @@ impl RedisStore {
             return Ok(Vec::new());
         }
         if others {
-            let mut passed_over = self
-                .passed_over
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut passed_over = self.passed_over.lock();
             passed_over.insert(owner.to_owned(), Instant::now());
             return Ok(Vec::new());
         }
-        let mut script = scripts::BURY.key(&keys.lease);
-        script.key(&keys.tasks).key(&keys.mail);
+        let mut script = scripts::REMOVE_OWNER.key(&keys.lease);
+        script.key(&keys.tasks).key(&keys.inbox);
         if self.connection.run(&script).await? {
             let mut srem = cmd("SREM");
             let srem = srem.arg(self.keys.owners()).arg(owner);
@@ -190,7 +188,7 @@ impl RedisStore {
 
     /// Takes what can be had of these.
     async fn adopt_page(&self, owner: &str, ids: &[TaskId]) -> Result<Page, StoreError> {
-        self.enlist(ids).await?;
+        self.add(ids).await?;
         let (mut ours, mut adopted) = (Vec::new(), Vec::new());
         let (mut not_ours, mut stale, mut others) = (Vec::new(), Vec::new(), false);
         let answered = self.take_each(ids, owner).await;
@@ -198,11 +196,11 @@ impl RedisStore {
         for (id, taken) in answered {
             match taken {
                 // Claimed before, and its old owner's set was not told.
-                Taken::Ours { from, .. } if from == self.owner && self.held.has(id) => {
+                Taken::Ours { from, .. } if from == self.owner && self.owned.has(id) => {
                     stale.push(id)
                 }
-                Taken::Ours { record, turn, .. } => {
-                    ours.push((id, turn));
+                Taken::Ours { record, epoch, .. } => {
+                    ours.push((id, epoch));
                     adopted.push(record);
                 }
                 Taken::OtherRoute => {
@@ -216,8 +214,8 @@ impl RedisStore {
             }
         }
         // They are this process's, whatever fails from here on.
-        for (id, turn) in &ours {
-            self.held.set(*id, *turn);
+        for (id, epoch) in &ours {
+            self.owned.set(*id, *epoch);
         }
         if let Err(error) = self.tell(owner, &ours, &stale).await {
             debug!(owner, %error, "could not say what was taken over");
@@ -232,7 +230,7 @@ impl RedisStore {
 
     /// Takes ids out of this process's own set. Where that fails they are found there as strays, or by whoever adopts from it.
     async fn strike_mine(&self, ids: &[TaskId]) {
-        if let Err(error) = self.strike(&self.mine.tasks, ids).await {
+        if let Err(error) = self.remove(&self.mine.tasks, ids).await {
             debug!(%error, "could not take tasks of others out of the own set");
         }
     }
@@ -240,14 +238,14 @@ impl RedisStore {
     /// What became of those for which there was an answer. The others may be this process's all the same.
     async fn take_each(&self, ids: &[TaskId], from: &str) -> Vec<(TaskId, Taken)> {
         let mut all = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(AT_ONCE) {
+        for ids in ids.chunks(MAX_CONCURRENT_READS) {
             let asked = ids.iter().map(|id| self.take(*id, from));
             for (id, taken) in ids.iter().zip(join_all(asked).await) {
                 match taken {
                     Ok(taken) => all.push((*id, taken)),
                     Err(error) => {
                         debug!(task = %id, %error, "could not take a task; trying again");
-                        self.held.doubt();
+                        self.owned.needs_resync();
                     }
                 }
             }
@@ -264,11 +262,11 @@ impl RedisStore {
         Ok(match what.as_str() {
             "ours" if answer.len() > 3 => {
                 let fields = answer.split_off(3);
-                let turn = answer[2].as_ref().and_then(|turn| turn.parse().ok());
+                let epoch = answer[2].as_ref().and_then(|epoch| epoch.parse().ok());
                 match format::record(id, fields) {
                     Ok(record) => Taken::Ours {
                         record,
-                        turn: turn.unwrap_or(0),
+                        epoch: epoch.unwrap_or(0),
                         from: answer[1].take().unwrap_or_default(),
                     },
                     Err(error) => {
@@ -296,15 +294,15 @@ impl RedisStore {
             return Ok(());
         }
         let keys = self.keys.owner(owner);
-        let (kind, text) = Self::letter(taken);
+        let (kind, text) = Self::message(taken);
         let mut script = scripts::TAKEN.key(&keys.lease);
         script
             .key(&keys.tasks)
-            .key(&keys.mail)
+            .key(&keys.inbox)
             .arg(kind)
             .arg(text)
-            .arg(LETTERS)
-            .arg(format::millis(LETTERS_KEPT))
+            .arg(MAX_INBOX_MESSAGES)
+            .arg(format::millis(INBOX_TTL))
             .arg(taken.len());
         let ids = taken.iter().map(|(id, _)| id).chain(stale);
         script.arg(ids.map(TaskId::to_string).collect::<Vec<_>>());

@@ -12,6 +12,7 @@ use crate::{
     util::{Backoff, jittered},
 };
 use anyhow::bail;
+use parking_lot::{Mutex, MutexGuard};
 use redis::{
     Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, ScriptInvocation, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
@@ -21,7 +22,7 @@ use redis::{
 use std::{
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -39,7 +40,7 @@ pub(crate) const NO_ANSWER: &str = "no answer";
 const REPLACE: Duration = Duration::from_secs(2);
 
 /// A Cluster that has answered nothing for this time is connected to anew.
-const SILENT: Duration = Duration::from_secs(5);
+const RECONNECT_AFTER: Duration = Duration::from_secs(5);
 
 /// Between attempts to connect. Short, so that all owners are back before one may take another's tasks.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -199,7 +200,7 @@ impl Connection {
             self.silent_since
                 .compare_exchange(0, asked, Ordering::Relaxed, Ordering::Relaxed);
         if let Err(since) = nothing_waits
-            && asked.saturating_sub(since) >= millis(SILENT)
+            && asked.saturating_sub(since) >= millis(RECONNECT_AFTER)
         {
             self.connect_anew();
         }
@@ -244,7 +245,7 @@ impl Connection {
 }
 
 fn dated(link: &Mutex<Dated>) -> MutexGuard<'_, Dated> {
-    link.lock().unwrap_or_else(PoisonError::into_inner)
+    link.lock()
 }
 
 /// What is said of a Redis without an answer.

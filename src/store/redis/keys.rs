@@ -14,7 +14,7 @@ pub(crate) struct OwnerKeys {
     /// The ids of its tasks: all of them, and perhaps some that are not its any more.
     pub(crate) tasks: String,
     /// What others have to tell it, a stream.
-    pub(crate) mail: String,
+    pub(crate) inbox: String,
 }
 
 impl Keys {
@@ -49,7 +49,7 @@ impl Keys {
         OwnerKeys {
             lease: key("lease"),
             tasks: key("tasks"),
-            mail: key("mail"),
+            inbox: key("mail"),
         }
     }
 }

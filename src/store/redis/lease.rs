@@ -3,10 +3,8 @@
 use super::connection::NO_ANSWER;
 use super::limits::LEASE;
 use crate::store::StoreError;
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Without a look for this time, something is wrong.
@@ -62,8 +60,8 @@ impl Lease {
     }
 
     /// Letters up to this one were read.
-    pub(crate) fn read_up_to(&self, letter: String) {
-        self.state().read = letter;
+    pub(crate) fn read_up_to(&self, message: String) {
+        self.state().read = message;
     }
 
     /// Whether there was a lapse since this was last asked.
@@ -89,7 +87,7 @@ impl Lease {
     }
 
     /// How long Redis has not answered, and why.
-    pub(crate) fn trouble(&self) -> Option<String> {
+    pub(crate) fn unavailable(&self) -> Option<String> {
         let state = self.state();
         let silent = state.renewed.elapsed();
         (silent > OVERDUE).then(|| {
@@ -100,6 +98,6 @@ impl Lease {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

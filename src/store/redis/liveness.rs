@@ -11,8 +11,8 @@ impl RedisStore {
     pub(crate) async fn known(&self, owner: &str) -> Known {
         let script = &scripts::LEASE_OF;
         let script = script.key(self.keys.owner(owner).lease);
-        let looked: Result<(Option<String>, i64), _> = self.connection.run(&script).await;
-        let Ok((what, left)) = looked else {
+        let verify: Result<(Option<String>, i64), _> = self.connection.run(&script).await;
+        let Ok((what, left)) = verify else {
             self.gone.saw(owner, false);
             return Known::MayBeDead;
         };

@@ -3,12 +3,12 @@
 pub mod adopt;
 pub mod connection;
 pub mod format;
-pub mod held;
 pub mod keys;
 mod lease;
 mod limits;
 mod liveness;
 pub mod notes;
+pub mod owned;
 pub mod owners;
 pub mod probe;
 pub mod read;

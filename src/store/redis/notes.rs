@@ -1,11 +1,8 @@
 //! Notes that are yet to be written, one set for each task.
 
 use crate::{store::Note, task::TaskId};
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::SystemTime,
-};
+use parking_lot::Mutex;
+use std::{collections::HashMap, time::SystemTime};
 
 /// More tasks than this are not noted: a note that is lost costs little.
 const MOST: usize = 100_000;
@@ -43,7 +40,7 @@ impl Notes {
 
     /// Adds it to what is there.
     pub(crate) fn put(&self, id: TaskId, noted: Noted) {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = self.0.lock();
         if notes.len() < MOST || notes.contains_key(&id) {
             notes.entry(id).or_default().merge(noted);
         }
@@ -51,7 +48,7 @@ impl Notes {
 
     /// Takes out at most so many.
     pub(crate) fn take(&self, most: usize) -> Vec<(TaskId, Noted)> {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = self.0.lock();
         if notes.len() <= most {
             return notes.drain().collect();
         }

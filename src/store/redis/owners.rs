@@ -4,11 +4,8 @@
 //! dead before its lease was looked for again and again, nor before this process's own has held for a while.
 
 use super::limits::LEASE;
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
 /// What is in the lease of a process that has ended cleanly.
@@ -37,7 +34,7 @@ pub(crate) struct Gone(Mutex<HashMap<String, (Instant, Instant)>>);
 impl Gone {
     /// An owner's lease was looked for. Whether it is gone for good.
     pub(super) fn saw(&self, owner: &str, gone: bool) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let now = Instant::now();
         all.retain(|_, (_, last)| last.elapsed() < STALE);
         if !gone {

@@ -8,10 +8,10 @@ use redis::cmd;
 use std::time::Duration;
 
 /// How long people wait for a Redis that can't be reached.
-const PATIENCE: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Questions that are on their way at once.
-const AT_ONCE: usize = 500;
+const MAX_CONCURRENT_READS: usize = 500;
 
 /// The records of all tasks, each with its owner.
 ///
@@ -19,7 +19,7 @@ const AT_ONCE: usize = 500;
 ///
 /// Where Redis can't be reached or refuses.
 pub async fn read(config: &RedisConfig) -> anyhow::Result<Vec<(Record, String)>> {
-    let connection = Connection::open(config, PATIENCE).await?;
+    let connection = Connection::open(config, READ_TIMEOUT).await?;
     let keys = Keys::new(&config.prefix);
     let first = || format!("the token store {} can't be read", config.urls[0]);
     let mut smembers = cmd("SMEMBERS");
@@ -33,7 +33,7 @@ pub async fn read(config: &RedisConfig) -> anyhow::Result<Vec<(Record, String)>>
         let tasks = smembers.arg(keys.owner(&owner).tasks);
         let ids: Vec<String> = connection.send(tasks).await.with_context(first)?;
         let ids: Vec<TaskId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-        for ids in ids.chunks(AT_ONCE) {
+        for ids in ids.chunks(MAX_CONCURRENT_READS) {
             let asked = ids.iter().map(async |id| {
                 let mut hmget = cmd("HMGET");
                 let hmget = hmget.arg(keys.task(*id)).arg("owner").arg(&format::FIELDS);
@@ -58,7 +58,7 @@ pub async fn read(config: &RedisConfig) -> anyhow::Result<Vec<(Record, String)>>
 ///
 /// Where Redis can't be reached or refuses.
 pub async fn examine(config: &RedisConfig) -> anyhow::Result<Vec<&'static str>> {
-    let connection = Connection::open(config, PATIENCE).await?;
+    let connection = Connection::open(config, READ_TIMEOUT).await?;
     let mut set = cmd("SET");
     let key = Keys::new(&config.prefix).check();
     let written = connection.send::<()>(set.arg(key).arg("").arg("PX").arg(1));

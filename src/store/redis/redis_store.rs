@@ -19,38 +19,36 @@ use super::limits::{REMEMBERED, SET_KEPT};
 use super::{
     connection::Connection,
     format,
-    held::Held,
     keys::{Keys, OwnerKeys},
     lease::Lease,
     notes::Notes,
+    owned::OwnedTasks,
     owners::{Gone, LEFT},
     scripts,
     settings::RedisConfig,
     url::RedisUrl,
 };
 use crate::{
-    store::{LOOK_EVERY, Life, Note, Record, Shared, Store, StoreError},
+    store::{Lifetime, Note, RENEW_INTERVAL, Record, Shared, Store, StoreError},
     task::{Task, TaskId, Timeouts},
 };
 use anyhow::Context;
 use async_trait::async_trait;
 use futures_util::future::{try_join, try_join_all};
+use parking_lot::Mutex;
 use redis::{cmd, pipe};
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 use tokio::time::{Instant, sleep};
 
 /// How long a start waits for a Redis that can't be reached.
-const PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where there is no id of the store, it is looked for so long before one is made.
-const UNNAMED: Duration = Duration::from_secs(2);
+const ID_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is said where there is another.
 const REPLACED: &str = "names another queue of replies, since it lost its data while a process started: this process reads its own until its tasks have ended; then restart it";
@@ -68,7 +66,7 @@ pub struct RedisStore {
     instance: String,
     /// Whether Redis has another.
     replaced: AtomicBool,
-    pub(super) held: Held,
+    pub(super) owned: OwnedTasks,
     pub(super) notes: Notes,
     pub(super) lease: Lease,
     pub(super) gone: Gone,
@@ -86,8 +84,8 @@ impl RedisStore {
     ///
     /// At once where Redis refuses, after 30 s where it can't be reached or is not whole.
     pub async fn open(config: &RedisConfig, routes: Vec<String>) -> anyhow::Result<Self> {
-        let end = Instant::now() + PATIENCE;
-        let connection = Connection::open(config, PATIENCE).await?;
+        let end = Instant::now() + START_TIMEOUT;
+        let connection = Connection::open(config, START_TIMEOUT).await?;
         for advice in &connection.advice {
             tracing::warn!("{advice}");
         }
@@ -105,7 +103,7 @@ impl RedisStore {
             owner,
             instance,
             replaced: AtomicBool::new(false),
-            held: Held::default(),
+            owned: OwnedTasks::default(),
             notes: Notes::default(),
             lease: Lease::new(Instant::now()),
             gone: Gone::default(),
@@ -155,7 +153,7 @@ impl RedisStore {
     }
 
     /// Puts ids into this process's own set.
-    pub(super) async fn enlist(&self, ids: &[TaskId]) -> Result<(), StoreError> {
+    pub(super) async fn add(&self, ids: &[TaskId]) -> Result<(), StoreError> {
         if ids.is_empty() {
             return Ok(());
         }
@@ -168,7 +166,7 @@ impl RedisStore {
     }
 
     /// Takes ids out of an owner's set.
-    pub(super) async fn strike(&self, tasks: &str, ids: &[TaskId]) -> Result<(), StoreError> {
+    pub(super) async fn remove(&self, tasks: &str, ids: &[TaskId]) -> Result<(), StoreError> {
         if ids.is_empty() {
             return Ok(());
         }
@@ -200,8 +198,8 @@ async fn instance(connection: &Connection, keys: &Keys) -> Result<String, StoreE
         if let Some(found) = find_instance(connection, keys).await? {
             return Ok(found);
         }
-        if began.elapsed() < UNNAMED {
-            sleep(LOOK_EVERY).await;
+        if began.elapsed() < ID_TIMEOUT {
+            sleep(RENEW_INTERVAL).await;
         } else {
             name_instance(connection, keys, &TaskId::random().to_string()).await?;
         }
@@ -221,7 +219,7 @@ async fn name_instance(connection: &Connection, keys: &Keys, id: &str) -> Result
 #[async_trait]
 impl Store for RedisStore {
     async fn insert(&self, route: &str, task: &Task) -> Result<(), StoreError> {
-        self.held.begin(task.id);
+        self.owned.begin(task.id);
         let mut script = scripts::INSERT.key(self.keys.task(task.id));
         script
             .arg(&self.owner)
@@ -232,7 +230,7 @@ impl Store for RedisStore {
             .arg(format::message(task)?)
             .arg(format::kept_for(task.timeouts));
         // Together: a crash in between is as if neither had been done, because the message is published after both.
-        try_join(self.enlist(&[task.id]), self.connection.run(&script))
+        try_join(self.add(&[task.id]), self.connection.run(&script))
             .await
             .map(|((), ())| ())
     }
@@ -250,17 +248,17 @@ impl Store for RedisStore {
     }
 
     async fn remove(&self, id: TaskId) -> Result<(), StoreError> {
-        self.held.end(id);
+        self.owned.end(id);
         let mut script = scripts::REMOVE.key(self.keys.task(id));
         script.arg(format::millis(REMEMBERED));
         let owner: Option<String> = self.connection.run(&script).await?;
         // After, so that a crash in between leaves a task that is known to have ended, and not one that nobody finds.
-        self.strike(&self.mine.tasks, &[id]).await?;
+        self.remove(&self.mine.tasks, &[id]).await?;
         // It may have died when it had taken the task, and not taken it out of this process's set yet.
         if let Some(other) = owner.filter(|owner| *owner != self.owner) {
-            self.strike(&self.keys.owner(&other).tasks, &[id]).await?;
+            self.remove(&self.keys.owner(&other).tasks, &[id]).await?;
         }
-        self.held.drop(id);
+        self.owned.drop(id);
         Ok(())
     }
 
@@ -298,21 +296,21 @@ impl Store for RedisStore {
         Ok(sizes.into_iter().sum())
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn unavailable(&self) -> Option<String> {
         let replaced = self
             .replaced
             .load(Ordering::Relaxed)
             .then(|| REPLACED.to_owned());
-        let trouble = self.lease.trouble().or(replaced)?;
-        Some(format!("Redis {} {trouble}", self.url))
+        let unavailable = self.lease.unavailable().or(replaced)?;
+        Some(format!("Redis {} {unavailable}", self.url))
     }
 
     fn owner(&self) -> &str {
         &self.owner
     }
 
-    fn life(&self) -> Life {
-        Life::Beyond(self.instance.clone())
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::Beyond(self.instance.clone())
     }
 
     fn shared(&self) -> Option<&dyn Shared> {

@@ -18,11 +18,11 @@ scripts! {
     NOTE = "lua/note.lua";
     REMOVE = "lua/remove.lua";
     TAKE = "lua/take.lua";
-    KEEP = "lua/keep.lua";
+    REASSERT = "lua/reassert.lua";
     SIGN = "lua/sign.lua";
     POST = "lua/post.lua";
     TAKEN = "lua/taken.lua";
-    BURY = "lua/bury.lua";
-    LOOK = "lua/look.lua";
+    REMOVE_OWNER = "lua/remove_owner.lua";
+    RENEW = "lua/renew.lua";
     LEASE_OF = "lua/lease_of.lua";
 }

@@ -3,7 +3,7 @@
 use super::limits::{LEASE, SET_KEPT};
 use super::{connection, format, owners::Known, redis_store::RedisStore, scripts};
 use crate::{
-    store::{Claim, Kept, Look, News, PassedOn, Record, Shared, StoreError},
+    store::{Claim, Forwarded, Ownership, PeerEvent, Record, Renewal, Shared, StoreError},
     task::{Status, TaskId},
 };
 use async_trait::async_trait;
@@ -12,21 +12,21 @@ use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// Notes that are written with one look.
-const NOTES_AT_ONCE: usize = 2_000;
+const MAX_NOTES_PER_RENEWAL: usize = 2_000;
 
 /// How long a look may take.
-const LOOK: Duration = Duration::from_secs(1);
+const RENEW_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A lease with less than this left, in milliseconds, has missed several looks.
-const SILENT: u64 = 4_000;
+const OVERDUE_LEASE_MS: u64 = 4_000;
 
 /// Letters that are read with one look; there are five looks a second.
-const LETTERS_AT_ONCE: usize = 5_000;
+const MAX_MESSAGES_PER_RENEWAL: usize = 5_000;
 
 /// Letters that are kept for an owner that does not look, and for how long. It has lapsed by then and asks for each task.
-pub(crate) const LETTERS: usize = 10_000;
+pub(crate) const MAX_INBOX_MESSAGES: usize = 10_000;
 
-pub(crate) const LETTERS_KEPT: Duration = Duration::from_secs(120);
+pub(crate) const INBOX_TTL: Duration = Duration::from_secs(120);
 
 /// The kinds of letters: their first field.
 const TAKEN: &str = "taken";
@@ -43,37 +43,37 @@ impl RedisStore {
     /// Renews the lease. The letters stay until they are said to be read.
     pub(crate) async fn renew(&self) -> Result<Letters, StoreError> {
         let began = Instant::now();
-        let mut script = scripts::LOOK.key(&self.mine.lease);
+        let mut script = scripts::RENEW.key(&self.mine.lease);
         script
             .key(&self.mine.tasks)
-            .key(&self.mine.mail)
+            .key(&self.mine.inbox)
             .arg(format::millis(LEASE))
             .arg(format::millis(SET_KEPT))
             .arg(self.lease.last_read())
-            .arg(LETTERS_AT_ONCE);
+            .arg(MAX_MESSAGES_PER_RENEWAL);
         let answer: Result<(bool, Letters), _> = self.connection.run(&script).await;
-        let (was_there, letters) = answer?;
+        let (was_there, messages) = answer?;
         self.lease.renewed(began, was_there);
-        Ok(letters)
+        Ok(messages)
     }
 
     /// The text of a letter that these tasks were taken, each in its turn.
-    pub(crate) fn letter(taken: &[(TaskId, u64)]) -> (&'static str, String) {
+    pub(crate) fn message(taken: &[(TaskId, u64)]) -> (&'static str, String) {
         let words: Vec<_> = taken
             .iter()
-            .map(|(id, turn)| format!("{id}:{turn}"))
+            .map(|(id, epoch)| format!("{id}:{epoch}"))
             .collect();
         (TAKEN, words.join(" "))
     }
 
-    fn read_letters(&self, letters: Letters, news: &mut Vec<News>) {
-        for (id, letter) in letters {
+    fn read_letters(&self, messages: Letters, news: &mut Vec<PeerEvent>) {
+        for (id, message) in messages {
             self.lease.read_up_to(id);
-            match letter.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            match message.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                 [TAKEN, taken] => {
                     let taken = taken.split(' ').filter_map(|word| {
-                        let (id, turn) = word.split_once(':')?;
-                        Some((id.parse().ok()?, turn.parse().ok()?))
+                        let (id, epoch) = word.split_once(':')?;
+                        Some((id.parse().ok()?, epoch.parse().ok()?))
                     });
                     self.lose(taken, news);
                 }
@@ -82,7 +82,7 @@ impl RedisStore {
                         && let Ok(id) = id.parse()
                     {
                         let details = details.to_owned();
-                        news.push(News::Sign { id, details });
+                        news.push(PeerEvent::Sign { id, details });
                     }
                 }
                 // Of a later version.
@@ -91,11 +91,11 @@ impl RedisStore {
         }
     }
 
-    fn lose(&self, taken: impl IntoIterator<Item = (TaskId, u64)>, news: &mut Vec<News>) {
+    fn lose(&self, taken: impl IntoIterator<Item = (TaskId, u64)>, news: &mut Vec<PeerEvent>) {
         let lost = taken
             .into_iter()
-            .filter(|(id, turn)| self.held.lose(*id, *turn));
-        news.extend(lost.map(|(id, _)| News::Taken(id)));
+            .filter(|(id, epoch)| self.owned.lose(*id, *epoch));
+        news.extend(lost.map(|(id, _)| PeerEvent::Taken(id)));
     }
 
     /// Where Redis has just lost its records, a task that is not there may still be in another process's memory, which will
@@ -120,17 +120,17 @@ impl RedisStore {
         let keys = self.keys.owner(owner);
         let mut script = scripts::POST.key(&keys.lease);
         script
-            .key(&keys.mail)
+            .key(&keys.inbox)
             .arg(kind)
             .arg(text)
-            .arg(LETTERS)
-            .arg(format::millis(LETTERS_KEPT));
+            .arg(MAX_INBOX_MESSAGES)
+            .arg(format::millis(INBOX_TTL));
         self.connection.run(&script).await
     }
 
     /// Whose the task is, which is recorded as this process's where it is missing.
     async fn record_again(&self, record: &Record) -> Result<(String, u64), StoreError> {
-        let mut script = scripts::KEEP.key(self.keys.task(record.id));
+        let mut script = scripts::REASSERT.key(self.keys.task(record.id));
         script
             .arg(&self.owner)
             .arg(&record.route)
@@ -147,62 +147,62 @@ impl RedisStore {
 
 #[async_trait]
 impl Shared for RedisStore {
-    async fn look(&self) -> Result<Look, StoreError> {
+    async fn renew(&self) -> Result<Renewal, StoreError> {
         if self.closed.load(Ordering::Relaxed) {
-            return Ok(Look::default());
+            return Ok(Renewal::default());
         }
-        let renewal = timeout(LOOK, try_join(self.renew(), self.register())).await;
+        let renewal = timeout(RENEW_TIMEOUT, try_join(self.renew(), self.register())).await;
         let renewal = renewal.unwrap_or_else(|_| Err(connection::silent()));
-        let (letters, ()) = renewal.inspect_err(|error| {
+        let (messages, ()) = renewal.inspect_err(|error| {
             self.lease.failed(error);
-            self.held.trouble();
+            self.owned.unavailable();
         })?;
-        let written = self.write_notes(NOTES_AT_ONCE).await;
+        let written = self.write_notes(MAX_NOTES_PER_RENEWAL).await;
         // From here on there is nothing to wait for: what is news now is news when it is read.
         let mut news = Vec::new();
-        self.read_letters(letters, &mut news);
+        self.read_letters(messages, &mut news);
         self.lose(written.taken, &mut news);
         let lapsed = self.lease.report_lapse() || written.missing;
-        Ok(Look { lapsed, news })
+        Ok(Renewal { lapsed, news })
     }
 
     async fn is_anyone_silent(&self) -> Result<bool, StoreError> {
         let owners = self.owners().await?;
         let known = join_all(owners.iter().map(|owner| self.known(owner))).await;
         Ok(known.into_iter().any(|known| match known {
-            Known::Alive(left) => left < SILENT,
+            Known::Alive(left) => left < OVERDUE_LEASE_MS,
             Known::MayBeDead => true,
             Known::Dead => false,
         }))
     }
 
-    async fn keep(&self, record: &Record) -> Result<Kept, StoreError> {
+    async fn reassert(&self, record: &Record) -> Result<Ownership, StoreError> {
         let id = record.id;
         // Whoever thought this process dead may have taken the id out of its set.
-        self.enlist(&[id]).await?;
-        let (whose, turn) = self.record_again(record).await?;
+        self.add(&[id]).await?;
+        let (whose, epoch) = self.record_again(record).await?;
         let kept = match whose.as_str() {
             "ours" => {
-                self.held.set(id, turn);
-                return Ok(Kept::Ours);
+                self.owned.set(id, epoch);
+                return Ok(Ownership::Ours);
             }
-            "theirs" => Kept::Theirs,
-            _ => Kept::Ended,
+            "theirs" => Ownership::Theirs,
+            _ => Ownership::Ended,
         };
-        self.held.drop(id);
-        self.strike(&self.mine.tasks, &[id]).await?;
+        self.owned.drop(id);
+        self.remove(&self.mine.tasks, &[id]).await?;
         Ok(kept)
     }
 
     async fn claim(&self, id: TaskId) -> Result<Claim, StoreError> {
-        let new = self.held.begin(id);
+        let new = self.owned.begin(id);
         let claimed = self.take_one(id).await;
         match &claimed {
             Ok(Claim::Ours(_)) => {}
-            Ok(Claim::OtherRoute | Claim::Ended | Claim::Unknown) => self.held.drop(id),
+            Ok(Claim::OtherRoute | Claim::Ended | Claim::Unknown) => self.owned.drop(id),
             Err(_) if new => {
-                self.held.drop(id);
-                self.held.doubt();
+                self.owned.drop(id);
+                self.owned.needs_resync();
             }
             Err(_) => {}
         }
@@ -212,12 +212,12 @@ impl Shared for RedisStore {
         claimed
     }
 
-    async fn pass_on(&self, id: TaskId, details: &str) -> Result<PassedOn, StoreError> {
+    async fn forward(&self, id: TaskId, details: &str) -> Result<Forwarded, StoreError> {
         let answer = self.mark_begun(id).await?;
         let (owner, cancel) = match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["to", owner, cancel] => (owner, cancel == "1"),
-            ["ended"] => return Ok(PassedOn::Ended),
-            _ => return Ok(PassedOn::Unknown),
+            ["ended"] => return Ok(Forwarded::Ended),
+            _ => return Ok(Forwarded::Unknown),
         };
         // A task that is this process's without its knowledge is an orphan too.
         let others = owner != self.owner;
@@ -228,9 +228,9 @@ impl Shared for RedisStore {
             return Err(StoreError::Unavailable(why.to_owned()));
         }
         Ok(match (told, cancel) {
-            (false, _) => PassedOn::Orphan,
-            (true, true) => PassedOn::To(Status::CancelRequested),
-            (true, false) => PassedOn::To(Status::Alive),
+            (false, _) => Forwarded::Orphan,
+            (true, true) => Forwarded::To(Status::CancelRequested),
+            (true, false) => Forwarded::To(Status::Alive),
         })
     }
 }

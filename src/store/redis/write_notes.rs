@@ -32,12 +32,12 @@ impl RedisStore {
             .flatten()
         {
             match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-                ["noted", owner, turn] if owner != self.owner => {
-                    let turn = turn.parse().unwrap_or_default();
-                    written.taken.push((id, turn));
+                ["noted", owner, epoch] if owner != self.owner => {
+                    let epoch = epoch.parse().unwrap_or_default();
+                    written.taken.push((id, epoch));
                 }
                 ["ended"] => written.taken.push((id, u64::MAX)),
-                ["unknown"] => written.missing |= self.held.has(id),
+                ["unknown"] => written.missing |= self.owned.has(id),
                 _ => {}
             }
         }

@@ -50,7 +50,7 @@ async fn obeys() {
                 store.close().await;
                 println!("@closed");
             }
-            ("trouble", _) => println!("@trouble {}", store.trouble().unwrap_or_default()),
+            ("trouble", _) => println!("@trouble {}", store.unavailable().unwrap_or_default()),
             (command, _) => panic!("no such command: {command}"),
         }
     }

@@ -112,7 +112,7 @@ async fn it_is_free_once_it_is_closed() {
     let store = FileStore::open(&path).expect("made");
     store.close().await;
     let next = FileStore::open(&path).expect("free");
-    assert!(store.trouble().is_some(), "the closed one is of no use");
+    assert!(store.unavailable().is_some(), "the closed one is of no use");
     assert!(store.count().await.is_err());
     assert_eq!(insist(async || next.count().await).await, 0);
 }

@@ -48,8 +48,8 @@ async fn a_cluster_that_says_nothing_for_long_is_connected_to_anew() {
     server.pause();
     // Then an attempt to connect anew is under way, which lasts until the servers go on.
     eventually("six seconds of silence", async || {
-        let trouble = replica.trouble()?;
-        let (_, silent) = trouble.split_once(" for ")?;
+        let unavailable = replica.unavailable()?;
+        let (_, silent) = unavailable.split_once(" for ")?;
         let (secs, _) = silent.split_once(" s: ")?;
         (secs.parse::<u64>().ok()? >= 6).then_some(())
     })

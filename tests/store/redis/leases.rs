@@ -7,7 +7,7 @@ use super::{
 };
 use crate::harness::{POLLED, eventually, ids, insert, insist, task};
 use activity_bridge::{
-    store::{Claim, Kept, News, Note, PassedOn, Record, Shared, Store},
+    store::{Claim, Forwarded, Note, Ownership, PeerEvent, Record, Shared, Store},
     task::Status,
     task::TaskId,
 };
@@ -80,8 +80,8 @@ async fn a_process_that_starts_takes_nothing_until_its_own_lease_has_held(
         silent().await.filter(|silent| !silent)
     })
     .await;
-    let told = insist(async || new.pass_on(kept.id, "").await).await;
-    assert_eq!(told, PassedOn::To(Status::Alive));
+    let told = insist(async || new.forward(kept.id, "").await).await;
+    assert_eq!(told, Forwarded::To(Status::Alive));
 }
 
 /// As with one shard of a Cluster: the leases of others run out together, and not this process's.
@@ -96,13 +96,13 @@ async fn who_has_just_lost_its_lease_may_still_be_back(#[values(Redis, Cluster)]
     slow.freeze().await;
     slow.loses_its_lease(kind, &config).await;
     // The first that finds it gone: it may be back.
-    let told = quick.pass_on(task.id, "").await;
+    let told = quick.forward(task.id, "").await;
     told.expect_err("who knows");
     slow.thaw();
     slow.sees_a_lapse().await;
     let back = Instant::now();
-    let told = insist(async || quick.pass_on(task.id, "").await).await;
-    assert_eq!(told, PassedOn::To(Status::Alive));
+    let told = insist(async || quick.forward(task.id, "").await).await;
+    assert_eq!(told, Forwarded::To(Status::Alive));
     // Also where it has been looked for since for longer than that takes.
     eventually("a second look", async || {
         assert!(insist(async || quick.adopt(10).await).await.is_empty());
@@ -193,9 +193,17 @@ async fn after_a_lapse_an_owner_keeps_what_nobody_took(#[values(Redis, Cluster)]
     owner.sees_a_lapse().await;
     let mut kept = Vec::new();
     for record in &records {
-        kept.push(insist(async || owner.keep(record).await).await);
+        kept.push(insist(async || owner.reassert(record).await).await);
     }
-    assert_eq!(kept, [Kept::Ours, Kept::Theirs, Kept::Ended, Kept::Ours]);
+    assert_eq!(
+        kept,
+        [
+            Ownership::Ours,
+            Ownership::Theirs,
+            Ownership::Ended,
+            Ownership::Ours
+        ]
+    );
     // What was kept is found again, the lost one as it was.
     owner.freeze().await;
     let adopted = other.adopts(2).await;
@@ -224,15 +232,18 @@ async fn a_record_that_is_missing_shows_with_the_next_note(#[values(Redis, Clust
     let record = owner.publishes(&task).await;
     owner.note(task.id, Note::Heard(task.polled_at));
     owner.note(TaskId::random(), Note::Begun);
-    assert!(!insist(async || owner.look().await).await.lapsed);
+    assert!(!insist(async || owner.renew().await).await.lapsed);
     let key = format!("{}:task:{{{}}}", config.prefix, task.id);
     super::server(kind).ask(&["DEL", &key]).await;
     owner.note(task.id, Note::Heard(task.polled_at));
-    let lapsed = async || owner.look().await.ok().filter(|look| look.lapsed);
+    let lapsed = async || owner.renew().await.ok().filter(|renew| renew.lapsed);
     eventually("ask for each", lapsed).await;
-    assert_eq!(insist(async || owner.keep(&record).await).await, Kept::Ours);
+    assert_eq!(
+        insist(async || owner.reassert(&record).await).await,
+        Ownership::Ours
+    );
     owner.note(task.id, Note::Heard(task.polled_at));
-    assert!(!insist(async || owner.look().await).await.lapsed);
+    assert!(!insist(async || owner.renew().await).await.lapsed);
 }
 
 #[rstest]
@@ -259,14 +270,14 @@ async fn who_adopts_for_longer_than_a_lease_lasts_is_alive(#[values(Redis, Clust
         .await;
     }
     server.ask(&["PERSIST", &lease]).await;
-    let told = insist(async || other.pass_on(first.id, "").await).await;
-    assert_eq!(told, PassedOn::To(Status::Alive));
-    let look = insist(async || heir.look().await).await;
+    let told = insist(async || other.forward(first.id, "").await).await;
+    assert_eq!(told, Forwarded::To(Status::Alive));
+    let renew = insist(async || heir.renew().await).await;
     let (id, details) = (first.id, String::new());
-    let sign = News::Sign { id, details };
+    let sign = PeerEvent::Sign { id, details };
     // Where an answer was lost, it was passed on again.
-    assert!(look.news.contains(&sign), "letters wait for a look");
-    assert!(look.news.iter().all(|news| *news == sign));
+    assert!(renew.news.contains(&sign), "letters wait for a look");
+    assert!(renew.news.iter().all(|news| *news == sign));
 }
 
 #[rstest]
@@ -303,7 +314,10 @@ async fn what_is_kept_before_it_was_inserted_gets_its_message_with_the_insert(
         published: false,
         ..record(&task)
     };
-    assert_eq!(insist(async || owner.keep(&record).await).await, Kept::Ours);
+    assert_eq!(
+        insist(async || owner.reassert(&record).await).await,
+        Ownership::Ours
+    );
     insist(async || owner.insert("payments", &task).await).await;
     let message = insist(async || owner.message(task.id).await).await;
     let message = message.expect("it is still to be published");

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::harness::{eventually, ids, insert, insist, task, well};
 use activity_bridge::{
-    store::{Kept, Life, News, Note, Record, Shared, Store, StoreError},
+    store::{Lifetime, Note, Ownership, PeerEvent, Record, Shared, Store, StoreError},
     task::TaskId,
 };
 use rstest::rstest;
@@ -40,12 +40,12 @@ async fn a_frozen_server_is_waited_for_briefly_and_each_task_is_there_once_when_
     assert!(why.ends_with("no answer"), "{why}");
     let waited = asked.elapsed();
     assert!(waited < Duration::from_secs(5), "{waited:?}");
-    let trouble = eventually("trouble", async || replica.trouble()).await;
+    let unavailable = eventually("trouble", async || replica.unavailable()).await;
     tokio::time::resume();
     let begins = format!("Redis {} for ", config.urls[0]);
     assert!(
-        trouble.starts_with(&begins) && trouble.ends_with(" s: no answer"),
-        "{trouble}"
+        unavailable.starts_with(&begins) && unavailable.ends_with(" s: no answer"),
+        "{unavailable}"
     );
     server.resume();
     insist(async || replica.insert("payments", &late).await).await;
@@ -114,7 +114,7 @@ async fn a_claim_that_is_carried_out_after_its_caller_gave_up_leaves_no_task_wit
     assert_eq!(claimer.adopts(1).await[0].id, task.id);
     assert!(insist(async || claimer.adopt(10).await).await.is_empty());
     owner.note(task.id, Note::Begun);
-    owner.hears(&News::Taken(task.id)).await;
+    owner.hears(&PeerEvent::Taken(task.id)).await;
 }
 
 #[rstest]
@@ -140,15 +140,19 @@ async fn a_server_that_lost_everything_gets_it_back_from_those_that_have_it(
     eventually("the other sees what happened", unsure).await;
     replica.sees_a_lapse().await;
     assert_eq!(
-        insist(async || replica.keep(&record).await).await,
-        Kept::Ours
+        insist(async || replica.reassert(&record).await).await,
+        Ownership::Ours
     );
     insist(async || replica.remove(ended.id).await).await;
     assert_eq!(insist(async || replica.count().await).await, 1);
     insert(&*replica, 1).await;
     replica.close().await;
     let next = Replica::start(&config).await;
-    assert_eq!(next.life(), replica.life(), "the same queue of replies");
+    assert_eq!(
+        next.lifetime(),
+        replica.lifetime(),
+        "the same queue of replies"
+    );
     let adopted = next.adopts(2).await;
     assert!(adopted.iter().any(|r| r.id == published.id && r.published));
 }
@@ -179,14 +183,14 @@ async fn a_process_that_starts_takes_the_name_of_the_queue_of_replies_from_the_l
     let (new, put_back) = tokio::join!(new, put_back);
     // Two seconds after it began to look for the name, it makes one unless there is one.
     if put_back < Duration::from_secs(2) {
-        assert_eq!(new.life(), old.life());
+        assert_eq!(new.lifetime(), old.lifetime());
     }
 
     server.ask(&["SET", &key, "another"]).await;
-    let replaced = |trouble: &String| trouble.contains("another queue of replies");
-    eventually("trouble", async || old.trouble().filter(replaced)).await;
-    let Life::Beyond(id) = old.life() else {
-        panic!("{:?}", old.life());
+    let replaced = |unavailable: &String| unavailable.contains("another queue of replies");
+    eventually("trouble", async || old.unavailable().filter(replaced)).await;
+    let Lifetime::Beyond(id) = old.lifetime() else {
+        panic!("{:?}", old.lifetime());
     };
     server.ask(&["SET", &key, &id]).await;
     well(&*old).await;
@@ -257,14 +261,14 @@ async fn a_server_that_wrote_it_down_has_it_after_a_crash(#[values(Redis, Cluste
     let server = Server::start_kind(kind, &["appendonly yes", "appendfsync always"]);
     let config = redis_config(&server);
     let replica = Replica::start(&config).await;
-    let life = replica.life();
+    let lifetime = replica.lifetime();
     let tasks = insert(&*replica, 5).await;
     server.kill();
     server.restart();
     insist(async || replica.count().await).await;
     drop(replica);
     let next = Replica::start(&config).await;
-    assert_eq!(next.life(), life);
+    assert_eq!(next.lifetime(), lifetime);
     let adopted = next.adopts(5).await;
     assert_eq!(ids(&adopted, |r| r.id), ids(&tasks, |task| task.id));
 }
@@ -296,9 +300,9 @@ async fn a_server_that_refuses_the_password_for_a_while_is_used_again_soon_after
     };
     let begins = format!("Redis {} for ", config.urls[0]);
     eventually("it is told why", async || {
-        let trouble = replica.trouble()?;
-        assert!(!trouble.contains("right"), "{trouble}");
-        let (secs, said) = trouble.strip_prefix(&begins)?.split_once(" s: ")?;
+        let unavailable = replica.unavailable()?;
+        assert!(!unavailable.contains("right"), "{unavailable}");
+        let (secs, said) = unavailable.strip_prefix(&begins)?.split_once(" s: ")?;
         let secs: u64 = secs.parse().ok()?;
         (secs >= 4 && said.starts_with(why)).then_some(())
     })

@@ -3,7 +3,10 @@
 use crate::harness::{Kind, eventually, insist};
 use activity_bridge::{
     store::redis::RedisConfig,
-    store::{Claim, LOOK_EVERY, Look, News, Note, PassedOn, Record, RedisStore, Shared, Store},
+    store::{
+        Claim, Forwarded, Note, PeerEvent, RENEW_INTERVAL, Record, RedisStore, Renewal, Shared,
+        Store,
+    },
     task::{Task, TaskId},
 };
 use std::{
@@ -39,10 +42,10 @@ pub fn record(task: &Task) -> Record {
 /// What the looks brought.
 #[derive(Default)]
 pub struct Seen {
-    pub news: Vec<News>,
+    pub news: Vec<PeerEvent>,
     pub lapses: usize,
     /// When the last look began.
-    pub looked: Option<Instant>,
+    pub verify: Option<Instant>,
     /// There is to be no other.
     frozen: bool,
 }
@@ -75,13 +78,13 @@ impl Replica {
 
     /// As if the process stood still. When its last look began.
     pub async fn freeze(&mut self) -> Instant {
-        eventually("a look", async || self.seen(|seen| seen.looked)).await;
+        eventually("a look", async || self.seen(|seen| seen.verify)).await;
         self.seen.lock().expect("no panic").frozen = true;
         // The last one is not cut off: what it had sent would still be carried out, at any time.
         let looking = self.looking.take().expect("it looks");
         looking.await.expect("no panic");
-        let looked = self.seen(|seen| seen.looked);
-        looked.expect("it has looked")
+        let verify = self.seen(|seen| seen.verify);
+        verify.expect("it has looked")
     }
 
     /// As where it runs out.
@@ -95,7 +98,7 @@ impl Replica {
         let (store, seen) = (Arc::clone(&self.store), Arc::clone(&self.seen));
         seen.lock().expect("no panic").frozen = false;
         self.looking = Some(tokio::spawn(async move {
-            let mut every = interval(LOOK_EVERY);
+            let mut every = interval(RENEW_INTERVAL);
             loop {
                 every.tick().await;
                 {
@@ -103,9 +106,9 @@ impl Replica {
                     if seen.frozen {
                         return;
                     }
-                    seen.looked = Some(Instant::now());
+                    seen.verify = Some(Instant::now());
                 }
-                if let Ok(Look { lapsed, news }) = store.look().await {
+                if let Ok(Renewal { lapsed, news }) = store.renew().await {
                     let mut seen = seen.lock().expect("no panic");
                     seen.lapses += usize::from(lapsed);
                     seen.news.extend(news);
@@ -120,7 +123,7 @@ impl Replica {
     }
 
     /// Waits until a look brought this.
-    pub async fn hears(&self, news: &News) {
+    pub async fn hears(&self, news: &PeerEvent) {
         let heard = async || self.seen(|seen| seen.news.contains(news)).then_some(());
         eventually(&format!("{news:?}"), heard).await;
     }
@@ -146,8 +149,8 @@ impl Replica {
     /// Waits until the lease of whoever has this task has run out.
     pub async fn finds_dead_who_has(&self, id: TaskId) {
         eventually("the owner is dead", async || {
-            let told = self.pass_on(id, "").await.ok();
-            (told == Some(PassedOn::Orphan)).then_some(())
+            let told = self.forward(id, "").await.ok();
+            (told == Some(Forwarded::Orphan)).then_some(())
         })
         .await;
     }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::harness::{LEARNT, POLLED, eventually, insert, insist, task};
 use activity_bridge::{
-    store::{Claim, Kept, News, Note, PassedOn, Shared, Store},
+    store::{Claim, Forwarded, Note, Ownership, PeerEvent, Shared, Store},
     task::Status,
     task::{TaskId, Timeout, Timeouts},
 };
@@ -27,7 +27,7 @@ async fn a_claimed_task_is_the_claimers_and_its_old_owner_hears_of_it(
         assert_eq!(record.token.reveal(), task.token.reveal());
         assert!(record.published);
     }
-    old.hears(&News::Taken(task.id)).await;
+    old.hears(&PeerEvent::Taken(task.id)).await;
     assert_eq!(insist(async || old.count().await).await, 1, "in one set");
     insist(async || new.remove(task.id).await).await;
     assert_eq!(insist(async || old.count().await).await, 0);
@@ -70,8 +70,8 @@ async fn news_from_before_a_task_came_back_is_not_heard(#[values(Redis, Cluster)
     }
     // Both letters are under way.
     owner.claims(back.id).await;
-    let look = insist(async || owner.look().await).await;
-    assert_eq!(look.news, [News::Taken(gone.id)]);
+    let renew = insist(async || owner.renew().await).await;
+    assert_eq!(renew.news, [PeerEvent::Taken(gone.id)]);
 }
 
 #[rstest]
@@ -99,12 +99,12 @@ async fn an_owner_that_was_not_told_of_a_claim_learns_of_it_with_its_next_note(
     }
     let mut news = Vec::new();
     eventually("both are known", async || {
-        news.extend(owner.look().await.ok()?.news);
+        news.extend(owner.renew().await.ok()?.news);
         (news.len() >= 2).then_some(())
     })
     .await;
     news.sort_by_key(|news| format!("{news:?}"));
-    let mut expected = [News::Taken(taken.id), News::Taken(ended.id)];
+    let mut expected = [PeerEvent::Taken(taken.id), PeerEvent::Taken(ended.id)];
     expected.sort_by_key(|news| format!("{news:?}"));
     assert_eq!(news, expected);
 }
@@ -119,15 +119,15 @@ async fn a_sign_of_life_reaches_the_owner_and_brings_back_how_the_task_fares(
     let task = task();
     let id = task.id;
     owner.publishes(&task).await;
-    let told = insist(async || other.pass_on(id, "half: 50 %\n€").await).await;
-    assert_eq!(told, PassedOn::To(Status::Alive));
+    let told = insist(async || other.forward(id, "half: 50 %\n€").await).await;
+    assert_eq!(told, Forwarded::To(Status::Alive));
     let details = "half: 50 %\n€".to_owned();
-    owner.hears(&News::Sign { id, details }).await;
+    owner.hears(&PeerEvent::Sign { id, details }).await;
 
     owner.note(id, Note::CancelRequested);
     eventually("the cancel request is known", async || {
-        let told = other.pass_on(id, "").await.ok()?;
-        (told == PassedOn::To(Status::CancelRequested)).then_some(())
+        let told = other.forward(id, "").await.ok()?;
+        (told == Forwarded::To(Status::CancelRequested)).then_some(())
     })
     .await;
 
@@ -135,10 +135,10 @@ async fn a_sign_of_life_reaches_the_owner_and_brings_back_how_the_task_fares(
     other.finds_dead_who_has(id).await;
     assert!(other.claims(id).await.begun, "a worker works on it");
     insist(async || other.remove(id).await).await;
-    let told = insist(async || other.pass_on(id, "").await).await;
-    assert_eq!(told, PassedOn::Ended);
-    let told = insist(async || other.pass_on(TaskId::random(), "").await).await;
-    assert_eq!(told, PassedOn::Unknown);
+    let told = insist(async || other.forward(id, "").await).await;
+    assert_eq!(told, Forwarded::Ended);
+    let told = insist(async || other.forward(TaskId::random(), "").await).await;
+    assert_eq!(told, Forwarded::Unknown);
 }
 
 #[rstest]
@@ -152,10 +152,10 @@ async fn a_task_that_ended_is_not_recorded_again(#[values(Redis, Cluster)] kind:
     insist(async || owner.insert("payments", &task).await).await;
     insist(async || owner.confirmed(task.id, POLLED).await).await;
     owner.note(task.id, Note::Begun);
-    insist(async || owner.look().await).await;
+    insist(async || owner.renew().await).await;
     assert_eq!(
-        insist(async || owner.keep(&record).await).await,
-        Kept::Ended
+        insist(async || owner.reassert(&record).await).await,
+        Ownership::Ended
     );
     owner.close().await;
     let next = Replica::start(&config).await;
@@ -179,14 +179,17 @@ async fn everything_expires_but_the_id_of_the_store_and_the_list_of_owners(
     insist(async || owner.confirmed(tasks[2].id, known).await).await;
     insist(async || owner.remove(tasks[3].id).await).await;
     other.claims(tasks[4].id).await;
-    insist(async || other.pass_on(tasks[5].id, "").await).await;
+    insist(async || other.forward(tasks[5].id, "").await).await;
     owner.note(tasks[6].id, Note::Begun);
     let server = super::server(kind);
     let key = format!("{}:task:{{{}}}", config.prefix, tasks[7].id);
     server.ask(&["DEL", &key]).await;
     let mut lost = owner.publishes(&task()).await;
     lost.id = tasks[7].id;
-    assert_eq!(insist(async || owner.keep(&lost).await).await, Kept::Ours);
+    assert_eq!(
+        insist(async || owner.reassert(&lost).await).await,
+        Ownership::Ours
+    );
     owner.close().await;
     let some = async || other.adopt(4).await.ok().filter(|some| some.len() == 4);
     eventually("some are adopted, and some left", some).await;
@@ -214,7 +217,7 @@ async fn the_tasks_of_all_processes_can_be_read(#[values(Redis, Cluster)] kind: 
     let heard = std::time::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
     one.note(expected[0].0, Note::Heard(heard));
     let read = eventually("what was noted is there", async || {
-        one.look().await.ok()?;
+        one.renew().await.ok()?;
         let read = activity_bridge::store::redis::read(&config).await.ok()?;
         let of_first = read.iter().find(|(record, _)| record.id == expected[0].0);
         (of_first.expect("there").0.heard == Some(heard)).then_some(read)

@@ -124,12 +124,12 @@ async fn a_server_that_was_slow_to_answer_is_no_trouble_once_it_is_open() {
     let open = async {
         let opened = RedisStore::open(&config, Vec::new()).await;
         let opened = opened.expect("it can be used");
-        (opened.trouble(), Instant::now())
+        (opened.unavailable(), Instant::now())
     };
-    let ((trouble, opened), went_on) = tokio::join!(open, goes_on);
+    let ((unavailable, opened), went_on) = tokio::join!(open, goes_on);
     // What stands still for a second afterwards is in trouble.
     if opened < went_on + Duration::from_secs(1) {
-        assert_eq!(trouble, None);
+        assert_eq!(unavailable, None);
     }
 }
 

@@ -38,20 +38,20 @@ struct Outcome {
 
 impl Load {
     async fn run(self) -> Outcome {
-        let (budget, service) = (Arc::new(Budget::new()), Service::new(50.0));
+        let (rate_limiter, service) = (Arc::new(RateLimiter::new()), Service::new(50.0));
         let own = self.results_limit.map(Service::new);
         let (start, end) = (Instant::now(), Instant::now() + MINUTE * 10);
         let results: Vec<_> = (0..self.results)
             .map(|_| {
-                let budget = Arc::clone(&budget);
+                let rate_limiter = Arc::clone(&rate_limiter);
                 let service = Arc::clone(own.as_ref().unwrap_or(&service));
-                tokio::spawn(async move { results(&budget, &service, end).await })
+                tokio::spawn(async move { results(&rate_limiter, &service, end).await })
             })
             .collect();
         let mut tasks = Vec::new();
         for &(count, timeout) in self.tasks {
             tasks.extend((0..count).map(|seed| {
-                let (budget, service) = (Arc::clone(&budget), Arc::clone(&service));
+                let (rate_limiter, service) = (Arc::clone(&rate_limiter), Arc::clone(&service));
                 let task = SimulatedTask {
                     begin: start + Duration::from_secs(self.begin_within) * seed / count,
                     end,
@@ -59,7 +59,7 @@ impl Load {
                     seed,
                     fifo: self.fifo,
                 };
-                tokio::spawn(async move { task.run(&budget, &service).await })
+                tokio::spawn(async move { task.run(&rate_limiter, &service).await })
             }));
         }
         let mut outcome = Outcome::default();
@@ -76,10 +76,10 @@ impl Load {
 }
 
 /// Results, at most one a second, until the end; how many.
-async fn results(budget: &Budget, service: &Service, end: Instant) -> u32 {
+async fn results(rate_limiter: &RateLimiter, service: &Service, end: Instant) -> u32 {
     for accepted in 0.. {
         let next = Instant::now() + SEC;
-        let result = insist(budget, service, Call::Complete);
+        let result = insist(rate_limiter, service, Call::Complete);
         if timeout_at(end, result).await.is_err() {
             return accepted;
         }
@@ -98,7 +98,7 @@ struct SimulatedTask {
 
 impl SimulatedTask {
     /// Beats until the end; the greatest part of its timeout that passed between two accepted heartbeats.
-    async fn run(self, budget: &Budget, service: &Service) -> f64 {
+    async fn run(self, rate_limiter: &RateLimiter, service: &Service) -> f64 {
         sleep_until(self.begin).await;
         let (mut longest, mut alive) = (0.0_f64, self.begin);
         for n in 0.. {
@@ -109,7 +109,7 @@ impl SimulatedTask {
                 deadline: (!self.fifo).then_some(alive + self.timeout),
                 urgent_from: alive + self.timeout / 2,
             });
-            let accepted = timeout_at(self.end, insist(budget, service, beat)).await;
+            let accepted = timeout_at(self.end, insist(rate_limiter, service, beat)).await;
             longest = longest.max(alive.elapsed().as_secs_f64() / self.timeout.as_secs_f64());
             if accepted.is_err() {
                 break;

@@ -37,7 +37,7 @@ impl Service {
 
     async fn call(&self) -> Answer {
         sleep(Duration::from_millis(8)).await;
-        let mut bucket = self.state.lock().expect("no panic holds it");
+        let mut bucket = self.state.lock();
         let now = Instant::now();
         let fresh = (now - bucket.filled_at).as_secs_f64() * self.rate;
         bucket.tokens = (bucket.tokens + fresh).min(self.rate);
@@ -54,7 +54,7 @@ impl Service {
 
     /// The calls that were accepted and throttled since it was last asked.
     fn counts(&self) -> (u32, u32) {
-        let mut bucket = self.state.lock().expect("no panic holds it");
+        let mut bucket = self.state.lock();
         let counts = (bucket.accepted, bucket.throttled);
         (bucket.accepted, bucket.throttled) = (0, 0);
         counts
@@ -70,21 +70,21 @@ fn beat_in(left: Duration) -> Call {
 }
 
 /// A budget whose `calls` were throttled once, and are limited to one a second.
-async fn limited(calls: &[Call]) -> Arc<Budget> {
-    let budget = Arc::new(Budget::new());
+async fn limited(calls: &[Call]) -> Arc<RateLimiter> {
+    let rate_limiter = Arc::new(RateLimiter::new());
     for call in calls {
-        budget.turn(*call).await.done(Answer::Throttled);
+        rate_limiter.acquire(*call).await.done(Answer::Throttled);
     }
-    budget
+    rate_limiter
 }
 
 /// Lets `call` take its place; it says how long it waited.
-async fn waiting(budget: &Arc<Budget>, call: Call) -> JoinHandle<Duration> {
-    let budget = Arc::clone(budget);
+async fn waiting(rate_limiter: &Arc<RateLimiter>, call: Call) -> JoinHandle<Duration> {
+    let rate_limiter = Arc::clone(rate_limiter);
     let since = Instant::now();
     let caller = tokio::spawn(async move {
         // Teaches nothing, so that the pace stays as it is.
-        drop(budget.turn(call).await);
+        drop(rate_limiter.acquire(call).await);
         since.elapsed()
     });
     tokio::task::yield_now().await;
@@ -92,11 +92,11 @@ async fn waiting(budget: &Arc<Budget>, call: Call) -> JoinHandle<Duration> {
 }
 
 /// Makes the call until it is accepted.
-async fn insist(budget: &Budget, service: &Service, call: Call) {
+async fn insist(rate_limiter: &RateLimiter, service: &Service, call: Call) {
     loop {
-        let turn = budget.turn(call).await;
+        let acquire = rate_limiter.acquire(call).await;
         let answer = service.call().await;
-        turn.done(answer);
+        acquire.done(answer);
         if answer == Answer::Accepted {
             return;
         }
@@ -105,7 +105,7 @@ async fn insist(budget: &Budget, service: &Service, call: Call) {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_where_nothing_was_throttled() {
-    let (budget, start) = (Budget::new(), Instant::now());
+    let (rate_limiter, start) = (RateLimiter::new(), Instant::now());
     for _ in 0..10_000 {
         for call in [
             Call::Complete,
@@ -114,7 +114,7 @@ async fn nobody_waits_where_nothing_was_throttled() {
             beat_in(SEC),
             Call::Poll,
         ] {
-            budget.turn(call).await.done(Answer::Accepted);
+            rate_limiter.acquire(call).await.done(Answer::Accepted);
         }
     }
     assert_eq!(start.elapsed(), Duration::ZERO);
@@ -123,12 +123,12 @@ async fn nobody_waits_where_nothing_was_throttled() {
 #[tokio::test(start_paused = true)]
 async fn the_pace_finds_what_the_service_takes() {
     for rate in [3.0, 50.0, 160.0, 500.0] {
-        let (budget, service) = (Arc::new(Budget::new()), Service::new(rate));
+        let (rate_limiter, service) = (Arc::new(RateLimiter::new()), Service::new(rate));
         for _ in 0..1_000 {
-            let (budget, service) = (Arc::clone(&budget), Arc::clone(&service));
+            let (rate_limiter, service) = (Arc::clone(&rate_limiter), Arc::clone(&service));
             tokio::spawn(async move {
                 loop {
-                    insist(&budget, &service, Call::Complete).await;
+                    insist(&rate_limiter, &service, Call::Complete).await;
                 }
             });
         }
@@ -151,19 +151,19 @@ async fn the_pace_finds_what_the_service_takes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_result_overtakes_500_heartbeats() {
-    let (budget, service) = (Arc::new(Budget::new()), Service::new(50.0));
+    let (rate_limiter, service) = (Arc::new(RateLimiter::new()), Service::new(50.0));
     for _ in 0..500 {
-        let (budget, service) = (Arc::clone(&budget), Arc::clone(&service));
+        let (rate_limiter, service) = (Arc::clone(&rate_limiter), Arc::clone(&service));
         tokio::spawn(async move {
             loop {
-                insist(&budget, &service, beat_in(MINUTE)).await;
+                insist(&rate_limiter, &service, beat_in(MINUTE)).await;
             }
         });
     }
     sleep(SEC * 10).await;
     for _ in 0..100 {
         let asked = Instant::now();
-        insist(&budget, &service, Call::Complete).await;
+        insist(&rate_limiter, &service, Call::Complete).await;
         assert!(asked.elapsed() < SEC * 2, "{:?}", asked.elapsed());
         sleep(SEC).await;
     }
@@ -172,11 +172,11 @@ async fn a_result_overtakes_500_heartbeats() {
 #[tokio::test(start_paused = true)]
 async fn heartbeats_stand_back_for_results_until_they_are_urgent() {
     for (left, goes_after) in [(MINUTE, 6), (SEC * 8, 4)] {
-        let budget = limited(&[Call::Complete, beat_in(MINUTE)]).await;
+        let rate_limiter = limited(&[Call::Complete, beat_in(MINUTE)]).await;
         for _ in 0..6 {
-            waiting(&budget, Call::Complete).await;
+            waiting(&rate_limiter, Call::Complete).await;
         }
-        let waited = waiting(&budget, beat_in(left))
+        let waited = waiting(&rate_limiter, beat_in(left))
             .await
             .await
             .expect("no panic");
@@ -186,22 +186,22 @@ async fn heartbeats_stand_back_for_results_until_they_are_urgent() {
 
 #[tokio::test(start_paused = true)]
 async fn heartbeats_go_by_their_deadlines_and_those_without_one_last() {
-    let budget = limited(&[beat_in(MINUTE)]).await;
+    let rate_limiter = limited(&[beat_in(MINUTE)]).await;
     let none = Call::Heartbeat(Due {
         deadline: None,
         urgent_from: Instant::now(),
     });
     let mut beats = Vec::new();
-    for (beat, turn) in [
+    for (beat, acquire) in [
         (none, 4),
         (beat_in(SEC * 90), 3),
         (beat_in(SEC * 30), 1),
         (beat_in(MINUTE), 2),
     ] {
-        beats.push((waiting(&budget, beat).await, turn));
+        beats.push((waiting(&rate_limiter, beat).await, acquire));
     }
-    for (beat, turn) in beats {
-        assert_eq!(beat.await.expect("no panic").as_secs(), turn);
+    for (beat, acquire) in beats {
+        assert_eq!(beat.await.expect("no panic").as_secs(), acquire);
     }
 }
 
@@ -213,13 +213,13 @@ async fn polls_stand_back_for_results_and_for_urgent_heartbeats_and_trickle_othe
     });
     let urgent = beat_in(Duration::ZERO);
     for (throttled, polls_in_10_secs) in [(Call::Complete, 0), (urgent, 0), (calm, 10)] {
-        let budget = limited(&[throttled]).await;
+        let rate_limiter = limited(&[throttled]).await;
         for _ in 0..12 {
-            waiting(&budget, throttled).await;
+            waiting(&rate_limiter, throttled).await;
         }
         let mut polls = Vec::new();
         for _ in 0..20 {
-            polls.push(waiting(&budget, Call::Poll).await);
+            polls.push(waiting(&rate_limiter, Call::Poll).await);
         }
         sleep(SEC * 10 + SEC / 2).await;
         let begun = polls.iter().filter(|poll| poll.is_finished()).count();
@@ -232,10 +232,10 @@ async fn polls_stand_back_for_results_and_for_urgent_heartbeats_and_trickle_othe
 
 #[tokio::test(start_paused = true)]
 async fn whoever_gives_up_frees_the_place() {
-    let budget = limited(&[Call::Complete]).await;
-    let gives_up = waiting(&budget, Call::Complete).await;
-    let stays = waiting(&budget, Call::Complete).await;
-    let poll = waiting(&budget, Call::Poll).await;
+    let rate_limiter = limited(&[Call::Complete]).await;
+    let gives_up = waiting(&rate_limiter, Call::Complete).await;
+    let stays = waiting(&rate_limiter, Call::Complete).await;
+    let poll = waiting(&rate_limiter, Call::Poll).await;
     gives_up.abort();
     assert_eq!(
         stays.await.expect("no panic").as_secs(),
@@ -243,26 +243,29 @@ async fn whoever_gives_up_frees_the_place() {
         "the turn of the one before"
     );
     assert_eq!(poll.await.expect("no panic").as_secs(), 1);
-    let gives_up = waiting(&budget, Call::Complete).await;
-    let poll = waiting(&budget, Call::Poll).await;
+    let gives_up = waiting(&rate_limiter, Call::Complete).await;
+    let poll = waiting(&rate_limiter, Call::Poll).await;
     gives_up.abort();
     assert!(poll.await.expect("no panic") < Duration::from_millis(5));
     assert!(
-        budget
+        rate_limiter
             .state()
-            .lanes
+            .operations
             .iter()
-            .all(|lane| lane.waiting.is_empty())
+            .all(|operation| operation.waiting.is_empty())
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_binds_nobody_is_forgotten() {
-    let budget = limited(&[Call::Fail]).await;
+    let rate_limiter = limited(&[Call::Fail]).await;
     sleep(SEC * 31).await;
     let start = Instant::now();
     for _ in 0..100 {
-        budget.turn(Call::Fail).await.done(Answer::Accepted);
+        rate_limiter
+            .acquire(Call::Fail)
+            .await
+            .done(Answer::Accepted);
     }
     assert_eq!(start.elapsed(), Duration::ZERO);
 }

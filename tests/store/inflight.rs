@@ -6,7 +6,7 @@ use activity_bridge::{
     config::Config,
     context::Bridge,
     inflight::lifecycle::Event,
-    inflight::{Certainty, Flights, Standing},
+    inflight::{InflightTable, OwnershipCheck, Standing},
     intake::recovery,
     metrics::Metrics,
     route::Route,
@@ -41,9 +41,9 @@ async fn route() -> Arc<Route> {
 /// Otherwise, a record that is made anew after a lapse would never get the message that is still to be published.
 #[tokio::test]
 async fn a_record_says_published_only_when_the_broker_has_confirmed_the_message() {
-    let (flights, route, task) = (Flights::new(1), route().await, task());
+    let (inflight, route, task) = (InflightTable::new(1), route().await, task());
     let slot = route.slots.take().await;
-    flights.enter(&task, route, slot, Span::none());
+    inflight.enter(&task, route, slot, Span::none());
     for (event, published) in [
         (None, false),
         (Some(Event::PublishFailed), false),
@@ -53,9 +53,9 @@ async fn a_record_says_published_only_when_the_broker_has_confirmed_the_message(
         (Some(Event::Confirmed), true),
     ] {
         if let Some(event) = event {
-            flights.on_publish(task.id, event);
+            inflight.on_publish(task.id, event);
         }
-        let record = flights.record(task.id).expect("in flight");
+        let record = inflight.record(task.id).expect("in flight");
         assert_eq!(record.published, published, "{event:?}");
     }
 }
@@ -81,17 +81,17 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         broker: Arc::new(broker),
         store: Arc::new(store),
         routes: Vec::new(),
-        flights: Flights::new(3),
-        certainty: Certainty::default(),
+        inflight: InflightTable::new(3),
+        ownership: OwnershipCheck::default(),
         metrics: Metrics::new().expect("metrics"),
         tracer: Tracer::start(None).expect("none"),
     };
-    assert!(recovery::take_on_all(&bridge).await.is_empty());
+    assert!(recovery::restore_all(&bridge).await.is_empty());
     for forgotten in 0..=3 {
-        let is_known = |id: &TaskId| matches!(bridge.flights.standing(*id), Standing::Ended);
+        let is_known = |id: &TaskId| matches!(bridge.inflight.standing(*id), Standing::Ended);
         let known: Vec<_> = ended.iter().map(is_known).collect();
         assert_eq!(known, [0, 1, 2].map(|nth| nth >= forgotten));
         // This one takes the place of the oldest.
-        bridge.flights.remember_ended([TaskId::random()]);
+        bridge.inflight.remember_ended([TaskId::random()]);
     }
 }
