@@ -5,7 +5,7 @@ use super::{
     slots::{Slot, Slots},
 };
 use crate::{
-    broker::{Destination, names::REPLY_QUEUE},
+    broker::Destination,
     metrics::RouteMetrics,
     source::Source,
     task::{HeaderValue, Task},
@@ -48,19 +48,13 @@ pub struct Route {
 pub type UnpersistedPermit = OwnedSemaphorePermit;
 
 impl Route {
-    /// A route with all slots free, whose replies go to `reply_to`.
+    /// A route with all slots free.
     #[must_use]
-    pub fn new(
-        config: RouteConfig,
-        source: Arc<dyn Source>,
-        metrics: RouteMetrics,
-        reply_to: &str,
-    ) -> Self {
+    pub fn new(config: RouteConfig, source: Arc<dyn Source>, metrics: RouteMetrics) -> Self {
         let text = |text: &str| HeaderValue::Text(text.to_owned());
         let mut headers = source.headers();
         headers.push(("route", text(&config.name)));
         headers.push(("source", text(source.kind())));
-        headers.push((REPLY_QUEUE, text(reply_to)));
         Self {
             slots: Slots::new(config.max_in_flight),
             source,
