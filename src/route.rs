@@ -22,10 +22,6 @@ use tokio::{
 /// How often a line is written about what fails all the time.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// So many open polls and tasks that are not recorded there may be for each poller: a store that writes many at once needs
-/// more than one, and more than these do not make it faster.
-const UNRECORDED: usize = 4;
-
 /// What may fail all the time, so that a line for each would bury all others.
 #[derive(Clone, Copy, Debug)]
 pub enum Complaint {
@@ -57,7 +53,7 @@ pub struct Route {
     complained: Mutex<[Option<Instant>; 4]>,
     /// How many tasks are being published for the second time or more.
     undelivered: watch::Sender<usize>,
-    /// The bound on what a crash would lose: open polls, and tasks that are not recorded yet.
+    /// The bound on what a crash would lose: open polls and tasks that are not recorded yet are at most `pollers.max`.
     unrecorded: Arc<Semaphore>,
 }
 
@@ -86,7 +82,7 @@ impl Route {
             refused: Mutex::default(),
             complained: Mutex::default(),
             undelivered: watch::channel(0).0,
-            unrecorded: Arc::new(Semaphore::new(UNRECORDED * config.pollers.max)),
+            unrecorded: Arc::new(Semaphore::new(config.pollers.max)),
             config,
         }
     }
