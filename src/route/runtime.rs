@@ -18,10 +18,6 @@ use tokio::{
     time::Instant,
 };
 
-/// So many open polls and tasks that are not recorded there may be for each poller: a store that writes many at once needs
-/// more than one, and more than these do not make it faster.
-const UNPERSISTED_PER_POLLER: usize = 4;
-
 /// One route. Shared by its pollers and by every task in flight.
 pub struct Route {
     /// What was configured.
@@ -40,7 +36,7 @@ pub struct Route {
     complained: Mutex<[Option<Instant>; 4]>,
     /// How many tasks are being published for the second time or more.
     undelivered: watch::Sender<usize>,
-    /// The bound on what a crash would lose: open polls, and tasks that are not recorded yet.
+    /// The bound on what a crash would lose: open polls and tasks that are not recorded yet are at most `pollers.max`.
     unpersisted: Arc<Semaphore>,
 }
 
@@ -63,7 +59,7 @@ impl Route {
             refused: Mutex::default(),
             complained: Mutex::default(),
             undelivered: watch::channel(0).0,
-            unpersisted: Arc::new(Semaphore::new(UNPERSISTED_PER_POLLER * config.pollers.max)),
+            unpersisted: Arc::new(Semaphore::new(config.pollers.max)),
             config,
         }
     }
