@@ -7,12 +7,13 @@ use crate::{
         Standing,
         lifecycle::{Command, Event},
     },
+    metrics::PublishOutcome,
     route::{Route, Slot, UnpersistedPermit},
     settle,
     task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, Traceparent, unix_millis},
     trace::Span,
     util::{
-        Backoff,
+        Backoff, Label,
         crash_point::{CrashPoint, crash_point},
         log_limiter::LogTopic,
     },
@@ -112,7 +113,7 @@ async fn carry(publication: Publication, mut task: Task, origin: Kind) {
         discover_timeouts(&bridge, &route, &mut task).await;
         let publishing = span.child("publish");
         if publish(&bridge, &route, &task, &last_error).await {
-            publishing.ended("confirmed");
+            publishing.ended(PublishOutcome::Confirmed.label());
         }
     };
     tokio::pin!(carried);
@@ -238,7 +239,7 @@ async fn publish(
         };
         let command = bridge.inflight.on_publish(task.id, event);
         match &published.result {
-            Ok(()) => route.metrics.published("confirmed"),
+            Ok(()) => route.metrics.published(PublishOutcome::Confirmed),
             Err(error) => route.metrics.published(error.kind()),
         }
         if command != Command::PublishAgain {

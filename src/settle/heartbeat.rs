@@ -6,9 +6,10 @@ use super::{notify, outcome};
 use crate::{
     context::Bridge,
     inflight::{DueTask, TaskHandle, heartbeat_schedule::Due},
+    metrics::HeartbeatOutcome,
     source::{CancelRequested, SourceError, Verdict, rate_limit::Call},
     store::Note,
-    task::{Outcome, OwnFailure},
+    task::{Outcome, OwnFailure, SettleEnd},
     util::log_limiter::LogTopic,
 };
 use std::{sync::Arc, time::SystemTime};
@@ -76,7 +77,7 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
     drop(one);
     match answer {
         Ok(CancelRequested(cancel)) => {
-            route.metrics.heartbeat("accepted");
+            route.metrics.heartbeat(HeartbeatOutcome::Accepted);
             bridge.store.note(id, Note::Heard(SystemTime::now()));
             if bridge.inflight.beat_accepted(id, sent, cancel) {
                 bridge.store.note(id, Note::CancelRequested);
@@ -85,7 +86,7 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
             }
         }
         Err(error) => {
-            route.metrics.heartbeat(error.kind());
+            route.metrics.heartbeat(error.fault().into());
             let verdict = error.verdict();
             match verdict {
                 Verdict::Gone => gone(bridge, &handle).await,
@@ -116,7 +117,7 @@ async fn gone(bridge: &Arc<Bridge>, handle: &TaskHandle) {
     };
     debug!(route = handle.route.name(), task = %handle.id, "the task is gone; telling the worker");
     tokio::join!(
-        outcome::clean_up(bridge, handle.id, entry, "gone"),
+        outcome::clean_up(bridge, handle.id, entry, SettleEnd::Gone),
         notify::announce_cancel(bridge, handle.id, "gone"),
     );
 }

@@ -8,7 +8,7 @@ use crate::{
     },
     context::Bridge,
     task::{HeaderValue, Outcome, TaskId},
-    util::Backoff,
+    util::{Backoff, Label},
 };
 use std::time::Duration;
 use tokio::time::sleep;
@@ -53,7 +53,7 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
     let id = id.to_string();
     let message = Message {
         correlation_id: Some(&id),
-        kind: Some(outcome.kind()),
+        kind: Some(outcome.kind().label()),
         headers: vec![(PARKED_BECAUSE, &because), ("reason", &reason)],
         ..plain("", PARKING_QUEUE, body.as_bytes())
     };

@@ -13,10 +13,11 @@ use crate::{
     broker::{Delivery, Receipt, Replies, names::REPLIES_EXCHANGE},
     context::Bridge,
     inflight::{FinalReply, Standing},
+    metrics::ReplyKind,
     store::Note,
     task::{Outcome, OwnFailure, Status, TaskId},
     util::{
-        Backoff,
+        Backoff, Label,
         crash_point::{CrashPoint, crash_point},
     },
 };
@@ -57,8 +58,8 @@ pub fn handle(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     };
     crash_point(CrashPoint::OnReply);
     if let Some(dead) = &delivery.dead_letter {
-        debug!(route = route.name(), task = %id, kind = dead.death.kind(), "a dead letter");
-        route.metrics.dead_letter(dead.death.kind());
+        debug!(route = route.name(), task = %id, kind = dead.death.label(), "a dead letter");
+        route.metrics.dead_letter(dead.death);
         if !route.config.dead_letters {
             return acknowledge(delivery.receipt);
         }
@@ -68,7 +69,7 @@ pub fn handle(bridge: &Arc<Bridge>, mut delivery: Delivery) {
     }
     match read(&route, &mut delivery) {
         Ok(Meaning::Alive { details }) => {
-            route.metrics.replied("alive");
+            route.metrics.replied(ReplyKind::Alive);
             let (status, first) = bridge.inflight.on_sign(id, details);
             if first {
                 bridge.store.note(id, Note::Begun);
@@ -80,11 +81,11 @@ pub fn handle(bridge: &Arc<Bridge>, mut delivery: Delivery) {
             answer(bridge, delivery, status);
         }
         Ok(Meaning::End(outcome)) => {
-            route.metrics.replied(outcome.kind());
+            route.metrics.replied(outcome.kind().into());
             end(bridge, id, outcome, delivery.receipt);
         }
         Err(unusable) => {
-            route.metrics.replied("unusable");
+            route.metrics.replied(ReplyKind::Unusable);
             let Unusable {
                 because,
                 fails_task,

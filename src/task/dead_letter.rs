@@ -1,6 +1,7 @@
 //! Dead letters: what the broker says of a task's message that it will not deliver, and how the task ends with it.
 
 use super::outcome::{Outcome, OwnFailure};
+use crate::util::labels;
 
 /// A task's message, as it came back from a queue that could not hand it to a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,28 +12,21 @@ pub struct DeadLetter {
     pub queue: String,
 }
 
-/// Why a message died.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Death {
-    /// A worker rejected it, and did not want it back in the queue.
-    Rejected,
-    /// Nobody took it in time.
-    Expired,
-    /// It was delivered as often as the queue allows.
-    DeliveryLimit,
-    /// The queue was full and made room.
-    Dropped,
+labels! {
+    /// Why a message died.
+    pub enum Death {
+        /// A worker rejected it, and did not want it back in the queue.
+        Rejected = "rejected",
+        /// Nobody took it in time.
+        Expired = "expired",
+        /// It was delivered as often as the queue allows.
+        DeliveryLimit = "delivery-limit",
+        /// The queue was full and made room.
+        Dropped = "dropped",
+    }
 }
 
 impl Death {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::Rejected,
-        Self::Expired,
-        Self::DeliveryLimit,
-        Self::Dropped,
-    ];
-
     /// From RabbitMQ's word for it; `maxlen`, and whatever may be added to them, count as dropped.
     #[must_use]
     pub fn of(word: &str) -> Self {
@@ -41,17 +35,6 @@ impl Death {
             "expired" => Self::Expired,
             "delivery_limit" => Self::DeliveryLimit,
             _ => Self::Dropped,
-        }
-    }
-
-    /// The label for metrics.
-    #[must_use]
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::DeliveryLimit => "delivery-limit",
-            Self::Dropped => "dropped",
         }
     }
 
