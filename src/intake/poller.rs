@@ -155,7 +155,7 @@ fn failed(route: &Route, error: &SourceError) -> Polled {
     let name = route.name();
     match error {
         SourceError::Throttled(_) | SourceError::TooMany(_) => {
-            if route.may_complain(LogTopic::Polls) {
+            if route.log_limiter.allows(LogTopic::Polls) {
                 info!(route = name, %error, "polls are throttled");
             } else {
                 debug!(route = name, %error, "a poll was throttled");

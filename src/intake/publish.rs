@@ -161,7 +161,7 @@ async fn record(bridge: &Bridge, route: &Route, task: &Task, last_error: &LastEr
         let Err(error) = bridge.store.insert(route.name(), task).await else {
             break bridge.inflight.on_recorded(id);
         };
-        if route.may_complain(LogTopic::Records) {
+        if route.log_limiter.allows(LogTopic::Records) {
             warn!(route = route.name(), task = %id, %error, "a task could not be recorded; it waits and is tried again");
         }
         last_error.note(&error);

@@ -104,7 +104,7 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
 fn say_failed(handle: &TaskHandle, error: &SourceError) {
     let (route, task) = (handle.route.name(), handle.id);
     let throttled = matches!(error, SourceError::Throttled(_));
-    if !throttled && handle.route.may_complain(LogTopic::Heartbeats) {
+    if !throttled && handle.route.log_limiter.allows(LogTopic::Heartbeats) {
         warn!(route, %task, %error, "a heartbeat failed; it is tried again");
     } else {
         debug!(route, %task, %error, "a heartbeat failed; it is tried again");

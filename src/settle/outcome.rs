@@ -95,7 +95,7 @@ async fn submit(bridge: &Bridge, handle: &mut TaskHandle, outcome: &mut Outcome)
             // Its lane of the budget paces it from here on.
             Verdict::Retry if matches!(error, SourceError::Throttled(_)) => jittered(THROTTLED),
             Verdict::Retry => {
-                if backoff.attempts() >= SAY_AFTER && route.may_complain(LogTopic::Outcomes) {
+                if backoff.attempts() >= SAY_AFTER && route.log_limiter.allows(LogTopic::Outcomes) {
                     warn!(route = route.name(), task = %id, %error, "an outcome is not settled yet; it is kept and tried again");
                 }
                 backoff.next_wait()
