@@ -45,7 +45,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
     // Before anything is asked of AWS or the broker.
     let signals = Signals::register()?;
     let admin_listener = server::bind(config.admin_listen).await?;
-    warn_of_a_short_grace(config.shutdown_grace);
+    warn_of_a_short_grace(config.shutdown.grace);
     let stop = signals.asked_to_stop();
     tokio::pin!(stop);
     let routes = std::mem::take(&mut config.routes);
@@ -87,15 +87,14 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
     tokio::spawn(recover(Arc::clone(&bridge), unpublished, phase.clone()));
 
     stop.await;
-    let end = Instant::now() + config.shutdown_grace;
+    let end = Instant::now() + config.shutdown.grace;
     let tracer = bridge.tracer.clone();
     let shutdown = Shutdown {
         bridge,
         pollers: running.pollers,
         gates: running.gates,
         phase,
-        grace: config.shutdown_grace,
-        give_back: config.shutdown_give_back,
+        config: config.shutdown,
     };
     let ended_well = shutdown.run().await;
     let rest = end.saturating_duration_since(Instant::now());

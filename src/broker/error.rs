@@ -1,5 +1,7 @@
 //! Why the broker did not do what it was asked.
 
+use crate::metrics::PublishOutcome;
+
 /// Why a message was not taken. Each may be tried again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
@@ -21,15 +23,15 @@ pub enum PublishError {
 }
 
 impl PublishError {
-    /// The label for metrics.
+    /// What it is counted as.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> PublishOutcome {
         match self {
-            Self::Away => "away",
-            Self::Unroutable(_) => "unroutable",
-            Self::Nacked(_) => "nacked",
-            Self::Refused(_) => "refused",
-            Self::Unconfirmed(_) => "unconfirmed",
+            Self::Away => PublishOutcome::Away,
+            Self::Unroutable(_) => PublishOutcome::Unroutable,
+            Self::Nacked(_) => PublishOutcome::Nacked,
+            Self::Refused(_) => PublishOutcome::Refused,
+            Self::Unconfirmed(_) => PublishOutcome::Unconfirmed,
         }
     }
 }

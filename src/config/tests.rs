@@ -6,6 +6,7 @@
 use super::*;
 use crate::broker::QueueArguments;
 use crate::{route::Pollers, source::swf::settings::swf_name_rule, store::file::FileConfig};
+use std::time::Duration;
 
 const SMALLEST: &str = r#"
 [amqp]
@@ -32,8 +33,8 @@ fn the_smallest_configuration_has_sensible_defaults() {
     let route = &config.routes[0];
     let path = "/var/lib/activity-bridge/tasks.redb".into();
     assert_eq!(config.store, StoreConfig::File(FileConfig { path }));
-    assert!(!config.shutdown_give_back);
-    assert_eq!(config.shutdown_grace, Duration::from_secs(90));
+    assert!(!config.shutdown.give_back);
+    assert_eq!(config.shutdown.grace, Duration::from_secs(90));
     assert_eq!(route.pollers, Pollers { min: 2, max: 20 });
     assert_eq!((route.max_in_flight, route.max_ready), (100, 100));
     assert!(route.dead_letters && !route.poll_without_consumers);
@@ -258,7 +259,7 @@ fn the_environment_overrides_and_kubernetes_service_variables_do_not() {
         jail.set_env("ACTIVITY_BRIDGE_PORT_9464_TCP_ADDR", "10.0.0.1");
         let config = Config::load(Path::new("bridge.toml")).expect("valid");
         assert_eq!(config.admin_listen.port(), 1);
-        assert_eq!(config.shutdown_grace, Duration::from_secs(7));
+        assert_eq!(config.shutdown.grace, Duration::from_secs(7));
         jail.set_env("ACTIVITY_BRIDGE_ADMIN__LISTENS", "x");
         let error = Config::load(Path::new("bridge.toml")).expect_err("an unknown key");
         assert!(

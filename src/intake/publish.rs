@@ -7,12 +7,13 @@ use crate::{
         Standing,
         lifecycle::{Command, Event},
     },
+    metrics::PublishOutcome,
     route::{Route, Slot, UnpersistedPermit},
     settle,
     task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, Traceparent, unix_millis},
     trace::Span,
     util::{
-        Backoff,
+        Backoff, Label,
         crash_point::{CrashPoint, crash_point},
         log_limiter::LogTopic,
     },
@@ -112,7 +113,7 @@ async fn publish(publication: Publication, mut task: Task, kind: Kind) {
         discover_timeouts(&bridge, &route, &mut task).await;
         let publishing = span.child("publish");
         if publish_until_confirmed(&bridge, &route, &task, &last_error).await {
-            publishing.ended("confirmed");
+            publishing.ended(PublishOutcome::Confirmed.label());
         }
     };
     tokio::pin!(carried);
@@ -160,7 +161,7 @@ async fn record(bridge: &Bridge, route: &Route, task: &Task, last_error: &LastEr
         let Err(error) = bridge.store.insert(route.name(), task).await else {
             break bridge.inflight.on_recorded(id);
         };
-        if route.may_complain(LogTopic::Records) {
+        if route.log_limiter.allows(LogTopic::Records) {
             warn!(route = route.name(), task = %id, %error, "a task could not be recorded; it waits and is tried again");
         }
         last_error.note(&error);
@@ -229,7 +230,7 @@ async fn publish_until_confirmed(
         };
         let command = bridge.inflight.on_publish(task.id, event);
         match &published {
-            Ok(()) => route.metrics.published("confirmed"),
+            Ok(()) => route.metrics.published(PublishOutcome::Confirmed),
             Err(error) => route.metrics.published(error.kind()),
         }
         let Err(error) = published else {

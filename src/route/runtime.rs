@@ -9,7 +9,7 @@ use crate::{
     metrics::RouteMetrics,
     source::Source,
     task::{HeaderValue, Task},
-    util::log_limiter::{COMPLAIN_EVERY, LogTopic},
+    util::log_limiter::LogLimiter,
 };
 use parking_lot::Mutex;
 use std::{borrow::Cow, fmt, sync::Arc};
@@ -28,12 +28,12 @@ pub struct Route {
     pub slots: Slots,
     /// The counters, already bound to this route's labels.
     pub metrics: RouteMetrics,
+    /// The limit on log lines about what fails all the time.
+    pub log_limiter: LogLimiter,
     /// The headers that all its tasks share.
     headers: Vec<(&'static str, HeaderValue)>,
     /// Why AWS will not have us, while it will not, and when it last said so.
     refused: Mutex<Option<(String, Instant)>>,
-    /// When a line was last written about each.
-    complained: Mutex<[Option<Instant>; 4]>,
     /// How many tasks are being published for the second time or more.
     undelivered: watch::Sender<usize>,
     /// The bound on what a crash would lose: open polls and tasks that are not recorded yet are at most `pollers.max`.
@@ -55,9 +55,9 @@ impl Route {
             slots: Slots::new(config.max_in_flight),
             source,
             metrics,
+            log_limiter: LogLimiter::default(),
             headers,
             refused: Mutex::default(),
-            complained: Mutex::default(),
             undelivered: watch::channel(0).0,
             unpersisted: Arc::new(Semaphore::new(config.pollers.max)),
             config,
@@ -116,17 +116,6 @@ impl Route {
     pub fn refused(&self) -> Option<String> {
         let refused = self.refused.lock();
         refused.as_ref().map(|(why, _)| why.clone())
-    }
-
-    /// Whether it is time for another line about what fails all the time.
-    pub fn may_complain(&self, of: LogTopic) -> bool {
-        let mut all = self.complained.lock();
-        let last = &mut all[of as usize];
-        let due = last.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
     }
 
     /// Waits until there is room for another poll, and for the task that it may bring.

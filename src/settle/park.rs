@@ -4,7 +4,7 @@ use crate::{
     broker::{Delivery, Link, ParkedMessage, names::PARKING_QUEUE},
     context::Bridge,
     task::{HeaderValue, Outcome, TaskId},
-    util::Backoff,
+    util::{Backoff, Label},
 };
 use std::time::Duration;
 use tokio::time::sleep;
@@ -45,7 +45,7 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
     let message = ParkedMessage {
         body: body.as_bytes(),
         correlation_id: Some(&id),
-        kind: Some(outcome.kind()),
+        kind: Some(outcome.kind().label()),
         headers: vec![("reason", &reason)],
         ..ParkedMessage::default()
     };

@@ -13,11 +13,12 @@ use crate::{
     broker::{Announcement, Delivery, Inbound, InboundStream, Receipt, names::REPLIES_EXCHANGE},
     context::Bridge,
     inflight::{FinalReply, Standing},
+    metrics::ReplyKind,
     route::Route,
     store::Note,
     task::{DeadLetter, Outcome, OwnFailure, Status, TaskId},
     util::{
-        Backoff,
+        Backoff, Label,
         crash_point::{CrashPoint, crash_point},
     },
 };
@@ -81,9 +82,9 @@ fn handle_dead_letter(
     (id, letter): (TaskId, DeadLetter),
     receipt: Receipt,
 ) {
-    let kind = letter.death.kind();
+    let kind = letter.death.label();
     debug!(route = route.name(), task = %id, kind, "a dead letter");
-    route.metrics.dead_letter(kind);
+    route.metrics.dead_letter(letter.death);
     if !route.config.dead_letters {
         return acknowledge(receipt);
     }
@@ -104,7 +105,7 @@ fn fail_returned(bridge: &Arc<Bridge>, id: TaskId) {
 fn handle_reply(bridge: &Arc<Bridge>, route: &Route, id: TaskId, mut delivery: Delivery) {
     match read(route, &mut delivery) {
         Ok(Meaning::Alive { details }) => {
-            route.metrics.replied("alive");
+            route.metrics.replied(ReplyKind::Alive);
             let (status, first) = bridge.inflight.on_sign(id, details);
             if first {
                 bridge.store.note(id, Note::Begun);
@@ -116,11 +117,11 @@ fn handle_reply(bridge: &Arc<Bridge>, route: &Route, id: TaskId, mut delivery: D
             answer(bridge, delivery, status);
         }
         Ok(Meaning::End(outcome)) => {
-            route.metrics.replied(outcome.kind());
+            route.metrics.replied(outcome.kind().into());
             end(bridge, id, outcome, delivery.receipt);
         }
         Err(unusable) => {
-            route.metrics.replied("unusable");
+            route.metrics.replied(ReplyKind::Unusable);
             let Unusable {
                 because,
                 fails_task,

@@ -1,6 +1,7 @@
 //! Dead letters: what the broker says of a task's message that it will not deliver, and how the task ends with it.
 
 use super::outcome::{Outcome, OwnFailure};
+use crate::util::labels;
 
 /// A task's message, as it came back from a queue that could not hand it to a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,39 +12,21 @@ pub struct DeadLetter {
     pub queue: String,
 }
 
-/// Why a message died.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Death {
-    /// A worker rejected it, and did not want it back in the queue.
-    Rejected,
-    /// Nobody took it in time.
-    Expired,
-    /// It was delivered as often as the queue allows.
-    DeliveryLimit,
-    /// The queue was full and made room.
-    Dropped,
+labels! {
+    /// Why a message died.
+    pub enum Death {
+        /// A worker rejected it, and did not want it back in the queue.
+        Rejected = "rejected",
+        /// Nobody took it in time.
+        Expired = "expired",
+        /// It was delivered as often as the queue allows.
+        DeliveryLimit = "delivery-limit",
+        /// The queue was full and made room.
+        Dropped = "dropped",
+    }
 }
 
 impl Death {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::Rejected,
-        Self::Expired,
-        Self::DeliveryLimit,
-        Self::Dropped,
-    ];
-
-    /// The label for metrics.
-    #[must_use]
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::DeliveryLimit => "delivery-limit",
-            Self::Dropped => "dropped",
-        }
-    }
-
     /// The reason that the workflow sees.
     fn reason(self) -> &'static str {
         match self {
@@ -72,6 +55,7 @@ impl DeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     #[test]
     fn the_workflow_learns_why_and_where_and_a_limit_that_is_known() {
         for (death, limit, reason, details) in [

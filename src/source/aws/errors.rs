@@ -24,11 +24,20 @@ pub enum Meaning {
     Invalid(&'static str),
 }
 
-/// The faults of a service's own, by code. Those that all services share are known to [`sort_error`].
+/// The faults of a service's own, by code. Those that all services share are known to [`to_source_error`].
 pub type Meanings = [(&'static str, Meaning)];
 
-/// Sorts an SDK error.
-pub fn sort_error<E>(error: SdkError<E, HttpResponse>, meanings: &Meanings) -> SourceError
+/// What turns the errors of a call into what they mean, for `map_err`.
+pub fn to_source_error<E>(
+    meanings: &'static Meanings,
+) -> impl FnOnce(SdkError<E, HttpResponse>) -> SourceError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    move |error| sort_error(error, meanings)
+}
+
+fn sort_error<E>(error: SdkError<E, HttpResponse>, meanings: &Meanings) -> SourceError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
