@@ -1,31 +1,31 @@
-//! Dead letters: what the broker says of a task's message that it will not deliver, and how the task ends with it.
+//! Dead letters: task messages that the broker could not deliver, and how such a task ends.
 
 use super::outcome::{Outcome, OwnFailure};
 
-/// A task's message, as it came back from a queue that could not hand it to a worker.
+/// A task's message that came back from a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Why it came back.
+    /// Why the message came back.
     pub death: Death,
-    /// The queue that it was in.
+    /// The queue that the message was in.
     pub queue: String,
 }
 
-/// Why a message died.
+/// Why a message was dead-lettered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
-    /// A worker rejected it, and did not want it back in the queue.
+    /// A worker rejected the message without a requeue.
     Rejected,
-    /// Nobody took it in time.
+    /// The message expired before a worker took it.
     Expired,
-    /// It was delivered as often as the queue allows.
+    /// The message reached the delivery limit of its queue.
     DeliveryLimit,
-    /// The queue was full and made room.
+    /// The queue was full and dropped the message.
     Dropped,
 }
 
 impl Death {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 4] = [
         Self::Rejected,
         Self::Expired,
@@ -33,7 +33,7 @@ impl Death {
         Self::Dropped,
     ];
 
-    /// From RabbitMQ's word for it; `maxlen`, and whatever may be added to them, count as dropped.
+    /// Reads RabbitMQ's reason. `maxlen`, and any reason that a later RabbitMQ adds, counts as dropped.
     #[must_use]
     pub fn of(word: &str) -> Self {
         match word {
@@ -67,7 +67,7 @@ impl Death {
 }
 
 impl DeadLetter {
-    /// How the task ends. `delivery_limit`: the limit of its queue, where the bridge knows it.
+    /// The outcome of the task. `delivery_limit` is the limit of the queue, if the bridge knows it.
     #[must_use]
     pub fn outcome(&self, delivery_limit: Option<u64>) -> Outcome {
         let mut details = format!("queue {}", self.queue);

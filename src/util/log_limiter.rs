@@ -1,11 +1,11 @@
-//! A limit on log lines about what fails all the time.
+//! A limit on log lines about repeated failures.
 
 use std::time::Duration;
 
-/// How often a line is written about what fails all the time.
+/// Minimum interval between two log lines about one topic.
 pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// What may fail all the time, so that a line for each would bury all others.
+/// A kind of failure that can repeat so often that its log lines would hide all others.
 #[derive(Clone, Copy, Debug)]
 pub enum LogTopic {
     /// Polls are throttled.
