@@ -4,7 +4,7 @@
 )]
 
 use super::*;
-use crate::broker::{NO_DELIVERY_LIMIT, QueueArguments};
+use crate::broker::QueueArguments;
 use crate::{route::Pollers, source::swf::settings::swf_name_rule, store::file::FileConfig};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn the_smallest_configuration_has_sensible_defaults() {
     assert!(route.dead_letters && !route.poll_without_consumers);
     let declared = QueueArguments {
         dead_letters: true,
-        delivery_limit: 20,
+        delivery_limit: Some(20),
     };
     let queue = route.destination.queue().expect("a queue");
     assert_eq!(queue.declare, Some(declared));
@@ -103,8 +103,8 @@ fn without_dead_letters_a_queue_has_no_delivery_limit_unless_it_is_given_one() {
         text.parse().expect("valid")
     };
     for (lines, delivery_limit) in [
-        ("dead_letters = false", NO_DELIVERY_LIMIT),
-        ("dead_letters = false\ndelivery_limit = 3", 3),
+        ("dead_letters = false", None),
+        ("dead_letters = false\ndelivery_limit = 3", Some(3)),
     ] {
         let declared = QueueArguments {
             dead_letters: false,

@@ -9,8 +9,6 @@
 pub enum State {
     /// On its way to the broker, which has not confirmed it yet. A worker may have it all the same.
     Publishing,
-    /// The broker said that no queue takes it, and the confirm of that same publish is still to come.
-    Returned,
     /// The broker holds it, or a worker does.
     Dispatched,
     /// An outcome is on its way to AWS.
@@ -24,7 +22,7 @@ pub enum State {
 pub enum Event {
     /// The broker confirmed the message.
     Confirmed,
-    /// The broker returned the message as unroutable, learnt beside its own confirm.
+    /// No queue takes the message, though its publish was confirmed.
     Returned,
     /// An attempt to publish came to nothing: unroutable, nacked or unconfirmed.
     PublishFailed,
@@ -68,20 +66,15 @@ pub fn step(state: State, event: Event) -> (State, Command) {
 
     match (state, event) {
         (S::Publishing, E::Confirmed) => (S::Dispatched, C::Nothing),
-        (S::Publishing, E::PublishFailed) | (S::Returned, E::Confirmed | E::PublishFailed) => {
-            (S::Publishing, C::PublishAgain)
-        }
-        (S::Publishing | S::Returned, E::Returned) => (S::Returned, C::Nothing),
+        (S::Publishing, E::PublishFailed) => (S::Publishing, C::PublishAgain),
 
-        // The return was learnt after the confirm, and the message's body is no longer at hand.
-        (S::Dispatched, E::Returned) => (S::Settling, C::Settle),
+        // It is learnt after the confirm, when the message's body is no longer at hand.
+        (S::Publishing | S::Dispatched, E::Returned) => (S::Settling, C::Settle),
 
         // A reply may come before the confirm, and even in place of one.
-        (S::Publishing | S::Returned | S::Dispatched, E::FinalReply | E::GiveUp) => {
-            (S::Settling, C::Settle)
-        }
-        (S::Publishing | S::Returned | S::Dispatched, E::Beat) => (state, C::Heartbeat),
-        (S::Publishing | S::Returned | S::Dispatched, E::Gone) => (S::Ended, C::AnnounceGone),
+        (S::Publishing | S::Dispatched, E::FinalReply | E::GiveUp) => (S::Settling, C::Settle),
+        (S::Publishing | S::Dispatched, E::Beat) => (state, C::Heartbeat),
+        (S::Publishing | S::Dispatched, E::Gone) => (S::Ended, C::AnnounceGone),
 
         (S::Settling, E::FinalReply) => (S::Settling, C::Hold),
         (S::Settling, E::Settled) => (S::Ended, C::CleanUp),
@@ -93,7 +86,7 @@ pub fn step(state: State, event: Event) -> (State, Command) {
             E::Confirmed | E::Returned | E::PublishFailed | E::GiveUp | E::Beat | E::Gone,
         )
         | (S::Dispatched, E::Confirmed | E::PublishFailed)
-        | (S::Publishing | S::Returned | S::Dispatched, E::Settled)
+        | (S::Publishing | S::Dispatched, E::Settled)
         | (S::Ended, _) => (state, C::Nothing),
     }
 }
@@ -114,21 +107,15 @@ mod tests {
             (S::Settling,   E::Settled,       S::Ended,      C::CleanUp),
             // the broker makes trouble
             (S::Publishing, E::PublishFailed, S::Publishing, C::PublishAgain),
-            (S::Publishing, E::Returned,      S::Returned,   C::Nothing),
-            (S::Returned,   E::Returned,      S::Returned,   C::Nothing),
-            (S::Returned,   E::Confirmed,     S::Publishing, C::PublishAgain),
-            (S::Returned,   E::PublishFailed, S::Publishing, C::PublishAgain),
+            (S::Publishing, E::Returned,      S::Settling,   C::Settle),
             (S::Publishing, E::GiveUp,        S::Settling,   C::Settle),
-            (S::Returned,   E::GiveUp,        S::Settling,   C::Settle),
             (S::Dispatched, E::GiveUp,        S::Settling,   C::Settle),
             (S::Dispatched, E::Returned,      S::Settling,   C::Settle),
             (S::Dispatched, E::PublishFailed, S::Dispatched, C::Nothing),
             (S::Dispatched, E::Confirmed,     S::Dispatched, C::Nothing),
             // a worker faster than the confirm
             (S::Publishing, E::Beat,          S::Publishing, C::Heartbeat),
-            (S::Returned,   E::Beat,          S::Returned,   C::Heartbeat),
             (S::Publishing, E::FinalReply,    S::Settling,   C::Settle),
-            (S::Returned,   E::FinalReply,    S::Settling,   C::Settle),
             // settling is never disturbed
             (S::Settling,   E::Confirmed,     S::Settling,   C::Nothing),
             (S::Settling,   E::Returned,      S::Settling,   C::Nothing),
@@ -139,7 +126,6 @@ mod tests {
             (S::Settling,   E::FinalReply,    S::Settling,   C::Hold),
             // AWS has forgotten the task
             (S::Publishing, E::Gone,          S::Ended,      C::AnnounceGone),
-            (S::Returned,   E::Gone,          S::Ended,      C::AnnounceGone),
             (S::Dispatched, E::Gone,          S::Ended,      C::AnnounceGone),
         ];
         for (state, event, next, command) in rows {

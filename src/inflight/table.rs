@@ -176,11 +176,10 @@ impl InflightTable {
     pub fn awaits_publish(&self, id: TaskId) -> bool {
         let table = self.table();
         let state = table.open.get(&id).map(|entry| entry.state);
-        matches!(state, Some(State::Publishing | State::Returned))
+        matches!(state, Some(State::Publishing))
     }
 
-    /// Takes note that the broker returned a message whose own confirm is seen elsewhere. A ticket means that
-    /// the confirm came first, so that the task must be failed back to AWS.
+    /// No queue takes a message whose publish was confirmed. A handle means that the task must be failed back to AWS.
     pub fn on_returned(&self, id: TaskId) -> Option<TaskHandle> {
         self.settles(id, Event::Returned)
     }

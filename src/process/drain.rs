@@ -84,9 +84,9 @@ impl Shutdown {
             );
         }
         // With nothing recorded no reply is to come, unless others read the same queue.
-        let forget_replies =
+        let nothing_left =
             drained && store.shared().is_none() && matches!(store.count().await, Ok(0));
-        broker.close(forget_replies).await;
+        broker.close(!nothing_left).await;
         store.close().await;
         self.enter(Phase::Closed);
         lost == 0

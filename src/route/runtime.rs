@@ -5,7 +5,7 @@ use super::{
     slots::{Slot, Slots},
 };
 use crate::{
-    broker::{Destination, names::REPLY_QUEUE},
+    broker::Destination,
     metrics::RouteMetrics,
     source::Source,
     task::{HeaderValue, Task},
@@ -17,10 +17,6 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::Instant,
 };
-
-/// So many open polls and tasks that are not recorded there may be for each poller: a store that writes many at once needs
-/// more than one, and more than these do not make it faster.
-const UNPERSISTED_PER_POLLER: usize = 4;
 
 /// One route. Shared by its pollers and by every task in flight.
 pub struct Route {
@@ -40,7 +36,7 @@ pub struct Route {
     refused: Mutex<Option<(String, Instant)>>,
     /// How many tasks are being published for the second time or more.
     undelivered: watch::Sender<usize>,
-    /// The bound on what a crash would lose: open polls, and tasks that are not recorded yet.
+    /// The bound on what a crash would lose: open polls and tasks that are not recorded yet are at most `pollers.max`.
     unpersisted: Arc<Semaphore>,
 }
 
@@ -48,19 +44,13 @@ pub struct Route {
 pub type UnpersistedPermit = OwnedSemaphorePermit;
 
 impl Route {
-    /// A route with all slots free, whose replies go to `reply_to`.
+    /// A route with all slots free.
     #[must_use]
-    pub fn new(
-        config: RouteConfig,
-        source: Arc<dyn Source>,
-        metrics: RouteMetrics,
-        reply_to: &str,
-    ) -> Self {
+    pub fn new(config: RouteConfig, source: Arc<dyn Source>, metrics: RouteMetrics) -> Self {
         let text = |text: &str| HeaderValue::Text(text.to_owned());
         let mut headers = source.headers();
         headers.push(("route", text(&config.name)));
         headers.push(("source", text(source.kind())));
-        headers.push((REPLY_QUEUE, text(reply_to)));
         Self {
             slots: Slots::new(config.max_in_flight),
             source,
@@ -69,7 +59,7 @@ impl Route {
             headers,
             refused: Mutex::default(),
             undelivered: watch::channel(0).0,
-            unpersisted: Arc::new(Semaphore::new(UNPERSISTED_PER_POLLER * config.pollers.max)),
+            unpersisted: Arc::new(Semaphore::new(config.pollers.max)),
             config,
         }
     }

@@ -4,6 +4,7 @@
 
 use super::{notify, outcome};
 use crate::{
+    broker::Announcement,
     context::Bridge,
     inflight::{DueTask, TaskHandle, heartbeat_schedule::Due},
     metrics::HeartbeatOutcome,
@@ -82,7 +83,7 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
             if bridge.inflight.beat_accepted(id, sent, cancel) {
                 bridge.store.note(id, Note::CancelRequested);
                 debug!(route = route.name(), task = %id, "AWS asks for a cancel");
-                notify::announce_cancel(bridge, id, "cancel-requested").await;
+                notify::announce(bridge, id, Announcement::CancelRequested).await;
             }
         }
         Err(error) => {
@@ -118,6 +119,6 @@ async fn gone(bridge: &Arc<Bridge>, handle: &TaskHandle) {
     debug!(route = handle.route.name(), task = %handle.id, "the task is gone; telling the worker");
     tokio::join!(
         outcome::clean_up(bridge, handle.id, entry, SettleEnd::Gone),
-        notify::announce_cancel(bridge, handle.id, "gone"),
+        notify::announce(bridge, handle.id, Announcement::Gone),
     );
 }

@@ -27,17 +27,6 @@ labels! {
 }
 
 impl Death {
-    /// From RabbitMQ's word for it; `maxlen`, and whatever may be added to them, count as dropped.
-    #[must_use]
-    pub fn of(word: &str) -> Self {
-        match word {
-            "rejected" => Self::Rejected,
-            "expired" => Self::Expired,
-            "delivery_limit" => Self::DeliveryLimit,
-            _ => Self::Dropped,
-        }
-    }
-
     /// The reason that the workflow sees.
     fn reason(self) -> &'static str {
         match self {
@@ -68,44 +57,44 @@ mod tests {
     use super::*;
     #[test]
     fn the_workflow_learns_why_and_where_and_a_limit_that_is_known() {
-        for (word, limit, reason, details) in [
+        for (death, limit, reason, details) in [
             (
-                "rejected",
+                Death::Rejected,
                 Some(20),
                 "rejected by a worker",
                 "queue payments",
             ),
             (
-                "expired",
+                Death::Expired,
                 Some(20),
                 "expired in the queue",
                 "queue payments",
             ),
             (
-                "delivery_limit",
+                Death::DeliveryLimit,
                 Some(20),
                 "the broker's delivery limit was reached",
                 "queue payments, delivery limit 20",
             ),
             (
-                "delivery_limit",
+                Death::DeliveryLimit,
                 None,
                 "the broker's delivery limit was reached",
                 "queue payments",
             ),
             (
-                "maxlen",
+                Death::Dropped,
                 Some(20),
                 "dropped from a full queue",
                 "queue payments",
             ),
         ] {
             let dead = DeadLetter {
-                death: Death::of(word),
+                death,
                 queue: "payments".to_owned(),
             };
             let expected = Outcome::failed_with(OwnFailure::DeadLetter, reason, details);
-            assert_eq!(dead.outcome(limit), expected, "{word}");
+            assert_eq!(dead.outcome(limit), expected, "{death:?}");
         }
     }
 }
