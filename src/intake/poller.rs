@@ -10,7 +10,10 @@ use crate::{
     phase::{POLL_HOLD, Phase},
     route::{Route, Slot, UnpersistedPermit},
     source::{SourceError, rate_limit::Call},
-    util::log_limiter::LogTopic,
+    util::{
+        crash_point::{CrashPoint, crash_point},
+        log_limiter::LogTopic,
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -40,6 +43,7 @@ pub async fn run(
     let mut poll_scaler = PollScaler::new(route.config.pollers, route.source.busy_within());
     let mut not_before = Instant::now();
     while phase.borrow_and_update().polls() {
+        crash_point(CrashPoint::PollerLoop);
         let open = *gate.borrow_and_update() == Gate::Open;
         let wanted = open && polls.len() < poll_scaler.target();
         let waiting = Instant::now() < not_before;
@@ -132,7 +136,9 @@ async fn poll(
         Ok(Some(task)) => {
             route.metrics.polled("task");
             route.let_in(begun);
-            tokio::spawn(publish::fresh(bridge, route, task, slot, unpersisted));
+            let supervisor = bridge.supervisor.clone();
+            let publishing = publish::fresh(bridge, route, task, slot, unpersisted);
+            supervisor.spawn("a publication", publishing);
             Polled::Task
         }
         Ok(None) => {

@@ -27,6 +27,7 @@ use tracing::{debug, info, warn};
 /// Reads replies until the broker is closed.
 pub async fn run(bridge: Arc<Bridge>, mut replies: Replies) {
     while let Some(delivery) = replies.recv().await {
+        crash_point(CrashPoint::ReplyLoop);
         handle(&bridge, delivery);
     }
 }

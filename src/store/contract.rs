@@ -66,6 +66,11 @@ pub trait Store: Send + Sync + 'static {
     /// What there is to do where other processes have tasks in the same store; `None` where none can.
     fn shared(&self) -> Option<&dyn Shared>;
 
+    /// Resolves once the store can't be used any more in this process: it was closed, or its thread has ended.
+    async fn closed(&self) {
+        std::future::pending().await
+    }
+
     /// Writes down what is not yet, and lets go: other processes may have this one's tasks at once.
     async fn close(&self);
 }

@@ -9,7 +9,10 @@ use super::{
 use crate::{
     store::{Record, StoreError},
     task::{Task, TaskId},
-    util::Backoff,
+    util::{
+        Backoff,
+        crash_point::{CrashPoint, crash_point},
+    },
 };
 use anyhow::Context;
 use futures_util::FutureExt;
@@ -125,6 +128,7 @@ impl Writer {
                 self.write();
             }
             for ask in asks.drain(..) {
+                crash_point(CrashPoint::StoreLoop);
                 match ask {
                     Ask::Insert(insert) => self.insert(insert),
                     Ask::Change(id, change) => self.change(id, change),
