@@ -12,6 +12,7 @@ use crate::{
     phase::Phase,
     store::{Ownership, PeerEvent, RENEW_INTERVAL, Shared},
     task::TaskId,
+    util::crash_point::{CrashPoint, crash_point},
 };
 use futures_util::future;
 use std::{sync::Arc, time::Duration};
@@ -61,6 +62,7 @@ async fn renew_and_apply(bridge: &Bridge, shared: &dyn Shared) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
+        crash_point(CrashPoint::LeaseLoop);
         match shared.renew().await {
             Ok(renew) => {
                 if renew.lapsed {

@@ -32,6 +32,7 @@ const OTHER_ROUTE_DELAY: Duration = Duration::from_secs(5);
 /// Reads what comes back from the broker until the broker is closed.
 pub async fn run(bridge: Arc<Bridge>, mut inbound: InboundStream) {
     while let Some(inbound) = inbound.recv().await {
+        crash_point(CrashPoint::ReplyLoop);
         handle(&bridge, inbound);
     }
 }
