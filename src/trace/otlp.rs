@@ -6,8 +6,8 @@
 //! dropped.
 
 use super::{
+    recorder::{Exporter, Recorder},
     settings::OtlpConfig,
-    tracer::{Exporter, Recorder},
     transport::Transport,
 };
 use crate::{
