@@ -137,7 +137,7 @@ fn route_readiness((route, gate): &(Arc<Route>, watch::Receiver<Gate>)) -> Route
         source: route.source.kind(),
         ready: refused.is_none() && gate.is_healthy(),
         state: refused.unwrap_or_else(|| gate.to_string()),
-        slots_taken: route.slots.taken(),
+        slots_taken: route.slots.in_use(),
         slots: route.config.max_in_flight,
     }
 }

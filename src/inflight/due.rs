@@ -1,4 +1,4 @@
-//! The heartbeats of the tasks in flight: whose is due, and what AWS's answers mean for it.
+//! The heartbeats of all tasks in flight: which task is due next, and what AWS's answers change.
 
 use super::{
     heartbeat_schedule::{Due, Terms},
@@ -13,21 +13,21 @@ use parking_lot::MutexGuard;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// A flight that is due for something.
+/// A task in flight for which something is due.
 #[derive(Debug)]
 pub struct DueTask {
-    /// What is needed to see to it.
+    /// The handle of the task.
     pub handle: TaskHandle,
-    /// What for.
+    /// What is due.
     pub due: Due,
-    /// How urgent a heartbeat is.
+    /// The urgency of a heartbeat.
     pub urgency: rate_limit::Due,
-    /// How long to wait for its answer.
+    /// Timeout for the answer to a heartbeat.
     pub patience: Duration,
 }
 
 impl InflightTable {
-    /// Takes note of the timeouts that were learnt after the task was entered.
+    /// Notes the timeouts that were learnt after the task was entered.
     pub fn set_timeouts(&self, task: &Task) {
         self.with_schedule(task.id, |entry| {
             let terms = Terms::new(&entry.route.config.heartbeat, task.timeouts.heartbeat);
@@ -36,7 +36,7 @@ impl InflightTable {
         });
     }
 
-    /// A worker says that it is alive. Returns how the task fares, and whether this is the first word of any worker.
+    /// Notes a worker's sign of life. Returns the status of the task, and whether this is the first sign of life of the task.
     pub fn on_sign(&self, id: TaskId, details: String) -> (Status, bool) {
         let mut table = self.table();
         if table.step(id, Event::Beat) != Command::Heartbeat {
@@ -54,7 +54,7 @@ impl InflightTable {
         (status, first)
     }
 
-    /// Waits until something is due, or until what is due first has changed.
+    /// Waits until something is due, or until something else becomes due first.
     ///
     /// # Cancel safety
     ///
@@ -73,7 +73,8 @@ impl InflightTable {
         }
     }
 
-    /// One of the flights that are due, which is then no longer due until it has been seen to. `None` where no more is.
+    /// Returns the first task for which something is due; `None` if there is none. Nothing else is due for that task until the
+    /// heartbeat has ended.
     pub fn next_due(&self, now: Instant) -> Option<DueTask> {
         let mut table = self.table();
         let (at, id) = *table.due.first()?;
@@ -85,35 +86,35 @@ impl InflightTable {
         entry.due = None;
         let (_, due) = entry.schedule.due()?;
         if due == Due::Beat {
-            entry.schedule.want();
+            entry.schedule.enqueue();
         }
         Some(DueTask {
             handle: entry.handle(id),
             due,
             urgency: rate_limit::Due {
                 deadline: entry.schedule.times_out(),
-                urgent_from: entry.schedule.urgent(),
+                urgent_from: entry.schedule.urgent_from(),
             },
-            patience: entry.schedule.patience(),
+            patience: entry.schedule.answer_timeout(),
         })
     }
 
-    /// The details of the heartbeat to send now; `None` where the task has ended meanwhile, or none is due any more.
+    /// The details of the heartbeat to send now; `None` if the task has ended meanwhile or the heartbeat is no longer due.
     pub fn begin_beat(&self, id: TaskId, now: Instant) -> Option<String> {
         self.with_schedule(id, |entry| entry.schedule.send(now))?
     }
 
-    /// AWS took a heartbeat. True where it wants the task canceled and the worker has not been told.
+    /// Notes that AWS accepted a heartbeat. True if AWS requests a cancel that was not announced to the worker yet.
     pub fn beat_accepted(&self, id: TaskId, sent: Instant, cancel: bool) -> bool {
-        let news = self.with_schedule(id, |entry| {
+        let cancel_is_new = self.with_schedule(id, |entry| {
             entry.schedule.accepted(sent, rand::random());
             let open = entry.state != State::Settling;
             open && cancel && !std::mem::replace(&mut entry.cancel_requested, true)
         });
-        news.unwrap_or(false)
+        cancel_is_new.unwrap_or(false)
     }
 
-    /// A heartbeat came to nothing; with `rejected`, because AWS does not take its details.
+    /// Notes that a heartbeat failed. `rejected` says that AWS refused its details as not valid.
     pub fn beat_failed(&self, id: TaskId, rejected: bool) {
         self.with_schedule(id, |entry| {
             if rejected {
@@ -134,7 +135,7 @@ impl InflightTable {
         Some(done)
     }
 
-    /// Puts a flight in its place in the order of what is due.
+    /// Puts a task in its place in the order of what is due, and wakes the waiting caller if it is now the first.
     pub(crate) fn reschedule(&self, mut table: MutexGuard<'_, Table>, id: TaskId) {
         let sooner = table.reschedule(id);
         drop(table);
@@ -145,7 +146,7 @@ impl InflightTable {
 }
 
 impl Table {
-    /// True where this flight is now due before all others.
+    /// True if this task is now the first in the order.
     fn reschedule(&mut self, id: TaskId) -> bool {
         let Some(entry) = self.open.get_mut(&id) else {
             return false;

@@ -1,8 +1,10 @@
-//! The pulse of one task: when AWS is to hear of it next, and on whose behalf. Pure: no clock, no network.
+//! The heartbeat schedule of one task: when the next heartbeat is due, and whose sign of life it is. Pure: it has no clock and
+//! does no I/O.
 //!
-//! While nobody has started the task, the bridge speaks for it. From the worker's first sign of life only the worker's
-//! are passed on, coalesced to the newest and no more often than once in an interval; a worker that goes quiet is left to
-//! time out, and asked after when it must have.
+//! While no worker has begun, the bridge sends heartbeats of its own. After the worker's first sign of life only the worker's
+//! signs of life are sent, at most one in an interval, with the newest details. If the worker sends none any more, the task is
+//! left to time out. After the time at which AWS must have timed it out, a *check* asks AWS whether the task is gone. AWS has no
+//! call for that, so a check is a heartbeat too.
 
 use crate::{
     route::{BEATS_PER_TIMEOUT, By, HeartbeatConfig},
@@ -11,48 +13,49 @@ use crate::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long AWS is supposed to wait for a heartbeat where that is not known, before a quiet task is asked after.
-const SUPPOSED_TIMEOUT: Duration = Duration::from_secs(300);
+/// The heartbeat timeout that a check assumes if none is known.
+const ASSUMED_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A task that AWS must have timed out is asked after this much later.
-const ASK_AFTER: Duration = Duration::from_millis(500);
+/// Time between the end of the heartbeat timeout and the check.
+const CHECK_DELAY: Duration = Duration::from_millis(500);
 
-/// The longest wait between two questions after a quiet task, in doublings of the timeout.
+/// Maximum interval between two checks, in doublings of the heartbeat timeout.
 const MAX_DOUBLINGS: u32 = 6;
 
-/// A heartbeat that failed is tried again within this time, however long the interval.
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// Maximum interval before a failed heartbeat is tried again.
+const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long the answer to a heartbeat is awaited, within the interval.
-const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+/// Minimum timeout for the answer to a heartbeat.
+const MIN_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
+/// Maximum timeout for the answer to a heartbeat.
+const MAX_ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// AWS is asked after a task that was adopted within this time, or a quarter of its interval.
-const ASK_ADOPTED_WITHIN: Duration = Duration::from_secs(1);
+/// Maximum time before the first heartbeat of an adopted task. It is at most a quarter of the interval too.
+const ADOPTED_HEARTBEAT_TIME: Duration = Duration::from_secs(1);
 
-/// A task is given this time to be started, however long it has waited, where that a worker started it may be among replies
-/// that wait.
+/// Minimum time in which a worker can start a task after the task was adopted. The worker's `started` may be among replies that
+/// are not read yet.
 const RECOVERED_START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What an outcome needs to be settled, unless something is amiss.
-const LONGEST_MOMENT: Duration = Duration::from_secs(2);
+/// Maximum delay of a heartbeat for an outcome that is being settled. A settlement normally takes less.
+const MAX_SETTLE_DELAY: Duration = Duration::from_secs(2);
 
-/// What a task's pulse goes by.
+/// The settings of a heartbeat schedule.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// Whose signs of life count.
+    /// Whose signs of life are sent to AWS.
     pub by: By,
-    /// AWS's heartbeat timeout.
+    /// The heartbeat timeout of the task.
     pub timeout: Timeout,
-    /// The least time between two heartbeats.
+    /// Minimum interval between two heartbeats.
     pub interval: Duration,
-    /// How long the task may wait for a worker.
+    /// Maximum time that the task waits for a worker to start it.
     pub max_wait: Option<Duration>,
 }
 
 impl Terms {
-    /// The terms of a route's tasks with this heartbeat timeout.
+    /// The settings for a task of a route, with this heartbeat timeout.
     #[must_use]
     pub fn new(config: &HeartbeatConfig, timeout: Timeout) -> Self {
         Self {
@@ -64,23 +67,23 @@ impl Terms {
     }
 }
 
-/// What a task is due for.
+/// What is due for a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// A heartbeat to AWS.
     Beat,
-    /// To be failed: nobody has started it for this long.
+    /// A failure: no worker has started the task within this time.
     Unstarted(Duration),
 }
 
-/// What is known of a task that is adopted.
+/// What is known of an adopted task.
 #[derive(Clone, Copy, Debug)]
 pub struct Adopted {
-    /// How long ago it was polled.
+    /// The time since the task was polled.
     pub age: Duration,
-    /// How long ago AWS last heard of it, if that is known.
-    pub unheard: Option<Duration>,
-    /// Whether a worker has said that it works on it.
+    /// The time since AWS accepted the last heartbeat, if that is known.
+    pub since_heartbeat: Option<Duration>,
+    /// Whether a worker has said that it works on the task.
     pub begun: bool,
 }
 
@@ -90,103 +93,106 @@ pub struct HeartbeatSchedule {
     terms: Terms,
     /// When the task was polled.
     polled: Instant,
-    /// The poll, or the last heartbeat that AWS accepted: its clock runs from here.
-    heard: Instant,
-    /// Whether `heard` is a heartbeat's.
-    taken: bool,
-    /// When the bridge would speak on its own, a random part of an interval after the last heartbeat.
-    own: Instant,
-    /// Before this the worker's next sign of life waits, and so does a question.
+    /// When the heartbeat timeout began: at the last heartbeat that AWS accepted, or else at the poll.
+    timeout_began: Instant,
+    /// Whether `timeout_began` is the time of a heartbeat.
+    any_accepted: bool,
+    /// When the bridge's own heartbeat would be due: a random part of an interval after the last heartbeat.
+    own_due: Instant,
+    /// The earliest time for the worker's next sign of life and for a check.
     not_before: Instant,
     stage: Stage,
     beat: Beat,
-    /// The newest details of the worker's.
+    /// The newest details of the worker.
     details: String,
-    /// Whether AWS has not heard them.
-    news: bool,
-    /// How often AWS said of a quiet task that it lives.
-    asked: u32,
-    /// How many heartbeats failed since the last that did not.
+    /// Whether a sign of life of the worker is not sent yet.
+    unsent: bool,
+    /// The number of checks since the last sign of life that AWS answered with "alive".
+    checks: u32,
+    /// The number of failed heartbeats since the last accepted one.
     faults: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nobody has said that it works on the task.
+    /// No worker has said that it works on the task.
     Waiting,
-    /// A worker has.
+    /// A worker has said that it works on the task.
     Begun,
-    /// Its outcome is on the way to AWS.
-    Over,
+    /// The outcome is being sent to AWS.
+    Settling,
 }
 
-/// What is under way; meanwhile nothing else is due.
+/// The heartbeat under way. While there is one, nothing else is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beat {
-    /// Nothing.
+    /// None.
     None,
-    /// A heartbeat that waits for its turn.
-    Wanted,
-    /// A heartbeat on somebody's behalf.
-    Telling,
-    /// A heartbeat that only asks.
-    Asking,
+    /// A heartbeat that waits for a permit of the rate limiter.
+    Queued,
+    /// A sign of life, the bridge's or the worker's.
+    SignOfLife,
+    /// A check.
+    Check,
 }
 
 impl HeartbeatSchedule {
-    /// Of a task that was polled now. `chance` is a random number from 0 to 1, here and below.
+    /// The schedule of a task that was polled now. `chance` is a random number from 0 to 1, here and below.
     #[must_use]
     pub fn new(terms: Terms, now: Instant, chance: f64) -> Self {
         Self {
             terms,
             polled: now,
-            heard: now,
-            taken: false,
-            own: first_own(terms, now, chance),
+            timeout_began: now,
+            any_accepted: false,
+            own_due: first_own_due(terms, now, chance),
             not_before: now,
             stage: Stage::Waiting,
             beat: Beat::None,
             details: String::new(),
-            news: false,
-            asked: 0,
+            unsent: false,
+            checks: 0,
             faults: 0,
         }
     }
 
-    /// Of a task that another process had, or this one before a crash. AWS is asked after it soon: it may be gone, and what
-    /// was last heard of it may have been lost.
+    /// The schedule of an adopted task. A heartbeat is due soon, because the task may be gone, and because the last sign of
+    /// life may have been lost.
     #[must_use]
     pub fn adopted(terms: Terms, from: Adopted, now: Instant, chance: f64) -> Self {
         let ago = |age: Duration| now.checked_sub(age).unwrap_or(now);
-        let soon = now + (terms.interval / 4).min(ASK_ADOPTED_WITHIN).mul_f64(chance);
+        let soon = now
+            + (terms.interval / 4)
+                .min(ADOPTED_HEARTBEAT_TIME)
+                .mul_f64(chance);
         let mut schedule = Self {
             polled: ago(from.age),
-            heard: ago(from.unheard.unwrap_or(terms.interval).min(from.age)),
-            taken: from.unheard.is_some(),
-            own: soon,
+            timeout_began: ago(from.since_heartbeat.unwrap_or(terms.interval).min(from.age)),
+            any_accepted: from.since_heartbeat.is_some(),
+            own_due: soon,
             not_before: soon,
             ..Self::new(terms, now, chance)
         };
         if from.begun {
             schedule.stage = Stage::Begun;
         }
-        schedule.news = !schedule.bridge_speaks();
-        schedule.be_patient(now);
+        schedule.unsent = !schedule.sends_own();
+        schedule.extend_wait(now);
         schedule
     }
 
-    /// What a worker says can't be heard for now: it is told on its behalf that it is alive, and a task that nobody seems to
-    /// have started is not given up yet.
+    /// Presumes that the worker is alive, because its signs of life may not reach this process for now. A heartbeat is sent in
+    /// its place. A task that no worker seems to have started gets more time.
     pub fn presume_alive(&mut self, now: Instant) {
         match self.stage {
-            Stage::Waiting => self.be_patient(now),
-            Stage::Begun => self.news = true,
-            Stage::Over => {}
+            Stage::Waiting => self.extend_wait(now),
+            Stage::Begun => self.unsent = true,
+            Stage::Settling => {}
         }
     }
 
-    /// However long the task has waited, it is given a while to be started.
-    fn be_patient(&mut self, now: Instant) {
+    /// Gives a worker at least [`RECOVERED_START_TIMEOUT`] to start the task, however long the task has waited.
+    fn extend_wait(&mut self, now: Instant) {
         if let Some(wait) = self.terms.max_wait {
             let waited = wait.saturating_sub(RECOVERED_START_TIMEOUT);
             self.polled = self.polled.max(now.checked_sub(waited).unwrap_or(now));
@@ -199,19 +205,19 @@ impl HeartbeatSchedule {
         self.stage != Stage::Waiting
     }
 
-    /// When AWS took the last heartbeat; `None` where it has taken none, or that is not known.
+    /// When AWS accepted the last heartbeat; `None` if it accepted none, or if that is not known.
     #[must_use]
     pub fn last_heartbeat(&self) -> Option<Instant> {
-        self.taken.then_some(self.heard)
+        self.any_accepted.then_some(self.timeout_began)
     }
 
-    /// The terms are known better than when the task was polled.
+    /// Replaces the settings after the timeouts were learnt.
     pub fn set_timeouts(&mut self, terms: Terms, chance: f64) {
         self.terms = terms;
-        self.own = first_own(terms, self.heard, chance);
+        self.own_due = first_own_due(terms, self.timeout_began, chance);
     }
 
-    /// When the task is due for something, and for what; `None` while a heartbeat is under way.
+    /// When something is due for the task, and what; `None` while a heartbeat is under way.
     #[must_use]
     pub fn due(&self) -> Option<(Instant, Due)> {
         if self.beat != Beat::None {
@@ -227,142 +233,148 @@ impl HeartbeatSchedule {
     }
 
     fn beat_at(&self) -> Instant {
-        if self.bridge_speaks() {
-            self.own
-        } else if self.news {
+        if self.sends_own() {
+            self.own_due
+        } else if self.unsent {
             self.not_before
         } else {
-            self.asks_at().max(self.not_before)
+            self.check_due().max(self.not_before)
         }
     }
 
-    fn bridge_speaks(&self) -> bool {
+    fn sends_own(&self) -> bool {
         let may = match self.terms.by {
             By::Both => self.stage == Stage::Waiting || self.terms.timeout == Timeout::Never,
             By::Worker => false,
             By::Bridge => true,
         };
-        // The worker has done its part, and must not lose it to a timeout.
-        may || self.stage == Stage::Over
+        // The worker has finished. Its outcome must not be lost to a timeout.
+        may || self.stage == Stage::Settling
     }
 
-    /// When a task of which nothing is heard must have timed out. To ask AWS is a heartbeat too, so where the task
-    /// lives all the same the next question comes twice as late, lest questions keep a dead worker's task alive.
-    fn asks_at(&self) -> Instant {
-        self.heard + self.supposed_timeout() * (1 << self.asked.min(MAX_DOUBLINGS)) + ASK_AFTER
+    /// When the next check is due: after AWS must have timed the task out. A check is a heartbeat too, so checks could keep the
+    /// task of a dead worker alive. Therefore each check of a living task doubles the time to the next one.
+    fn check_due(&self) -> Instant {
+        self.timeout_began
+            + self.assumed_timeout() * (1 << self.checks.min(MAX_DOUBLINGS))
+            + CHECK_DELAY
     }
 
-    fn supposed_timeout(&self) -> Duration {
-        self.terms.timeout.limit().unwrap_or(SUPPOSED_TIMEOUT)
+    fn assumed_timeout(&self) -> Duration {
+        self.terms.timeout.limit().unwrap_or(ASSUMED_TIMEOUT)
     }
 
-    /// When AWS times the task out unless it hears what there is to tell; `None` where that is not known, or where
-    /// there is nothing to tell.
+    /// The deadline of the sign of life that is to be sent: when AWS times the task out otherwise; `None` if no sign of life is to
+    /// be sent.
     #[must_use]
     pub fn times_out(&self) -> Option<Instant> {
-        self.tells().then(|| self.heard + self.time_to_live())
+        self.has_sign()
+            .then(|| self.timeout_began + self.time_to_live())
     }
 
-    /// From when on a heartbeat can't stand back any more. A question can wait.
+    /// When the heartbeat becomes urgent. A check can wait longer.
     #[must_use]
-    pub fn urgent(&self) -> Instant {
-        match self.tells() {
-            true => self.heard + self.time_to_live() / 2,
-            false => self.asks_at() + self.supposed_timeout(),
+    pub fn urgent_from(&self) -> Instant {
+        match self.has_sign() {
+            true => self.timeout_began + self.time_to_live() / 2,
+            false => self.check_due() + self.assumed_timeout(),
         }
     }
 
-    /// How long to wait for the answer to a heartbeat, so that there is time for another.
+    /// Timeout for the answer to a heartbeat. It leaves time for another attempt.
     #[must_use]
-    pub fn patience(&self) -> Duration {
+    pub fn answer_timeout(&self) -> Duration {
         self.terms
             .interval
-            .clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
+            .clamp(MIN_ANSWER_TIMEOUT, MAX_ANSWER_TIMEOUT)
     }
 
-    /// Whether there is somebody on whose behalf to heartbeat.
-    fn tells(&self) -> bool {
-        self.bridge_speaks() || self.news
+    /// Whether a sign of life is to be sent, the bridge's or the worker's.
+    fn has_sign(&self) -> bool {
+        self.sends_own() || self.unsent
     }
 
-    /// AWS's timeout, or where that is not known, the one that the interval is made for.
+    /// The heartbeat timeout, or if it is not known, the one that the interval fits.
     fn time_to_live(&self) -> Duration {
         let limit = self.terms.timeout.limit();
         limit.unwrap_or(self.terms.interval * BEATS_PER_TIMEOUT)
     }
 
-    /// The worker says that it is alive. True where nobody had begun.
+    /// Notes a sign of life of a worker. True if it is the first of the task.
     pub fn sign(&mut self, details: String) -> bool {
         let first = self.stage == Stage::Waiting;
         if first {
             self.stage = Stage::Begun;
         }
         self.details = details;
-        self.news = true;
+        self.unsent = true;
         first
     }
 
-    /// The outcome is on its way to AWS. It overtakes what waits to be passed on, and is given a moment to arrive.
-    pub fn over(&mut self, now: Instant) {
-        self.stage = Stage::Over;
-        self.news = false;
-        let moment = (self.terms.interval / 3).min(LONGEST_MOMENT);
-        self.own = (self.own.max(self.heard + self.terms.interval)).max(now + moment);
+    /// Notes that the outcome is being sent to AWS. It replaces an unsent sign of life, and the next heartbeat waits for it a
+    /// little.
+    pub fn begin_settling(&mut self, now: Instant) {
+        self.stage = Stage::Settling;
+        self.unsent = false;
+        let delay = (self.terms.interval / 3).min(MAX_SETTLE_DELAY);
+        self.own_due =
+            (self.own_due.max(self.timeout_began + self.terms.interval)).max(now + delay);
     }
 
-    /// A heartbeat is due, and waits for its turn.
-    pub fn want(&mut self) {
-        self.beat = Beat::Wanted;
+    /// Notes that the due heartbeat waits for a permit.
+    pub fn enqueue(&mut self) {
+        self.beat = Beat::Queued;
     }
 
-    /// The details to send now, if a heartbeat is still due.
+    /// Begins the heartbeat. Returns its details; `None` if it is no longer due.
     pub fn send(&mut self, now: Instant) -> Option<String> {
         if self.beat_at() > now {
             self.beat = Beat::None;
             return None;
         }
-        self.beat = match self.tells() {
-            true => Beat::Telling,
-            false => Beat::Asking,
+        self.beat = match self.has_sign() {
+            true => Beat::SignOfLife,
+            false => Beat::Check,
         };
-        self.news = false;
+        self.unsent = false;
         Some(self.details.clone())
     }
 
-    /// AWS took the heartbeat that was sent at `sent`.
+    /// Notes that AWS accepted the heartbeat that was sent at `sent`.
     pub fn accepted(&mut self, sent: Instant, chance: f64) {
-        self.heard = sent;
-        self.taken = true;
-        self.own = sent + self.terms.interval.mul_f64((2.0 + chance) / 3.0);
+        self.timeout_began = sent;
+        self.any_accepted = true;
+        self.own_due = sent + self.terms.interval.mul_f64((2.0 + chance) / 3.0);
         self.not_before = sent + self.terms.interval;
         self.faults = 0;
-        self.asked = match self.beat {
-            Beat::Asking => self.asked + 1,
-            Beat::None | Beat::Wanted | Beat::Telling => 0,
+        self.checks = match self.beat {
+            Beat::Check => self.checks + 1,
+            Beat::None | Beat::Queued | Beat::SignOfLife => 0,
         };
         self.beat = Beat::None;
     }
 
-    /// The heartbeat came to nothing; it is tried again after a while, with what is newest then.
+    /// Notes that the heartbeat failed. It is tried again after a while, with the details that are newest then.
     pub fn failed(&mut self, now: Instant, chance: f64) {
         let step = self.terms.interval / 4 * (1 << self.faults.min(3));
-        let step = step.min(self.terms.interval).min(LONGEST_RETRY);
+        let step = step.min(self.terms.interval).min(MAX_RETRY_INTERVAL);
         let again = now + step.mul_f64((1.0 + chance) / 2.0);
         self.faults += 1;
-        self.own = again;
+        self.own_due = again;
         self.not_before = again;
-        self.news |= self.beat == Beat::Telling && self.stage == Stage::Begun;
+        self.unsent |= self.beat == Beat::SignOfLife && self.stage == Stage::Begun;
         self.beat = Beat::None;
     }
 
-    /// AWS will never take these details.
+    /// Drops the details, because AWS will never accept them.
     pub fn reject_details(&mut self) {
         self.details.clear();
     }
 }
 
-/// From a third of the interval on, so that tasks which were polled together part at once.
-fn first_own(terms: Terms, from: Instant, chance: f64) -> Instant {
+/// When the bridge's first own heartbeat is due: after a third of an interval at the earliest, at random, so that tasks that were
+/// polled together do not send their heartbeats together.
+fn first_own_due(terms: Terms, from: Instant, chance: f64) -> Instant {
     from + terms.interval.mul_f64((1.0 + 2.0 * chance) / 3.0)
 }
 
@@ -387,11 +399,11 @@ mod tests {
         Duration::from_secs_f64(secs)
     }
 
-    /// Lets a heartbeat be due, sent and accepted; says when it was sent.
+    /// Sends the due heartbeat, which AWS accepts. Returns when it was sent.
     fn beats(schedule: &mut HeartbeatSchedule) -> Instant {
         let (at, due) = schedule.due().expect("nothing is under way");
         assert_eq!(due, Due::Beat);
-        schedule.want();
+        schedule.enqueue();
         assert_eq!(schedule.due(), None);
         schedule.send(at).expect("it is due");
         schedule.accepted(at, 1.0);
@@ -399,7 +411,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_bridge_speaks_for_a_task_that_waits() {
+    async fn the_bridge_sends_heartbeats_for_a_waiting_task() {
         let now = Instant::now();
         for by in [By::Both, By::Bridge] {
             let mut schedule = HeartbeatSchedule::new(terms(by), now, 1.0);
@@ -410,7 +422,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn from_the_first_sign_of_life_only_the_workers_are_passed_on() {
+    async fn after_the_first_sign_of_life_only_the_workers_are_sent() {
         let now = Instant::now();
         let mut schedule = HeartbeatSchedule::new(terms(By::Both), now, 1.0);
         schedule.sign("1".to_owned());
@@ -423,33 +435,33 @@ mod tests {
             Some((now + INTERVAL, Due::Beat)),
             "one for each interval"
         );
-        schedule.want();
+        schedule.enqueue();
         assert_eq!(
             schedule.send(now + INTERVAL).as_deref(),
             Some("3"),
             "the newest"
         );
         schedule.accepted(now + INTERVAL, 1.0);
-        // The worker is quiet: nothing before AWS has timed it out.
+        // The worker sends nothing more: nothing is due before AWS has timed the task out.
         let timed_out = now + INTERVAL + T;
         assert_eq!(schedule.times_out(), None);
-        assert_eq!(schedule.due(), Some((timed_out + ASK_AFTER, Due::Beat)));
+        assert_eq!(schedule.due(), Some((timed_out + CHECK_DELAY, Due::Beat)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn questions_after_a_quiet_task_come_ever_later() {
+    async fn checks_of_a_task_without_signs_of_life_become_rarer() {
         let now = Instant::now();
         let mut schedule = HeartbeatSchedule::new(terms(By::Worker), now, 0.0);
         let first = beats(&mut schedule);
-        assert_eq!(first, now + T + ASK_AFTER);
-        assert_eq!(beats(&mut schedule), first + 2 * T + ASK_AFTER);
+        assert_eq!(first, now + T + CHECK_DELAY);
+        assert_eq!(beats(&mut schedule), first + 2 * T + CHECK_DELAY);
         schedule.sign(String::new());
-        let told = beats(&mut schedule);
-        assert_eq!(beats(&mut schedule), told + T + ASK_AFTER, "begins anew");
+        let sent = beats(&mut schedule);
+        assert_eq!(beats(&mut schedule), sent + T + CHECK_DELAY, "begins anew");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn by_bridge_and_without_a_timeout_the_worker_may_be_quiet() {
+    async fn by_bridge_and_without_a_timeout_no_signs_of_life_are_needed() {
         let now = Instant::now();
         let never = Terms {
             timeout: Timeout::Never,
@@ -459,17 +471,17 @@ mod tests {
             let mut schedule = HeartbeatSchedule::new(terms, now, 1.0);
             schedule.sign("half".to_owned());
             assert_eq!(schedule.due(), Some((now + INTERVAL, Due::Beat)));
-            schedule.want();
+            schedule.enqueue();
             assert_eq!(schedule.send(now + INTERVAL).as_deref(), Some("half"));
             schedule.accepted(now + INTERVAL, 1.0);
-            schedule.want();
+            schedule.enqueue();
             let details = schedule.send(now + 2 * INTERVAL);
             assert_eq!(details.as_deref(), Some("half"), "kept, not blanked");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_nobody_starts_is_due_to_be_failed() {
+    async fn a_failure_is_due_for_a_task_that_no_worker_starts() {
         let now = Instant::now();
         let wait = secs(15.0);
         let terms = Terms {
@@ -484,33 +496,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn aws_is_asked_soon_after_a_task_that_was_adopted_and_then_as_ever() {
+    async fn a_heartbeat_is_due_soon_for_an_adopted_task_and_then_as_usual() {
         let now = Instant::now() + secs(1_000.0);
         for (by, begun, then) in [
             (By::Both, false, INTERVAL),
-            (By::Both, true, T + ASK_AFTER),
-            (By::Worker, false, T + ASK_AFTER),
+            (By::Both, true, T + CHECK_DELAY),
+            (By::Worker, false, T + CHECK_DELAY),
             (By::Bridge, true, INTERVAL),
         ] {
             let from = Adopted {
                 age: secs(100.0),
-                unheard: None,
+                since_heartbeat: None,
                 begun,
             };
             let mut schedule = HeartbeatSchedule::adopted(terms(by), from, now, 1.0);
             assert_eq!(schedule.times_out(), Some(now - INTERVAL + T), "{by:?}");
-            let asked = beats(&mut schedule);
-            assert_eq!(asked, now + ASK_ADOPTED_WITHIN, "{by:?}");
-            assert_eq!(beats(&mut schedule), asked + then, "{by:?}");
+            let first = beats(&mut schedule);
+            assert_eq!(first, now + ADOPTED_HEARTBEAT_TIME, "{by:?}");
+            assert_eq!(beats(&mut schedule), first + then, "{by:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_was_adopted_is_not_failed_before_the_replies_that_wait_were_read() {
+    async fn an_adopted_task_is_not_failed_before_waiting_replies_can_be_read() {
         let now = Instant::now() + secs(1_000.0);
         let from = Adopted {
             age: secs(100.0),
-            unheard: Some(secs(9.0)),
+            since_heartbeat: Some(secs(9.0)),
             begun: false,
         };
         for (wait, at) in [(50.0, 10.0), (105.0, 10.0), (200.0, 100.0)] {
@@ -529,30 +541,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_outcome_overtakes_a_heartbeat_and_is_kept_alive_itself() {
+    async fn an_outcome_replaces_a_heartbeat_and_its_task_is_kept_alive() {
         let now = Instant::now();
         for by in [By::Both, By::Worker, By::Bridge] {
             let mut schedule = HeartbeatSchedule::new(terms(by), now, 0.0);
-            schedule.sign("news".to_owned());
+            schedule.sign("sent".to_owned());
             let sent = beats(&mut schedule);
             schedule.sign("more".to_owned());
-            schedule.want();
-            schedule.over(sent + secs(1.0));
+            schedule.enqueue();
+            schedule.begin_settling(sent + secs(1.0));
             assert_eq!(schedule.send(sent + secs(1.0)), None, "dropped");
             assert_eq!(schedule.due(), Some((sent + INTERVAL, Due::Beat)));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_outcome_that_comes_late_in_an_interval_is_given_a_moment_before_a_heartbeat() {
+    async fn an_outcome_late_in_an_interval_delays_the_heartbeat_a_little() {
         let now = Instant::now();
         let mut schedule = HeartbeatSchedule::new(terms(By::Worker), now, 0.0);
-        schedule.over(now + secs(15.0));
+        schedule.begin_settling(now + secs(15.0));
         assert_eq!(schedule.due(), Some((now + secs(17.0), Due::Beat)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_the_timeout_is_not_known_a_heartbeat_is_due_as_for_the_one_that_the_interval_is_made_for()
+    async fn without_a_known_timeout_a_heartbeat_is_as_urgent_as_for_the_one_that_the_interval_fits()
      {
         let now = Instant::now();
         let unknown = Terms {
@@ -561,33 +573,33 @@ mod tests {
         };
         let schedule = HeartbeatSchedule::new(unknown, now, 0.0);
         assert_eq!(schedule.times_out(), Some(now + 3 * INTERVAL));
-        assert_eq!(schedule.urgent(), now + INTERVAL.mul_f64(1.5));
+        assert_eq!(schedule.urgent_from(), now + INTERVAL.mul_f64(1.5));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_heartbeat_that_failed_is_tried_again_with_the_newest_details() {
+    async fn a_failed_heartbeat_is_tried_again_with_the_newest_details() {
         let now = Instant::now();
         let mut schedule = HeartbeatSchedule::new(terms(By::Both), now, 0.0);
         schedule.sign("1".to_owned());
         let mut at = now;
         for wait in [2.5, 5.0, 10.0, 10.0] {
-            schedule.want();
+            schedule.enqueue();
             assert!(schedule.send(at).is_some());
             schedule.sign("2".to_owned());
             schedule.failed(at, 1.0);
             assert_eq!(schedule.due(), Some((at + secs(wait), Due::Beat)));
             at += secs(wait);
         }
-        schedule.want();
+        schedule.enqueue();
         assert_eq!(schedule.send(at).as_deref(), Some("2"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_question_that_failed_is_not_told_as_a_sign_of_life() {
+    async fn a_failed_check_does_not_become_a_sign_of_life() {
         let now = Instant::now();
         let mut schedule = HeartbeatSchedule::new(terms(By::Worker), now, 0.0);
-        let (at, _) = schedule.due().expect("a question");
-        schedule.want();
+        let (at, _) = schedule.due().expect("a check");
+        schedule.enqueue();
         assert!(schedule.send(at).is_some());
         schedule.failed(at, 1.0);
         assert_eq!(schedule.times_out(), None);
@@ -595,10 +607,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a worker does, AWS hears of a task no more often than once in two thirds of an interval while it
-        /// waits, and once in an interval from its start; and while it waits or beats in time it never times out.
+        /// Whatever a worker does, a waiting task sends at most one heartbeat in two thirds of an interval, and a started task at
+        /// most one in an interval. A task that waits, or whose worker sends signs of life in time, never times out.
         #[test]
-        fn neither_too_often_nor_too_late(
+        fn heartbeats_are_neither_too_frequent_nor_too_late(
             started in 0.0..200.0_f64,
             signs in prop::collection::vec(0.1..29.0_f64, 0..40),
             chances in prop::collection::vec(0.0..=1.0_f64, 400),
@@ -627,7 +639,7 @@ mod tests {
                 if heard > begin {
                     prop_assert!(clock - heard >= INTERVAL.mul_f64(0.66));
                 }
-                schedule.want();
+                schedule.enqueue();
                 prop_assert!(schedule.send(clock).is_some());
                 schedule.accepted(clock, chance());
                 heard = clock;

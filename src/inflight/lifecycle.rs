@@ -1,63 +1,62 @@
-//! The life of a task as a pure function: a state and an event give the next state and one command.
+//! The lifecycle of a task as a pure function: a state and an event give the next state and one command.
 //!
-//! Everything that can happen to a task in flight, in whatever order the broker, AWS and the worker
-//! choose, is a row of [`step`]. Who carries the commands out (`dispatch`, `reply`, `heartbeat`, `settle`)
-//! decides nothing.
+//! Everything that can happen to a task in flight, in any order, is a row of [`step`]. The modules that carry out the commands
+//! (`intake/publish`, `settle/replies`, `settle/outcome`, `settle/heartbeat`) decide nothing.
 
-/// Where a task in flight stands. A task that is not in the table of flights has ended, or was never ours.
+/// The state of a task in flight. A task that is not in the table has ended, or never was a task of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// On its way to the broker, which has not confirmed it yet. A worker may have it all the same.
+    /// The message is being published, and the broker has not confirmed it yet. A worker may have received it already.
     Publishing,
-    /// The broker holds it, or a worker does.
+    /// The broker has the message, or a worker does.
     Dispatched,
-    /// An outcome is on its way to AWS.
+    /// An outcome is being sent to AWS.
     Settling,
-    /// AWS has settled it, by us or without us.
+    /// The task is settled at AWS, by the bridge or without it.
     Ended,
 }
 
-/// What can happen to a task in flight.
+/// An event in the lifecycle of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The broker confirmed the message.
     Confirmed,
     /// No queue takes the message, though its publish was confirmed.
     Returned,
-    /// An attempt to publish came to nothing: unroutable, nacked or unconfirmed.
+    /// An attempt to publish failed: unroutable, nacked or unconfirmed.
     PublishFailed,
-    /// No more attempts: the bridge ends the task with an outcome of its own.
+    /// The bridge ends the task with an outcome of its own.
     GiveUp,
-    /// A reply that ends the task.
+    /// A reply came that ends the task.
     FinalReply,
-    /// A reply that says the worker is alive.
+    /// A sign of life of a worker came.
     Beat,
-    /// AWS said, in answer to a heartbeat, that the token is dead.
+    /// AWS answered to a heartbeat that the token is dead.
     Gone,
-    /// The settlement is over: accepted, found dead, or past the deadline.
+    /// The settlement has ended: accepted, gone, rejected or expired.
     Settled,
 }
 
-/// What is to be done about it.
+/// What the caller has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Nothing.
     Nothing,
-    /// Publish the message once more, with the same id.
+    /// Publish the message again, with the same id.
     PublishAgain,
-    /// Begin to settle with the outcome that came with the event.
+    /// Settle the task with the outcome that came with the event.
     Settle,
-    /// A settlement is under way: keep this reply in place of the one held, and answer for both at its end.
+    /// Keep this reply in place of the kept one. The settlement under way decides about both.
     Hold,
-    /// Tell AWS that the worker is alive.
+    /// Send a heartbeat to AWS.
     Heartbeat,
-    /// Tell the worker that nobody waits for it any more, and forget the task.
+    /// Announce to the worker that the task is gone, and remove the task.
     AnnounceGone,
-    /// Acknowledge the reply held, and forget the task.
+    /// Acknowledge the kept reply, and remove the task.
     CleanUp,
 }
 
-/// The next state and the one thing to do.
+/// The next state and the command.
 #[must_use]
 pub fn step(state: State, event: Event) -> (State, Command) {
     use Command as C;
@@ -79,8 +78,8 @@ pub fn step(state: State, event: Event) -> (State, Command) {
         (S::Settling, E::FinalReply) => (S::Settling, C::Hold),
         (S::Settling, E::Settled) => (S::Ended, C::CleanUp),
 
-        // While settling, the broker's word on the message and the worker's pulse no longer matter; and what
-        // the respond call learns of a dead token it learns by itself.
+        // While the task is being settled, events of the message and signs of life no longer matter. The call that settles
+        // gets AWS's answer about a dead token itself.
         (
             S::Settling,
             E::Confirmed | E::Returned | E::PublishFailed | E::GiveUp | E::Beat | E::Gone,
@@ -100,12 +99,12 @@ mod tests {
     fn the_whole_table() {
         #[rustfmt::skip]
         let rows = [
-            // the usual way
+            // the normal case
             (S::Publishing, E::Confirmed,     S::Dispatched, C::Nothing),
             (S::Dispatched, E::Beat,          S::Dispatched, C::Heartbeat),
             (S::Dispatched, E::FinalReply,    S::Settling,   C::Settle),
             (S::Settling,   E::Settled,       S::Ended,      C::CleanUp),
-            // the broker makes trouble
+            // the broker refuses or returns the message
             (S::Publishing, E::PublishFailed, S::Publishing, C::PublishAgain),
             (S::Publishing, E::Returned,      S::Settling,   C::Settle),
             (S::Publishing, E::GiveUp,        S::Settling,   C::Settle),
@@ -113,7 +112,7 @@ mod tests {
             (S::Dispatched, E::Returned,      S::Settling,   C::Settle),
             (S::Dispatched, E::PublishFailed, S::Dispatched, C::Nothing),
             (S::Dispatched, E::Confirmed,     S::Dispatched, C::Nothing),
-            // a worker faster than the confirm
+            // a worker is faster than the confirm
             (S::Publishing, E::Beat,          S::Publishing, C::Heartbeat),
             (S::Publishing, E::FinalReply,    S::Settling,   C::Settle),
             // settling is never disturbed
@@ -124,7 +123,7 @@ mod tests {
             (S::Settling,   E::Beat,          S::Settling,   C::Nothing),
             (S::Settling,   E::Gone,          S::Settling,   C::Nothing),
             (S::Settling,   E::FinalReply,    S::Settling,   C::Hold),
-            // AWS has forgotten the task
+            // AWS says that the task is gone
             (S::Publishing, E::Gone,          S::Ended,      C::AnnounceGone),
             (S::Dispatched, E::Gone,          S::Ended,      C::AnnounceGone),
         ];
@@ -147,22 +146,22 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order, a task is settled at most once and forgotten at most once.
+        /// For any events in any order, a task is settled at most once and removed at most once.
         #[test]
-        fn a_task_is_settled_and_forgotten_at_most_once(events in prop::collection::vec(any_event(), 0..40)) {
-            let (mut state, mut settled, mut forgotten) = (S::Publishing, 0, 0);
+        fn a_task_is_settled_and_removed_at_most_once(events in prop::collection::vec(any_event(), 0..40)) {
+            let (mut state, mut settled, mut removed) = (S::Publishing, 0, 0);
             for event in events {
                 let (next, command) = step(state, event);
                 settled += usize::from(command == C::Settle);
-                forgotten += usize::from(matches!(command, C::CleanUp | C::AnnounceGone));
+                removed += usize::from(matches!(command, C::CleanUp | C::AnnounceGone));
                 prop_assert!(state != S::Ended || (next == S::Ended && command == C::Nothing));
-                prop_assert_eq!(next == S::Ended, forgotten == 1);
+                prop_assert_eq!(next == S::Ended, removed == 1);
                 state = next;
             }
-            prop_assert!(settled <= 1 && forgotten <= 1);
+            prop_assert!(settled <= 1 && removed <= 1);
         }
 
-        /// A final reply is never ignored while the task is open: it settles, or is held by a settlement.
+        /// A final reply to a task in flight is never ignored: it begins a settlement, or the settlement under way keeps it.
         #[test]
         fn a_final_reply_is_never_ignored(events in prop::collection::vec(any_event(), 0..40)) {
             let mut state = S::Publishing;

@@ -1,4 +1,4 @@
-//! The tasks in flight as a list: what may be told of each.
+//! The tasks in flight as a list, with what people may see of each. It contains no token and no input.
 
 use super::{
     lifecycle::State,
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How far a task has come, in the words of who reads lists of them.
+/// The progress of a task, in words for people who read the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Progress {
-    /// The broker has not confirmed its message.
+    /// The broker has not confirmed the message.
     Publishing,
-    /// The broker has it, and no worker has said a word of it.
+    /// The broker has the message, and no worker has begun.
     Waiting,
-    /// A worker has said that it works on it.
+    /// A worker has said that it works on the task.
     Working,
-    /// Its outcome is on the way to AWS.
+    /// The outcome is being sent to AWS.
     Settling,
 }
 
@@ -34,18 +34,18 @@ impl fmt::Display for Progress {
     }
 }
 
-/// One of the list.
+/// An entry of the list.
 #[derive(Debug)]
 pub struct Listed {
-    /// The task.
+    /// The id of the task.
     pub id: TaskId,
-    /// Its route.
+    /// The route of the task.
     pub route: Arc<Route>,
-    /// How far it has come.
+    /// The progress of the task.
     pub progress: Progress,
-    /// The time since it was polled.
+    /// The time since the task was polled.
     pub age: Duration,
-    /// The time since AWS took a heartbeat for it; `None` where it has taken none.
+    /// The time since AWS accepted the last heartbeat; `None` if it accepted none.
     pub last_heartbeat: Option<Duration>,
 }
 
@@ -68,13 +68,13 @@ impl InflightTask {
             State::Publishing => Progress::Publishing,
             State::Dispatched => Progress::Waiting,
         };
-        let heard = self.schedule.last_heartbeat();
+        let last_heartbeat = self.schedule.last_heartbeat();
         Listed {
             id,
             route: Arc::clone(&self.route),
             progress,
             age: self.polled_at.elapsed().unwrap_or_default(),
-            last_heartbeat: heard.map(|at| now.saturating_duration_since(at)),
+            last_heartbeat: last_heartbeat.map(|at| now.saturating_duration_since(at)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the tasks in flight are still this process's.
+//! Whether this process still owns its tasks in flight.
 
 use std::time::Duration;
 use tokio::{
@@ -6,9 +6,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Whether the tasks of this process are still its own, as of a moment ago.
+/// When it was last verified that this process owns its tasks in flight.
 ///
-/// A process that was frozen may have lost them meanwhile, and should not heartbeat before it knows.
+/// Other processes may have taken tasks over from a process that was frozen. It must not send heartbeats before it knows.
 #[derive(Debug)]
 pub struct OwnershipCheck(watch::Sender<Option<Instant>>);
 
@@ -19,18 +19,18 @@ impl Default for OwnershipCheck {
 }
 
 impl OwnershipCheck {
-    /// What was known so long ago is not certain.
-    const STALE: Duration = Duration::from_secs(3);
+    /// Maximum age of a verification. It is also the timeout for a new one.
+    const MAX_AGE: Duration = Duration::from_secs(3);
 
-    /// It was looked.
+    /// Notes that the ownership was verified just now.
     pub(crate) fn verify(&self) {
         self.0.send_replace(Some(Instant::now()));
     }
 
-    /// Waits until it was looked lately. Where nobody shares the store, that is at once.
+    /// Waits until the ownership was verified lately. Without a shared store it returns at once.
     pub async fn wait(&self) {
-        let certain = |at: &Option<Instant>| at.is_none_or(|at| at.elapsed() < Self::STALE);
+        let recent = |at: &Option<Instant>| at.is_none_or(|at| at.elapsed() < Self::MAX_AGE);
         let mut verify = self.0.subscribe();
-        drop(timeout(Self::STALE, verify.wait_for(certain)).await);
+        drop(timeout(Self::MAX_AGE, verify.wait_for(recent)).await);
     }
 }

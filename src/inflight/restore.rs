@@ -1,4 +1,5 @@
-//! Tasks that were not polled just now: adopted from the store, lost to another process, ended elsewhere.
+//! Changes of the table that do not come from a poll or a reply: an adopted task enters, a task that another process took over
+//! leaves, a task that ended elsewhere is remembered.
 
 use super::{
     heartbeat_schedule::{Adopted, HeartbeatSchedule, Terms},
@@ -10,7 +11,7 @@ use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
 
 impl InflightTable {
-    /// Enters a task from the store, unless it is there. It takes a slot, whether one is free or not.
+    /// Enters an adopted task, unless it is in the table. It gets a slot, whether one is free or not.
     pub fn adopt(&self, record: Record, route: &Arc<Route>) {
         let mut table = self.table();
         if table.open.contains_key(&record.id) {
@@ -21,7 +22,7 @@ impl InflightTable {
         let terms = Terms::new(&route.config.heartbeat, record.timeouts.heartbeat);
         let from = Adopted {
             age: ago(record.polled_at),
-            unheard: record.heard.map(ago),
+            since_heartbeat: record.heard.map(ago),
             begun: record.begun,
         };
         let entry = InflightTask {
@@ -47,38 +48,37 @@ impl InflightTable {
         self.reschedule(table, record.id);
     }
 
-    /// While nobody can ask the others what they hear of the workers, these are presumed to be alive, and those that might
-    /// have begun to have done so.
+    /// Presumes that the workers of all tasks are alive. To be called while other processes can't forward signs of life.
     pub fn presume_alive(&self) {
         for id in self.ids() {
             self.with_schedule(id, |entry| entry.schedule.presume_alive(Instant::now()));
         }
     }
 
-    /// Another process has the task now. Where its outcome is on the way to AWS, that goes on: its reply is held here.
+    /// Removes a task that another process owns now. A task that is being settled stays, because this process has its reply.
     pub fn release(&self, id: TaskId) {
         let mut table = self.table();
         let settling = |entry: &InflightTask| entry.state == State::Settling;
         if table.open.get(&id).is_some_and(|entry| !settling(entry)) {
-            drop(table.take(id));
+            drop(table.remove(id));
         }
     }
 
-    /// Tasks that ended, here before a crash or at another process: a reply to one is late.
+    /// Remembers tasks that ended before the start or at another process. A reply to one of them is late.
     pub fn remember_ended(&self, ids: impl IntoIterator<Item = TaskId>) {
         let mut table = self.table();
         for id in ids {
-            table.silent.add(id);
+            table.ended_without_reply.add(id);
         }
     }
 
-    /// How many ended tasks are remembered.
+    /// Maximum number of remembered ended tasks without a reply.
     #[must_use]
     pub fn remembers(&self) -> usize {
-        self.table().silent.most
+        self.table().ended_without_reply.most
     }
 
-    /// The record of a task in flight, as the store should have it.
+    /// The record of a task in flight, as the store should have it; `None` if the task is not in flight.
     #[must_use]
     pub fn record(&self, id: TaskId) -> Option<Record> {
         let table = self.table();

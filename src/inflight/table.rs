@@ -1,8 +1,8 @@
-//! The table of flights: every task of ours that AWS has not settled, and the ids of those that ended lately.
+//! The table of tasks in flight: every task of this process that is not settled, and the ids of those that ended lately.
 //!
-//! It holds what must not be held twice (the slot, the reply that waits for its acknowledgement), asks
-//! [`lifecycle::step`] what each event means, and keeps the pulses in the order in which they are due. It never talks to
-//! the network.
+//! The table owns what must exist once: the slot of a task, and the reply that waits for its acknowledgement. It asks
+//! [`lifecycle::step`] what each event means. It keeps the heartbeat schedules in the order in which they are due. It does
+//! no I/O.
 
 use super::{
     heartbeat_schedule::{HeartbeatSchedule, Terms},
@@ -22,109 +22,109 @@ use std::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-/// A task in flight.
+/// A task in flight: the entry of the table.
 #[derive(Debug)]
 pub struct InflightTask {
-    /// The route that polled it.
+    /// The route that polled the task.
     pub route: Arc<Route>,
-    /// When it was polled, for the histogram.
+    /// When the task was polled.
     pub since: Instant,
-    /// The reply that ended it, to be acknowledged when AWS has it; `None` where the bridge ended it itself.
+    /// The reply that ends the task. It is acknowledged when AWS has the outcome; `None` if the bridge ended the task itself.
     pub held: Option<Receipt>,
-    /// Its span, from the poll to here.
+    /// The span of the task. It began at the poll.
     pub span: Span,
     pub(super) state: State,
     pub(super) token: TaskToken,
     pub(super) polled_at: SystemTime,
     pub(super) timeouts: Timeouts,
     pub(super) schedule: HeartbeatSchedule,
-    /// Its entry in the table's order of what is due.
+    /// The time under which the task is in the order of what is due; `None` if it is not in it.
     pub(super) due: Option<Instant>,
     pub(super) cancel_requested: bool,
-    /// AWS said, while the task was being settled, that the token is dead.
+    /// Whether AWS answered during the settlement, to a heartbeat, that the token is dead.
     pub(super) gone: bool,
-    /// Whether the store has it.
+    /// Whether the store has the record.
     pub(super) recorded: bool,
-    /// Dropped with the flight, which frees the slot.
+    /// The slot. It is freed when the entry is dropped.
     pub(super) _slot: Slot,
 }
 
-/// What a settlement or a heartbeat needs to know of a flight.
+/// What a settlement or a heartbeat needs of a task in flight.
 #[derive(Clone, Debug)]
 pub struct TaskHandle {
-    /// The task.
+    /// The id of the task.
     pub id: TaskId,
-    /// Its route.
+    /// The route of the task.
     pub route: Arc<Route>,
-    /// Its token.
+    /// The token of the task.
     pub token: TaskToken,
-    /// Its span.
+    /// The span of the task.
     pub span: Span,
-    /// When AWS gives up on it, if that is known.
+    /// The end of the start-to-close timeout, if it is certain.
     pub deadline: Option<SystemTime>,
-    /// Whether AWS is known to want it canceled.
+    /// Whether AWS has requested a cancel.
     pub cancel_requested: bool,
 }
 
-/// What a final reply met.
+/// What a final reply means.
 #[derive(Debug)]
 pub enum FinalReply {
-    /// An open task, which is to be settled now. The reply is held until that is done.
+    /// Settle the task now. The table keeps the receipt of the reply until that is done.
     Settle(TaskHandle),
-    /// A settlement under way. This reply is held now; the one that was, if any, may be acknowledged.
+    /// A settlement is under way. The table keeps this receipt instead of the returned one, which may be acknowledged.
     Superseded(Option<Receipt>),
-    /// A task that has ended; the reply may be acknowledged.
+    /// The task has ended. The reply may be acknowledged.
     Late(Receipt),
 }
 
-/// Whether a task is one of ours.
+/// What this process knows of a task.
 #[derive(Clone, Debug)]
 pub enum Standing {
-    /// In flight.
+    /// The task is in flight here.
     Open(Arc<Route>),
-    /// Ended not long ago.
+    /// The task ended lately.
     Ended,
-    /// Not one of ours, or ended long ago.
+    /// The task never was in flight here, or ended long ago.
     Unknown,
 }
 
-/// See the module. All parts are bounded: the open ones by the slots, the ended ones by `remember`.
+/// See the module. The slots bound the tasks in flight, and `remember` bounds the ended ones.
 #[derive(Debug)]
 pub struct InflightTable {
     table: Mutex<Table>,
-    /// Told when something is due sooner than all else.
+    /// Notified when something becomes due before everything else.
     pub(super) sooner: Notify,
 }
 
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(super) open: HashMap<TaskId, InflightTask>,
-    /// When each open flight is due, but for those that are being seen to.
+    /// When something is due for each task, except for tasks with a heartbeat under way.
     pub(super) due: BTreeSet<(Instant, TaskId)>,
-    /// Tasks that ended by a worker's reply. If another comes, it comes soon.
-    pub(super) replied: Memory,
-    /// Tasks that ended without one, which may come much later.
-    pub(super) silent: Memory,
+    /// Tasks that ended by a worker's reply. A second reply usually comes soon.
+    pub(super) ended_by_reply: EndedIds,
+    /// Tasks that ended without a reply. The reply may come much later.
+    pub(super) ended_without_reply: EndedIds,
 }
 
-/// The newest so many ids.
+/// The ids of the newest ended tasks, at most `most`.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct EndedIds {
     pub(super) ids: HashSet<TaskId>,
     pub(super) in_order: VecDeque<TaskId>,
     pub(super) most: usize,
 }
 
 impl InflightTable {
-    /// An empty table that remembers the last `remember` tasks that ended by a reply, and as many that ended without.
+    /// An empty table. It remembers the last `remember` tasks that ended by a reply, and as many that ended without one.
     #[must_use]
     pub fn new(remember: usize) -> Self {
         Self {
             table: Mutex::new(Table {
                 open: HashMap::new(),
                 due: BTreeSet::new(),
-                replied: Memory::of(remember),
-                silent: Memory::of(remember),
+                ended_by_reply: EndedIds::new(remember),
+                ended_without_reply: EndedIds::new(remember),
             }),
             sooner: Notify::new(),
         }
@@ -159,12 +159,12 @@ impl InflightTable {
         self.reschedule(table, task.id);
     }
 
-    /// Takes note of what the broker did with a task's message; says whether to publish it again.
+    /// Notes what the broker did with a task's message. The command says whether to publish the message again.
     pub fn on_publish(&self, id: TaskId, event: Event) -> Command {
         self.table().step(id, event)
     }
 
-    /// The store has the task. True where its message is now to be brought to the broker.
+    /// Notes that the store has the record. True if the message is to be published now.
     pub fn on_recorded(&self, id: TaskId) -> bool {
         if let Some(entry) = self.table().open.get_mut(&id) {
             entry.recorded = true;
@@ -172,7 +172,7 @@ impl InflightTable {
         self.awaits_publish(id)
     }
 
-    /// Whether the task's message is still to be brought to the broker.
+    /// Whether the message is still to be published.
     pub fn awaits_publish(&self, id: TaskId) -> bool {
         let table = self.table();
         let state = table.open.get(&id).map(|entry| entry.state);
@@ -184,7 +184,7 @@ impl InflightTable {
         self.settles(id, Event::Returned)
     }
 
-    /// The bridge ends the task itself; `None` where that is no longer its to do.
+    /// Notes that the bridge ends the task itself. `None` if the task has ended or is being settled already.
     pub fn give_up(&self, id: TaskId) -> Option<TaskHandle> {
         self.settles(id, Event::GiveUp)
     }
@@ -199,7 +199,7 @@ impl InflightTable {
         handle
     }
 
-    /// Whether the task is one of ours.
+    /// What this process knows of the task.
     pub fn standing(&self, id: TaskId) -> Standing {
         let table = self.table();
         match table.open.get(&id) {
@@ -209,7 +209,7 @@ impl InflightTable {
         }
     }
 
-    /// A reply that ends the task.
+    /// Notes a reply that ends the task.
     pub fn on_final_reply(&self, id: TaskId, receipt: Receipt) -> FinalReply {
         let mut table = self.table();
         let command = table.step(id, Event::FinalReply);
@@ -232,7 +232,8 @@ impl InflightTable {
         }
     }
 
-    /// AWS says that the token is dead. The flight is returned where the worker is to be told.
+    /// Notes that AWS answered to a heartbeat that the token is dead. Returns the removed task if that is to be announced to the
+    /// worker.
     pub fn on_gone(&self, id: TaskId) -> Option<InflightTask> {
         let mut table = self.table();
         if table.step(id, Event::Gone) == Command::AnnounceGone {
@@ -244,13 +245,13 @@ impl InflightTable {
         None
     }
 
-    /// Whether AWS said, while the task was being settled, that the token is dead.
+    /// Whether AWS answered during the settlement, to a heartbeat, that the token is dead.
     #[must_use]
     pub fn is_gone(&self, id: TaskId) -> bool {
         self.table().open.get(&id).is_some_and(|entry| entry.gone)
     }
 
-    /// The settlement is over.
+    /// Notes that the settlement has ended, and removes the task.
     pub fn on_settled(&self, id: TaskId) -> Option<InflightTask> {
         let mut table = self.table();
         (table.step(id, Event::Settled) == Command::CleanUp)
@@ -264,7 +265,7 @@ impl InflightTable {
         self.table().open.keys().copied().collect()
     }
 
-    /// The ids of those that the store does not have.
+    /// The ids of the tasks that the store does not have.
     #[must_use]
     pub fn unpersisted(&self) -> Vec<TaskId> {
         let table = self.table();
@@ -272,13 +273,13 @@ impl InflightTable {
         unpersisted.map(|(id, _)| *id).collect()
     }
 
-    /// How many tasks are in flight.
+    /// The number of tasks in flight.
     #[must_use]
     pub fn len(&self) -> usize {
         self.table().open.len()
     }
 
-    /// Whether none is.
+    /// Whether no task is in flight.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -298,13 +299,13 @@ impl InflightTask {
     }
 }
 
-/// When AWS gives up on a task, where that is certain.
+/// The end of the start-to-close timeout, if it is certain.
 fn deadline(polled_at: SystemTime, timeouts: Timeouts) -> Option<SystemTime> {
     polled_at.checked_add(timeouts.start_to_close.certain()?)
 }
 
-impl Memory {
-    fn of(most: usize) -> Self {
+impl EndedIds {
+    fn new(most: usize) -> Self {
         Self {
             ids: HashSet::new(),
             in_order: VecDeque::new(),
@@ -326,14 +327,14 @@ impl Memory {
 }
 
 impl Table {
-    /// A task that is not in the table has ended.
+    /// Applies an event to a task. A task that is not in the table has ended.
     pub(super) fn step(&mut self, id: TaskId, event: Event) -> Command {
         let Some(entry) = self.open.get_mut(&id) else {
             return lifecycle::step(State::Ended, event).1;
         };
         let (state, command) = lifecycle::step(entry.state, event);
         if state == State::Settling && entry.state != State::Settling {
-            entry.schedule.over(Instant::now());
+            entry.schedule.begin_settling(Instant::now());
         }
         entry.state = state;
         command
@@ -344,19 +345,19 @@ impl Table {
     }
 
     fn has_ended(&self, id: TaskId) -> bool {
-        self.replied.ids.contains(&id) || self.silent.ids.contains(&id)
+        self.ended_by_reply.ids.contains(&id) || self.ended_without_reply.ids.contains(&id)
     }
 
     fn end(&mut self, id: TaskId) -> Option<InflightTask> {
-        let entry = self.take(id)?;
+        let entry = self.remove(id)?;
         match entry.held {
-            Some(_) => self.replied.add(id),
-            None => self.silent.add(id),
+            Some(_) => self.ended_by_reply.add(id),
+            None => self.ended_without_reply.add(id),
         }
         Some(entry)
     }
 
-    pub(super) fn take(&mut self, id: TaskId) -> Option<InflightTask> {
+    pub(super) fn remove(&mut self, id: TaskId) -> Option<InflightTask> {
         let entry = self.open.remove(&id)?;
         if let Some(at) = entry.due {
             self.due.remove(&(at, id));

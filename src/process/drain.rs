@@ -130,7 +130,7 @@ impl Shutdown {
             let (left, taken) = match self.config.give_back {
                 true => (
                     inflight.ids(),
-                    self.bridge.routes.iter().any(|r| r.slots.taken() > 0),
+                    self.bridge.routes.iter().any(|r| r.slots.in_use() > 0),
                 ),
                 false => (inflight.unpersisted(), !self.pollers.is_empty()),
             };

@@ -70,8 +70,8 @@ async fn renew_and_apply(bridge: &Bridge, shared: &dyn Shared) {
                         "the lease on the tasks ran out; looking which are still this process's"
                     );
                 }
-                for news in renew.news {
-                    apply(bridge, news);
+                for event in renew.events {
+                    apply(bridge, event);
                 }
                 let before = unsure.len();
                 reconcile(bridge, shared, &mut unsure).await;
@@ -98,8 +98,8 @@ async fn renew_and_apply(bridge: &Bridge, shared: &dyn Shared) {
     }
 }
 
-fn apply(bridge: &Bridge, news: PeerEvent) {
-    match news {
+fn apply(bridge: &Bridge, event: PeerEvent) {
+    match event {
         PeerEvent::Taken(id) => bridge.inflight.release(id),
         PeerEvent::Sign { id, details } => {
             if let Standing::Open(route) = bridge.inflight.standing(id) {

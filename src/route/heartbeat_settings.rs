@@ -3,42 +3,42 @@
 use crate::{settings::Reader, source::swf::Discover};
 use std::time::Duration;
 
-/// So many heartbeats fit into a timeout, so that one that is lost costs nothing.
+/// Number of heartbeats in one heartbeat timeout. One lost heartbeat therefore does no harm.
 pub const BEATS_PER_TIMEOUT: u32 = 3;
 
-/// The interval where no heartbeat timeout is known.
+/// Interval of heartbeats where no heartbeat timeout is known.
 const USUAL_INTERVAL: Duration = Duration::from_secs(20);
 
 const SECONDS: std::ops::RangeInclusive<u64> = 1..=31_536_000;
 
-/// How a route's tasks are kept alive.
+/// The heartbeat settings of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeartbeatConfig {
-    /// Whose signs of life count.
+    /// Whose signs of life are sent to AWS.
     pub by: By,
-    /// The activity types' heartbeat timeout, where it is said.
+    /// The heartbeat timeout of the activity type, if it is configured.
     pub timeout: Option<Duration>,
-    /// What is asked of AWS to learn the timeouts.
+    /// Which timeouts are asked of AWS.
     pub discover: Discover,
-    /// The least time between two heartbeats of a task; a third of the timeout where it is not said.
+    /// Minimum interval between two heartbeats of a task; a third of the timeout if it is not configured.
     pub interval: Option<Duration>,
-    /// How long a task may wait for a worker to start it.
+    /// Maximum time that a task waits for a worker to start it.
     pub max_wait: Option<Duration>,
 }
 
-/// Whose signs of life AWS is told of.
+/// Whose signs of life are sent to AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// The bridge's while the task waits, the worker's from its first `started` or `heartbeat`.
+    /// The bridge's while the task waits; the worker's from its first `started` or `heartbeat` on.
     Both,
-    /// The worker's alone.
+    /// Only the worker's.
     Worker,
-    /// The bridge's until the task ends.
+    /// Only the bridge's, until the task ends.
     Bridge,
 }
 
 impl HeartbeatConfig {
-    /// The interval for a heartbeat timeout. One that was set and can't meet the timeout gives way to it.
+    /// The interval of heartbeats for a heartbeat timeout. A configured interval that is too long for the timeout is ignored.
     #[must_use]
     pub fn interval(&self, timeout: Option<Duration>) -> Duration {
         let fitting = timeout.map_or(USUAL_INTERVAL, |timeout| timeout / BEATS_PER_TIMEOUT);
@@ -50,7 +50,7 @@ impl HeartbeatConfig {
     }
 }
 
-/// Reads `[routes.heartbeat]`. `discoverable`: the source can be asked for timeouts. Problems are noted.
+/// Reads `[routes.heartbeat]` and notes its problems. `discoverable` says whether the source can be asked for timeouts.
 pub(crate) fn read(mut table: Reader<'_>, discoverable: bool) -> HeartbeatConfig {
     let secs = |table: &mut Reader<'_>, key| {
         let secs = table.integer(key, SECONDS)?;

@@ -1,4 +1,7 @@
-//! One route at run time: its settings, its slots, its health.
+//! One route: its settings, and its state at run time.
+//!
+//! A route joins one source of tasks to one destination of messages. This folder owns the route's settings, its slots (the
+//! bound on tasks in flight) and its health (whether AWS refuses it). It does not poll and does not publish: `intake/` does.
 
 pub mod heartbeat_settings;
 mod runtime;

@@ -1,4 +1,4 @@
-//! A route at run time: its settings, its source, its slots, and how it fares.
+//! A route at run time: its settings, its source, its slots and its health.
 
 use super::{
     settings::RouteConfig,
@@ -18,29 +18,29 @@ use tokio::{
     time::Instant,
 };
 
-/// One route. Shared by its pollers and by every task in flight.
+/// One route. Its pollers and all its tasks in flight share it.
 pub struct Route {
-    /// What was configured.
+    /// The route's settings.
     pub config: RouteConfig,
-    /// Where tasks come from and results go to.
+    /// Where tasks come from and outcomes go.
     pub source: Arc<dyn Source>,
-    /// The bound on what is in flight.
+    /// The bound on open polls and tasks in flight.
     pub slots: Slots,
-    /// The counters, already bound to this route's labels.
+    /// The route's counters, bound to its labels.
     pub metrics: RouteMetrics,
     /// The limit on log lines about what fails all the time.
     pub log_limiter: LogLimiter,
-    /// The headers that all its tasks share.
+    /// The headers that all tasks of the route share.
     headers: Vec<(&'static str, HeaderValue)>,
-    /// Why AWS will not have us, while it will not, and when it last said so.
+    /// Why AWS refuses the route, and when it last did; `None` if it does not.
     refused: Mutex<Option<(String, Instant)>>,
-    /// How many tasks are being published for the second time or more.
+    /// The number of tasks that wait to be published again.
     undelivered: watch::Sender<usize>,
-    /// The bound on what a crash would lose: open polls and tasks that are not recorded yet are at most `pollers.max`.
+    /// The bound on what a crash can lose: open polls and tasks that are not recorded yet are at most `pollers.max`.
     unpersisted: Arc<Semaphore>,
 }
 
-/// The right to have one open poll, or the task that it brought until that is recorded.
+/// The right to have one open poll, and then the task that it brought until its record is in the store.
 pub type UnpersistedPermit = OwnedSemaphorePermit;
 
 impl Route {
@@ -64,19 +64,19 @@ impl Route {
         }
     }
 
-    /// The name in logs and metrics.
+    /// The route's name in logs and metrics.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.config.name
     }
 
-    /// The headers that all its tasks share.
+    /// The headers that all tasks of the route share.
     #[must_use]
     pub fn headers(&self) -> &[(&'static str, HeaderValue)] {
         &self.headers
     }
 
-    /// The routing key of a task's message, which may be longer than AMQP takes.
+    /// The routing key of a task's message. It may be longer than AMQP allows.
     #[must_use]
     pub fn routing_key(&self, task: &Task) -> Cow<'_, str> {
         match &self.config.destination {
@@ -94,16 +94,15 @@ impl Route {
         }
     }
 
-    /// Notes that AWS refuses this route. True where that is news.
+    /// Notes that AWS refuses this route. True if it did not refuse it before, or for another reason.
     pub fn set_refused(&self, why: String) -> bool {
         let mut refused = self.refused.lock();
-        let news = refused.as_ref().is_none_or(|(known, _)| *known != why);
+        let changed = refused.as_ref().is_none_or(|(known, _)| *known != why);
         *refused = Some((why, Instant::now()));
-        news
+        changed
     }
 
-    /// Notes that AWS did not refuse a poll that was begun at `begun`. One that was let in before the refusal, and held
-    /// until now, says nothing of it.
+    /// Notes that AWS accepted a poll that began at `begun`. A poll that began before the last refusal changes nothing.
     pub fn let_in(&self, begun: Instant) {
         let mut refused = self.refused.lock();
         if refused.as_ref().is_some_and(|(_, at)| *at < begun) {
@@ -111,25 +110,25 @@ impl Route {
         }
     }
 
-    /// Why AWS refuses this route, if it does.
+    /// Why AWS refuses this route; `None` if it does not.
     #[must_use]
     pub fn refused(&self) -> Option<String> {
         let refused = self.refused.lock();
         refused.as_ref().map(|(why, _)| why.clone())
     }
 
-    /// Waits until there is room for another poll, and for the task that it may bring.
+    /// Waits for a slot and for room for one more unrecorded task. A poll needs both.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing but the place in the line.
+    /// A dropped future loses only its place in the line.
     pub async fn room(&self) -> (Slot, UnpersistedPermit) {
-        let slot = self.slots.take().await;
+        let slot = self.slots.acquire().await;
         let unpersisted = Arc::clone(&self.unpersisted).acquire_owned().await;
         (slot, unpersisted.expect("the semaphore is never closed"))
     }
 
-    /// Marks a task as one that the broker would not take, until the mark is dropped.
+    /// Marks a task as one that waits to be published again, until the mark is dropped.
     pub fn mark_undelivered(self: &Arc<Self>) -> Undelivered {
         self.undelivered.send_if_modified(|count| {
             *count += 1;
@@ -138,7 +137,7 @@ impl Route {
         Undelivered(Arc::clone(self))
     }
 
-    /// How many tasks are so marked; announced when the first is and when none is any more.
+    /// The number of tasks that wait to be published again. It is announced when it becomes 1 from 0, and when it becomes 0.
     #[must_use]
     pub fn undelivered(&self) -> watch::Receiver<usize> {
         self.undelivered.subscribe()
@@ -151,7 +150,7 @@ impl fmt::Debug for Route {
     }
 }
 
-/// While it lives, a task waits to be published again, and the route takes no more.
+/// The mark of a task that waits to be published again. The route does not poll while there is one.
 #[derive(Debug)]
 pub struct Undelivered(Arc<Route>);
 

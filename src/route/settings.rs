@@ -9,43 +9,43 @@ use crate::{
 };
 use std::{ops::RangeInclusive, time::Duration};
 
-/// A route: one source of tasks, and where they go.
+/// The settings of a route: one source of tasks, and where the tasks go.
 #[derive(Clone, Debug)]
 pub struct RouteConfig {
-    /// The name in metrics, logs and headers.
+    /// The route's name in metrics, logs and headers.
     pub name: String,
-    /// Where tasks go.
+    /// Where the messages of tasks go.
     pub destination: Destination,
     /// Whether a dead letter ends its task.
     pub dead_letters: bool,
-    /// Whether a message expires in its queue when AWS gives up on the task.
+    /// Whether a message expires in its queue at the end of the task's start-to-close timeout.
     pub expire_at_deadline: bool,
     /// The priority of the messages.
     pub priority: Option<u8>,
-    /// The bound on open polls and tasks in flight together.
+    /// Maximum number of open polls and tasks in flight together.
     pub max_in_flight: usize,
-    /// How many polls are open at once.
+    /// Minimum and maximum number of open polls.
     pub pollers: Pollers,
-    /// Whether to poll though nobody consumes from the queue.
+    /// Whether to poll while the queue has no consumer.
     pub poll_without_consumers: bool,
-    /// No polling while more messages than this are ready in the queue.
+    /// Maximum number of ready messages in the queue. The route does not poll while there are more.
     pub max_ready: u64,
-    /// How long a task is offered to the broker before it is failed back to AWS.
+    /// Timeout for the publish of a task, all attempts included. After it the task is failed back to AWS.
     pub publish_within: Duration,
-    /// The activity type's start-to-close timeout, where it is said.
+    /// The start-to-close timeout of the activity type, if it is configured.
     pub start_to_close: Option<Duration>,
-    /// How its tasks are kept alive.
+    /// The heartbeat settings of the route.
     pub heartbeat: HeartbeatConfig,
-    /// What becomes of a result that is too long for AWS.
+    /// What happens to a result that is too long for AWS.
     pub oversize_result: OversizeResult,
-    /// Whether a task's body begins with its properties, for clients that show their user the body alone.
+    /// Whether a message's body begins with its properties, for clients that show only the body to their user.
     pub properties_in_body: bool,
     /// Where tasks come from.
     pub source: SourceConfig,
 }
 
 impl RouteConfig {
-    /// What makes its source.
+    /// The options for the route's source.
     #[must_use]
     pub fn source_options(&self) -> SourceOptions<'_> {
         SourceOptions {
@@ -59,7 +59,7 @@ impl RouteConfig {
         }
     }
 
-    /// The interval at which the bridge keeps waiting tasks alive, where that is only supposed to be short enough.
+    /// The interval of the bridge's heartbeats, if no timeout is known and the interval is therefore an assumption.
     #[must_use]
     pub fn supposed_interval(&self) -> Option<Duration> {
         let HeartbeatConfig {
@@ -73,27 +73,27 @@ impl RouteConfig {
     }
 }
 
-/// How many polls a route holds open. `1 <= min <= max`.
+/// Minimum and maximum number of open polls of a route. `1 <= min <= max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pollers {
-    /// When the task list is quiet.
+    /// Number of open polls while the source has no tasks.
     pub min: usize,
-    /// When every poll comes back with a task.
+    /// Number of open polls while every poll returns a task.
     pub max: usize,
 }
 
-/// What becomes of a result that is too long for AWS.
+/// What happens to a result that is too long for AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OversizeResult {
-    /// The task is failed with a reason that says so, and the reply is parked.
+    /// The bridge fails the task with a reason that says so, and parks the reply.
     Fail,
-    /// The reply is parked, and the task stays open.
+    /// The bridge parks the reply, and the task stays open.
     Park,
 }
 
 const SECONDS: RangeInclusive<u64> = 1..=31_536_000;
 
-/// Reads a route; `None` where it misses what has no default. Problems are noted either way.
+/// Reads a route and notes its problems; `None` if a setting without a default is missing.
 pub(crate) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
     let name = required(&mut route, "name", name_rule);
     let dead_letters = route.flag("dead_letters").unwrap_or(true);
@@ -149,7 +149,7 @@ fn integer(
     usize::try_from(number).ok()
 }
 
-/// A placeholder that no task of the source can fill would leave a hole in every routing key.
+/// Reports placeholders that the source can't fill: every routing key would have a gap there.
 fn refuse_unknown_placeholders(
     route: &Reader<'_>,
     destination: &Destination,
@@ -170,7 +170,7 @@ fn refuse_unknown_placeholders(
     }
 }
 
-/// What a routing key can be made of.
+/// The placeholders of a routing key.
 fn placeholders(source: &SourceConfig) -> &'static [Placeholder] {
     match source {
         SourceConfig::Swf(_) => &Placeholder::ALL,
@@ -178,7 +178,7 @@ fn placeholders(source: &SourceConfig) -> &'static [Placeholder] {
     }
 }
 
-/// The pollers where none are configured. AWS advises 100 for an activity that is busy.
+/// The default for `pollers`. AWS advises 100 pollers for a busy activity.
 fn usual_pollers(source: &SourceConfig) -> Pollers {
     match source {
         SourceConfig::Swf(_) => Pollers { min: 2, max: 20 },
@@ -188,7 +188,7 @@ fn usual_pollers(source: &SourceConfig) -> Pollers {
 
 fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize, usual: Pollers) -> Pollers {
     let mut table = route.table("pollers");
-    // 1,000 is the number of polls that SWF holds open for one task list, and Step Functions for one activity.
+    // SWF holds at most 1,000 polls open for one task list, Step Functions for one activity.
     let min = integer(&mut table, "min", 1..=1_000);
     let max = integer(&mut table, "max", 1..=1_000);
     let pollers = Pollers {
@@ -200,7 +200,7 @@ fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize, usual: Pollers) ->
         table.problem("min", Some(pollers.min.to_string()), rule);
     }
     table.finish();
-    // A poll takes a slot, so more pollers than slots never run.
+    // A poll needs a slot, so more pollers than slots would never run.
     Pollers {
         min: pollers.min.min(max_in_flight),
         max: pollers.max.min(max_in_flight),

@@ -1,10 +1,10 @@
-//! Slots: the bound on what one route has in flight.
+//! Slots: the bound on the open polls and tasks in flight of one route.
 //!
-//! A slot is taken before the poll, travels with the task, and is freed by being dropped, wherever the task
-//! happens to end. Nothing else counts tasks.
+//! A slot is acquired before the poll and travels with the task. It is freed when it is dropped, wherever the task ends.
+//! Nothing else counts tasks.
 //!
-//! A task that was polled by another process, or by this one before a crash, needs a slot too, and can't wait for one. So
-//! there may be more than all in use: then nothing is polled until enough are free again.
+//! An adopted task (polled by another process, or by this one before a crash) needs a slot too and can't wait for one.
+//! Therefore more slots than the total can be in use. Then the route does not poll until the surplus is freed.
 
 use std::sync::{
     Arc,
@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 pub struct Slots {
     free: Arc<Semaphore>,
     total: usize,
-    /// How many are in use beyond all.
+    /// The number of slots in use beyond the total.
     beyond: Arc<AtomicUsize>,
 }
 
@@ -26,7 +26,7 @@ pub struct Slots {
 pub struct Slot(Slots);
 
 impl Slots {
-    /// `total` slots, all free.
+    /// Creates `total` slots, all free.
     #[must_use]
     pub fn new(total: usize) -> Self {
         Self {
@@ -40,14 +40,14 @@ impl Slots {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing but the place in the line.
-    pub async fn take(&self) -> Slot {
+    /// A dropped future loses only its place in the line.
+    pub async fn acquire(&self) -> Slot {
         let permit = self.free.acquire().await;
         permit.expect("the semaphore is never closed").forget();
         Slot(self.clone())
     }
 
-    /// A slot for a task that is in flight already, whether one is free or not.
+    /// A slot for an adopted task, whether one is free or not.
     #[must_use]
     pub fn acquire_beyond(&self) -> Slot {
         match self.free.try_acquire() {
@@ -59,16 +59,16 @@ impl Slots {
         Slot(self.clone())
     }
 
-    /// Waits until none is taken.
+    /// Waits until no slot is in use.
     pub async fn all_free(&self) {
         let all = u32::try_from(self.total).expect("the configuration's bound fits");
         let permits = self.free.acquire_many(all).await;
         drop(permits.expect("the semaphore is never closed"));
     }
 
-    /// How many are taken, by open polls and by tasks.
+    /// The number of slots in use by open polls and tasks.
     #[must_use]
-    pub fn taken(&self) -> usize {
+    pub fn in_use(&self) -> usize {
         self.total - self.free.available_permits() + self.beyond.load(Relaxed)
     }
 }
@@ -88,35 +88,35 @@ mod tests {
     use std::time::Duration;
 
     async fn is_free(slots: &Slots) -> bool {
-        let taken = tokio::time::timeout(Duration::from_secs(60), slots.take()).await;
-        taken.is_ok()
+        let acquired = tokio::time::timeout(Duration::from_secs(60), slots.acquire()).await;
+        acquired.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_slots_than_there_are() {
         let slots = Slots::new(2);
-        let (one, two) = (slots.take().await, slots.take().await);
+        let (one, two) = (slots.acquire().await, slots.acquire().await);
         assert!(!is_free(&slots).await);
-        assert_eq!(slots.taken(), 2);
+        assert_eq!(slots.in_use(), 2);
         drop(one);
-        slots.take().await;
-        assert_eq!(slots.taken(), 1);
+        slots.acquire().await;
+        assert_eq!(slots.in_use(), 1);
         drop(two);
         slots.all_free().await;
         slots.all_free().await;
-        assert_eq!(slots.taken(), 0);
+        assert_eq!(slots.in_use(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_in_flight_gets_a_slot_beyond_all_which_is_paid_back_first() {
         let slots = Slots::new(1);
         let adopted: Vec<_> = (0..3).map(|_| slots.acquire_beyond()).collect();
-        assert_eq!(slots.taken(), 3);
+        assert_eq!(slots.in_use(), 3);
         for (left, slot) in adopted.into_iter().enumerate() {
             assert!(!is_free(&slots).await, "{left}");
             drop(slot);
         }
-        assert_eq!(slots.taken(), 0);
+        assert_eq!(slots.in_use(), 0);
         slots.all_free().await;
         assert!(is_free(&slots).await);
     }

@@ -1,19 +1,20 @@
-//! Where a server is: an address, several, or a file that holds one. Each may hold a password and is never shown.
+//! The address of a server: one address, several, or a file that contains one. An address may contain a password, so it is
+//! never shown.
 
 use super::reader::Reader;
 use std::str::FromStr;
 
-/// What the three keys are called, and what they lead to.
+/// The names of the three keys, and the words for messages about them.
 pub(crate) struct Words {
-    /// One address, several, a file.
+    /// The keys for one address, for several, and for a file.
     pub(crate) keys: [&'static str; 3],
-    /// What an address is.
+    /// The noun for an address.
     pub(crate) noun: &'static str,
-    /// What is there.
+    /// The noun for the server.
     pub(crate) server: &'static str,
 }
 
-/// Reads the three keys, of which exactly one must be given. Empty where there is a problem.
+/// Reads the three keys. Exactly one must be given. The list is empty if there is a problem.
 pub(crate) fn read<T: FromStr<Err = String>>(table: &mut Reader<'_>, words: &Words) -> Vec<T> {
     let Words { keys, noun, server } = words;
     let [one, several, file] = *keys;
@@ -21,7 +22,7 @@ pub(crate) fn read<T: FromStr<Err = String>>(table: &mut Reader<'_>, words: &Wor
     let mut found = table.secrets(several, str::parse);
     found.extend(table.secret(one, str::parse));
     found.extend(table.secret(file, |path| {
-        // An address here by mistake must not be shown; a path that can't be read must.
+        // An address that was written here by mistake must not be shown. A path that can't be read must be shown.
         if path.contains("://") {
             return Err(format!(
                 "must be the path of a file that holds the {noun}, not the {noun}"

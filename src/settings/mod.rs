@@ -1,7 +1,7 @@
-//! How any table of settings is read.
+//! How any table of settings is read. Each part of the bridge reads its own settings with it.
 //!
 //! Serde stops at the first mistake. An operator wants all mistakes at once, each with the key's path, the value, the rule and
-//! the fix, so the tree that figment merges is walked here by hand.
+//! the fix. Therefore the code here walks the tree that figment merges.
 
 pub mod address;
 mod problem;

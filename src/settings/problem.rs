@@ -1,15 +1,15 @@
-//! What is wrong with a configuration.
+//! The problems of a configuration.
 
 use std::{cell::RefCell, fmt};
 
-/// One thing that is wrong with the configuration.
+/// One problem of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: `routes[0].swf.domain`.
+    /// The key, such as `routes[0].swf.domain`.
     pub path: String,
-    /// What stands there, or `None` where nothing does or where it is a secret.
+    /// The value; `None` if there is none or if it is a secret.
     pub value: Option<String>,
-    /// What ought to stand there, and how to get there.
+    /// The rule that the value breaks, and how to fix it.
     pub rule: String,
 }
 
@@ -22,12 +22,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that was found wrong so far.
+/// All problems that were found so far.
 #[derive(Debug, Default)]
 pub struct Problems(RefCell<Vec<Problem>>);
 
 impl Problems {
-    /// Adds one.
+    /// Adds a problem.
     pub fn add(&self, path: impl Into<String>, value: Option<String>, rule: impl Into<String>) {
         self.0.borrow_mut().push(Problem {
             path: path.into(),
@@ -36,7 +36,7 @@ impl Problems {
         });
     }
 
-    /// All of them, in the order in which they were found.
+    /// All problems, in the order in which they were found.
     pub fn into_inner(self) -> Vec<Problem> {
         self.0.into_inner()
     }

@@ -1,13 +1,13 @@
-//! Reading a table of settings without stopping at the first mistake.
+//! Reads a table of settings and does not stop at the first mistake.
 //!
-//! Serde stops at the first thing that it dislikes. An operator wants them all at once, each with the key's
-//! path, the value, the rule and the fix, so the tree that figment merges is walked here by hand.
+//! A [`Reader`] belongs to one table. Each call takes one key out and checks its value. A problem is added to the list that
+//! all readers share, and reading goes on. [`Reader::finish`] reports the keys that are left.
 
 use super::problem::Problems;
 use figment::value::{Dict, Value};
 use std::ops::RangeInclusive;
 
-/// A table being read. Keys are taken out one by one; what is left at the end is unknown.
+/// A table that is being read. Keys are taken out one by one. The keys that are left at the end are unknown.
 pub struct Reader<'p> {
     path: String,
     dict: Dict,
@@ -38,14 +38,14 @@ impl<'p> Reader<'p> {
         }
     }
 
-    fn take(&mut self, key: &'static str) -> Option<Value> {
+    fn remove(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
         self.dict.remove(key)
     }
 
-    /// Takes a key without a look at its value. True where it was there.
+    /// Takes a key and ignores its value. True if the key was there.
     pub fn discard(&mut self, key: &'static str) -> bool {
-        self.take(key).is_some()
+        self.remove(key).is_some()
     }
 
     /// Whether the key is there.
@@ -63,13 +63,13 @@ impl<'p> Reader<'p> {
         None
     }
 
-    /// A sub-table; an absent one reads as empty.
+    /// A sub-table. An absent one reads as empty.
     pub fn table(&mut self, key: &'static str) -> Self {
-        let dict = match self.take(key) {
+        let dict = match self.remove(key) {
             None => Dict::new(),
             Some(Value::Dict(_, dict)) => dict,
             Some(other) => {
-                // What stands here may be a whole URI with its password.
+                // The value may be a whole URI with its password.
                 drop(other);
                 let rule = format!(
                     "must be a table: write [{}] and its keys below",
@@ -84,7 +84,7 @@ impl<'p> Reader<'p> {
 
     /// A list of tables, `[[key]]`.
     pub fn tables(&mut self, key: &'static str) -> Vec<Self> {
-        let items = match self.take(key) {
+        let items = match self.remove(key) {
             None => Vec::new(),
             Some(Value::Array(_, items)) => items,
             Some(other) => {
@@ -112,7 +112,7 @@ impl<'p> Reader<'p> {
         key: &'static str,
         rule: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        match self.take(key)? {
+        match self.remove(key)? {
             Value::String(_, text) => rule(&text)
                 .map_err(|why| self.problem(key, Some(format!("{text:?}")), why))
                 .ok(),
@@ -126,7 +126,7 @@ impl<'p> Reader<'p> {
         key: &'static str,
         rule: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        match self.take(key)? {
+        match self.remove(key)? {
             Value::String(_, text) => rule(&text).map_err(|why| self.problem(key, None, why)).ok(),
             _ => {
                 self.problem(key, None, "must be a text in quotes");
@@ -135,13 +135,13 @@ impl<'p> Reader<'p> {
         }
     }
 
-    /// A list of texts that are never shown.
+    /// A list of texts that are never shown. At least one is needed if the key is there.
     pub fn secrets<T>(
         &mut self,
         key: &'static str,
         rule: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
-        let items = match self.take(key) {
+        let items = match self.remove(key) {
             None => return Vec::new(),
             Some(Value::Array(_, items)) => items,
             Some(_) => Vec::new(),
@@ -161,7 +161,7 @@ impl<'p> Reader<'p> {
 
     /// A whole number within bounds.
     pub fn integer(&mut self, key: &'static str, bounds: RangeInclusive<u64>) -> Option<u64> {
-        let value = self.take(key)?;
+        let value = self.remove(key)?;
         let number = match &value {
             Value::Num(_, number) => number
                 .to_u128()
@@ -179,13 +179,13 @@ impl<'p> Reader<'p> {
 
     /// `true` or `false`.
     pub fn flag(&mut self, key: &'static str) -> Option<bool> {
-        match self.take(key)? {
+        match self.remove(key)? {
             Value::Bool(_, flag) => Some(flag),
             other => self.wrong_kind(key, &other, "true or false, without quotes"),
         }
     }
 
-    /// Reports every key that nobody took, with the one that was probably meant.
+    /// Reports every key that was not taken, with the known key that was probably meant.
     pub fn finish(self) {
         for (key, value) in &self.dict {
             let meant = self
@@ -208,7 +208,7 @@ impl<'p> Reader<'p> {
     }
 }
 
-/// A text that has no default.
+/// Reads a text that has no default. A missing key is a problem.
 pub fn required<T>(
     reader: &mut Reader<'_>,
     key: &'static str,
@@ -220,7 +220,7 @@ pub fn required<T>(
     reader.text(key, rule)
 }
 
-/// A value as the operator wrote it, cut to a length that fits a line.
+/// A value as the operator wrote it, cut to 80 characters.
 fn shown(value: &Value) -> String {
     let text = match value {
         Value::String(_, text) => format!("{text:?}"),

@@ -1,7 +1,4 @@
-//! Where tasks come from: the seam between the bridge and an AWS service.
-//!
-//! Nothing outside this folder knows which service a task came from. What differs between services (limits,
-//! whether a cancel exists, which faults mean what) is answered by a method of [`Source`].
+//! The trait [`Source`]: what the bridge wants of an AWS service that hands out activity tasks.
 
 use super::{error::SourceError, rate_limit::RateLimiter};
 use crate::task::{HeaderValue, Outcome, Task, TaskToken, Timeouts};
@@ -11,71 +8,71 @@ use std::{borrow::Cow, time::Duration};
 /// A service that hands out activity tasks.
 #[async_trait]
 pub trait Source: Send + Sync + 'static {
-    /// The label for metrics and headers: `swf`, `step-functions`.
+    /// The label for metrics and headers: `swf` or `step-functions`.
     fn kind(&self) -> &'static str;
 
-    /// The headers that all its tasks share.
+    /// The headers that all tasks of this source share.
     fn headers(&self) -> Vec<(&'static str, HeaderValue)>;
 
-    /// The budget of the calls below, shared by all routes of this kind. The callers take their turns from it.
+    /// The rate limiter of the calls below. All routes of this kind share it. The caller acquires a permit before each call.
     fn rate_limiter(&self) -> &RateLimiter;
 
-    /// The task's timeouts, as well as they are known or can be learnt. What can't be learnt soon is unknown.
+    /// The task's timeouts, as configured or as learnt from AWS. A timeout that can't be learnt within seconds is unknown.
     async fn timeouts(&self, task: &Task) -> Timeouts;
 
-    /// Asks for a task, and waits up to 60 s for one.
+    /// Polls for a task. AWS holds an empty poll for up to 60 s.
     ///
     /// # Cancel safety
     ///
-    /// **Not cancel safe**: AWS hands the next task to a poll that it believes open, and a dropped future
-    /// loses it. Await it to its end.
+    /// **Not cancel safe**: AWS hands the next task to a poll that it believes open. A dropped future loses that task. Await
+    /// the future to its end.
     async fn poll(&self) -> Result<Option<Task>, SourceError>;
 
-    /// How soon a poll must bring a task for another open poll to be of use.
+    /// Maximum time of a poll that returns a task for one more open poll to be useful.
     fn busy_within(&self) -> Duration;
 
-    /// Says that the task is alive, and hears whether its cancellation is wanted.
+    /// Sends a heartbeat for the task. The answer says whether AWS requests a cancel.
     async fn heartbeat(
         &self,
         token: &TaskToken,
         details: &str,
     ) -> Result<CancelRequested, SourceError>;
 
-    /// Ends the task. One attempt; `settle` tries again.
+    /// Sends the outcome of the task, in one attempt.
     async fn settle(&self, token: &TaskToken, outcome: &Outcome) -> Result<(), SourceError>;
 
-    /// The result that a worker's body means. It is never cut.
+    /// The result for AWS from the body of a worker's reply. A result is never cut.
     ///
     /// # Errors
     ///
-    /// Why the service would not take it.
+    /// Why the service would refuse the result.
     fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit>;
 
-    /// The outcome in the service's terms, with what may be cut (the words of a failure or a cancel) cut to its limits.
+    /// The outcome as the service accepts it. The texts of a failure or a cancel are cut to the service's limits.
     fn fit(&self, outcome: Outcome) -> Outcome;
 
-    /// Cuts what a worker says of its progress to what the service takes, so that no more of it is kept.
+    /// Cuts the details of a worker's heartbeat to the service's limit, so that no longer text is kept in memory.
     fn fit_details(&self, details: &str) -> String;
 
-    /// What it polls, for people: "task list".
+    /// What the source polls, in words for people: "task list".
     fn place(&self) -> &'static str;
 
-    /// Looks whether service, credentials and names work, without taking a task. Says what it found.
+    /// Checks the service, the credentials and the names, without polling a task. Returns what it found, in words.
     async fn probe(&self) -> Result<String, SourceError>;
 
-    /// The API call that [`Source::probe`] makes. The bridge needs no permission for it otherwise.
+    /// The API call that [`Source::probe`] makes. The bridge needs the permission for it only there.
     fn probe_action(&self) -> &'static str;
 }
 
-/// Why a body is not a result that the service takes.
+/// Why the body of a reply is not a result that the service accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// It is too long.
+    /// The result is too long.
     TooLong(String),
-    /// It is not of the form that the route asks for.
+    /// The result does not have the form that the route is configured for.
     WrongForm(String),
 }
 
-/// Whether AWS wants the task canceled.
+/// Whether AWS requests a cancel of the task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CancelRequested(pub bool);

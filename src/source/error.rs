@@ -1,32 +1,32 @@
-//! Why a call to AWS came to nothing, and what to do about it.
+//! Why a call to AWS failed, and what the caller does next.
 
 use super::rate_limit::Answer;
 use crate::metrics::Fault;
 
-/// Why a call to the service came to nothing.
+/// Why a call to the service failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// Too many calls in a second.
+    /// AWS throttles the rate of calls.
     #[error("throttled: {0}")]
     Throttled(String),
-    /// Too much of something other than calls: open polls, or what AWS itself asks of another service for us.
+    /// AWS limits something other than the rate of calls: open polls, or AWS's own calls to KMS for an activity.
     #[error("throttled: {0}")]
     TooMany(String),
-    /// The service could not be reached, did not answer in time, or failed.
+    /// The service could not be reached, did not answer in time, or had an internal fault.
     #[error("not available: {0}")]
     Unavailable(String),
-    /// The service will not have us: no such domain, not permitted, bad credentials. A person must mend it.
+    /// The service refuses the call: unknown domain, missing permission, bad credentials. A person must fix it.
     #[error("refused: {0}")]
     Refused(String),
-    /// The service found the request itself wrong. The same request will never be right.
+    /// The service found the request invalid. The same request will never be valid.
     #[error("not valid: {0}")]
     Invalid(String),
-    /// The token is dead: the task is settled, timed out, or its workflow is closed.
+    /// The token is dead: the task is settled or timed out, or its workflow is closed.
     #[error("gone: {0}")]
     Gone(String),
 }
 
-/// What a call's answer says about the rate of calls.
+/// What the result of a call says about the rate of calls.
 impl<T> From<&Result<T, SourceError>> for Answer {
     fn from(answer: &Result<T, SourceError>) -> Self {
         match answer {
@@ -39,21 +39,21 @@ impl<T> From<&Result<T, SourceError>> for Answer {
     }
 }
 
-/// What to do about a [`SourceError`].
+/// What to do after a [`SourceError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Try again, with back-off.
+    /// Try again with back-off.
     Retry,
-    /// Try again, slowly: it takes a person to mend it.
+    /// Try again slowly: a person must fix the cause.
     RetrySlowly,
-    /// Never send this again as it is.
+    /// Do not send this request again.
     Reject,
-    /// There is nothing left to send.
+    /// Nothing is left to send, because the task has ended.
     Gone,
 }
 
 impl SourceError {
-    /// What to do about it.
+    /// What to do after this error.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {

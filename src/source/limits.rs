@@ -1,9 +1,9 @@
-//! Limits on the length of texts.
+//! Cuts texts to the limits of AWS.
 
-/// Cuts a text to `limit` characters, the last of which say that it was cut and how long it was.
+/// Cuts a text to `limit` characters. The end of a cut text says that it was cut, and how long it was.
 #[must_use]
 pub fn cut(text: String, limit: usize) -> String {
-    // As many bytes as the limit has characters can't be more characters than that.
+    // A text never has more characters than bytes.
     if text.len() <= limit {
         return text;
     }

@@ -1,4 +1,4 @@
-//! Where a route's tasks come from, and what follows from that for its other settings.
+//! The settings of a route's source: `[routes.swf]` or `[routes.step_functions]`.
 
 use crate::{
     settings::Reader,
@@ -18,7 +18,7 @@ pub enum SourceConfig {
 }
 
 impl SourceConfig {
-    /// Whether the service can be asked for the timeouts of its tasks.
+    /// Whether the service can be asked for the timeouts of tasks.
     pub(crate) fn tells_timeouts(&self) -> bool {
         match self {
             Self::Swf(_) => true,
@@ -27,7 +27,7 @@ impl SourceConfig {
     }
 }
 
-/// Reads `[routes.swf]` or `[routes.step_functions]`. Problems are noted; what is returned is whole only if there are none.
+/// Reads `[routes.swf]` or `[routes.step_functions]` and notes the problems. The result is complete only if there are none.
 pub(crate) fn read(route: &mut Reader<'_>) -> SourceConfig {
     let given = ["swf", "step_functions"].map(|key| route.has(key));
     match given {

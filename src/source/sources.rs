@@ -1,4 +1,4 @@
-//! The sources of all routes, and what they share.
+//! Makes the sources of all routes from the clients that they share.
 
 use super::{
     aws,
@@ -11,25 +11,25 @@ use crate::task::Timeouts;
 use aws_config::SdkConfig;
 use std::sync::{Arc, OnceLock};
 
-/// Neither the configuration nor the AWS chain names a region.
+/// No region is known: neither from the configuration nor from the AWS chain.
 #[derive(Debug, thiserror::Error)]
 #[error("no AWS region is known: set aws.region, or AWS_REGION")]
 pub struct NoRegion;
 
-/// What makes the source of one route.
+/// The options for the source of one route.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceOptions<'a> {
     /// The route's name.
     pub route: &'a str,
-    /// Where its tasks come from.
+    /// The settings of the source.
     pub source: &'a SourceConfig,
-    /// The timeouts that are configured.
+    /// The configured timeouts.
     pub timeouts: Timeouts,
-    /// What is asked of AWS to learn the timeouts that are not.
+    /// Which timeouts are asked of AWS.
     pub discover: Discover,
 }
 
-/// What the sources of all routes share. The clients of a service are made for the first route that needs them.
+/// What the sources of all routes share. The clients of a service are made for the first route of that service.
 pub struct Sources {
     sdk: SdkConfig,
     swf: OnceLock<SwfClients>,
@@ -38,11 +38,11 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Loads the AWS configuration. Credentials are first asked for with the first call.
+    /// Loads the AWS configuration. The credentials are loaded with the first call.
     ///
     /// # Errors
     ///
-    /// Where no region is known, without which there is no endpoint.
+    /// If no region is known. Without a region there is no endpoint.
     pub async fn load(region: Option<&str>) -> Result<Self, NoRegion> {
         let sdk = aws::load(region).await;
         if sdk.region().is_none_or(|region| region.as_ref().is_empty()) {

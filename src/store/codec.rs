@@ -1,5 +1,5 @@
-//! How records and messages are written: as JSON, where what a later version adds is passed over. The store in Redis keeps
-//! the parts of a record apart.
+//! The format of records and messages: JSON. Fields that a later version adds are ignored. The store `redis` keeps each
+//! field of a record separately, and uses only the messages and timeouts from here.
 
 use super::record::Record;
 use crate::task::{HeaderValue, Input, Task, TaskId, TaskToken, Timeout, Timeouts, unix_millis};
@@ -9,10 +9,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Why bytes can't be read back. Their checksum was right, so another version must have written them.
+/// Why stored bytes can't be read. Their checksum was right, so another version must have written them.
 pub(in crate::store) type Unreadable = serde_json::Error;
 
-/// A record without its id, which is in its key.
+/// A record without its id. The id is in the key.
 #[derive(Deserialize, Serialize)]
 pub(in crate::store) struct StoredRecord<'a> {
     #[serde(borrow)]
@@ -42,7 +42,7 @@ pub(in crate::store) enum StoredTimeout {
     After(u64),
 }
 
-/// What a task's message needs beyond its record.
+/// What the message of a task needs beyond the record.
 #[derive(Deserialize, Serialize)]
 struct StoredMessage<'a> {
     #[serde(borrow)]
@@ -59,7 +59,7 @@ enum StoredHeader<'a> {
     Text(Cow<'a, str>),
 }
 
-/// A new task's record.
+/// The bytes of a new task's record.
 pub(in crate::store) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unreadable> {
     serde_json::to_vec(&StoredRecord {
         route: route.into(),
@@ -72,7 +72,7 @@ pub(in crate::store) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unre
     })
 }
 
-/// What there is to publish of a new task.
+/// The bytes of a new task's message.
 pub(in crate::store) fn message(task: &Task) -> Result<Vec<u8>, Unreadable> {
     let headers = task.headers.iter().map(|(name, value)| {
         let value = match value {
@@ -88,7 +88,7 @@ pub(in crate::store) fn message(task: &Task) -> Result<Vec<u8>, Unreadable> {
     })
 }
 
-/// The task whose record this is, and whose message [`message`] wrote.
+/// The task from its record, and from the bytes that [`message`] wrote.
 pub(in crate::store) fn task(record: Record, message: &[u8]) -> Result<Task, Unreadable> {
     let StoredMessage {
         activity,
@@ -114,7 +114,7 @@ pub(in crate::store) fn task(record: Record, message: &[u8]) -> Result<Task, Unr
 }
 
 impl<'a> StoredRecord<'a> {
-    /// Reads what [`record`] or [`Self::bytes`] wrote.
+    /// Reads the bytes that [`record`] or [`Self::bytes`] wrote.
     pub(in crate::store) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
         serde_json::from_slice(bytes)
     }
@@ -123,14 +123,14 @@ impl<'a> StoredRecord<'a> {
         serde_json::to_vec(self)
     }
 
-    /// The broker has the message, and these are the timeouts by now.
+    /// Notes that the broker has the message, and the timeouts that are known now.
     pub(in crate::store) fn confirm(&mut self, timeouts: Timeouts) {
         self.published = true;
         self.heartbeat = timeouts.heartbeat.into();
         self.start_to_close = timeouts.start_to_close.into();
     }
 
-    /// A worker works on it.
+    /// Notes that a worker works on the task.
     pub(in crate::store) fn begin(&mut self) {
         self.begun = true;
     }
@@ -154,7 +154,7 @@ impl<'a> StoredRecord<'a> {
     }
 }
 
-/// The moment so many milliseconds after 1970.
+/// The time from milliseconds since 1970.
 pub(in crate::store) fn at(unix_millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(unix_millis).unwrap_or(0))
 }
@@ -186,7 +186,7 @@ impl From<StoredTimeout> for Timeout {
 mod tests {
     use super::*;
 
-    /// What version 1 of the schema wrote must be read for as long as that is its number.
+    /// A record and a message as version 1 of the schema wrote them. They must be readable for as long as the version is 1.
     const RECORD: &str = r#"{"route":"payments","token":"\"€","polled_at":1700000000123,"heartbeat":{"usually":90500},
         "start_to_close":"never","published":true,"begun":true,"of a later version":[{}]}"#;
     const MESSAGE: &str = r#"{"activity":"charge","headers":[["domain","shop"],["attempt",-1]],"input":"{\"n\": 1}",

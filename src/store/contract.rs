@@ -1,7 +1,4 @@
-//! The token store: what of a task outlives the moment it was polled.
-//!
-//! A record is in the store before the task's message is published, and leaves it after the task is settled and its
-//! reply acknowledged. What a crash costs is what the chosen store forgets.
+//! The traits of the token store: [`Store`] for any store, [`Shared`] for a store that several processes share.
 
 use super::{
     error::StoreError,
@@ -11,141 +8,143 @@ use crate::task::{Status, Task, TaskId, Timeouts};
 use async_trait::async_trait;
 use std::time::Duration;
 
-/// How long the records live, and with them the queue of replies to their tasks.
+/// The lifetime of the records. The reply queue of their tasks has the same lifetime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// With the process.
+    /// The records end with the process.
     Process,
-    /// Beyond it, under this id, which is kept with the records.
+    /// The records outlive the process. The id of the store is kept with them.
     Beyond(String),
 }
 
-/// A place that remembers the tasks in flight.
+/// A store of the records of tasks in flight.
 ///
-/// Every call but [`Store::note`] may be repeated: the second changes nothing. What is asked about a task that is not there
-/// is no error, and changes nothing. No call waits much longer than a few seconds.
+/// Every call except [`Store::note`] is idempotent. A call for a task without a record is no error and changes nothing. A
+/// call returns within a few seconds.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Records a task that was polled. When this returns, the record is as durable as the store can make it.
+    /// Records a polled task. When the call returns, the record is as durable as the store can make it.
     async fn insert(&self, route: &str, task: &Task) -> Result<(), StoreError>;
 
-    /// The broker has confirmed the task's message, which need not be kept any more; and these are its timeouts, as far
-    /// as they have been learnt meanwhile. At worst a crash forgets it, and the message is published once more.
+    /// Notes that the broker has confirmed the task's message, and stores the timeouts that were learnt meanwhile. The store
+    /// may drop its copy of the message. A crash can undo the call; then the message is published a second time.
     async fn confirmed(&self, id: TaskId, timeouts: Timeouts) -> Result<(), StoreError>;
 
-    /// Notes something, soon.
+    /// Notes something of a task. The store writes it soon, and nobody waits for it.
     fn note(&self, id: TaskId, note: Note);
 
-    /// Forgets a task that has ended, but for that it was there. At worst a crash forgets the forgetting, and AWS says at
-    /// the next heartbeat that the task is gone.
+    /// Deletes an ended task's record and leaves a tombstone. A crash can undo the call; then AWS answers the next heartbeat
+    /// of the task with "gone".
     async fn remove(&self, id: TaskId) -> Result<(), StoreError>;
 
-    /// Records of tasks that no living process has, at most so many; from here on this process has them. None of them is
-    /// handed out again. An empty answer: there are no more just now.
+    /// Adopts at most `most` tasks that no living process owns, and returns their records. From now on this process owns
+    /// them, and they are not returned again. An empty answer means that there are no more at the moment.
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError>;
 
-    /// What is to be published of a task whose message was not confirmed; `None` where nothing is. A store that lost its
-    /// newest writes may have got the record back from the process that knew it, but not that: [`StoreError::NoMessage`].
+    /// The task with its message, if the broker has not confirmed the message yet; `None` if it has. If the store lost its
+    /// newest writes and a process restored only the record, the answer is [`StoreError::NoMessage`].
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError>;
 
-    /// Tasks that ended lately and were forgotten, at most so many, so that a late reply to one is known as late.
+    /// At most `most` tasks that ended lately, from their tombstones. A reply to one of them is known to be late.
     async fn ended(&self, most: usize) -> Result<Vec<TaskId>, StoreError>;
 
-    /// How many records there are.
+    /// The number of records.
     async fn count(&self) -> Result<usize, StoreError>;
 
-    /// What is wrong with it, as far as that is known without asking it: then nothing new is polled.
+    /// Why the store is unavailable, as far as it knows without a new call; `None` if it is available. While the store is
+    /// unavailable, no new task is polled.
     fn unavailable(&self) -> Option<String>;
 
-    /// Whose the tasks of this process are, for people: the same for as long as the process lives.
+    /// The owner of this process's tasks, for people. It does not change while the process lives.
     fn owner(&self) -> &str;
 
-    /// How long the records live.
+    /// The lifetime of the records.
     fn lifetime(&self) -> Lifetime;
 
-    /// What there is to do where other processes have tasks in the same store; `None` where none can.
+    /// The calls of a store that several processes share; `None` if only one process can use this store.
     fn shared(&self) -> Option<&dyn Shared>;
 
-    /// Writes down what is not yet, and lets go: other processes may have this one's tasks at once.
+    /// Writes the pending notes and gives the ownership up, so that other processes can adopt this one's tasks at once.
     async fn close(&self);
 }
 
-/// A store that several processes share: each task is one process's at a time, by a lease on all of its tasks.
+/// A store that several processes share. One process owns a task at a time, by a lease on all its tasks together.
 #[async_trait]
 pub trait Shared: Send + Sync {
-    /// Renews the lease, and says what others did meanwhile. To be called again every [`RENEW_INTERVAL`].
+    /// Renews the lease, and returns what other processes did meanwhile. To be called every [`RENEW_INTERVAL`].
     async fn renew(&self) -> Result<Renewal, StoreError>;
 
-    /// Whether a process may be dead and is not known to be: it has not renewed its lease for a second, or that is gone. Its
-    /// tasks may soon be adopted.
+    /// Whether it is undecided for some process if it is alive: its lease was not renewed for a second, or its lease is
+    /// missing and may come back. Its tasks may soon be adopted.
     async fn is_anyone_silent(&self) -> Result<bool, StoreError>;
 
-    /// After a lapse, whose this task is now. A record that the store has lost is made anew from this one.
+    /// Asks who owns this task after a lapse of the lease. A record that the store has lost is written again from `record`.
     async fn reassert(&self, record: &Record) -> Result<Ownership, StoreError>;
 
-    /// Makes another process's task this one's, because its end has come here.
+    /// Makes this process the owner of another's task, because the reply that ends the task came here.
     async fn claim(&self, id: TaskId) -> Result<Claim, StoreError>;
 
-    /// Hands a worker's sign of life on to the process that has the task.
+    /// Forwards a worker's sign of life to the owner of the task.
     async fn forward(&self, id: TaskId, details: &str) -> Result<Forwarded, StoreError>;
 }
 
-/// How often a lease is renewed.
+/// Interval of the renewals of a lease.
 pub const RENEW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What a look at a shared store showed.
+/// The result of a renewal.
 #[derive(Debug, Default)]
 pub struct Renewal {
-    /// The lease had run out before this look renewed it, so that others may have taken tasks: ask [`Shared::reassert`] of each.
+    /// Whether the lease had run out before this renewal. Other processes may have taken tasks over, so call
+    /// [`Shared::reassert`] for each task.
     pub lapsed: bool,
-    /// What others did, in its order.
-    pub news: Vec<PeerEvent>,
+    /// What other processes did, in order.
+    pub events: Vec<PeerEvent>,
 }
 
-/// What another process did.
+/// Something that another process did.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PeerEvent {
-    /// It has this task now.
+    /// It took this task over.
     Taken(TaskId),
-    /// It heard a worker's sign of life for a task of this process.
+    /// It received a worker's sign of life for a task of this process.
     Sign {
         /// The task.
         id: TaskId,
-        /// What the worker said.
+        /// The details of the worker's heartbeat.
         details: String,
     },
 }
 
-/// Whose a task is after a lapse.
+/// The owner of a task after a lapse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// This process's, as before.
+    /// This process, as before.
     Ours,
-    /// Another's.
+    /// Another process.
     Theirs,
-    /// Nobody's: it has ended.
+    /// Nobody: the task has ended.
     Ended,
 }
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Debug)]
 pub enum Claim {
-    /// The task is this process's now.
+    /// This process owns the task now.
     Ours(Record),
-    /// Of a route that this process does not have.
+    /// The task belongs to a route that this process does not have.
     OtherRoute,
-    /// It has ended.
+    /// The task has ended.
     Ended,
     /// There is no such task, or it ended long ago.
     Unknown,
 }
 
-/// What became of a sign of life.
+/// The result of forwarding a sign of life.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Forwarded {
-    /// Its process will hear of it; the task fares like this.
+    /// The owner will read it. The status of the task is known.
     To(Status),
-    /// Its process is dead, and the lease has run out: claim the task.
+    /// The owner is dead, and its lease has run out: claim the task.
     Orphan,
     /// The task has ended.
     Ended,

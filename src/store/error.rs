@@ -1,12 +1,12 @@
-//! Why a store did not do what it was asked.
+//! Why a call to the store failed.
 
-/// Why the store could not do what it was asked to.
+/// Why a call to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It can't be reached, or its disk can't be written. Worth another try.
+    /// The store can't be reached, or its disk can't be written. Another attempt may succeed.
     #[error("the token store is not available: {0}")]
     Unavailable(String),
-    /// Another try changes nothing.
+    /// The message of the task is lost. Another attempt can't succeed.
     #[error("the token store has lost what is to be published of the task")]
     NoMessage,
 }

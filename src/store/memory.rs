@@ -1,7 +1,6 @@
-//! The store that forgets everything with the process.
+//! The store `memory`: its records end with the process.
 //!
-//! It keeps ids alone: whatever else a record would hold dies with the process too, and lives in the table of
-//! flights until then.
+//! It keeps only ids. The table of tasks in flight has everything else, and ends with the process too.
 
 use super::{
     contract::{Lifetime, Shared, Store},
@@ -13,7 +12,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 
-/// See the module. Its size is bounded by the routes' slots.
+/// See the module. The routes' slots bound its size.
 #[derive(Debug)]
 pub struct MemoryStore {
     open: Mutex<HashSet<TaskId>>,

@@ -1,7 +1,10 @@
 //! The token store: what of a task survives a crash.
 //!
-//! A record is in the store before the task's message is published. It leaves the store after the task is settled and its
-//! reply is acknowledged. A crash costs what the chosen store forgets.
+//! A record is in the store before the task's message is published. It is removed after the task is settled and its
+//! reply is acknowledged. What a crash costs depends on the store: `memory` loses all records, `file` and `redis` keep them.
+//!
+//! This folder owns the format of the records and what is stored. It does not decide when a task is recorded, published or
+//! settled. It does not know the table of tasks in flight.
 
 pub mod codec;
 mod contract;

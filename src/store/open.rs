@@ -1,21 +1,21 @@
-//! Opens the store that is configured.
+//! Opens the configured store.
 
 use super::{contract::Store, memory::MemoryStore, settings::StoreConfig};
 use crate::store::{file::FileStore, redis::RedisStore};
 use anyhow::Context;
 use std::sync::Arc;
 
-/// Opens the configured store, for a process with routes of these names.
+/// Opens the configured store for a process with routes of these names.
 ///
 /// # Errors
 ///
-/// What is wrong, where, and how to mend it.
+/// What is wrong, where, and how to fix it.
 pub async fn open(config: &StoreConfig, routes: Vec<String>) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match config {
         StoreConfig::Memory => Arc::new(MemoryStore::default()),
         StoreConfig::File(file) => {
             let path = file.path.clone();
-            // It reads the whole file, before the store has its own thread; meanwhile the process may be told to stop.
+            // The open reads the whole file before the store has a thread of its own. Meanwhile signals must still be handled.
             #[expect(clippy::disallowed_methods, reason = "once, at the start; ADR 9")]
             let opened = tokio::task::spawn_blocking(move || FileStore::open(&path));
             Arc::new(

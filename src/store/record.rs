@@ -1,36 +1,37 @@
-//! What is kept of a task in flight.
+//! The record of a task in flight, and notes about it.
 
 use crate::task::{TaskId, TaskToken, Timeouts};
 use std::time::SystemTime;
 
-/// What is kept of a task in flight. What only its message needs is kept beside it, until the broker has that.
+/// The record of a task in flight. What only the message needs is stored beside it until the broker has confirmed the
+/// message.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Ours.
+    /// The bridge's id of the task.
     pub id: TaskId,
     /// The name of the route that polled it.
     pub route: String,
-    /// AWS's.
+    /// AWS's token of the task.
     pub token: TaskToken,
-    /// When the poll that brought it was answered.
+    /// When AWS answered the poll that brought the task.
     pub polled_at: SystemTime,
-    /// What is known of its timeouts.
+    /// The timeouts, as far as they are known.
     pub timeouts: Timeouts,
-    /// Whether the broker has confirmed its message. If not, [`Store::message`] has what is to be published.
+    /// Whether the broker has confirmed the message. If not, [`Store::message`] returns what is to be published.
     pub published: bool,
-    /// Whether a worker has said that it works on it.
+    /// Whether a worker has said that it works on the task.
     pub begun: bool,
-    /// When AWS last took a heartbeat for it; `None` where the store does not know.
+    /// When AWS last accepted a heartbeat for the task; `None` if the store does not know.
     pub heard: Option<SystemTime>,
 }
 
-/// What may be noted of a task in flight. A note that is lost costs little, so nobody waits for one.
+/// A note about a task in flight. A lost note costs little, so nobody waits until it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// A worker says that it works on the task.
+    /// A worker has said that it works on the task.
     Begun,
-    /// AWS took a heartbeat. Only noted where others read the store.
+    /// AWS accepted a heartbeat. Only a shared store keeps this note.
     Heard(SystemTime),
-    /// AWS wants the task canceled. Likewise.
+    /// AWS requests a cancel. Only a shared store keeps this note.
     CancelRequested,
 }

@@ -1,4 +1,4 @@
-//! Which token store, and where it is.
+//! The settings of the token store: which one, and where it is.
 
 use crate::{
     settings::Reader,
@@ -9,19 +9,19 @@ use crate::{
 };
 use std::fmt;
 
-/// Which token store, and where it is.
+/// The settings of the token store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreConfig {
-    /// Forgets with the process.
+    /// The store `memory`: its records end with the process.
     Memory,
-    /// A file of this machine.
+    /// The store `file`: a file on this machine.
     File(FileConfig),
-    /// A Redis that several processes share.
+    /// The store `redis`: a Redis that several processes share.
     Redis(RedisConfig),
 }
 
 impl StoreConfig {
-    /// Whether its records are still there after the process.
+    /// Whether the records outlive the process.
     #[must_use]
     pub fn outlives_the_process(&self) -> bool {
         match self {
@@ -32,7 +32,7 @@ impl StoreConfig {
 }
 
 impl StoreConfig {
-    /// Which one it is, for people: no two processes with one place have different stores.
+    /// The kind and place of the store, for people. Processes with the same place use the same store.
     #[must_use]
     pub fn place(&self) -> String {
         match self {
@@ -60,7 +60,7 @@ impl fmt::Display for StoreConfig {
     }
 }
 
-/// Reads the table.
+/// Reads the table `[store]`.
 pub(crate) fn read(mut store: Reader<'_>) -> Option<StoreConfig> {
     let given = store.has("kind");
     let kind = store.text("kind", |text| {
@@ -81,8 +81,8 @@ pub(crate) fn read(mut store: Reader<'_>) -> Option<StoreConfig> {
     config
 }
 
-/// A key of another kind of store would be without effect, which is hardly what was meant. Where the kind is not known,
-/// neither is whose keys these are.
+/// Reports keys of another kind of store, because they would have no effect. If the kind itself is a problem, these keys are
+/// ignored.
 fn refuse_keys_of_others(store: &mut Reader<'_>, kind: Option<&str>) {
     for (key, of) in [
         ("path", "file"),

@@ -1,4 +1,4 @@
-//! An activity task as a source handed it out.
+//! An activity task as a source hands it out.
 
 use super::{header::HeaderValue, id::TaskId, input::Input, timeouts::Timeouts, token::TaskToken};
 use std::{
@@ -6,41 +6,41 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// A task as a source handed it out: all that is needed to publish it, and the token.
+/// A task as a source hands it out: everything that is needed to publish it, and its token.
 #[derive(Debug)]
 pub struct Task {
-    /// Ours.
+    /// The bridge's id of the task.
     pub id: TaskId,
-    /// AWS's.
+    /// AWS's token of the task.
     pub token: TaskToken,
-    /// The name of the activity type, or of the activity.
+    /// The name of the activity type (SWF) or of the activity (Step Functions).
     pub activity: String,
-    /// The input; empty where there is none.
+    /// The input; empty if there is none.
     pub input: Input,
-    /// What the source tells of the task, by the header names of the worker protocol.
+    /// What the source says of the task, by the header names of the worker protocol.
     pub headers: Vec<(Cow<'static, str>, HeaderValue)>,
-    /// When the poll that brought it was answered.
+    /// When AWS answered the poll that brought the task.
     pub polled_at: SystemTime,
-    /// What is known of its timeouts.
+    /// The timeouts, as far as they are known.
     pub timeouts: Timeouts,
 }
 
 impl Task {
-    /// When AWS gives up on it, as far as that is known.
+    /// The end of the start-to-close timeout, as far as it is known.
     #[must_use]
     pub fn likely_deadline(&self) -> Option<SystemTime> {
         let limit = self.timeouts.start_to_close.limit()?;
         self.polled_at.checked_add(limit)
     }
 
-    /// When AWS gives up on it, where that is certain.
+    /// The end of the start-to-close timeout, if it is certain.
     #[must_use]
     pub fn deadline(&self) -> Option<SystemTime> {
         let limit = self.timeouts.start_to_close.certain()?;
         self.polled_at.checked_add(limit)
     }
 
-    /// What the source tells of the task under this name.
+    /// The value of a header that the source gave the task.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&HeaderValue> {
         let mut headers = self.headers.iter();
@@ -48,7 +48,7 @@ impl Task {
     }
 }
 
-/// Milliseconds since 1970, as headers carry times; 0 for a clock that is before that.
+/// A time in milliseconds since 1970, as headers carry it; 0 for a time before 1970.
 #[must_use]
 pub fn unix_millis(at: SystemTime) -> i64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);

@@ -1,27 +1,27 @@
-//! Dead letters: what the broker says of a task's message that it will not deliver, and how the task ends with it.
+//! Dead letters: task messages that the broker could not deliver, and how such a task ends.
 
 use super::outcome::{Outcome, OwnFailure};
 use crate::util::labels;
 
-/// A task's message, as it came back from a queue that could not hand it to a worker.
+/// A task's message that came back from a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Why it came back.
+    /// Why the message came back.
     pub death: Death,
-    /// The queue that it was in.
+    /// The queue that the message was in.
     pub queue: String,
 }
 
 labels! {
-    /// Why a message died.
+    /// Why a message was dead-lettered.
     pub enum Death {
-        /// A worker rejected it, and did not want it back in the queue.
+        /// A worker rejected the message without a requeue.
         Rejected = "rejected",
-        /// Nobody took it in time.
+        /// The message expired before a worker took it.
         Expired = "expired",
-        /// It was delivered as often as the queue allows.
+        /// The message reached the delivery limit of its queue.
         DeliveryLimit = "delivery-limit",
-        /// The queue was full and made room.
+        /// The queue was full and dropped the message.
         Dropped = "dropped",
     }
 }
@@ -39,7 +39,7 @@ impl Death {
 }
 
 impl DeadLetter {
-    /// How the task ends. `delivery_limit`: the limit of its queue, where the bridge knows it.
+    /// The outcome of the task. `delivery_limit` is the limit of the queue, if the bridge knows it.
     #[must_use]
     pub fn outcome(&self, delivery_limit: Option<u64>) -> Outcome {
         let mut details = format!("queue {}", self.queue);
@@ -55,6 +55,7 @@ impl DeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     #[test]
     fn the_workflow_learns_why_and_where_and_a_limit_that_is_known() {
         for (death, limit, reason, details) in [

@@ -1,6 +1,6 @@
 //! The value of a header.
 
-/// A header's value. Every AMQP client reads these two kinds alike; of the others, none.
+/// A header's value. Only these two kinds are read in the same way by every AMQP client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderValue {
     /// A long string.

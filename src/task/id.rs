@@ -1,11 +1,11 @@
-//! The bridge's own name for a task.
+//! The bridge's own id of a task.
 
 use std::{fmt, str::FromStr};
 
-/// The bridge's own name for a task: 128 random bits, written as 32 hexadecimal digits.
+/// The bridge's own id of a task: 128 random bits, written as 32 hexadecimal digits.
 ///
-/// It is what workers see (`message_id`, `correlation_id`), because an AWS token is too long for
-/// either (255 bytes) and would let any reader of the queue settle the task.
+/// Workers see it as `message_id` and `correlation_id`. The AWS token can't be used there: it is longer than the 255
+/// bytes that these properties hold, and it would allow any reader of the queue to settle the task.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(u128);
 

@@ -1,9 +1,9 @@
-//! A task's input, and what it tells without being understood: whether it is JSON, and whose trace it belongs to.
+//! A task's input, and the two facts that the bridge reads from it: whether it is JSON, and the trace that it belongs to.
 
 use super::traceparent::Traceparent;
 use serde::{Deserialize, de::IgnoredAny};
 
-/// An input, byte for byte, with what one look at it found.
+/// An input, byte for byte, with what one parse of it found.
 #[derive(Debug)]
 pub struct Input {
     text: String,
@@ -17,14 +17,14 @@ struct Object {
 }
 
 impl From<String> for Input {
-    /// Looks at it: parses it once, unless it begins like an object and is an odd one.
+    /// Parses the text once. It parses a second time if the text begins like an object and does not read as one.
     fn from(text: String) -> Self {
-        // What serde derives would take an array for an object as well.
+        // The implementation that serde derives would accept an array as an object.
         let object = text.trim_start().starts_with('{');
         let object = object.then(|| serde_json::from_str::<Object>(&text).ok());
         let (json, traceparent) = match object.flatten() {
             Some(Object { traceparent }) => (true, traceparent.and_then(|text| text.parse().ok())),
-            // An object comes here if it is none, or if its `traceparent` is no text or is there twice.
+            // Either the text is not an object, or its `traceparent` is not a string or is there twice.
             None => (serde_json::from_str::<IgnoredAny>(&text).is_ok(), None),
         };
         Self {
@@ -36,19 +36,19 @@ impl From<String> for Input {
 }
 
 impl Input {
-    /// As it came.
+    /// The text as it came from AWS.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is valid JSON.
+    /// Whether the text is valid JSON.
     #[must_use]
     pub fn is_json(&self) -> bool {
         self.json
     }
 
-    /// The valid `traceparent` at its top level, where it is a JSON object with exactly one.
+    /// The valid `traceparent` at the top level, if the text is a JSON object with exactly one.
     #[must_use]
     pub fn traceparent(&self) -> Option<Traceparent> {
         self.traceparent
@@ -64,11 +64,11 @@ mod tests {
     const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn found(input: &str) -> (bool, Option<String>) {
-        let look = Input::from(input.to_owned());
-        assert_eq!(look.text(), input, "byte for byte");
+        let read = Input::from(input.to_owned());
+        assert_eq!(read.text(), input, "byte for byte");
         (
-            look.is_json(),
-            look.traceparent().map(|found| found.to_string()),
+            read.is_json(),
+            read.traceparent().map(|found| found.to_string()),
         )
     }
 
@@ -151,7 +151,7 @@ mod tests {
             unsampled.parse::<Traceparent>().expect("valid").to_string(),
             unsampled
         );
-        // A later version is read as far as it is known, and written as the version that is known.
+        // A later version is read as far as version 00 defines it, and written as version 00.
         let later = format!("{}-more", VALID.replacen("00", "cc", 1));
         assert_eq!(
             later.parse::<Traceparent>().expect("valid").to_string(),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     proptest! {
-        /// Looking for a trace changes nothing about what counts as JSON.
+        /// The search for a trace does not change which texts count as JSON.
         #[test]
         fn json_is_what_serde_json_takes(input in r#"[ \t]{0,2}[\[{]?("[a-t]{0,3}\\?"|traceparent|[0-9e:,. ]|true|[\]}]){0,8}"#) {
             let json = serde_json::from_str::<IgnoredAny>(&input).is_ok();

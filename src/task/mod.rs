@@ -1,6 +1,6 @@
-//! What a task is: its id, its token, its timeouts, its input, how it fares and how it ends.
+//! What a task is: its id, its token, its timeouts, its input, its status and its outcome.
 //!
-//! Plain data. Nothing here talks to the network.
+//! This is plain data that all other folders share. Nothing here talks to the network or knows of queues and stores.
 
 mod activity_task;
 mod dead_letter;

@@ -5,34 +5,34 @@ use crate::util::labels;
 /// How a task ends, in the words of SWF.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The worker is done.
+    /// The worker completed the task.
     Completed {
-        /// What it found; empty for nothing.
+        /// The result; empty if there is none.
         result: String,
     },
-    /// The worker, or the bridge on its behalf, failed.
+    /// The worker reported a failure, or the bridge failed the task itself.
     Failed {
-        /// What the bridge gave up for; `None` where the failure is the worker's.
+        /// Why the bridge failed the task; `None` if the worker did.
         own: Option<OwnFailure>,
-        /// A short reason, the thing a workflow branches on.
+        /// A short reason. A workflow can branch on it.
         reason: String,
-        /// The long story; may be empty.
+        /// The details; may be empty.
         details: String,
     },
-    /// The worker stopped because it was asked to.
+    /// The worker stopped because a cancel was requested.
     Canceled {
-        /// What it wants to say about it; may be empty.
+        /// The worker's details; may be empty.
         details: String,
     },
 }
 
 impl Outcome {
-    /// A failure that the bridge itself reports.
+    /// A failure that the bridge itself reports, without details.
     pub fn failed(own: OwnFailure, reason: impl Into<String>) -> Self {
         Self::failed_with(own, reason, "")
     }
 
-    /// The same, with the long story.
+    /// A failure that the bridge itself reports, with details.
     pub fn failed_with(
         own: OwnFailure,
         reason: impl Into<String>,
@@ -85,22 +85,22 @@ labels! {
 /// Why the bridge itself fails a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnFailure {
-    /// It could not be brought to a queue.
+    /// The task could not be published to a queue.
     Undelivered,
-    /// No worker started it in the time that the route allows.
+    /// No worker started the task within the route's `max_wait_secs`.
     NotStarted,
-    /// The queue gave it up: rejected, expired, delivered too often, dropped.
+    /// The message was dead-lettered: rejected, expired, at the delivery limit, or dropped.
     DeadLetter,
-    /// The reply that should have ended it can't be used.
+    /// The reply that should have ended the task can't be used.
     UnusableReply,
-    /// AWS would not take the outcome that it had.
+    /// AWS refused the worker's outcome as not valid.
     OutcomeRefused,
-    /// The bridge ended before a worker replied.
+    /// The bridge was shut down before a worker replied.
     ShutDown,
 }
 
 impl OwnFailure {
-    /// The name, for workflows that tell failures apart by name.
+    /// The name of the failure, for workflows that match failures by name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,13 +1,13 @@
-//! How a task fares, in the word that workers are told.
+//! The status of a task, as workers are told.
 
-/// How a task fares, as far as the bridge knows: what a worker is told when it asks.
+/// The status of a task as far as the bridge knows. It is the answer to a worker's heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// AWS waits for its outcome.
+    /// AWS waits for the outcome of the task.
     Alive,
-    /// AWS wants it canceled.
+    /// AWS requests the cancellation of the task.
     CancelRequested,
-    /// Nobody waits for it.
+    /// Nobody waits for the outcome any more.
     Gone,
 }
 

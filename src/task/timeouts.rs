@@ -1,32 +1,32 @@
-//! What is known of a task's timeouts.
+//! A task's timeouts, as far as they are known.
 
 use std::time::Duration;
 
-/// The timeouts of a task that matter to the bridge. A poll's answer tells none of them.
+/// The timeouts of a task that matter to the bridge. The answer to a poll contains none of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
-    /// How long AWS waits for a heartbeat.
+    /// The heartbeat timeout: how long AWS waits for the next heartbeat.
     pub heartbeat: Timeout,
-    /// How long AWS waits for the outcome, from the poll's answer on.
+    /// The start-to-close timeout: how long AWS waits for the outcome after it has answered the poll.
     pub start_to_close: Timeout,
 }
 
 /// What is known of one timeout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timeout {
-    /// Nothing.
+    /// Nothing is known.
     #[default]
     Unknown,
-    /// There is none: SWF's `NONE`.
+    /// There is no timeout: SWF's `NONE`.
     Never,
-    /// This long, unless the task was scheduled with another: the default of its activity type.
+    /// The default of the activity type. The task may have been scheduled with another value.
     Usually(Duration),
-    /// This long.
+    /// Exactly this long.
     After(Duration),
 }
 
 impl Timeout {
-    /// Its length, as far as it is known and has one.
+    /// The length, if it is known and there is a timeout.
     #[must_use]
     pub fn limit(self) -> Option<Duration> {
         match self {
@@ -35,7 +35,7 @@ impl Timeout {
         }
     }
 
-    /// Its length, where that is certain.
+    /// The length, if it is certain.
     #[must_use]
     pub fn certain(self) -> Option<Duration> {
         match self {
@@ -44,8 +44,8 @@ impl Timeout {
         }
     }
 
-    /// The same, as the default of an activity type. That there is none is no default: who declares none leaves it to
-    /// whoever schedules.
+    /// The same value, as the default of an activity type. `Never` becomes unknown: an activity type without a default
+    /// leaves the timeout to the decider that schedules the task.
     #[must_use]
     pub fn usual(self) -> Self {
         match self {
@@ -54,7 +54,7 @@ impl Timeout {
         }
     }
 
-    /// This, or the other where nothing is known of this.
+    /// This timeout, or the other if nothing is known of this one.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         match self {

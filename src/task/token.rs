@@ -1,21 +1,21 @@
-//! AWS's name for a task, which is a secret.
+//! The task token, by which AWS identifies a task. It is a secret.
 
 use std::{fmt, sync::Arc};
 
-/// The opaque token by which AWS knows the task: at most 1,024 characters on SWF, 2,048 on Step Functions.
+/// The opaque token by which AWS identifies a task: at most 1,024 characters on SWF, 2,048 on Step Functions.
 ///
-/// Whoever holds it can end the task, so `Debug` never shows it.
+/// Anyone who has the token can end the task, so `Debug` never shows it.
 #[derive(Clone)]
 pub struct TaskToken(Arc<str>);
 
 impl TaskToken {
-    /// Wraps a token, or `None` where it is empty: a poll found nothing.
+    /// Wraps a token; `None` if it is empty, which means that the poll found no task.
     #[must_use]
     pub fn new(token: &str) -> Option<Self> {
         (!token.is_empty()).then(|| Self(token.into()))
     }
 
-    /// The token itself, for a call to AWS and for nothing else.
+    /// The token itself. To be used only for calls to AWS and for the record in the store.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

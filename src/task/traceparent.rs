@@ -5,9 +5,9 @@ use std::{fmt, str::FromStr};
 /// Trace context as W3C writes it: <https://www.w3.org/TR/trace-context/#traceparent-header>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traceparent {
-    /// The trace; not 0.
+    /// The id of the trace; not 0.
     pub trace_id: u128,
-    /// The span that comes before; not 0.
+    /// The id of the parent span; not 0.
     pub span_id: u64,
     /// Bit 0: the trace is sampled.
     pub flags: u8,
@@ -18,7 +18,7 @@ pub struct Traceparent {
 #[error("not a W3C traceparent")]
 pub struct NotATraceparent;
 
-/// The length of version 00, and of that part of later versions which every version has.
+/// The length of version 00. Later versions begin with the same part.
 const LENGTH: usize = 55;
 
 impl FromStr for Traceparent {

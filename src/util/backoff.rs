@@ -1,11 +1,11 @@
-//! Waiting between attempts: exponential, capped, with jitter.
+//! Back-off between attempts: exponential, capped, with jitter.
 
 use std::time::Duration;
 
-/// The growing wait between the attempts at one thing.
+/// The growing wait between attempts at the same operation.
 ///
-/// Each wait lies between half and the whole of the current step, so that many who failed together do not
-/// come back together.
+/// Each wait is a random time between half of the current step and the whole step. Callers that failed together
+/// therefore do not try again together.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -31,13 +31,13 @@ impl Backoff {
         jittered(self.first.saturating_mul(1 << doublings).min(self.cap))
     }
 
-    /// How many waits were handed out since the last success.
+    /// The number of waits since the last success.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Begins again at the first step, after a success.
+    /// Starts again at the first step, after a success.
     pub fn reset(&mut self) {
         self.attempts = 0;
     }

@@ -1,37 +1,37 @@
-//! Named points on the way of a task at which a test may let the process be killed. In a release build there are none.
+//! Named points in the processing of a task at which a test can kill the process. A release build has none.
 
 pub use debug::crash_point;
 
-/// The points, in the order in which a task comes by.
+/// The points, in the order in which a task reaches them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrashPoint {
-    /// A poll brought it.
+    /// A poll brought the task.
     AfterPoll,
-    /// Its record is in the store.
+    /// The record of the task is in the store.
     AfterInsert,
-    /// Its message is on its way to the broker, which has not confirmed it.
+    /// The message was sent to the broker, which has not confirmed it.
     AfterPublish,
-    /// The broker has confirmed it.
+    /// The broker has confirmed the message. The store does not know it yet.
     BeforeConfirm,
-    /// And the store was told.
+    /// The store knows that the broker has confirmed the message.
     AfterConfirm,
-    /// A reply came, or a dead letter.
+    /// A reply or a dead letter came.
     OnReply,
-    /// Its outcome is about to be brought to AWS.
+    /// The outcome is about to be sent to AWS.
     BeforeAws,
-    /// AWS has it.
+    /// AWS has the outcome.
     AfterAws,
     /// The reply is about to be acknowledged.
     BeforeAck,
-    /// It is.
+    /// The reply is acknowledged.
     AfterAck,
     /// The record is about to be removed.
     BeforeRemoval,
-    /// It is.
+    /// The record is removed.
     AfterRemoval,
 }
 
-/// A task comes by.
+/// A task reaches this point. Nothing happens in a release build.
 #[cfg(not(debug_assertions))]
 pub fn crash_point(_point: CrashPoint) {}
 
@@ -46,7 +46,7 @@ mod debug {
         },
     };
 
-    /// `ACTIVITY_BRIDGE_CRASH_AT=after-poll`, or `after-poll:3` for the third time that a task comes by.
+    /// `ACTIVITY_BRIDGE_CRASH_AT=after-poll`, or `after-poll:3` for the third time that a task reaches the point.
     static CRASH_AT: LazyLock<Option<(CrashPoint, AtomicU32)>> = LazyLock::new(|| {
         let set = std::env::var("ACTIVITY_BRIDGE_CRASH_AT").ok()?;
         let (name, times) = set.split_once(':').unwrap_or((&set, "1"));
@@ -76,7 +76,7 @@ mod debug {
         }
     }
 
-    /// A task comes by. Where the process is to be killed here, this does not return.
+    /// A task reaches this point. It does not return if the process is to be killed here.
     pub fn crash_point(point: CrashPoint) {
         let Some((at, left)) = &*CRASH_AT else {
             return;

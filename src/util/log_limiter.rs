@@ -1,13 +1,13 @@
-//! A limit on log lines about what fails all the time.
+//! A limit on log lines about repeated failures.
 
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Minimum interval between two lines about one topic.
+/// Minimum interval between two log lines about one topic.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// What may fail all the time, so that a line for each would bury all others.
+/// A kind of failure that can repeat so often that its log lines would hide all others.
 #[derive(Clone, Copy, Debug)]
 pub enum LogTopic {
     /// Polls are throttled.

@@ -1,4 +1,4 @@
-//! What knows nothing of tasks: back-off, crash points, limits on log lines, labels of metrics, rows of a table.
+//! Helpers that know nothing of tasks: back-off, crash points, limits on log lines, labels of metrics, rows of a table.
 
 mod backoff;
 pub mod crash_point;

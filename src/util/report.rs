@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// How one thing fares.
+/// The result of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// It works.
     Ok,
-    /// It could not be told, or will only be known when the bridge runs.
+    /// The check could not decide, or the answer is known only when the bridge runs.
     Note,
     /// It does not work.
     Fail,
@@ -16,11 +16,11 @@ pub enum Mark {
 /// A row of the table.
 #[derive(Debug)]
 pub struct Row {
-    /// What was looked at.
+    /// The checked thing.
     pub what: String,
-    /// How it fares.
+    /// The result.
     pub mark: Mark,
-    /// In words.
+    /// The result in words.
     pub words: String,
 }
 

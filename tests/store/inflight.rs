@@ -42,7 +42,7 @@ async fn route() -> Arc<Route> {
 #[tokio::test]
 async fn a_record_says_published_only_when_the_broker_has_confirmed_the_message() {
     let (inflight, route, task) = (InflightTable::new(1), route().await, task());
-    let slot = route.slots.take().await;
+    let slot = route.slots.acquire().await;
     inflight.enter(&task, route, slot, Span::none());
     for (event, published) in [
         (None, false),

@@ -1,4 +1,5 @@
-//! What every AWS client of the bridge shares: credentials, region, one HTTP stack, and two sets of time-outs.
+//! The configuration of the AWS clients: credentials, region, one HTTP stack, and two sets of timeouts (one for polls, one
+//! for all other calls).
 
 use super::errors::words_of;
 use aws_config::{
@@ -12,15 +13,15 @@ use aws_smithy_http_client::{
 };
 use std::time::Duration;
 
-/// AWS holds an empty poll for 60 s; its documentation asks for a read timeout of at least 70 s.
-const POLL_ATTEMPT: Duration = Duration::from_secs(75);
+/// Timeout for one poll. AWS holds an empty poll for 60 s, and its documentation asks for a read timeout of at least 70 s.
+const POLL_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// A respond call is answered in milliseconds, or something is wrong.
-const RESPOND_ATTEMPT: Duration = Duration::from_secs(8);
+/// Timeout for any other call. AWS normally answers it in milliseconds.
+const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Loads the usual AWS chain: environment, profile, web identity, container and instance credentials.
+/// Loads the usual AWS chain: credentials from environment, profile, web identity, container or instance.
 pub async fn load(region: Option<&str>) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
     if let Some(region) = region {
@@ -29,7 +30,7 @@ pub async fn load(region: Option<&str>) -> SdkConfig {
     loader.load().await
 }
 
-/// One HTTP stack for credentials, polls and responds: HTTP/1.1 and 2 over rustls with ring.
+/// The HTTP client for credentials and all calls: HTTP/1.1 and 2 over rustls with ring.
 fn http_client() -> SharedHttpClient {
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -39,34 +40,34 @@ fn http_client() -> SharedHttpClient {
 /// The configuration of a client for polls.
 #[must_use]
 pub fn for_polls(config: &SdkConfig) -> SdkConfig {
-    // A service that sends the head of an answer early, and holds the rest, is not stalled.
-    let patient = StalledStreamProtectionConfig::disabled();
-    let config = with_patience(config, POLL_ATTEMPT).into_builder();
-    config.stalled_stream_protection(patient).build()
+    // A service may send the head of the answer early and hold the rest. That is not a stalled stream.
+    let no_protection = StalledStreamProtectionConfig::disabled();
+    let config = with_timeout(config, POLL_TIMEOUT).into_builder();
+    config.stalled_stream_protection(no_protection).build()
 }
 
-/// The configuration of a client for heartbeats, results and questions.
+/// The configuration of a client for all other calls: heartbeats, outcomes, descriptions.
 #[must_use]
 pub fn for_responses(config: &SdkConfig) -> SdkConfig {
-    with_patience(config, RESPOND_ATTEMPT)
+    with_timeout(config, CALL_TIMEOUT)
 }
 
-fn with_patience(config: &SdkConfig, attempt: Duration) -> SdkConfig {
+fn with_timeout(config: &SdkConfig, attempt: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .read_timeout(attempt)
         .operation_attempt_timeout(attempt)
         .build();
     let config = config.to_builder().timeout_config(timeouts);
-    // The bridge's loops see each fault and decide; so no call waits for another's retries.
+    // The loops of the bridge handle each fault themselves. A retry inside the SDK would be hidden from the rate limiter.
     config.retry_config(RetryConfig::disabled()).build()
 }
 
-/// Whether the chain finds credentials, and if not, what it says.
+/// Checks that the AWS chain finds credentials.
 ///
 /// # Errors
 ///
-/// The chain's own words.
+/// The message of the chain.
 pub async fn check_credentials(config: &SdkConfig) -> Result<(), String> {
     let provider = config
         .credentials_provider()

@@ -1,4 +1,4 @@
-//! What an error of the AWS SDK means.
+//! Turns errors of the AWS SDK into [`SourceError`]s.
 
 use crate::source::{SourceError, cut};
 use aws_credential_types::provider::error::CredentialsError;
@@ -8,26 +8,26 @@ use aws_sdk_swf::{
 };
 use std::error::Error;
 
-/// How much of AWS's words is passed on, in characters.
+/// Maximum length of AWS's message in an error, in characters.
 const MAX_WORDS: usize = 300;
 
-/// What a fault of a service's own means.
+/// The meaning of a fault that only one service has.
 #[derive(Clone, Copy, Debug)]
 pub enum Meaning {
     /// The token is dead.
     Gone,
-    /// A person must mend it, in this way where that is known.
+    /// A person must fix it. The text says how, if that is known.
     Refused(Option<&'static str>),
-    /// Too much of something other than calls in a second.
+    /// AWS limits something other than the rate of calls.
     TooMany,
-    /// The request will never be right, for this reason. AWS's own words may quote it.
+    /// The request will never be valid, for this reason. AWS's own message is not used, because it may quote the request.
     Invalid(&'static str),
 }
 
-/// The faults of a service's own, by code. Those that all services share are known to [`to_source_error`].
+/// The faults of one service by their codes. [`to_source_error`] knows the faults that all services share.
 pub type Meanings = [(&'static str, Meaning)];
 
-/// What turns the errors of a call into what they mean, for `map_err`.
+/// Turns an SDK error into a [`SourceError`], for `map_err`.
 pub fn to_source_error<E>(
     meanings: &'static Meanings,
 ) -> impl FnOnce(SdkError<E, HttpResponse>) -> SourceError
@@ -87,7 +87,7 @@ where
         | "BandwidthLimitExceeded"
         | "SlowDown" => SourceError::Throttled(words),
         "ValidationException" | "ValidationError" => SourceError::Invalid(words),
-        // AWS's words may quote the request.
+        // AWS's message may quote the request.
         "SerializationException" | "RequestEntityTooLarge" | "RequestEntityTooLargeException" => {
             SourceError::Invalid(code.to_owned())
         }
@@ -95,7 +95,7 @@ where
     }
 }
 
-/// What is not an answer of the service, or one without a code: the network's word, or a proxy's.
+/// Turns an error without a fault code into a [`SourceError`]: it comes from the network or from a proxy.
 fn sort_unnamed<E>(error: &SdkError<E, HttpResponse>, status: Option<u16>) -> SourceError
 where
     E: Error + Send + Sync + 'static,
@@ -105,7 +105,7 @@ where
         return SourceError::Refused(format!("no AWS credentials: {words}"));
     }
     match (error, status) {
-        // The request could not even be built: the region or the endpoint is malformed.
+        // The SDK could not build the request: the region or the endpoint is malformed.
         (SdkError::ConstructionFailure(_), _) => SourceError::Refused(words),
         (_, Some(status @ (401 | 403 | 407))) => SourceError::Refused(format!(
             "HTTP {status} without an error code of AWS; is there a proxy in between?"
@@ -116,8 +116,8 @@ where
     }
 }
 
-/// AWS's words, without the values that a validation error quotes ("Value 'secret' at 'result' failed to …"), and not
-/// more than a line of them.
+/// AWS's message without the values that a validation error quotes ("Value 'secret' at 'result' failed to …"), cut to
+/// one line.
 fn without_values(message: &str) -> String {
     let message = match message.rsplit_once("' at '") {
         Some((_, rest)) => format!("'{rest}"),
@@ -126,7 +126,7 @@ fn without_values(message: &str) -> String {
     cut(message, MAX_WORDS)
 }
 
-/// An error and all its causes.
+/// An error followed by all its causes.
 fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {
@@ -136,12 +136,12 @@ fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn 
     })
 }
 
-/// The whole chain of causes on one line: "dispatch failure: io error: connection refused".
+/// The error and its causes on one line: "dispatch failure: io error: connection refused".
 pub(super) fn words_of(error: &(dyn Error + 'static)) -> String {
     let mut words = String::new();
     for cause in chain(error) {
         let cause = cause.to_string().replace('\n', "; ");
-        // Some errors repeat their cause in their own words.
+        // Some errors already contain the text of their cause.
         if !words.contains(&cause) {
             words.push_str(if words.is_empty() { "" } else { ": " });
             words.push_str(&cause);

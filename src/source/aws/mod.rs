@@ -1,4 +1,5 @@
-//! What the clients of both AWS services share: how they are built, and what their errors mean.
+//! What the clients of both AWS services share: how they are built, and how their errors become
+//! [`SourceError`](super::SourceError)s.
 
 mod client;
 mod errors;

@@ -1,4 +1,4 @@
-//! The settings of AWS.
+//! The setting of the AWS region.
 
 pub(crate) fn region_rule(text: &str) -> Result<String, String> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';

@@ -1,4 +1,6 @@
-//! The rate limiter of API calls to AWS.
+//! The rate limiter of the API calls to AWS: who may make the next call, and how fast a call may be made.
+//!
+//! `rate_limiter` orders the callers. `pace` learns the rate of one operation from AWS's answers.
 
 mod pace;
 mod rate_limiter;

@@ -1,4 +1,7 @@
-//! How fast one API call may be made, learnt from how AWS answers it. Pure: no clock, no waiting.
+//! The rate at which one operation may be called, learnt from AWS's answers. Pure: it has no clock and does not wait.
+//!
+//! The rate falls after a throttle, and rises while callers wait and AWS accepts their calls. A limit that no caller has had
+//! to wait for is dropped after a while.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -6,39 +9,39 @@ use tokio::time::Instant;
 /// How AWS answered a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// With anything but a throttle, be it an error: the call was let through.
+    /// AWS let the call through. The answer may be an error.
     Accepted,
-    /// With a throttle.
+    /// AWS throttled the call.
     Throttled,
-    /// Not at all, or not so that it says anything about the rate.
+    /// AWS did not answer, or the answer says nothing about the rate.
     Other,
 }
 
-/// After a throttle: this much of what was being accepted, so that the service's own bucket fills a little.
-const LOWERED_TO: f64 = 0.85;
+/// Factor of the new rate after a throttle, of the rate of accepted calls. It is below 1 so that AWS's bucket fills again.
+const THROTTLED_FACTOR: f64 = 0.85;
 
-/// At most one step down in this time: the throttles that come together are one piece of news.
-const BETWEEN_STEPS_DOWN: Duration = Duration::from_millis(500);
+/// Minimum interval between two reductions of the rate. Throttles that come together count once.
+const REDUCTION_INTERVAL: Duration = Duration::from_millis(500);
 
-/// No limit is lower, in calls per second, so that there is always a next call to learn from.
-const LEAST: f64 = 1.0;
+/// Minimum rate, in calls per second. There is always a next call to learn from.
+const MIN_RATE: f64 = 1.0;
 
-/// The growth at first, as a share of the rate in a second …
+/// Growth of the rate in a second right after a reduction, as a share of the rate.
 const GROWTH: f64 = 0.05;
 
-/// … which has doubled so many seconds after the last step down, and grows with their square.
-const DOUBLED_AFTER: f64 = 4.0;
+/// Time after a reduction at which [`GROWTH`] has doubled, in seconds. The growth increases with the square of the time.
+const GROWTH_DOUBLED_AFTER: f64 = 4.0;
 
-/// A limit that has kept nobody waiting for this long is forgotten.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
+/// Time after which a limit is dropped if no caller had to wait for it.
+const UNUSED_LIMIT_TTL: Duration = Duration::from_secs(30);
 
-/// Calls that a late timer held up are caught up with, this far back. Nothing else is ever sent in a burst.
-const CATCH_UP: Duration = Duration::from_millis(10);
+/// Maximum time for which calls that a late timer delayed are made up for. Nothing else is sent in a burst.
+const MAX_CATCH_UP: Duration = Duration::from_millis(10);
 
-/// The pace of one API call: none until AWS throttles it.
+/// The pace of one operation. It has no limit until AWS throttles the operation.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// Accepted calls per second: each counts one when it is answered, and fades away over about a second.
+    /// Accepted calls per second. Each call counts 1 when it is answered and then decays over about a second.
     accepted: f64,
     faded_at: Instant,
     limit: Option<Limit>,
@@ -46,7 +49,7 @@ pub(crate) struct Pace {
 
 #[derive(Debug)]
 struct Limit {
-    /// Calls per second.
+    /// The rate, in calls per second.
     rate: f64,
     /// When the next call may begin.
     next: Instant,
@@ -65,12 +68,12 @@ impl Pace {
         }
     }
 
-    /// When the next call may begin; `None` where there is no limit.
+    /// When the next call may begin; `None` if there is no limit.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.limit.as_ref().map(|limit| limit.next)
     }
 
-    /// How long so many calls take at the present pace.
+    /// How long this number of calls takes at the present rate.
     pub(crate) fn time_for(&self, calls: usize) -> Duration {
         let limit = self.limit.as_ref();
         limit.map_or(Duration::ZERO, |limit| {
@@ -78,22 +81,22 @@ impl Pace {
         })
     }
 
-    /// A call begins, which may have `waited` for it. The next may begin so many `steps` of the pace later.
+    /// Notes that a call begins. `waited` says whether its caller had to wait. The next call may begin `steps` intervals later.
     pub(crate) fn begin(&mut self, steps: u32, waited: bool, now: Instant) {
         let Some(limit) = &mut self.limit else {
             return;
         };
         if waited {
             limit.bound_at = now;
-        } else if now - limit.bound_at > FORGOTTEN_AFTER {
+        } else if now - limit.bound_at > UNUSED_LIMIT_TTL {
             self.limit = None;
             return;
         }
-        let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
+        let earliest = now.checked_sub(MAX_CATCH_UP).unwrap_or(now);
         limit.next = limit.next.max(earliest) + limit.interval() * steps;
     }
 
-    /// Learns from the answer to a call that began at `begun`.
+    /// Notes the answer to a call that began at `begun`.
     pub(crate) fn observe(&mut self, answer: Answer, begun: Instant, waited: bool, now: Instant) {
         match answer {
             Answer::Accepted => {
@@ -113,8 +116,8 @@ impl Pace {
         self.faded_at = now;
     }
 
-    /// A call that had to wait was accepted: there may be room for more. There is no such news where most of the
-    /// rate goes unused.
+    /// Raises the rate after AWS accepted a call that had to wait. If most of the rate is unused, that says nothing and the
+    /// rate stays.
     fn raise(&mut self, now: Instant) {
         let Some(limit) = &mut self.limit else {
             return;
@@ -122,7 +125,7 @@ impl Pace {
         if self.accepted < limit.rate / 2.0 {
             return;
         }
-        let quiet = (now - limit.lowered_at).as_secs_f64() / DOUBLED_AFTER;
+        let quiet = (now - limit.lowered_at).as_secs_f64() / GROWTH_DOUBLED_AFTER;
         let since = (now - limit.raised_at).as_secs_f64().min(1.0);
         let growth = (GROWTH * (1.0 + quiet * quiet)).min(1.0);
         limit.rate *= 1.0 + growth * since;
@@ -131,17 +134,17 @@ impl Pace {
 
     fn lower(&mut self, begun: Instant, now: Instant) {
         self.fade(now);
-        let mut rate = self.accepted * LOWERED_TO;
+        let mut rate = self.accepted * THROTTLED_FACTOR;
         if let Some(limit) = &self.limit {
-            // It was sent at the pace before the last step.
-            if begun <= limit.lowered_at || now - limit.lowered_at < BETWEEN_STEPS_DOWN {
+            // The call was sent at the rate before the last reduction.
+            if begun <= limit.lowered_at || now - limit.lowered_at < REDUCTION_INTERVAL {
                 return;
             }
-            // Where few calls were made of late, few were accepted: that alone is no reason for a deep fall.
+            // If few calls were made lately, few were accepted. That alone is no reason for a deep reduction.
             rate = rate.clamp(limit.rate / 2.0, limit.rate);
         }
         let mut limit = Limit {
-            rate: rate.max(LEAST),
+            rate: rate.max(MIN_RATE),
             next: now,
             lowered_at: now,
             raised_at: now,
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn throttles_that_come_together_are_one_step_down_and_a_quiet_time_is_no_deep_fall() {
+    fn throttles_that_come_together_reduce_the_rate_once_and_a_quiet_time_reduces_it_little() {
         let (start, ms) = (Instant::now(), Duration::from_millis);
         let mut pace = Pace::new(start);
         for n in 0..300 {

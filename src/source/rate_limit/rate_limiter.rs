@@ -1,14 +1,18 @@
-//! The budget of API calls that an AWS account has in a region, shared by all routes.
+//! The rate limiter of the API calls that an AWS account makes in a region. All routes of one service share it.
 //!
-//! AWS takes the calls of an account from token buckets: as documented one for each API call, which other
-//! processes that we don't see take from as well. So no rate is configured: a call is free until AWS throttles
-//! it, and is then paced at a rate that is learnt from the answers (`pace`). Who is paced waits in a *lane*,
-//! one for each API call, and the lanes know of each other: a throttle of the whole account is met where it hurts
-//! least. Results go first; heartbeats stand back for them as long as no task can be lost by it; polls, which
-//! only bring more of both, stand back for all.
+//! AWS limits the calls of an account with token buckets. As documented there is one for each operation (API call). Other
+//! processes of the account, which the bridge can't see, use the same buckets. Therefore no rate is configured. An operation
+//! is not limited until AWS throttles it. Then it is limited to a rate that is learnt from AWS's answers (`pace`).
 //!
-//! Nothing runs in the background. The first of each lane sleeps until its moment, and whoever leaves a lane wakes
-//! the first of every lane to look again.
+//! Callers of a limited operation wait in the queue of that operation. The queues depend on each other, because AWS may
+//! throttle the whole account:
+//!
+//! 1. Results go first.
+//! 2. Heartbeats wait for results for as long as no task can time out by it.
+//! 3. Polls wait for results and for urgent heartbeats, because a poll only adds more of both.
+//!
+//! No task runs in the background. The first caller in each queue sleeps until its time. A caller that leaves a queue wakes
+//! the first caller of every queue, which then computes its time again.
 
 use super::pace::{Answer, Pace};
 use parking_lot::{Mutex, MutexGuard};
@@ -18,40 +22,41 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// While heartbeats wait that are not urgent, a poll is begun this often all the same: no route is shut out for good.
-const TRICKLE: Duration = Duration::from_secs(1);
+/// Interval of polls while heartbeats wait that are not urgent. Without it a route might never poll again.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A heartbeat is urgent at the latest when its deadline is this many times as far as the lane takes to empty.
-const RESERVE: u32 = 2;
+/// A heartbeat becomes urgent when the time to its deadline is this many times the time that the queue of heartbeats needs.
+const URGENT_FACTOR: u32 = 2;
 
-/// A call to AWS.
+/// A call to AWS that needs a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// A task was completed.
+    /// Sends the result of a completed task.
     Complete,
-    /// A task failed.
+    /// Sends the failure of a task.
     Fail,
-    /// A task was canceled.
+    /// Sends that a task was canceled.
     Cancel,
-    /// A task is alive.
+    /// Sends a heartbeat of a task.
     Heartbeat(Due),
-    /// Is there a task?
+    /// Polls for a task.
     Poll,
-    /// What happened in a workflow?
+    /// Reads the history of a workflow.
     History,
 }
 
-/// When a heartbeat has to be sent. The earlier the deadline, the earlier its turn.
+/// When a heartbeat has to be sent. Heartbeats with an earlier deadline get their permits earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// When AWS times the task out; `None`: never, and all others go first.
+    /// When AWS times the task out; `None` if never. Heartbeats without a deadline go last.
     pub deadline: Option<Instant>,
-    /// From here on it no longer stands back for results, and polls stop for it: when half of the timeout is gone, say.
+    /// From this time on the heartbeat no longer waits for results, and polls wait for it. Usually half of the timeout has
+    /// passed by then.
     pub urgent_from: Instant,
 }
 
 impl Due {
-    /// Whether more than half of its urgent time is gone.
+    /// Whether more than half of the time from `urgent_from` to the deadline has passed.
     fn nearly_late(self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| {
             let urgent_time = deadline.saturating_duration_since(self.urgent_from);
@@ -60,15 +65,15 @@ impl Due {
     }
 }
 
-/// See the module. Everyone who waits is a caller's future; nothing else is kept.
+/// See the module. The queues contain only the futures of callers, so the callers bound their length.
 #[derive(Debug)]
 pub struct RateLimiter {
     state: Mutex<State>,
 }
 
-/// The right to make one call, now. It is kept until the answer is there, however long a poll is held.
+/// The right to make one call now. The caller holds it until AWS has answered, even if AWS holds a poll for a minute.
 #[derive(Debug)]
-#[must_use = "the call is to be made, and its answer learnt from"]
+#[must_use = "make the call, and report its answer with `done`"]
 pub struct Permit<'a> {
     rate_limiter: &'a RateLimiter,
     call: Call,
@@ -77,7 +82,7 @@ pub struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// Learns from the answer. A turn that is dropped was answered by [`Answer::Other`].
+    /// Reports the answer. A permit that is dropped counts as [`Answer::Other`].
     pub fn done(self, answer: Answer) {
         let mut state = self.rate_limiter.state();
         let pace = &mut state.operations[self.call.operation()].pace;
@@ -86,7 +91,7 @@ impl Permit<'_> {
 }
 
 impl RateLimiter {
-    /// A budget without limits, until AWS sets some.
+    /// A rate limiter without limits. AWS's answers set them.
     #[must_use]
     pub fn new() -> Self {
         let now = Instant::now();
@@ -108,11 +113,11 @@ impl RateLimiter {
         self.state.lock()
     }
 
-    /// Waits until the call may be made. There is no wait where AWS does not throttle.
+    /// Waits until the call may be made. There is no wait if AWS does not throttle.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up its place. One that is kept without being polled holds up those behind it.
+    /// A dropped future gives up its place in the queue. A future that is kept and not polled delays the callers behind it.
     pub async fn acquire(&self, call: Call) -> Permit<'_> {
         let acquire = |begun, waited| Permit {
             rate_limiter: self,
@@ -138,7 +143,7 @@ impl RateLimiter {
         }
     }
 
-    /// Begins the call if nobody and nothing is in its way; otherwise takes a place in its lane.
+    /// Begins the call if no limit and no other caller is in its way. Otherwise joins the queue of its operation.
     fn begin_or_wait(&self, call: Call, now: Instant) -> Option<Place<'_>> {
         let mut state = self.state();
         if state.operations[call.operation()].waiting.is_empty()
@@ -163,7 +168,7 @@ impl Default for RateLimiter {
     }
 }
 
-/// The lane of the heartbeats; those before it are the results'.
+/// The index of the heartbeats' operation. The operations before it are those of results.
 const HEARTBEATS: usize = 3;
 
 impl Call {
@@ -193,20 +198,21 @@ impl Call {
 #[derive(Debug)]
 struct State {
     operations: [Operation; 6],
-    /// How many ever had to wait.
+    /// The number of callers that ever joined a queue. It orders those with equal deadlines.
     arrivals: u64,
 }
 
-/// One API call: its pace, and those who wait for it in the order of their turns.
+/// One operation: its pace, and its queue of callers in order.
 #[derive(Debug)]
 struct Operation {
     pace: Pace,
-    /// When one last began.
+    /// When the last call began.
     last: Instant,
     waiting: BTreeMap<Key, Waiter>,
 }
 
-/// By deadline, those without one last (`false` sorts before `true`), and then first come, first served.
+/// The order in a queue: by deadline, without a deadline last (`false` sorts before `true`), and then first come, first
+/// served.
 type Key = (bool, Option<Instant>, u64);
 
 #[derive(Debug)]
@@ -220,7 +226,7 @@ struct Waiter {
 enum Moment {
     Now,
     At(Instant),
-    /// When somebody else is out of the way.
+    /// After another caller has left its queue.
     WhenWoken,
 }
 
@@ -235,7 +241,7 @@ impl State {
         key
     }
 
-    /// Begins the call of the first in a lane, if its moment has come.
+    /// Begins the call if its caller is the first in the queue and the time has come.
     fn begin_first(&mut self, place: &Place<'_>, now: Instant) -> Moment {
         let first = self.operations[place.call.operation()]
             .waiting
@@ -247,7 +253,7 @@ impl State {
         }
     }
 
-    /// Begins a call, if its moment has come.
+    /// Begins a call if its time has come.
     fn begin(&mut self, call: Call, waited: bool, now: Instant) -> Moment {
         let moment = match self.opens_at(call, now) {
             Some(at) if at > now => Moment::At(at),
@@ -263,14 +269,14 @@ impl State {
         moment
     }
 
-    /// When the call may begin, as things are now; `None`: not before others have gone.
+    /// When the call may begin as things are now; `None` if another caller must go first.
     fn opens_at(&self, call: Call, now: Instant) -> Option<Instant> {
         let operation = &self.operations[call.operation()];
         let limit = operation.pace.next();
         let paced = limit.unwrap_or(now);
         match call {
             Call::Complete | Call::Fail | Call::Cancel => Some(paced),
-            // Heartbeats that are not throttled take nothing from the results: there is a bucket for each.
+            // Heartbeats that are not throttled take nothing from results: AWS has a bucket for each operation.
             Call::Heartbeat(due) if limit.is_some() && self.results_wait() => {
                 Some(paced.max(self.urgent_from(due)))
             }
@@ -279,7 +285,7 @@ impl State {
             Call::Poll => match self.first_beat() {
                 None => Some(paced),
                 Some(due) if self.urgent_from(due) <= now => None,
-                Some(_) => Some(paced.max(operation.last + TRICKLE)),
+                Some(_) => Some(paced.max(operation.last + POLL_INTERVAL)),
             },
         }
     }
@@ -291,22 +297,22 @@ impl State {
             .any(|operation| !operation.waiting.is_empty())
     }
 
-    /// From when on a heartbeat is urgent: from when it says, or earlier, if so many wait that it would be late.
+    /// When a heartbeat becomes urgent: at its own time, or earlier if so many heartbeats wait that it would be late.
     fn urgent_from(&self, due: Due) -> Instant {
         let operation = &self.operations[HEARTBEATS];
-        let reserve = operation.pace.time_for(operation.waiting.len()) * RESERVE;
-        let latest = due.deadline.and_then(|at| at.checked_sub(reserve));
+        let emptying = operation.pace.time_for(operation.waiting.len()) * URGENT_FACTOR;
+        let latest = due.deadline.and_then(|at| at.checked_sub(emptying));
         latest.map_or(due.urgent_from, |latest| latest.min(due.urgent_from))
     }
 
-    /// How many steps of its pace a call takes: results go at half their pace while a heartbeat is nearly late, so
-    /// that a throttle of the whole account leaves room for it.
+    /// How many intervals of its pace a call uses. Results use two while a heartbeat is nearly late. If AWS throttles the
+    /// whole account, that leaves room for the heartbeat.
     fn steps(&self, call: Call, now: Instant) -> u32 {
         let late = self.first_beat().is_some_and(|due| due.nearly_late(now));
         if call.is_result() && late { 2 } else { 1 }
     }
 
-    /// The first heartbeat that waits.
+    /// The first heartbeat in the queue.
     fn first_beat(&self) -> Option<Due> {
         let (_, first) = self.operations[HEARTBEATS].waiting.first_key_value()?;
         first.due
@@ -321,7 +327,7 @@ impl State {
     }
 }
 
-/// A place in a lane, given up by being dropped.
+/// A place in a queue. Its drop gives the place up.
 struct Place<'a> {
     rate_limiter: &'a RateLimiter,
     call: Call,

@@ -1,7 +1,7 @@
-//! Activities of AWS Step Functions as a source of tasks.
+//! One activity of AWS Step Functions as a source of tasks: polls, heartbeats and responses.
 //!
-//! What a worker can't see of them: their timeouts, and that their execution is being stopped. The first is
-//! configured, the second shows as a token that is dead.
+//! Step Functions does not tell the timeouts of a task; they are configured. It does not tell that an execution is being
+//! stopped either; the bridge sees it as a dead token.
 
 use super::settings::ResultAs;
 use crate::{
@@ -23,20 +23,23 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// The API's limits: in bytes of UTF-8, the others in characters.
+/// Maximum length of a result, in bytes of UTF-8. This limit and those below are Step Functions' own.
 const MAX_OUTPUT: usize = 262_144;
 
+/// Maximum length of the error name of a failure, in characters.
 const MAX_ERROR: usize = 256;
 
+/// Maximum length of the cause of a failure, in characters.
 const MAX_CAUSE: usize = 32_768;
 
+/// Maximum length of the poller's name, in characters.
 const MAX_WORKER_NAME: usize = 80;
 
-/// The error name of a task that a worker canceled; Step Functions knows no canceled tasks.
+/// The error name of a task that a worker canceled. Step Functions has no canceled tasks.
 const CANCELED: &str = "Canceled";
 
-/// Any task asks for one more open poll: AWS advises 100 for an activity, because an answer that gets lost can hold up
-/// those of other polls. An activity that is not busy gets fewer.
+/// Maximum time of a poll that returns a task for one more open poll to be useful: any poll. AWS advises 100 open polls for
+/// a busy activity, because one lost answer can delay the answers to other polls.
 const BUSY_WITHIN: Duration = Duration::from_secs(60);
 
 const KMS_STATE: (&str, Meaning) = (
@@ -46,7 +49,7 @@ const KMS_STATE: (&str, Meaning) = (
 
 const KMS_THROTTLING: (&str, Meaning) = ("KmsThrottlingException", Meaning::TooMany);
 
-/// Of calls about an activity.
+/// The faults of calls about an activity.
 const OF_ACTIVITIES: &Meanings = &[
     (
         "ActivityDoesNotExist",
@@ -69,7 +72,7 @@ const OF_ACTIVITIES: &Meanings = &[
     KMS_THROTTLING,
 ];
 
-/// Of calls with a token. `TaskTimedOut` is also said of a task that is closed.
+/// The faults of calls with a token. AWS answers `TaskTimedOut` for a closed task too.
 const OF_TOKENS: &Meanings = &[
     ("TaskTimedOut", Meaning::Gone),
     ("TaskDoesNotExist", Meaning::Gone),
@@ -98,20 +101,20 @@ pub struct StepFunctions {
     result_as: ResultAs,
 }
 
-/// What makes one [`StepFunctions`].
+/// The options of one [`StepFunctions`].
 #[derive(Debug)]
 pub struct SfnOptions<'a> {
-    /// The activity.
+    /// The ARN of the activity.
     pub activity_arn: &'a str,
-    /// Who polls, as it shows in the execution's history; see [`worker_name`].
+    /// The name of the poller in the execution's history; see [`worker_name`].
     pub worker_name: String,
-    /// The timeouts that are configured; the service tells none.
+    /// The configured timeouts. The service tells none.
     pub timeouts: Timeouts,
-    /// What may be a result.
+    /// Which bodies of replies are accepted as results.
     pub result_as: ResultAs,
 }
 
-/// What all Step Functions routes of a process share: two clients and one budget.
+/// What all Step Functions routes of a process share: two clients and one rate limiter.
 #[derive(Clone, Debug)]
 pub struct SfnClients {
     poll: Client,
@@ -120,7 +123,7 @@ pub struct SfnClients {
 }
 
 impl SfnClients {
-    /// Builds them from one configuration. Nothing is called yet.
+    /// Builds the clients. It makes no call.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
         Self {
@@ -131,7 +134,7 @@ impl SfnClients {
     }
 }
 
-/// Route, host and process, within the 80 characters that AWS takes and without those that it takes in no name.
+/// The name of the poller: route, host and process id. It has at most 80 characters, and none that AWS forbids in names.
 #[must_use]
 pub fn worker_name(route: &str, host: &str, pid: u32) -> String {
     let pid = pid.to_string();
@@ -142,7 +145,7 @@ pub fn worker_name(route: &str, host: &str, pid: u32) -> String {
 }
 
 impl StepFunctions {
-    /// One route's view of Step Functions.
+    /// The source of one route.
     #[must_use]
     pub fn new(clients: &SfnClients, options: SfnOptions<'_>) -> Self {
         Self {
@@ -154,13 +157,13 @@ impl StepFunctions {
         }
     }
 
-    /// The activity's name: the last part of its ARN.
+    /// The name of the activity: the last part of its ARN.
     fn name(&self) -> &str {
         let (_, name) = self.activity_arn.rsplit_once(':').unwrap_or_default();
         name
     }
 
-    /// The answer to a poll as a task; `None` where it is empty.
+    /// The task in the answer to a poll; `None` if the answer is empty.
     fn task(&self, answer: GetActivityTaskOutput) -> Option<Task> {
         Some(Task {
             id: TaskId::random(),
@@ -185,7 +188,7 @@ impl StepFunctions {
     }
 }
 
-/// Step Functions tells "nothing" from the empty text; the bridge does not.
+/// `None` for an empty text. Step Functions distinguishes a missing text from an empty one; the bridge does not.
 fn unless_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -249,13 +252,13 @@ impl Source for StepFunctions {
             Outcome::Failed {
                 reason, details, ..
             } => self.fail(token, reason, details).await,
-            // `fit` leaves none.
+            // `fit` turns a cancel into a failure, so none comes here.
             Outcome::Canceled { details } => self.fail(token, CANCELED, details).await,
         }
     }
 
     fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit> {
-        // No form of it is shorter.
+        // Neither form of the result is shorter than the body.
         let too_long = |length: usize| {
             Unfit::TooLong(format!(
                 "the result has {length} bytes as JSON, and Step Functions takes {MAX_OUTPUT}"
@@ -289,7 +292,7 @@ impl Source for StepFunctions {
                 reason,
                 details,
             } => (reason, details),
-            // Retry and Catch go by the error's name, so that must not differ from task to task.
+            // Retry and Catch match the name of the error, so the name must be the same for all tasks.
             Outcome::Failed {
                 own: Some(own),
                 reason,
@@ -309,7 +312,7 @@ impl Source for StepFunctions {
         }
     }
 
-    /// There is no place for them.
+    /// Step Functions takes no details with a heartbeat.
     fn fit_details(&self, _details: &str) -> String {
         String::new()
     }

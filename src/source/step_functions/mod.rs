@@ -1,4 +1,4 @@
-//! Activities of AWS Step Functions as a source of tasks.
+//! AWS Step Functions as a source of tasks: the calls, the faults and the settings of an activity.
 
 mod activity;
 pub mod settings;

@@ -2,25 +2,25 @@
 
 use crate::settings::{Reader, required};
 
-/// An activity.
+/// The settings of an activity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepFunctionsConfig {
-    /// `arn:PARTITION:states:REGION:ACCOUNT:activity:NAME`.
+    /// The ARN of the activity, `arn:PARTITION:states:REGION:ACCOUNT:activity:NAME`.
     pub activity_arn: String,
-    /// What may be a result.
+    /// Which bodies of replies are accepted as results.
     pub result_as: ResultAs,
 }
 
-/// What may be a result, where the service takes JSON alone.
+/// Which bodies of replies are accepted as results. Step Functions itself accepts only JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResultAs {
-    /// JSON as it is; any other text as a JSON string.
+    /// Any text. JSON is sent as it is; any other text becomes a JSON string.
     JsonOrString,
-    /// JSON alone.
+    /// Only JSON.
     Json,
 }
 
-/// Reads `[routes.step_functions]`. Problems are noted; the answer is whole only if there are none.
+/// Reads `[routes.step_functions]` and notes the problems. The result is complete only if there are none.
 pub(crate) fn read_step_functions(mut table: Reader<'_>, needed: bool) -> StepFunctionsConfig {
     let activity_arn = match needed {
         true => required(&mut table, "activity_arn", activity_arn_rule),
@@ -38,7 +38,7 @@ pub(crate) fn read_step_functions(mut table: Reader<'_>, needed: bool) -> StepFu
     }
 }
 
-/// The rules of Step Functions for ARNs and the names of activities, from its API reference.
+/// The rules of Step Functions for the ARNs and names of activities, from its API reference.
 pub(crate) fn activity_arn_rule(text: &str) -> Result<String, String> {
     const FORM: &str = "arn:aws:states:REGION:ACCOUNT:activity:NAME";
     let length = text.chars().count();

@@ -1,8 +1,8 @@
-//! Learning the timeouts of tasks from SWF, because the answer to a poll tells none of them.
+//! Learns the timeouts of tasks from SWF, because the answer to a poll contains none of them.
 //!
-//! The defaults of an activity type are asked for once; what a decider gave one task instead of them is in the
-//! ActivityTaskScheduled event of its workflow's history. Neither holds up a task for long: what can't be learnt soon is
-//! unknown.
+//! The default timeouts of an activity type are asked for once, with DescribeActivityType. A decider can schedule a task with
+//! other timeouts. These are in the ActivityTaskScheduled event of the workflow's history. Both questions have a short
+//! timeout, so that no task waits for long. What can't be learnt in time is unknown.
 
 use super::faults::OF_PLACES;
 use crate::{
@@ -28,47 +28,50 @@ use std::{
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
-/// How long a task is held up.
-const WITHIN: Duration = Duration::from_secs(3);
+/// Timeout for one question, the wait for other questions included. A task is not published before.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long an answer is awaited, so that who asks notes that there was none.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Timeout for a call of DescribeActivityType. It is shorter than [`DISCOVERY_TIMEOUT`], so that the caller still notes the
+/// missing answer.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A type that could not be described is asked for again after this long.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// Interval between two questions for an activity type after a refusal.
+const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The same, where that was a fault which may be over soon.
-const RETRY: Duration = Duration::from_secs(5);
+/// Interval between two questions for an activity type after a fault that may be over soon.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// No more calls of DescribeActivityType than this in a minute; SWF lets an account have 6 a second.
+/// Maximum calls of DescribeActivityType in a minute. SWF allows an account 6 calls a second.
 const CALLS_PER_MINUTE: usize = 10;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Far more types than a process meets; beyond it, what was learnt is forgotten.
+/// Maximum number of remembered activity types of a domain. When it is reached, those of the domain are forgotten.
 const MAX_TYPES: usize = 10_000;
 
-/// The event is among the newest of its history unless very much runs in one workflow.
+/// Maximum number of events on a page of a history. The wanted event is among the newest, unless very much runs in one
+/// workflow.
 const EVENTS_PER_PAGE: i32 = 100;
 
+/// Maximum number of pages that are read of a history.
 const MAX_PAGES: usize = 5;
 
-/// What was learnt so far, for all routes.
+/// The timeouts that were learnt so far, for all routes.
 #[derive(Debug)]
 pub(crate) struct Discovery {
     client: Client,
     rate_limiter: Arc<RateLimiter>,
     types: Mutex<Types>,
-    /// When the calls of the last minute were made. Held while a type is asked for, so that nobody asks twice.
+    /// The times of the calls in the last minute. The lock is held during a call, so that no type is asked for twice.
     calls: tokio::sync::Mutex<VecDeque<Instant>>,
-    /// Whether it was said that types, or histories, can't be read.
-    said: [AtomicBool; 2],
+    /// Whether a missing permission was logged, for each kind of question.
+    logged: [AtomicBool; 2],
 }
 
-/// By domain, name and version; nested, so that looking a type up copies nothing.
+/// By domain, name and version. The maps are nested so that a lookup copies no text.
 type Types = HashMap<String, HashMap<String, HashMap<String, Learnt>>>;
 
-/// An activity type.
+/// The key of an activity type.
 #[derive(Clone, Copy)]
 struct TypeKey<'t> {
     domain: &'t str,
@@ -78,13 +81,13 @@ struct TypeKey<'t> {
 
 #[derive(Clone, Copy, Debug)]
 enum Learnt {
-    /// SWF says so; a registered type never changes.
+    /// SWF's answer. A registered activity type never changes.
     Known(Timeouts),
-    /// It could not be learnt, and is not asked for before this.
+    /// The last question failed. The next one is not asked before this time.
     NotBefore(Instant),
 }
 
-/// What needs a permission of its own.
+/// A kind of question. Each needs its own permission.
 #[derive(Clone, Copy)]
 enum Read {
     Types,
@@ -107,11 +110,11 @@ impl Discovery {
             rate_limiter,
             types: Mutex::default(),
             calls: tokio::sync::Mutex::default(),
-            said: [AtomicBool::new(false), AtomicBool::new(false)],
+            logged: [AtomicBool::new(false), AtomicBool::new(false)],
         }
     }
 
-    /// The defaults of the task's activity type.
+    /// The default timeouts of the task's activity type.
     pub(crate) async fn of_type(&self, domain: &str, task: &Task) -> Timeouts {
         let key = TypeKey {
             domain,
@@ -121,16 +124,16 @@ impl Discovery {
         if let Some(known) = self.known(key) {
             return known;
         }
-        let asked = timeout(WITHIN, self.ask(key));
+        let asked = timeout(DISCOVERY_TIMEOUT, self.ask(key));
         asked.await.unwrap_or_default()
     }
 
-    /// What the task was scheduled with, or else the defaults of its activity type.
+    /// The timeouts that the task was scheduled with, or else the defaults of its activity type.
     pub(crate) async fn of_task(&self, domain: &str, task: &Task) -> Timeouts {
-        let found = match timeout(WITHIN, self.scheduled(domain, task)).await {
+        let found = match timeout(DISCOVERY_TIMEOUT, self.scheduled(domain, task)).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
-                self.say(Read::Histories, &error);
+                self.log_failure(Read::Histories, &error);
                 None
             }
             Err(_) => None,
@@ -141,7 +144,7 @@ impl Discovery {
         }
     }
 
-    /// What is known of a type; nothing, where it is not yet time to ask again.
+    /// The known timeouts of an activity type. They are unknown while it is too early to ask again. `None`: ask now.
     fn known(&self, key: TypeKey<'_>) -> Option<Timeouts> {
         let types = self.types.lock();
         match types.get(key.domain)?.get(key.name)?.get(key.version)? {
@@ -153,7 +156,7 @@ impl Discovery {
 
     async fn ask(&self, key: TypeKey<'_>) -> Timeouts {
         let mut calls = self.calls.lock().await;
-        // Somebody may have asked while this waited.
+        // Another caller may have asked while this one waited for the lock.
         if let Some(known) = self.known(key) {
             return known;
         }
@@ -165,7 +168,7 @@ impl Discovery {
             return Timeouts::default();
         }
         calls.push_back(now);
-        let answer = timeout(ANSWER_WITHIN, self.describe(key)).await;
+        let answer = timeout(DESCRIBE_TIMEOUT, self.describe(key)).await;
         let late = |_| Err(SourceError::Unavailable("no answer in time".to_owned()));
         match answer.unwrap_or_else(late) {
             Ok(timeouts) => {
@@ -180,10 +183,12 @@ impl Discovery {
                 timeouts
             }
             Err(error) => {
-                self.say(Read::Types, &error);
+                self.log_failure(Read::Types, &error);
                 let wait = match error.verdict() {
-                    Verdict::Retry => RETRY,
-                    Verdict::RetrySlowly | Verdict::Reject | Verdict::Gone => ASK_AGAIN,
+                    Verdict::Retry => RETRY_INTERVAL,
+                    Verdict::RetrySlowly | Verdict::Reject | Verdict::Gone => {
+                        REFUSED_RETRY_INTERVAL
+                    }
                 };
                 self.note(key, Learnt::NotBefore(now + wait));
                 Timeouts::default()
@@ -201,11 +206,11 @@ impl Discovery {
         versions.insert(key.version.to_owned(), learnt);
     }
 
-    /// A refusal once; it would be said for each task otherwise.
-    fn say(&self, what: Read, error: &SourceError) {
+    /// Logs a failed question: a missing permission once as a warning, everything else at `debug`.
+    fn log_failure(&self, what: Read, error: &SourceError) {
         let permission = what.permission();
         let refused = matches!(error, SourceError::Refused(_));
-        if refused && !self.said[what as usize].swap(true, Ordering::Relaxed) {
+        if refused && !self.logged[what as usize].swap(true, Ordering::Relaxed) {
             warn!(
                 %error,
                 permission,
@@ -232,8 +237,8 @@ impl Discovery {
         )
     }
 
-    /// The timeouts in the task's own ActivityTaskScheduled event: from its ActivityTaskStarted event, whose id the poll
-    /// told, one step back.
+    /// The timeouts in the task's ActivityTaskScheduled event. The answer to the poll has the id of the ActivityTaskStarted
+    /// event, which has the id of the scheduled event.
     async fn scheduled(&self, domain: &str, task: &Task) -> Result<Option<Timeouts>, SourceError> {
         let Some(HeaderValue::Integer(started_id)) = task.header("started-event-id") else {
             return Ok(None);
@@ -285,7 +290,7 @@ fn text<'t>(task: &'t Task, name: &str) -> &'t str {
     }
 }
 
-/// SWF writes a timeout as a number of seconds, or `NONE`.
+/// Reads a timeout as SWF writes it: a number of seconds, or `NONE`.
 fn read(timeout: Option<&str>) -> Timeout {
     match timeout {
         None => Timeout::Unknown,
@@ -293,7 +298,7 @@ fn read(timeout: Option<&str>) -> Timeout {
         Some(text) => {
             let secs = text.parse().ok();
             let limit = secs.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
-            // SWF's longest is a year; beyond, a point in time might not be representable.
+            // SWF's longest timeout is a year. With a longer one a point in time might not be representable.
             limit
                 .filter(|limit| !limit.is_zero() && *limit <= YEAR)
                 .into()

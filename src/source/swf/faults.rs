@@ -1,4 +1,4 @@
-//! What SWF's own faults mean.
+//! The meanings of the faults that only SWF has.
 
 use crate::source::aws::{Meaning, Meanings};
 
@@ -6,14 +6,14 @@ const NOT_PERMITTED: (&str, Meaning) = ("OperationNotPermittedFault", Meaning::R
 
 const LIMIT_EXCEEDED: (&str, Meaning) = ("LimitExceededFault", Meaning::TooMany);
 
-/// Of calls about a domain, a task list or a type.
+/// The faults of calls about a domain, a task list or an activity type.
 pub(super) const OF_PLACES: &Meanings = &[
     ("UnknownResourceFault", Meaning::Refused(None)),
     NOT_PERMITTED,
     LIMIT_EXCEEDED,
 ];
 
-/// Of calls with a token: an unknown resource is a task that is settled, timed out, or its workflow closed.
+/// The faults of calls with a token. An unknown resource is a task that is settled or timed out, or whose workflow is closed.
 pub(super) const OF_TOKENS: &Meanings = &[
     ("UnknownResourceFault", Meaning::Gone),
     NOT_PERMITTED,

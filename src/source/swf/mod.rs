@@ -1,4 +1,4 @@
-//! Amazon SWF as a source of tasks.
+//! Amazon SWF as a source of tasks: the calls, SWF's faults, its settings, and the discovery of timeouts.
 
 pub mod discovery;
 mod faults;

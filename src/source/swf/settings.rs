@@ -2,27 +2,27 @@
 
 use crate::settings::{Reader, required};
 
-/// A task list.
+/// The settings of an SWF task list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SwfConfig {
-    /// The domain.
+    /// The name of the domain.
     pub domain: String,
-    /// The task list.
+    /// The name of the task list.
     pub task_list: String,
 }
 
-/// What is asked of AWS to learn the timeouts of tasks.
+/// Which timeouts are asked of AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Discover {
-    /// Nothing.
+    /// None.
     Off,
-    /// The defaults of each activity type.
+    /// The default timeouts of each activity type.
     Types,
-    /// The same, and the timeouts that each task was scheduled with.
+    /// The default timeouts of each activity type, and the timeouts that each task was scheduled with.
     Overrides,
 }
 
-/// Reads `[routes.swf]`. Problems are noted; the answer is whole only if there are none.
+/// Reads `[routes.swf]` and notes the problems. The result is complete only if there are none.
 pub(crate) fn read_swf(mut table: Reader<'_>, needed: bool) -> SwfConfig {
     let mut name = |key| match needed {
         true => required(&mut table, key, swf_name_rule),
@@ -36,7 +36,7 @@ pub(crate) fn read_swf(mut table: Reader<'_>, needed: bool) -> SwfConfig {
     }
 }
 
-/// SWF's rules for the names of domains and task lists, from its API reference.
+/// SWF's rules for the names of domains and task lists, from SWF's API reference.
 pub(crate) fn swf_name_rule(text: &str) -> Result<String, String> {
     let length = text.chars().count();
     if !(1..=256).contains(&length) {

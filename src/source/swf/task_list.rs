@@ -1,4 +1,4 @@
-//! Amazon SWF as a source of tasks.
+//! One SWF task list as a source of tasks: polls, heartbeats and responses.
 
 use super::{
     discovery::Discovery,
@@ -20,21 +20,25 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// The API's limits, in characters.
+/// Maximum length of a result, in characters. This limit and those below are SWF's own.
 const MAX_RESULT: usize = 32_768;
 
+/// Maximum length of the details of a failure or a cancel, in characters.
 const MAX_DETAILS: usize = 32_768;
 
+/// Maximum length of the reason of a failure, in characters.
 const MAX_REASON: usize = 256;
 
+/// Maximum length of the details of a heartbeat, in characters.
 const MAX_HEARTBEAT_DETAILS: usize = 2_048;
 
+/// Maximum length of the poller's identity, in characters.
 const MAX_IDENTITY: usize = 256;
 
-/// A task that comes sooner was waiting for the poll.
+/// Maximum time of a poll whose task was waiting in the task list before the poll.
 const BUSY_WITHIN: Duration = Duration::from_millis(500);
 
-/// One domain and task list.
+/// One task list of one domain.
 #[derive(Debug)]
 pub struct Swf {
     clients: SwfClients,
@@ -45,22 +49,22 @@ pub struct Swf {
     discover: Discover,
 }
 
-/// What makes one [`Swf`].
+/// The options of one [`Swf`].
 #[derive(Debug)]
 pub struct SwfOptions<'a> {
-    /// The domain, by SWF's rules for names.
+    /// The name of the domain, valid by SWF's rules.
     pub domain: &'a str,
-    /// The task list, likewise.
+    /// The name of the task list, valid by SWF's rules.
     pub task_list: &'a str,
-    /// Who polls, as it shows in the workflow's history; cut to 256 characters.
+    /// The identity of the poller in the workflow's history; cut to 256 characters.
     pub identity: String,
-    /// The timeouts that are configured.
+    /// The configured timeouts.
     pub timeouts: Timeouts,
-    /// What is asked of SWF to learn those that are not.
+    /// Which timeouts are asked of SWF.
     pub discover: Discover,
 }
 
-/// What all SWF routes of a process share: two clients, one budget, and what was learnt of activity types.
+/// What all SWF routes of a process share: two clients, one rate limiter, and the learnt timeouts of activity types.
 #[derive(Clone, Debug)]
 pub struct SwfClients {
     poll: Client,
@@ -70,7 +74,7 @@ pub struct SwfClients {
 }
 
 impl SwfClients {
-    /// Builds them from one configuration. Nothing is called yet.
+    /// Builds the clients. It makes no call.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
         let respond = Client::new(&aws::for_responses(config));
@@ -85,7 +89,7 @@ impl SwfClients {
 }
 
 impl Swf {
-    /// One route's view of SWF.
+    /// The source of one route.
     #[must_use]
     pub fn new(clients: &SwfClients, options: SwfOptions<'_>) -> Self {
         for name in [options.domain, options.task_list] {
@@ -106,7 +110,7 @@ impl Swf {
         }
     }
 
-    /// The answer to a poll as a task; `None` where it is empty.
+    /// The task in the answer to a poll; `None` if the answer is empty.
     fn task(&self, answer: PollForActivityTaskOutput) -> Option<Task> {
         let token = TaskToken::new(&answer.task_token)?;
         let (activity, version) = answer
@@ -146,7 +150,7 @@ fn task_list(name: &str) -> TaskList {
         .expect("the one required field is set")
 }
 
-/// SWF tells "no details" from empty ones; the bridge does not.
+/// `None` for an empty text. SWF distinguishes missing details from empty ones; the bridge does not.
 fn unless_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -178,7 +182,7 @@ impl Source for Swf {
         let configured = self.timeouts;
         Timeouts {
             heartbeat: learnt.heartbeat.or(configured.heartbeat),
-            // What is configured is certain; the default of a type is not.
+            // A configured timeout is certain; the default of an activity type is not.
             start_to_close: match learnt.start_to_close {
                 Timeout::After(_) | Timeout::Never => learnt.start_to_close,
                 Timeout::Usually(_) | Timeout::Unknown => {
@@ -256,7 +260,7 @@ impl Source for Swf {
     }
 
     fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit> {
-        // Bytes bound characters from above, so most results need no counting.
+        // A text never has more characters than bytes, so most results need not be counted.
         let length = match body.len() {
             bytes if bytes <= MAX_RESULT => bytes,
             _ => body.chars().count(),

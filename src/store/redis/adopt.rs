@@ -1,8 +1,8 @@
-//! Taking tasks over: those of the dead, and any whose end has come here.
+//! Changes of owner: the adoption of dead owners' tasks, and the claim of a task whose final reply came here.
 
 use super::{
     format,
-    owners::Known,
+    owners::Liveness,
     redis_store::RedisStore,
     scripts,
     shared::{INBOX_TTL, MAX_INBOX_MESSAGES},
@@ -17,32 +17,32 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error};
 
-/// A dead owner that has nothing for this process is not looked at again for this time.
-const PASS_OVER: Duration = Duration::from_secs(30);
+/// Time for which a dead owner is skipped if it has only tasks of other routes.
+const SKIP_TIME: Duration = Duration::from_secs(30);
 
-/// Questions that are on their way at once.
-const MAX_CONCURRENT_READS: usize = 500;
+/// Maximum concurrent changes of owner.
+const MAX_CONCURRENT_CHANGES: usize = 500;
 
-/// What became of the question for one task.
-enum Taken {
-    /// It is this process's, since this turn; it was this owner's before.
+/// The result of an attempt to become the owner of a task.
+enum OwnerChange {
+    /// This process is the owner since this epoch. `from` was the owner before.
     Ours {
         record: Record,
         epoch: u64,
         from: String,
     },
-    /// It is of a route that this process does not have.
+    /// The task belongs to a route that this process does not have.
     OtherRoute,
-    /// It is not who was thought to have it that has it.
+    /// The owner is not the expected one.
     Theirs,
     Ended,
     Unknown,
 }
 
-/// What was found of some of a dead owner's tasks.
+/// The result for some of a dead owner's tasks.
 struct Page {
     adopted: Vec<Record>,
-    /// Whether some are of other routes.
+    /// Whether some tasks belong to other routes.
     other_routes: bool,
     all_answered: bool,
 }
@@ -50,21 +50,21 @@ struct Page {
 impl RedisStore {
     /// See [`Store::adopt`](crate::store::Store::adopt).
     pub(crate) async fn adopt_some(&self, most: usize) -> Result<Vec<Record>, StoreError> {
-        let adopted = self.adopt_from_the_dead(most).await;
+        let adopted = self.adopt_from_dead_owners(most).await;
         if !self.owned.is_resync_needed() || adopted.as_ref().is_ok_and(|some| !some.is_empty()) {
             return adopted;
         }
-        let unknown_own = self.unknown_own(most).await?;
-        if unknown_own.is_empty() {
+        let unknown = self.find_unknown(most).await?;
+        if unknown.is_empty() {
             self.owned.found_nothing();
             return adopted;
         }
-        Ok(unknown_own)
+        Ok(unknown)
     }
 
-    /// Of a Cluster a shard may be away, with some of an owner's tasks or with all that is an owner's own. That keeps nobody
-    /// from the others.
-    async fn adopt_from_the_dead(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+    /// Adopts tasks of dead owners. A shard of a Cluster may be unavailable, with some of an owner's tasks or with the
+    /// owner's own keys. That does not prevent the adoption from other owners.
+    async fn adopt_from_dead_owners(&self, most: usize) -> Result<Vec<Record>, StoreError> {
         let mut none = Ok(Vec::new());
         for owner in self.dead_owners().await? {
             match self.adopt_from(&owner, most).await {
@@ -79,72 +79,79 @@ impl RedisStore {
         none
     }
 
-    /// Takes one task, whoever has it.
-    pub(crate) async fn take_one(&self, id: TaskId) -> Result<Claim, StoreError> {
+    /// Makes this process the owner of a task, whoever the owner is.
+    pub(crate) async fn claim_task(&self, id: TaskId) -> Result<Claim, StoreError> {
         self.add(&[id]).await?;
-        let claim = match self.take(id, "").await? {
-            Taken::Ours {
+        let claim = match self.change_owner(id, "").await? {
+            OwnerChange::Ours {
                 record,
                 epoch,
                 from,
             } => {
                 self.owned.set(id, epoch);
                 if from != self.owner
-                    && let Err(error) = self.tell(&from, &[(id, epoch)], &[]).await
+                    && let Err(error) = self.notify_owner(&from, &[(id, epoch)], &[]).await
                 {
-                    // It learns of it when it notes its next heartbeat.
+                    // The old owner learns it when it writes its next note.
                     debug!(task = %id, %error, "the old owner was not told");
                 }
                 return Ok(Claim::Ours(record));
             }
-            Taken::OtherRoute => Claim::OtherRoute,
-            Taken::Ended => Claim::Ended,
-            Taken::Theirs | Taken::Unknown => Claim::Unknown,
+            OwnerChange::OtherRoute => Claim::OtherRoute,
+            OwnerChange::Ended => Claim::Ended,
+            OwnerChange::Theirs | OwnerChange::Unknown => Claim::Unknown,
         };
-        self.strike_mine(&[id]).await;
+        self.remove_from_own_set(&[id]).await;
         Ok(claim)
     }
 
-    /// Tasks that are this process's though it was never told, because an answer was lost.
-    async fn unknown_own(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+    /// Finds tasks that this process owns and does not know of, because an answer was lost.
+    async fn find_unknown(&self, most: usize) -> Result<Vec<Record>, StoreError> {
         let mut smembers = cmd("SMEMBERS");
-        let ids: Vec<String> = self.connection.send(smembers.arg(&self.mine.tasks)).await?;
+        let ids: Vec<String> = self
+            .connection
+            .send(smembers.arg(&self.own_keys.tasks))
+            .await?;
         let ids = ids.iter().filter_map(|id| id.parse().ok());
         let unknown: Vec<_> = ids.filter(|id| !self.owned.has(*id)).take(most).collect();
         let (mut found, mut stale) = (Vec::new(), Vec::new());
-        for (id, taken) in self.take_each(&unknown, &self.owner).await {
+        for (id, taken) in self.change_owners(&unknown, &self.owner).await {
             match taken {
-                Taken::Ours { record, epoch, .. } => {
+                OwnerChange::Ours { record, epoch, .. } => {
                     self.owned.set(id, epoch);
                     found.push(record);
                 }
-                Taken::OtherRoute | Taken::Theirs | Taken::Ended | Taken::Unknown => stale.push(id),
+                OwnerChange::OtherRoute
+                | OwnerChange::Theirs
+                | OwnerChange::Ended
+                | OwnerChange::Unknown => stale.push(id),
             }
         }
-        // Whatever is on its way here is held from the beginning, and not among these.
-        self.strike_mine(&stale).await;
+        // A task that this process is about to own is known from the beginning, so it is not among these.
+        self.remove_from_own_set(&stale).await;
         Ok(found)
     }
 
     async fn dead_owners(&self) -> Result<Vec<String>, StoreError> {
         let mut others = self.owners().await?;
         others.retain(|owner| *owner != self.owner);
-        let known = join_all(others.iter().map(|owner| self.known(owner))).await;
-        let mut passed_over = self.passed_over.lock();
-        passed_over.retain(|_, since| since.elapsed() < PASS_OVER);
-        let dead = |(owner, known): (String, Known)| match known {
-            Known::Dead => (!passed_over.contains_key(&owner)).then_some(owner),
-            Known::MayBeDead => None,
-            Known::Alive(_) => {
-                // It may die again, with other tasks.
-                passed_over.remove(&owner);
+        let liveness = join_all(others.iter().map(|owner| self.liveness(owner))).await;
+        let mut skipped = self.skipped_owners.lock();
+        skipped.retain(|_, since| since.elapsed() < SKIP_TIME);
+        let dead = |(owner, liveness): (String, Liveness)| match liveness {
+            Liveness::Dead => (!skipped.contains_key(&owner)).then_some(owner),
+            Liveness::MayBeDead => None,
+            Liveness::Alive(_) => {
+                // It may die later, with other tasks.
+                skipped.remove(&owner);
                 None
             }
         };
-        Ok(others.into_iter().zip(known).filter_map(dead).collect())
+        Ok(others.into_iter().zip(liveness).filter_map(dead).collect())
     }
 
-    /// What fails on the way is found again in the set of the dead, or, should that owner come back, among the strays.
+    /// Adopts tasks of one dead owner. A task that fails on the way is found again in the dead owner's set. If that owner
+    /// comes back, the resync of this process finds it.
     async fn adopt_from(&self, owner: &str, most: usize) -> Result<Vec<Record>, StoreError> {
         let keys = self.keys.owner(owner);
         let (mut cursor, mut others, mut all) = (0_u64, false, true);
@@ -154,7 +161,7 @@ impl RedisStore {
             let (next, ids): (u64, Vec<String>) = self.connection.send(sscan).await?;
             let ids: Vec<TaskId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
             for ids in ids.chunks(most.max(1)) {
-                // Those of a shard that is away take long.
+                // The answers of an unavailable shard take long.
                 self.stay_alive().await?;
                 let page = self.adopt_page(owner, ids).await?;
                 if !page.adopted.is_empty() {
@@ -172,8 +179,8 @@ impl RedisStore {
             return Ok(Vec::new());
         }
         if others {
-            let mut passed_over = self.passed_over.lock();
-            passed_over.insert(owner.to_owned(), Instant::now());
+            let mut skipped = self.skipped_owners.lock();
+            skipped.insert(owner.to_owned(), Instant::now());
             return Ok(Vec::new());
         }
         let mut script = scripts::REMOVE_OWNER.key(&keys.lease);
@@ -186,41 +193,41 @@ impl RedisStore {
         Ok(Vec::new())
     }
 
-    /// Takes what can be had of these.
+    /// Adopts those of these tasks that this process can own.
     async fn adopt_page(&self, owner: &str, ids: &[TaskId]) -> Result<Page, StoreError> {
         self.add(ids).await?;
         let (mut ours, mut adopted) = (Vec::new(), Vec::new());
         let (mut not_ours, mut stale, mut others) = (Vec::new(), Vec::new(), false);
-        let answered = self.take_each(ids, owner).await;
+        let answered = self.change_owners(ids, owner).await;
         let all_answered = answered.len() == ids.len();
         for (id, taken) in answered {
             match taken {
-                // Claimed before, and its old owner's set was not told.
-                Taken::Ours { from, .. } if from == self.owner && self.owned.has(id) => {
+                // The task was claimed before, and its id was not removed from the old owner's set.
+                OwnerChange::Ours { from, .. } if from == self.owner && self.owned.has(id) => {
                     stale.push(id)
                 }
-                Taken::Ours { record, epoch, .. } => {
+                OwnerChange::Ours { record, epoch, .. } => {
                     ours.push((id, epoch));
                     adopted.push(record);
                 }
-                Taken::OtherRoute => {
+                OwnerChange::OtherRoute => {
                     others = true;
                     not_ours.push(id);
                 }
-                Taken::Theirs | Taken::Ended | Taken::Unknown => {
+                OwnerChange::Theirs | OwnerChange::Ended | OwnerChange::Unknown => {
                     stale.push(id);
                     not_ours.push(id);
                 }
             }
         }
-        // They are this process's, whatever fails from here on.
+        // This process owns these tasks now, whatever fails below.
         for (id, epoch) in &ours {
             self.owned.set(*id, *epoch);
         }
-        if let Err(error) = self.tell(owner, &ours, &stale).await {
+        if let Err(error) = self.notify_owner(owner, &ours, &stale).await {
             debug!(owner, %error, "could not say what was taken over");
         }
-        self.strike_mine(&not_ours).await;
+        self.remove_from_own_set(&not_ours).await;
         Ok(Page {
             adopted,
             other_routes: others,
@@ -228,23 +235,25 @@ impl RedisStore {
         })
     }
 
-    /// Takes ids out of this process's own set. Where that fails they are found there as strays, or by whoever adopts from it.
-    async fn strike_mine(&self, ids: &[TaskId]) {
-        if let Err(error) = self.remove(&self.mine.tasks, ids).await {
-            debug!(%error, "could not take tasks of others out of the own set");
+    /// Removes ids from this process's own set. If that fails, a resync finds them there, or the process that adopts from
+    /// this one.
+    async fn remove_from_own_set(&self, ids: &[TaskId]) {
+        if let Err(error) = self.remove(&self.own_keys.tasks, ids).await {
+            debug!(%error, "could not remove tasks of others from the own set");
         }
     }
 
-    /// What became of those for which there was an answer. The others may be this process's all the same.
-    async fn take_each(&self, ids: &[TaskId], from: &str) -> Vec<(TaskId, Taken)> {
+    /// Tries to become the owner of each task. Returns the results for which there was an answer. This process may own the
+    /// other tasks too.
+    async fn change_owners(&self, ids: &[TaskId], from: &str) -> Vec<(TaskId, OwnerChange)> {
         let mut all = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(MAX_CONCURRENT_READS) {
-            let asked = ids.iter().map(|id| self.take(*id, from));
-            for (id, taken) in ids.iter().zip(join_all(asked).await) {
-                match taken {
-                    Ok(taken) => all.push((*id, taken)),
+        for ids in ids.chunks(MAX_CONCURRENT_CHANGES) {
+            let calls = ids.iter().map(|id| self.change_owner(*id, from));
+            for (id, change) in ids.iter().zip(join_all(calls).await) {
+                match change {
+                    Ok(change) => all.push((*id, change)),
                     Err(error) => {
-                        debug!(task = %id, %error, "could not take a task; trying again");
+                        debug!(task = %id, %error, "could not change the owner of a task; trying again");
                         self.owned.needs_resync();
                     }
                 }
@@ -253,9 +262,9 @@ impl RedisStore {
         all
     }
 
-    /// Makes a task this process's if it is that owner's, or whoever's if that is empty.
-    async fn take(&self, id: TaskId, from: &str) -> Result<Taken, StoreError> {
-        let mut script = scripts::TAKE.key(self.keys.task(id));
+    /// Makes this process the owner of a task if `from` is the owner. An empty `from` means any owner.
+    async fn change_owner(&self, id: TaskId, from: &str) -> Result<OwnerChange, StoreError> {
+        let mut script = scripts::CHANGE_OWNER.key(self.keys.task(id));
         script.arg(&self.owner).arg(from).arg(&self.routes);
         let mut answer: Vec<Option<String>> = self.connection.run(&script).await?;
         let what = answer.first().cloned().flatten().unwrap_or_default();
@@ -264,27 +273,27 @@ impl RedisStore {
                 let fields = answer.split_off(3);
                 let epoch = answer[2].as_ref().and_then(|epoch| epoch.parse().ok());
                 match format::record(id, fields) {
-                    Ok(record) => Taken::Ours {
+                    Ok(record) => OwnerChange::Ours {
                         record,
                         epoch: epoch.unwrap_or(0),
                         from: answer[1].take().unwrap_or_default(),
                     },
                     Err(error) => {
                         error!(task = %id, %error, "a record of another version, or damaged");
-                        Taken::OtherRoute
+                        OwnerChange::OtherRoute
                     }
                 }
             }
-            "other route" => Taken::OtherRoute,
-            "theirs" => Taken::Theirs,
-            "ended" => Taken::Ended,
-            _ => Taken::Unknown,
+            "other route" => OwnerChange::OtherRoute,
+            "theirs" => OwnerChange::Theirs,
+            "ended" => OwnerChange::Ended,
+            _ => OwnerChange::Unknown,
         })
     }
 
-    /// Tells an owner, who may only be frozen, what was taken from it, and takes that out of its set; and, unless it is
-    /// back, what is not to be had.
-    async fn tell(
+    /// Sends a message to an owner about the tasks that were taken over from it, because it may be alive and only frozen.
+    /// Removes these tasks from its set. Removes the `stale` ids as well, unless the owner is alive again.
+    async fn notify_owner(
         &self,
         owner: &str,
         taken: &[(TaskId, u64)],
@@ -294,8 +303,8 @@ impl RedisStore {
             return Ok(());
         }
         let keys = self.keys.owner(owner);
-        let (kind, text) = Self::message(taken);
-        let mut script = scripts::TAKEN.key(&keys.lease);
+        let (kind, text) = Self::taken_message(taken);
+        let mut script = scripts::NOTIFY_OWNER.key(&keys.lease);
         script
             .key(&keys.tasks)
             .key(&keys.inbox)

@@ -1,6 +1,8 @@
-//! One connection to a Redis, or one to each node of a Cluster, shared by everything.
+//! The connection to a Redis, or to each node of a Cluster. All calls share it.
+//!
+//! It has a timeout for each answer, and it connects again where the client library does not.
 
-use super::limits::{ANSWER, tcp};
+use super::limits::{ANSWER_TIMEOUT, tcp};
 use super::{
     format::millis,
     probe::{Advice, is_final, probe_any},
@@ -30,46 +32,48 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
-/// How long it may take to connect to the nodes of a Cluster.
-const CLUSTER: Duration = Duration::from_secs(10);
+/// Timeout for the connections to the nodes of a Cluster.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is said where there is none.
+/// The error text if Redis does not answer.
 pub(crate) const NO_ANSWER: &str = "no answer";
 
-/// Between a connection and the one that replaces it.
-const REPLACE: Duration = Duration::from_secs(2);
+/// Minimum interval between two replacements of the connection.
+const REPLACE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A Cluster that has answered nothing for this time is connected to anew.
-const RECONNECT_AFTER: Duration = Duration::from_secs(5);
+/// Time without any answer of a Cluster after which its connection is replaced.
+const UNANSWERED_TIME: Duration = Duration::from_secs(5);
 
-/// Between attempts to connect. Short, so that all owners are back before one may take another's tasks.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// Minimum interval between attempts to connect. It is short so that all owners are connected again before one may adopt
+/// another's tasks.
+const MIN_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// Maximum interval between attempts to connect.
+const MAX_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// So many commands may wait to be written.
-const QUEUED: usize = 1_000;
+/// Maximum number of commands that wait to be written.
+const MAX_QUEUED_COMMANDS: usize = 1_000;
 
 /// See the module.
 pub(crate) struct Connection {
     config: RedisConfig,
-    link: Arc<Mutex<Dated>>,
+    link: Arc<Mutex<ReplaceableLink>>,
     opened: Instant,
-    /// Since when nothing was answered, in milliseconds after that; 0 where nothing waits.
-    silent_since: AtomicU64,
-    /// Whether anything was refused for which waiting does not help.
+    /// Since when no command was answered, in milliseconds after `opened`; 0 if no command waits for an answer.
+    unanswered_since: AtomicU64,
+    /// Whether Redis refused a command in a way that another attempt can't change.
     refused: AtomicBool,
-    /// What is unwise about how Redis is set up.
+    /// Advice about the configuration of Redis.
     pub(crate) advice: Advice,
 }
 
-struct Dated {
+struct ReplaceableLink {
     link: Link,
-    /// Not replaced before.
-    stays_until: Instant,
+    /// The earliest time at which the link may be replaced.
+    replace_after: Instant,
 }
 
-/// Cheap to clone; all clones are one connection.
+/// The client library's connection. It is cheap to clone, and all clones share one connection.
 #[derive(Clone)]
 enum Link {
     Server(ConnectionManager),
@@ -77,15 +81,15 @@ enum Link {
 }
 
 impl Connection {
-    /// Connects, and looks whether the server is one that can be used.
+    /// Connects, and checks that the server can be used.
     ///
     /// # Errors
     ///
-    /// At once, where waiting would not help; otherwise when patience is at its end.
-    pub(crate) async fn open(config: &RedisConfig, patience: Duration) -> anyhow::Result<Self> {
-        let end = Instant::now() + patience;
-        let secs = patience.as_secs();
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+    /// At once if another attempt can't succeed; otherwise after `limit`.
+    pub(crate) async fn open(config: &RedisConfig, limit: Duration) -> anyhow::Result<Self> {
+        let end = Instant::now() + limit;
+        let secs = limit.as_secs();
+        let mut backoff = Backoff::new(MIN_RETRY_INTERVAL, MAX_RETRY_INTERVAL);
         let (advice, link) = loop {
             let (url, error) = match connect(config).await {
                 Ok(connected) => break connected,
@@ -104,25 +108,28 @@ impl Connection {
             sleep(backoff.next_wait()).await;
         };
         let opened = Instant::now();
-        let stays_until = opened;
+        let replace_after = opened;
         Ok(Self {
             config: config.clone(),
-            link: Arc::new(Mutex::new(Dated { link, stays_until })),
+            link: Arc::new(Mutex::new(ReplaceableLink {
+                link,
+                replace_after,
+            })),
             opened,
-            silent_since: AtomicU64::new(0),
+            unanswered_since: AtomicU64::new(0),
             refused: AtomicBool::new(false),
             advice,
         })
     }
 
-    /// Asks again until then, where waiting may help: what can be reached may be no primary yet, and of a Cluster one may
-    /// be away.
-    pub(crate) async fn patiently<T>(
+    /// Repeats a call until it succeeds, until another attempt can't succeed, or until `end`. A server may not be a primary
+    /// yet, and a shard of a Cluster may be unavailable.
+    pub(crate) async fn retry_until<T>(
         &self,
         end: Instant,
         ask: impl AsyncFn() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut backoff = Backoff::new(MIN_RETRY_INTERVAL, MAX_RETRY_INTERVAL);
         loop {
             let answer = ask().await;
             let Err(error) = &answer else {
@@ -153,7 +160,7 @@ impl Connection {
         self.answer(cmd.query_async(&mut link)).await
     }
 
-    /// Sends commands for keys of one slot.
+    /// Sends several commands for keys of one slot of a Cluster.
     pub(crate) async fn send_all(&self, pipeline: &Pipeline) -> Result<(), StoreError> {
         let mut link = self.link();
         self.answer(pipeline.query_async(&mut link)).await
@@ -161,67 +168,68 @@ impl Connection {
 
     async fn answer<T>(
         &self,
-        asked: impl Future<Output = Result<T, RedisError>>,
+        call: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<T, StoreError> {
-        let Ok(answer) = timeout(ANSWER, asked).await else {
-            return Err(silent());
+        let Ok(answer) = timeout(ANSWER_TIMEOUT, call).await else {
+            return Err(no_answer());
         };
         if !answer.as_ref().is_err_and(RedisError::is_timeout) {
-            self.silent_since.store(0, Ordering::Relaxed);
+            self.unanswered_since.store(0, Ordering::Relaxed);
         }
         answer.map_err(|error| {
-            self.mend(&error);
+            self.replace_after_refusal(&error);
             self.refused.fetch_or(is_final(&error), Ordering::Relaxed);
             StoreError::Unavailable(describe(&error))
         })
     }
 
-    /// The client connects again by itself for as long as the server is not reached. Once it was refused, for its password
-    /// say, it says so for ever. A Cluster's does not.
-    fn mend(&self, error: &RedisError) {
-        let mut dated = dated(&self.link);
+    /// Replaces a server's connection after a refusal. The client library connects again by itself while the server can't be
+    /// reached. After a refusal, of the password for example, it repeats the error for ever. The client for a Cluster does
+    /// not.
+    fn replace_after_refusal(&self, error: &RedisError) {
+        let mut old = locked(&self.link);
         let now = Instant::now();
         if !error.is_io_error()
-            && now >= dated.stays_until
-            && matches!(dated.link, Link::Server(_))
+            && now >= old.replace_after
+            && matches!(old.link, Link::Server(_))
             && let Ok(new) = server(self.url())
         {
-            *dated = Dated {
+            *old = ReplaceableLink {
                 link: Link::Server(new),
-                stays_until: now + jittered(REPLACE),
+                replace_after: now + jittered(REPLACE_INTERVAL),
             };
         }
     }
 
-    /// What something is to be asked by.
+    /// The connection for the next command.
     fn link(&self) -> Link {
-        let asked = millis(self.opened.elapsed()).max(1);
+        let now_ms = millis(self.opened.elapsed()).max(1);
         let nothing_waits =
-            self.silent_since
-                .compare_exchange(0, asked, Ordering::Relaxed, Ordering::Relaxed);
+            self.unanswered_since
+                .compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
         if let Err(since) = nothing_waits
-            && asked.saturating_sub(since) >= millis(RECONNECT_AFTER)
+            && now_ms.saturating_sub(since) >= millis(UNANSWERED_TIME)
         {
-            self.connect_anew();
+            self.replace_cluster_link();
         }
-        dated(&self.link).link.clone()
+        locked(&self.link).link.clone()
     }
 
-    /// The client of a Cluster was seen to say nothing any more, for good, after a node had gone, while the other nodes
-    /// answered a new one at once.
-    fn connect_anew(&self) {
-        let mut old = dated(&self.link);
+    /// Replaces the connection to a Cluster. After the loss of a node the client for a Cluster was seen to answer nothing any
+    /// more, while a new client got answers from the other nodes at once.
+    fn replace_cluster_link(&self) {
+        let mut old = locked(&self.link);
         let now = Instant::now();
-        if now < old.stays_until || matches!(old.link, Link::Server(_)) {
+        if now < old.replace_after || matches!(old.link, Link::Server(_)) {
             return;
         }
-        // One attempt at a time.
-        old.stays_until = now + CLUSTER + REPLACE;
+        // No second attempt begins before this one has ended.
+        old.replace_after = now + CLUSTER_TIMEOUT + REPLACE_INTERVAL;
         let (config, link) = (self.config.clone(), Arc::clone(&self.link));
         tokio::spawn(async move {
-            let new = timeout(CLUSTER, cluster(&config)).await;
-            let mut old = dated(&link);
-            old.stays_until = Instant::now() + jittered(REPLACE);
+            let new = timeout(CLUSTER_TIMEOUT, cluster(&config)).await;
+            let mut old = locked(&link);
+            old.replace_after = Instant::now() + jittered(REPLACE_INTERVAL);
             let url = &config.urls[0];
             match new {
                 Ok(Ok(new)) => {
@@ -238,18 +246,18 @@ impl Connection {
         });
     }
 
-    /// The first of them: what a server's connection goes to.
+    /// The first configured URL. A connection to a single server uses it.
     fn url(&self) -> &RedisUrl {
         &self.config.urls[0]
     }
 }
 
-fn dated(link: &Mutex<Dated>) -> MutexGuard<'_, Dated> {
+fn locked(link: &Mutex<ReplaceableLink>) -> MutexGuard<'_, ReplaceableLink> {
     link.lock()
 }
 
-/// What is said of a Redis without an answer.
-pub(crate) fn silent() -> StoreError {
+/// The error if Redis does not answer.
+pub(crate) fn no_answer() -> StoreError {
     StoreError::Unavailable(NO_ANSWER.to_owned())
 }
 
@@ -281,12 +289,12 @@ impl ConnectionLike for Link {
     }
 }
 
-/// Looks whether one of them can be used, and connects.
+/// Checks that one of the configured servers can be used, and connects.
 async fn connect(config: &RedisConfig) -> Result<(Advice, Link), (&RedisUrl, RedisError)> {
     let advice = probe_any(config).await?;
     let url = &config.urls[0];
     let link = match config.cluster {
-        true => timeout(CLUSTER, cluster(config))
+        true => timeout(CLUSTER_TIMEOUT, cluster(config))
             .await
             .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
             .map(Link::Cluster),
@@ -297,27 +305,27 @@ async fn connect(config: &RedisConfig) -> Result<(Advice, Link), (&RedisUrl, Red
 
 fn server(url: &RedisUrl) -> Result<ConnectionManager, RedisError> {
     let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(ANSWER))
-        .set_response_timeout(Some(ANSWER))
-        .set_min_delay(FIRST_WAIT)
-        .set_max_delay(LONGEST_WAIT)
-        .set_pipeline_buffer_size(QUEUED);
+        .set_connection_timeout(Some(ANSWER_TIMEOUT))
+        .set_response_timeout(Some(ANSWER_TIMEOUT))
+        .set_min_delay(MIN_RETRY_INTERVAL)
+        .set_max_delay(MAX_RETRY_INTERVAL)
+        .set_pipeline_buffer_size(MAX_QUEUED_COMMANDS);
     let client = Client::open(url.inner().set_tcp_settings(tcp()))?;
     ConnectionManager::new_lazy_with_config(client, config)
 }
 
 async fn cluster(config: &RedisConfig) -> Result<ClusterConnection, RedisError> {
     let client = ClusterClientBuilder::new(config.urls.iter().map(RedisUrl::inner))
-        .connection_timeout(ANSWER)
-        .response_timeout(ANSWER)
-        .min_retry_wait(millis(FIRST_WAIT))
-        .max_retry_wait(millis(LONGEST_WAIT))
+        .connection_timeout(ANSWER_TIMEOUT)
+        .response_timeout(ANSWER_TIMEOUT)
+        .min_retry_wait(millis(MIN_RETRY_INTERVAL))
+        .max_retry_wait(millis(MAX_RETRY_INTERVAL))
         .tcp_settings(tcp())
         .build()?;
     client.get_async_connection().await
 }
 
-/// What went wrong, without the client's own names for it.
+/// The text of an error, without the client library's name for its kind.
 fn describe(error: &RedisError) -> String {
     if error.is_timeout() {
         return NO_ANSWER.to_owned();

@@ -1,4 +1,4 @@
-//! How a task is written in the fields of its hash.
+//! The format of a task in Redis: the fields of its hash.
 
 use crate::{
     store::{
@@ -21,16 +21,19 @@ pub(crate) const FIELDS: [&str; 7] = [
     "heard",
 ];
 
-/// A record is kept so long beyond the task's last possible moment.
-const BEYOND: Duration = Duration::from_secs(86_400);
+/// Time for which a record is kept after the latest possible end of its task.
+const RECORD_RESERVE: Duration = Duration::from_secs(86_400);
 
-/// No task of SWF or Step Functions lives longer than a year.
-const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+/// Maximum lifetime of a task of SWF or Step Functions.
+const MAX_TASK_LIFETIME: Duration = Duration::from_secs(365 * 86_400);
 
-/// For how many milliseconds after the poll a record is kept.
-pub(crate) fn kept_for(timeouts: Timeouts) -> u64 {
-    let lives = timeouts.start_to_close.certain().unwrap_or(LONGEST);
-    millis(lives.min(LONGEST) + BEYOND)
+/// The time to live of a record after the poll, in milliseconds.
+pub(crate) fn ttl_millis(timeouts: Timeouts) -> u64 {
+    let lifetime = timeouts
+        .start_to_close
+        .certain()
+        .unwrap_or(MAX_TASK_LIFETIME);
+    millis(lifetime.min(MAX_TASK_LIFETIME) + RECORD_RESERVE)
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -47,12 +50,12 @@ pub(crate) fn timeouts(timeouts: Timeouts) -> Result<String, StoreError> {
     serde_json::to_string(&stored).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
-/// What there is to publish of a task, beyond its record.
+/// The message of a task: what is to be published beyond the record.
 pub(crate) fn message(task: &Task) -> Result<Vec<u8>, StoreError> {
     codec::message(task).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
-/// The task whose record and message these are.
+/// The task from its record and its message.
 pub(crate) fn task(record: Record, message: &str) -> Result<Task, StoreError> {
     let id = record.id;
     codec::task(record, message.as_bytes()).map_err(|_| unreadable(id, "message"))
@@ -64,7 +67,7 @@ pub(crate) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, 
     let mut next = || fields.next().flatten().unwrap_or_default();
     let (route, token, polled_at, timeouts) = (next(), next(), next(), next());
     let (published, begun, heard) = (next(), next(), next());
-    // What another version wrote differently is not known here.
+    // Timeouts that another version wrote in another form are unknown.
     let stored: StoredTimeouts = serde_json::from_str(&timeouts).unwrap_or_default();
     Ok(Record {
         id,
@@ -81,7 +84,7 @@ pub(crate) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, 
     })
 }
 
-/// It was written by another version, or by hand.
+/// The error for a field that this version can't read. Another version, or a person, wrote it.
 fn unreadable(id: TaskId, field: &str) -> StoreError {
     StoreError::Unavailable(format!("the field {field} of task {id} can't be read"))
 }
@@ -90,7 +93,7 @@ fn at(text: &str) -> Option<SystemTime> {
     text.parse().ok().map(codec::at)
 }
 
-/// A moment in the text of a field; an unknown one is empty.
+/// A time as the text of a field; empty if it is unknown.
 pub(crate) fn moment(at: Option<SystemTime>) -> String {
     at.map(|at| unix_millis(at).to_string()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The names of the keys. What is between braces decides the slot of a Cluster.
+//! The names of the keys in Redis. The part between braces decides the slot of a Cluster.
 
 use crate::task::TaskId;
 
@@ -7,13 +7,13 @@ pub(crate) struct Keys {
     prefix: String,
 }
 
-/// The keys of one owner, all in one slot.
+/// The keys of one owner. All are in one slot of a Cluster.
 pub(crate) struct OwnerKeys {
-    /// There for as long as the owner is alive.
+    /// The lease: it exists for as long as the owner is alive.
     pub(crate) lease: String,
-    /// The ids of its tasks: all of them, and perhaps some that are not its any more.
+    /// The set of the ids of its tasks: all of them, and perhaps some that it does not own any more.
     pub(crate) tasks: String,
-    /// What others have to tell it, a stream.
+    /// The inbox: a stream of messages from other processes.
     pub(crate) inbox: String,
 }
 
@@ -29,17 +29,17 @@ impl Keys {
         format!("{}:instance", self.prefix)
     }
 
-    /// What is written to see whether anything can be.
+    /// The key that is written to check that Redis can be written.
     pub(crate) fn check(&self) -> String {
         format!("{}:check", self.prefix)
     }
 
-    /// The owners that may have tasks, a set.
+    /// The set of owners that may have tasks.
     pub(crate) fn owners(&self) -> String {
         format!("{}:owners", self.prefix)
     }
 
-    /// A task's record, a hash; for a while after its end, the one field `ended`.
+    /// The record of a task: a hash. For a while after the end of the task it is a tombstone, with only the field `ended`.
     pub(crate) fn task(&self, id: TaskId) -> String {
         format!("{}:task:{{{id}}}", self.prefix)
     }

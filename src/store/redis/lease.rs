@@ -1,4 +1,4 @@
-//! What this process knows of its own lease.
+//! This process's own lease, as far as it knows: when it was renewed, whether it lapsed, and whether Redis answers.
 
 use super::connection::NO_ANSWER;
 use super::limits::LEASE;
@@ -7,92 +7,93 @@ use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Without a look for this time, something is wrong.
-const OVERDUE: Duration = Duration::from_secs(1);
+/// Time without a renewal after which the store counts as unavailable.
+const RENEWAL_OVERDUE_TIME: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(crate) struct Lease(Mutex<State>);
 
 struct State {
-    /// When the last look began that was answered. The lease lasts at least until [`LEASE`] after it.
+    /// When the last answered renewal began. The lease lasts at least for [`LEASE`] from then.
     renewed: Instant,
-    /// When the process started, or when it was first renewed after a lapse.
+    /// When the process started, or when the lease was first renewed after a lapse.
     since: Instant,
-    /// A lapse that was seen and not reported yet.
-    unreported: bool,
-    /// The last letter that was read.
-    read: String,
-    /// What went wrong with the last look.
-    wrong: Option<String>,
+    /// Whether there was a lapse that is not reported yet.
+    unreported_lapse: bool,
+    /// The id of the last message that was read from the inbox.
+    last_read: String,
+    /// Why the last renewal failed; `None` if it did not.
+    last_error: Option<String>,
 }
 
 impl Lease {
-    /// Of a look that began then.
+    /// A lease whose first renewal began at `began`.
     pub(crate) fn new(began: Instant) -> Self {
         Self(Mutex::new(State {
             renewed: began,
             since: began,
-            unreported: false,
-            read: "0-0".to_owned(),
-            wrong: None,
+            unreported_lapse: false,
+            last_read: "0-0".to_owned(),
+            last_error: None,
         }))
     }
 
     pub(crate) fn last_read(&self) -> String {
-        self.state().read.clone()
+        self.state().last_read.clone()
     }
 
-    /// Whether it is time to renew it, where nobody has looked.
+    /// Whether the renewal is overdue.
     pub(crate) fn is_due(&self) -> bool {
-        self.state().renewed.elapsed() >= OVERDUE
+        self.state().renewed.elapsed() >= RENEWAL_OVERDUE_TIME
     }
 
-    /// A renewal that began then was answered, and the lease was there or not. It has lapsed, or may have, where an answer
-    /// was lost.
+    /// Notes an answered renewal that began at `began`. `was_there` says whether Redis still had the lease. The lease has
+    /// lapsed if Redis did not have it. It may have lapsed if no renewal was answered for its whole time to live.
     pub(crate) fn renewed(&self, began: Instant, was_there: bool) {
         let mut state = self.state();
         if !was_there || state.renewed.elapsed() >= LEASE {
             state.since = Instant::now();
-            state.unreported = true;
+            state.unreported_lapse = true;
         }
         state.renewed = began;
-        state.wrong = None;
+        state.last_error = None;
     }
 
-    /// Letters up to this one were read.
+    /// Notes that the messages up to this id were read.
     pub(crate) fn read_up_to(&self, message: String) {
-        self.state().read = message;
+        self.state().last_read = message;
     }
 
-    /// Whether there was a lapse since this was last asked.
+    /// Whether there was a lapse since the last call.
     pub(crate) fn report_lapse(&self) -> bool {
-        std::mem::take(&mut self.state().unreported)
+        std::mem::take(&mut self.state().unreported_lapse)
     }
 
-    /// A look failed. Silence does not hide what was said before: the client is silent while it connects.
+    /// Notes a failed renewal. A missing answer does not replace an earlier error, because the client library does not answer
+    /// while it connects.
     pub(crate) fn failed(&self, error: &StoreError) {
         let StoreError::Unavailable(why) = error else {
             return;
         };
         let mut state = self.state();
-        if why != NO_ANSWER || state.wrong.is_none() {
-            state.wrong = Some(why.clone());
+        if why != NO_ANSWER || state.last_error.is_none() {
+            state.last_error = Some(why.clone());
         }
     }
 
-    /// Whether it has held for long enough to believe that others without one are dead. After a lapse they may have lapsed
-    /// together, and before a start too, and the others may not be back yet.
+    /// Whether the lease has held for long enough to count other processes without a lease as dead. Before a start and during
+    /// a lapse all leases may have run out together, and the other processes may not have renewed theirs yet.
     pub(crate) fn may_judge_others(&self) -> bool {
         self.state().since.elapsed() >= LEASE
     }
 
-    /// How long Redis has not answered, and why.
+    /// How long Redis has not answered, and why; `None` while it answers.
     pub(crate) fn unavailable(&self) -> Option<String> {
         let state = self.state();
-        let silent = state.renewed.elapsed();
-        (silent > OVERDUE).then(|| {
-            let secs = silent.as_secs();
-            let why = state.wrong.as_deref().unwrap_or(NO_ANSWER);
+        let unanswered = state.renewed.elapsed();
+        (unanswered > RENEWAL_OVERDUE_TIME).then(|| {
+            let secs = unanswered.as_secs();
+            let why = state.last_error.as_deref().unwrap_or(NO_ANSWER);
             format!("for {secs} s: {why}")
         })
     }

@@ -1,26 +1,26 @@
-//! How long things last in Redis, and how long its answers may take.
+//! Times: how long keys live in Redis, and how long Redis may take to answer.
 
 use redis::io::tcp::TcpSettings;
 use std::time::Duration;
 
-/// The length of a lease.
+/// Time to live of a lease after a renewal.
 pub(super) const LEASE: Duration = Duration::from_secs(5);
 
-/// How long the end of a task is remembered.
-pub(super) const REMEMBERED: Duration = Duration::from_secs(3_600);
+/// Time to live of an ended task's tombstone.
+pub(super) const TOMBSTONE_TTL: Duration = Duration::from_secs(3_600);
 
-/// Longer than any record is kept.
-pub(super) const SET_KEPT: Duration = Duration::from_secs(400 * 86_400);
+/// Time to live of an owner's set of tasks. It is longer than that of any record.
+pub(super) const SET_TTL: Duration = Duration::from_secs(400 * 86_400);
 
-/// How long an answer may take.
-pub(super) const ANSWER: Duration = Duration::from_secs(2);
+/// Timeout for an answer of Redis.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection whose other end is gone without a word is given up after this time.
-pub(super) const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+/// Timeout for the acknowledgement of sent bytes by TCP. After it the connection counts as broken.
+pub(super) const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn tcp() -> TcpSettings {
     let settings = TcpSettings::default().set_nodelay(true);
     #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(UNACKNOWLEDGED);
+    let settings = settings.set_user_timeout(TCP_USER_TIMEOUT);
     settings
 }

@@ -1,4 +1,8 @@
-//! The store that several processes share.
+//! The store `redis`: a Redis, or a Redis Cluster, that several processes share.
+//!
+//! `redis_store` explains the keys and who owns a task. `shared` and `adopt` hold the calls between processes. `lease`,
+//! `owners` and `liveness` decide whether a process is alive. `owned` and `notes` are this process's memory. `connection`,
+//! `probe`, `scripts` and `format` talk to Redis.
 
 pub mod adopt;
 pub mod connection;

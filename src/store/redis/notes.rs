@@ -1,13 +1,13 @@
-//! Notes that are yet to be written, one set for each task.
+//! Notes that are not written to Redis yet. The notes about one task are merged.
 
 use crate::{store::Note, task::TaskId};
 use parking_lot::Mutex;
 use std::{collections::HashMap, time::SystemTime};
 
-/// More tasks than this are not noted: a note that is lost costs little.
-const MOST: usize = 100_000;
+/// Maximum number of tasks with pending notes. Further notes are lost, which costs little.
+const MAX_NOTED_TASKS: usize = 100_000;
 
-/// What was noted of one task.
+/// The pending notes about one task.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Noted {
     pub(crate) begun: bool,
@@ -23,7 +23,7 @@ impl Noted {
     }
 }
 
-/// See the module.
+/// The pending notes. See the module.
 #[derive(Default)]
 pub(crate) struct Notes(Mutex<HashMap<TaskId, Noted>>);
 
@@ -38,16 +38,16 @@ impl Notes {
         self.put(id, noted);
     }
 
-    /// Adds it to what is there.
+    /// Merges notes about a task with those that are pending.
     pub(crate) fn put(&self, id: TaskId, noted: Noted) {
         let mut notes = self.0.lock();
-        if notes.len() < MOST || notes.contains_key(&id) {
+        if notes.len() < MAX_NOTED_TASKS || notes.contains_key(&id) {
             notes.entry(id).or_default().merge(noted);
         }
     }
 
-    /// Takes out at most so many.
-    pub(crate) fn take(&self, most: usize) -> Vec<(TaskId, Noted)> {
+    /// Removes and returns the notes about at most `most` tasks.
+    pub(crate) fn remove_some(&self, most: usize) -> Vec<(TaskId, Noted)> {
         let mut notes = self.0.lock();
         if notes.len() <= most {
             return notes.drain().collect();
@@ -58,11 +58,11 @@ impl Notes {
     }
 }
 
-/// What writing notes showed.
+/// What Redis answered to the written notes.
 #[derive(Default)]
 pub(crate) struct Written {
-    /// Tasks that turned out to be another's, with their turn.
+    /// Tasks that another process owns, with their epochs.
     pub(crate) taken: Vec<(TaskId, u64)>,
-    /// Redis has lost a record that this process has: the one that took over from it did not know it yet.
+    /// Whether Redis has lost a record of this process. A replica that became primary did not have it yet.
     pub(crate) missing: bool,
 }

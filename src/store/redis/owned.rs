@@ -1,27 +1,28 @@
-//! What this process has, as far as it knows: ids alone.
+//! The tasks that this process believes to own: ids with epochs.
 //!
-//! Redis says whose a task is. This is what was asked for and what came of it, to tell old news from new, and to find
-//! tasks that are this process's without its knowledge: when an answer was lost on the way.
+//! Redis decides who owns a task. This memory serves two purposes. It tells an outdated message of another process from a new
+//! one, by the epoch. It finds tasks that this process owns in Redis and does not know of, because an answer was lost.
 
 use crate::task::TaskId;
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
-/// A command without an answer may be carried out late. So long after the last trouble it has been.
+/// Maximum time after which Redis still executes a command that got no answer.
 const LATE_COMMAND_WINDOW: Duration = Duration::from_secs(10);
 
-/// See the module. Its size is bounded by the routes' slots and what was adopted.
+/// See the module. The routes' slots and the adopted tasks bound its size.
 #[derive(Default)]
 pub(crate) struct OwnedTasks {
-    /// With the turn in which it came here: each change of owner is one.
+    /// The epoch of each task: the number of its changes of owner when this process became the owner.
     epochs: Mutex<HashMap<TaskId, u64>>,
-    /// When an answer to the question for a task was lost, or Redis was last away since.
+    /// When an answer to an attempt to become an owner was last lost, or Redis was last unavailable after that; `None` if
+    /// this process knows all its tasks.
     needs_resync: Mutex<Option<Instant>>,
 }
 
 impl OwnedTasks {
-    /// Says that the task is, or is about to be, this process's. False where it is already.
+    /// Notes that this process owns the task or is about to own it. False if that was known already.
     pub(crate) fn begin(&self, id: TaskId) -> bool {
         let mut epochs = self.epochs();
         let new = !epochs.contains_key(&id);
@@ -29,17 +30,17 @@ impl OwnedTasks {
         new
     }
 
-    /// It is this process's since this turn.
+    /// Notes that this process owns the task since this epoch.
     pub(crate) fn set(&self, id: TaskId, epoch: u64) {
         self.epochs().insert(id, epoch);
     }
 
-    /// It is being removed: nobody can take it any more.
+    /// Notes that the record is being removed. No other process can become the owner any more.
     pub(crate) fn end(&self, id: TaskId) {
         self.set(id, u64::MAX);
     }
 
-    /// It is not, or not any more.
+    /// Notes that this process does not own the task.
     pub(crate) fn drop(&self, id: TaskId) {
         self.epochs().remove(&id);
     }
@@ -48,8 +49,8 @@ impl OwnedTasks {
         self.epochs().contains_key(&id)
     }
 
-    /// Another took it in this turn. False where that is old news.
-    pub(crate) fn lose(&self, id: TaskId, epoch: u64) -> bool {
+    /// Notes that another process became the owner in this epoch. False if the message is outdated.
+    pub(crate) fn lost_to_other(&self, id: TaskId, epoch: u64) -> bool {
         let mut epochs = self.epochs();
         let lost = epochs.get(&id).is_some_and(|mine| *mine < epoch);
         if lost {
@@ -58,12 +59,12 @@ impl OwnedTasks {
         lost
     }
 
-    /// A task may have become this process's without its knowledge.
+    /// Notes that this process may own a task that it does not know of.
     pub(crate) fn needs_resync(&self) {
         *self.resync_since() = Some(Instant::now());
     }
 
-    /// Redis did not answer: if there is doubt, it lasts.
+    /// Notes that Redis did not answer. A pending resync stays pending for longer.
     pub(crate) fn unavailable(&self) {
         if let Some(since) = &mut *self.resync_since() {
             *since = Instant::now();
@@ -74,7 +75,7 @@ impl OwnedTasks {
         self.resync_since().is_some()
     }
 
-    /// Nothing was found that it did not know of.
+    /// Notes that a resync found no unknown task. The resync stays pending until no late command can be executed any more.
     pub(crate) fn found_nothing(&self) {
         let mut needs_resync = self.resync_since();
         *needs_resync = needs_resync.filter(|since| since.elapsed() < LATE_COMMAND_WINDOW);

@@ -1,48 +1,50 @@
-//! Who is dead: whose lease is gone, and does not come back.
+//! Which processes are dead: those whose lease is missing and does not come back.
 //!
-//! When Redis was away all leases ran out together, and with one shard of a Cluster all that were on it. So nobody counts as
-//! dead before its lease was looked for again and again, nor before this process's own has held for a while.
+//! While Redis is unavailable, all leases run out together. If one shard of a Cluster is unavailable, all leases on it run out.
+//! Therefore a process counts as dead only under two conditions: several reads over a while found no lease of it, and this
+//! process's own lease has held for a while.
 
 use super::limits::LEASE;
 use parking_lot::Mutex;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
-/// What is in the lease of a process that has ended cleanly.
+/// The value in the lease of a process that has ended cleanly.
 pub(crate) const LEFT: &str = "left";
 
-/// For so long a lease must be seen to be gone. The living take it again within half of that.
-const CERTAIN: Duration = Duration::from_millis(900);
+/// Minimum time for which a lease must be missing until its process counts as dead. A living process renews its lease within
+/// half of that.
+const MISSING_TIME: Duration = Duration::from_millis(900);
 
-/// A lease that was taken again since it was last looked for would still be there.
-const STALE: Duration = LEASE;
+/// Maximum time between two reads of a missing lease. A lease that was renewed in between would still be there.
+const MAX_READ_INTERVAL: Duration = LEASE;
 
-/// What is known of a process.
-pub(crate) enum Known {
-    /// Its lease has so long left, in milliseconds.
+/// Whether a process is alive.
+pub(crate) enum Liveness {
+    /// Its lease is there, and lasts for this number of milliseconds.
     Alive(u64),
-    /// Its lease is gone and may come back, or it can't be read.
+    /// Its lease is missing and may come back, or the lease can't be read.
     MayBeDead,
-    /// Or it has left.
+    /// Its lease is missing for good, or the process has ended cleanly.
     Dead,
 }
 
-/// The owners whose leases were lately seen to be gone: since when, and when last.
+/// The owners whose leases are missing: when the first and the last read found none.
 #[derive(Default)]
-pub(crate) struct Gone(Mutex<HashMap<String, (Instant, Instant)>>);
+pub(crate) struct MissingLeases(Mutex<HashMap<String, (Instant, Instant)>>);
 
-impl Gone {
-    /// An owner's lease was looked for. Whether it is gone for good.
-    pub(super) fn saw(&self, owner: &str, gone: bool) -> bool {
+impl MissingLeases {
+    /// Notes a read of an owner's lease. True if the lease is missing for good.
+    pub(super) fn note(&self, owner: &str, missing: bool) -> bool {
         let mut all = self.0.lock();
         let now = Instant::now();
-        all.retain(|_, (_, last)| last.elapsed() < STALE);
-        if !gone {
+        all.retain(|_, (_, last)| last.elapsed() < MAX_READ_INTERVAL);
+        if !missing {
             all.remove(owner);
             return false;
         }
         let (first, last) = all.entry(owner.to_owned()).or_insert((now, now));
         *last = now;
-        first.elapsed() >= CERTAIN
+        first.elapsed() >= MISSING_TIME
     }
 }

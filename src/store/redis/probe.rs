@@ -1,21 +1,21 @@
-//! Whether a Redis can be reached and used, and what is unwise about how it is set up.
+//! Checks whether a Redis can be reached and used, and collects advice about its configuration.
 
-use super::limits::{ANSWER, tcp};
+use super::limits::{ANSWER_TIMEOUT, tcp};
 use super::{settings::RedisConfig, url::RedisUrl};
 use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind};
 use std::{error::Error, io, sync::Arc};
 
-/// Streams are trimmed by id since then.
-const OLDEST: (u32, u32) = (6, 2);
+/// Minimum version of Redis: the first that trims streams by id.
+const MIN_VERSION: (u32, u32) = (6, 2);
 
 const EVICTS: &str = "Redis may evict records of tasks in flight when its memory is full, and a crash then loses them; set maxmemory-policy noeviction";
 
 const FORGETS: &str = "Redis may forget records of tasks in flight when it restarts, and a crash then loses them; set appendonly yes";
 
-/// What is unwise, each with what to do.
+/// Advice about the configuration of Redis. Each text says what is risky and what to do.
 pub(crate) type Advice = Vec<&'static str>;
 
-/// What is to be said of how they are set up, if one of them answers and can be used; otherwise what the last one said.
+/// Checks the configured servers in order. Returns the advice of the first that can be used, or the error of the last.
 pub(crate) async fn probe_any(config: &RedisConfig) -> Result<Advice, (&RedisUrl, RedisError)> {
     let mut found = Ok(Advice::new());
     for url in &config.urls {
@@ -35,8 +35,8 @@ pub(crate) async fn probe_any(config: &RedisConfig) -> Result<Advice, (&RedisUrl
 
 async fn probe(url: &RedisUrl, cluster: bool) -> Result<Advice, RedisError> {
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(ANSWER))
-        .set_response_timeout(Some(ANSWER));
+        .set_connection_timeout(Some(ANSWER_TIMEOUT))
+        .set_response_timeout(Some(ANSWER_TIMEOUT));
     let client = Client::open(url.inner().set_tcp_settings(tcp()))?;
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)
@@ -44,15 +44,15 @@ async fn probe(url: &RedisUrl, cluster: bool) -> Result<Advice, RedisError> {
     let () = redis::cmd("PING").query_async(&mut connection).await?;
     let info: Result<String, _> = redis::cmd("INFO").query_async(&mut connection).await;
     match info {
-        Ok(info) => judge(&info, cluster),
-        Err(silent) if silent.is_io_error() || silent.is_timeout() => Err(silent),
-        // Not everybody may ask; then what does not fit shows when it is used.
+        Ok(info) => read_info(&info, cluster),
+        Err(error) if error.is_io_error() || error.is_timeout() => Err(error),
+        // The user may lack the permission for INFO. Then a problem shows when Redis is used.
         Err(_) => Ok(Advice::new()),
     }
 }
 
-/// Whether a server that says this of itself can be used, and what is unwise about it.
-fn judge(info: &str, cluster: bool) -> Result<Advice, RedisError> {
+/// Reads the answer to INFO: whether the server can be used, and the advice about it.
+fn read_info(info: &str, cluster: bool) -> Result<Advice, RedisError> {
     let says = |key: &str| {
         let mut lines = info
             .lines()
@@ -64,7 +64,7 @@ fn judge(info: &str, cluster: bool) -> Result<Advice, RedisError> {
         let mut parts = version.split('.').map(str::parse);
         Some((parts.next()?.ok()?, parts.next()?.ok()?))
     });
-    if version.is_some_and(|version: (u32, u32)| version < OLDEST) {
+    if version.is_some_and(|version: (u32, u32)| version < MIN_VERSION) {
         return unfit("Redis 6.2 or newer is needed");
     }
     match says("cluster_enabled") {
@@ -88,15 +88,15 @@ fn judge(info: &str, cluster: bool) -> Result<Advice, RedisError> {
     Ok(advice)
 }
 
-/// Whether waiting would not help.
+/// Whether another attempt can't succeed.
 pub(crate) fn is_final(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Io => {
-            // The client hands out what it shares.
+            // The client library wraps the shared error in an `Arc`.
             let source = error.source();
             let source = source.and_then(|why| why.downcast_ref::<Arc<dyn Error + Send + Sync>>());
             let source = source.and_then(|why| why.downcast_ref::<io::Error>());
-            // A certificate that is not trusted, or no TLS at all.
+            // The certificate is not trusted, or the server does not speak TLS.
             source.is_some_and(|why| why.kind() == io::ErrorKind::InvalidData)
         }
         ErrorKind::ClusterConnectionNotFound

@@ -1,4 +1,4 @@
-//! What is in flight, for people: all owners' tasks, without becoming one of them.
+//! Reads the tasks in flight of all owners, for people. The reader does not become an owner and changes nothing.
 
 use super::{connection::Connection, format, keys::Keys, settings::RedisConfig};
 use crate::{store::Record, task::TaskId};
@@ -7,17 +7,17 @@ use futures_util::future::join_all;
 use redis::cmd;
 use std::time::Duration;
 
-/// How long people wait for a Redis that can't be reached.
+/// Timeout for reaching Redis, while a person waits.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Questions that are on their way at once.
+/// Maximum concurrent reads.
 const MAX_CONCURRENT_READS: usize = 500;
 
 /// The records of all tasks, each with its owner.
 ///
 /// # Errors
 ///
-/// Where Redis can't be reached or refuses.
+/// If Redis can't be reached or refuses.
 pub async fn read(config: &RedisConfig) -> anyhow::Result<Vec<(Record, String)>> {
     let connection = Connection::open(config, READ_TIMEOUT).await?;
     let keys = Keys::new(&config.prefix);
@@ -41,7 +41,7 @@ pub async fn read(config: &RedisConfig) -> anyhow::Result<Vec<(Record, String)>>
             });
             for (id, fields) in ids.iter().zip(join_all(asked).await) {
                 let mut fields = fields.with_context(first)?;
-                // An id may be in a set too many, and its task have ended meanwhile.
+                // The set may contain the id of a task that another process owns or that has ended.
                 if fields.remove(0).is_some_and(|found| found == owner) {
                     let record = format::record(*id, fields).with_context(first)?;
                     found.push((record, owner.clone()));
@@ -52,11 +52,11 @@ pub async fn read(config: &RedisConfig) -> anyhow::Result<Vec<(Record, String)>>
     Ok(found)
 }
 
-/// Whether Redis can be read and written, and what is unwise about how it is set up.
+/// Checks that Redis can be read and written. Returns advice about its configuration.
 ///
 /// # Errors
 ///
-/// Where Redis can't be reached or refuses.
+/// If Redis can't be reached or refuses.
 pub async fn examine(config: &RedisConfig) -> anyhow::Result<Vec<&'static str>> {
     let connection = Connection::open(config, READ_TIMEOUT).await?;
     let mut set = cmd("SET");

@@ -1,21 +1,22 @@
-//! The store that several processes share: a Redis, or a Redis Cluster.
+//! The store in a Redis or a Redis Cluster. Its keys:
 //!
 //! ```text
-//!  PREFIX:instance             the id of the store; stays for good
-//!  PREFIX:owners               the owners that may have tasks; stays for good
-//!  PREFIX:owner:{OWNER}:lease  there for as long as the owner lives: 5 s from each look on; or says that it has left
-//!  PREFIX:owner:{OWNER}:tasks  the ids of its tasks
-//!  PREFIX:owner:{OWNER}:mail   what others have to tell it
-//!  PREFIX:task:{ID}            the record; for an hour after the task has ended, that it has
+//!  PREFIX:instance             the id of the store; does not expire
+//!  PREFIX:owners               the set of owners that may have tasks; does not expire
+//!  PREFIX:owner:{OWNER}:lease  the lease: expires 5 s after a renewal; or the value "left" after a clean end
+//!  PREFIX:owner:{OWNER}:tasks  the set of the ids of its tasks
+//!  PREFIX:owner:{OWNER}:mail   the inbox: a stream of messages from other processes
+//!  PREFIX:task:{ID}            the record; for an hour after the end of the task, its tombstone
 //! ```
 //!
-//! A task is its owner's by the field `owner` of its record, which changes in one script from the one that was expected
-//! to another. The sets are how the tasks of the dead are found. An id is in its owner's set before the record says so,
-//! and leaves the old owner's set after, so whoever dies in between leaves at worst an id in a set too many.
+//! The field `owner` of the record decides who owns a task. One script changes it from the expected owner to another, and
+//! increments the epoch (the field `turn`), which is a fencing token. The sets serve to find the tasks of dead owners. An id is
+//! added to the new owner's set before the record names the new owner. It is removed from the old owner's set afterwards. A
+//! crash in between leaves at most a superfluous id in a set.
 //!
-//! Any answer may be lost, and any command may be carried out late. What that does is said where it matters.
+//! Any answer may be lost, and any command may be executed late. Comments say what follows from that where it matters.
 
-use super::limits::{REMEMBERED, SET_KEPT};
+use super::limits::{SET_TTL, TOMBSTONE_TTL};
 use super::{
     connection::Connection,
     format,
@@ -23,7 +24,7 @@ use super::{
     lease::Lease,
     notes::Notes,
     owned::OwnedTasks,
-    owners::{Gone, LEFT},
+    owners::{LEFT, MissingLeases},
     scripts,
     settings::RedisConfig,
     url::RedisUrl,
@@ -44,45 +45,45 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// How long a start waits for a Redis that can't be reached.
+/// Timeout for a Redis that can't be reached at a start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where there is no id of the store, it is looked for so long before one is made.
+/// Time for which a start waits for an id of the store before it makes one.
 const ID_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is said where there is another.
+/// The error text if Redis has another id of the store.
 const REPLACED: &str = "names another queue of replies, since it lost its data while a process started: this process reads its own until its tasks have ended; then restart it";
 
 /// See the module.
 pub struct RedisStore {
-    /// What messages name.
+    /// The URL for messages to people.
     url: RedisUrl,
     pub(super) connection: Connection,
     pub(super) keys: Keys,
-    /// My own.
-    pub(super) mine: OwnerKeys,
+    /// The keys of this process.
+    pub(super) own_keys: OwnerKeys,
     pub(super) routes: Vec<String>,
     pub(super) owner: String,
     instance: String,
-    /// Whether Redis has another.
+    /// Whether Redis has another id than `instance`.
     replaced: AtomicBool,
     pub(super) owned: OwnedTasks,
     pub(super) notes: Notes,
     pub(super) lease: Lease,
-    pub(super) gone: Gone,
-    /// Dead owners that have nothing but tasks of other processes' routes, and when that was seen.
-    pub(super) passed_over: Mutex<HashMap<String, Instant>>,
-    /// One at a time: what is on its way to one caller is not for another.
+    pub(super) missing_leases: MissingLeases,
+    /// Dead owners that have only tasks of other processes' routes, and when that was found.
+    pub(super) skipped_owners: Mutex<HashMap<String, Instant>>,
+    /// Allows one adoption at a time, so that two callers do not get the same task.
     adopting: tokio::sync::Mutex<()>,
     pub(super) closed: AtomicBool,
 }
 
 impl RedisStore {
-    /// Connects, and takes a lease. The routes are those whose tasks this process can have.
+    /// Connects, and acquires a lease. This process can own tasks of these routes.
     ///
     /// # Errors
     ///
-    /// At once where Redis refuses, after 30 s where it can't be reached or is not whole.
+    /// At once if Redis refuses; after 30 s if Redis can't be reached or a shard of the Cluster is unavailable.
     pub async fn open(config: &RedisConfig, routes: Vec<String>) -> anyhow::Result<Self> {
         let end = Instant::now() + START_TIMEOUT;
         let connection = Connection::open(config, START_TIMEOUT).await?;
@@ -92,12 +93,12 @@ impl RedisStore {
         let keys = Keys::new(&config.prefix);
         let owner = TaskId::random().to_string();
         let first = || format!("the token store {} can't be used", config.urls[0]);
-        let instance = connection.patiently(end, async || instance(&connection, &keys).await);
+        let instance = connection.retry_until(end, async || instance(&connection, &keys).await);
         let instance = instance.await.with_context(first)?;
         let mut store = Self {
             url: config.urls[0].clone(),
             connection,
-            mine: keys.owner(&owner),
+            own_keys: keys.owner(&owner),
             keys,
             routes,
             owner,
@@ -106,8 +107,8 @@ impl RedisStore {
             owned: OwnedTasks::default(),
             notes: Notes::default(),
             lease: Lease::new(Instant::now()),
-            gone: Gone::default(),
-            passed_over: Mutex::default(),
+            missing_leases: MissingLeases::default(),
+            skipped_owners: Mutex::default(),
             adopting: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(false),
         };
@@ -116,21 +117,21 @@ impl RedisStore {
             try_join(store.renew(), store.register()).await?;
             Ok(began)
         };
-        let registered = store.connection.patiently(end, register).await;
+        let registered = store.connection.retry_until(end, register).await;
         let began = registered.with_context(first)?;
-        // That there was none before is no lapse.
+        // A first lease is not a lapse.
         store.lease = Lease::new(began);
-        // Where the answer took long, much of the lease is over.
+        // If the answer took long, much of the lease has passed already.
         let fresh = store
             .connection
-            .patiently(end, async || store.stay_alive().await);
+            .retry_until(end, async || store.stay_alive().await);
         fresh.await.with_context(first)?;
         Ok(store)
     }
 
-    /// Puts this process among the owners, and the id of the store into its place, unless there is another. Again and again:
-    /// another that finds this process dead takes it out; and where Redis has lost both, a process that starts must find the
-    /// queue of replies that goes by this id.
+    /// Adds this process to the set of owners, and writes the id of the store if Redis has none. Both are repeated with every
+    /// renewal, for two reasons. A process that takes this one for dead removes it from the set. If Redis has lost its data, a
+    /// process that starts needs the id to find the reply queue.
     pub(super) async fn register(&self) -> Result<(), StoreError> {
         let mut sadd = cmd("SADD");
         let sadd = sadd.arg(self.keys.owners()).arg(&self.owner);
@@ -144,7 +145,8 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Recovery may take longer than a lease lasts, and nobody looks before it is over.
+    /// Renews the lease if that is overdue. Recovery may take longer than a lease lasts, and the loop that renews begins after
+    /// it.
     pub(super) async fn stay_alive(&self) -> Result<(), StoreError> {
         if self.lease.is_due() {
             self.renew().await?;
@@ -152,20 +154,20 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Puts ids into this process's own set.
+    /// Adds ids to this process's own set.
     pub(super) async fn add(&self, ids: &[TaskId]) -> Result<(), StoreError> {
         if ids.is_empty() {
             return Ok(());
         }
         let ids: Vec<_> = ids.iter().map(TaskId::to_string).collect();
         let mut both = pipe();
-        both.sadd(&self.mine.tasks, ids).ignore();
-        let kept = i64::try_from(format::millis(SET_KEPT)).unwrap_or(i64::MAX);
-        both.pexpire(&self.mine.tasks, kept).ignore();
+        both.sadd(&self.own_keys.tasks, ids).ignore();
+        let ttl = i64::try_from(format::millis(SET_TTL)).unwrap_or(i64::MAX);
+        both.pexpire(&self.own_keys.tasks, ttl).ignore();
         self.connection.send_all(&both).await
     }
 
-    /// Takes ids out of an owner's set.
+    /// Removes ids from an owner's set.
     pub(super) async fn remove(&self, tasks: &str, ids: &[TaskId]) -> Result<(), StoreError> {
         if ids.is_empty() {
             return Ok(());
@@ -175,7 +177,7 @@ impl RedisStore {
         self.connection.send(srem.arg(tasks).arg(ids)).await
     }
 
-    /// What is in these fields of a task's hash.
+    /// The values of these fields of a task's hash.
     async fn fields(&self, id: TaskId, names: &[&str]) -> Result<Vec<Option<String>>, StoreError> {
         let mut hmget = cmd("HMGET");
         self.connection
@@ -190,8 +192,8 @@ impl RedisStore {
     }
 }
 
-/// The id of the store, which whoever is first decides. Where Redis has just lost it, those who know it have time to put it
-/// back.
+/// The id of the store. The first process makes it. If Redis has just lost it, the processes that know it have time to write
+/// it again.
 async fn instance(connection: &Connection, keys: &Keys) -> Result<String, StoreError> {
     let began = Instant::now();
     loop {
@@ -210,7 +212,7 @@ async fn find_instance(connection: &Connection, keys: &Keys) -> Result<Option<St
     connection.send(cmd("GET").arg(keys.instance())).await
 }
 
-/// Unless it has one.
+/// Writes the id of the store, unless there is one.
 async fn name_instance(connection: &Connection, keys: &Keys, id: &str) -> Result<(), StoreError> {
     let mut setnx = cmd("SETNX");
     connection.send(setnx.arg(keys.instance()).arg(id)).await
@@ -228,8 +230,8 @@ impl Store for RedisStore {
             .arg(format::moment(Some(task.polled_at)))
             .arg(format::timeouts(task.timeouts)?)
             .arg(format::message(task)?)
-            .arg(format::kept_for(task.timeouts));
-        // Together: a crash in between is as if neither had been done, because the message is published after both.
+            .arg(format::ttl_millis(task.timeouts));
+        // Both run at the same time. A crash in between is harmless, because the message is published after both.
         try_join(self.add(&[task.id]), self.connection.run(&script))
             .await
             .map(|((), ())| ())
@@ -239,7 +241,7 @@ impl Store for RedisStore {
         let mut script = scripts::CONFIRM.key(self.keys.task(id));
         script
             .arg(format::timeouts(timeouts)?)
-            .arg(format::kept_for(timeouts));
+            .arg(format::ttl_millis(timeouts));
         self.connection.run(&script).await
     }
 
@@ -250,11 +252,12 @@ impl Store for RedisStore {
     async fn remove(&self, id: TaskId) -> Result<(), StoreError> {
         self.owned.end(id);
         let mut script = scripts::REMOVE.key(self.keys.task(id));
-        script.arg(format::millis(REMEMBERED));
+        script.arg(format::millis(TOMBSTONE_TTL));
         let owner: Option<String> = self.connection.run(&script).await?;
-        // After, so that a crash in between leaves a task that is known to have ended, and not one that nobody finds.
-        self.remove(&self.mine.tasks, &[id]).await?;
-        // It may have died when it had taken the task, and not taken it out of this process's set yet.
+        // The id is removed after the record. A crash in between leaves an id whose task is known to have ended. In the other
+        // order it would leave a record that nobody finds.
+        self.remove(&self.own_keys.tasks, &[id]).await?;
+        // Another process took the task over. It may have died before it removed the id from a set.
         if let Some(other) = owner.filter(|owner| *owner != self.owner) {
             self.remove(&self.keys.owner(&other).tasks, &[id]).await?;
         }
@@ -263,7 +266,7 @@ impl Store for RedisStore {
     }
 
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError> {
-        let _only = self.adopting.lock().await;
+        let _permit = self.adopting.lock().await;
         self.stay_alive().await?;
         self.adopt_some(most).await
     }
@@ -275,13 +278,13 @@ impl Store for RedisStore {
             Some(message) => format::task(format::record(id, fields)?, &message).map(Some),
             None => match format::record(id, fields) {
                 Ok(record) if !record.published => Err(StoreError::NoMessage),
-                // Published, or ended and gone.
+                // The message is published, or the task has ended.
                 Ok(_) | Err(_) => Ok(None),
             },
         }
     }
 
-    /// None: whoever gets a reply to a task that is not its own asks [`Shared::claim`], which knows.
+    /// Empty: for a reply to a task of another process [`Shared::claim`] says whether the task has ended.
     async fn ended(&self, _most: usize) -> Result<Vec<TaskId>, StoreError> {
         Ok(Vec::new())
     }
@@ -321,10 +324,10 @@ impl Store for RedisStore {
         self.closed.store(true, Ordering::Relaxed);
         self.write_notes(usize::MAX).await;
         let mut set = cmd("SET");
-        let left = set.arg(&self.mine.lease).arg(LEFT);
-        let left = left.arg("PX").arg(format::millis(SET_KEPT));
-        let let_go = self.connection.send::<()>(left).await;
-        if let Err(error) = let_go {
+        let set = set.arg(&self.own_keys.lease).arg(LEFT);
+        let set = set.arg("PX").arg(format::millis(SET_TTL));
+        let closed = self.connection.send::<()>(set).await;
+        if let Err(error) = closed {
             tracing::warn!(%error, "the lease runs out by itself: others have this process's tasks only then");
         }
     }

@@ -1,7 +1,7 @@
-//! What Redis does in one go. Each script touches the keys of one slot of a Cluster.
+//! The scripts that Redis executes atomically. Each script touches only keys of one slot of a Cluster.
 //!
-//! Each may come late, long after its caller gave up on it: Redis may have been frozen, with the command in its socket.
-//! So each checks what it finds before it changes anything.
+//! A script may be executed late, long after its caller gave up: Redis may have been frozen with the command in its socket.
+//! Therefore each script checks the present state before it changes anything.
 
 use redis::Script;
 use std::sync::LazyLock;
@@ -17,11 +17,11 @@ scripts! {
     CONFIRM = "lua/confirm.lua";
     NOTE = "lua/note.lua";
     REMOVE = "lua/remove.lua";
-    TAKE = "lua/take.lua";
+    CHANGE_OWNER = "lua/change_owner.lua";
     REASSERT = "lua/reassert.lua";
-    SIGN = "lua/sign.lua";
+    MARK_BEGUN = "lua/mark_begun.lua";
     POST = "lua/post.lua";
-    TAKEN = "lua/taken.lua";
+    NOTIFY_OWNER = "lua/notify_owner.lua";
     REMOVE_OWNER = "lua/remove_owner.lua";
     RENEW = "lua/renew.lua";
     LEASE_OF = "lua/lease_of.lua";

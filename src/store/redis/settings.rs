@@ -6,14 +6,14 @@ use crate::settings::{
     address::{self, Words},
 };
 
-/// Where the Redis is, and what is ours in it.
+/// The settings of the store `redis`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// The server, or nodes of the Cluster; at least one.
+    /// The server, or some nodes of the Cluster; at least one.
     pub urls: Vec<RedisUrl>,
     /// Whether it is a Redis Cluster.
     pub cluster: bool,
-    /// What every key begins with.
+    /// The prefix of every key.
     pub prefix: String,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn read_redis(store: &mut Reader<'_>) -> Option<RedisConfig> {
     })
 }
 
-/// Braces would move keys to other slots of a Cluster.
+/// Refuses braces, which would move keys to other slots of a Cluster.
 fn prefix_rule(text: &str) -> Result<String, String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/".contains(&b);
     if text.is_empty() || text.len() > 100 || !text.bytes().all(plain) {

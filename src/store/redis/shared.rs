@@ -1,7 +1,7 @@
-//! What there is to do because other processes have tasks in the same Redis.
+//! The calls of [`Shared`]: renewals of the lease, messages between processes, and the owners of tasks.
 
-use super::limits::{LEASE, SET_KEPT};
-use super::{connection, format, owners::Known, redis_store::RedisStore, scripts};
+use super::limits::{LEASE, SET_TTL};
+use super::{connection, format, owners::Liveness, redis_store::RedisStore, scripts};
 use crate::{
     store::{Claim, Forwarded, Ownership, PeerEvent, Record, Renewal, Shared, StoreError},
     task::{Status, TaskId},
@@ -11,54 +11,58 @@ use futures_util::future::{join_all, try_join};
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, timeout};
 
-/// Notes that are written with one look.
+/// Maximum number of notes that are written with one renewal.
 const MAX_NOTES_PER_RENEWAL: usize = 2_000;
 
-/// How long a look may take.
+/// Timeout for a renewal.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A lease with less than this left, in milliseconds, has missed several looks.
+/// A lease with less time left than this, in milliseconds, has missed several renewals.
 const OVERDUE_LEASE_MS: u64 = 4_000;
 
-/// Letters that are read with one look; there are five looks a second.
+/// Maximum number of messages that are read with one renewal. There are five renewals a second.
 const MAX_MESSAGES_PER_RENEWAL: usize = 5_000;
 
-/// Letters that are kept for an owner that does not look, and for how long. It has lapsed by then and asks for each task.
+/// Maximum number of messages in an inbox. An owner that reads none for so long has lapsed, and asks for each of its tasks
+/// anyway.
 pub(crate) const MAX_INBOX_MESSAGES: usize = 10_000;
 
+/// Time to live of an inbox after its last message.
 pub(crate) const INBOX_TTL: Duration = Duration::from_secs(120);
 
-/// The kinds of letters: their first field.
+/// The kind of a message that says which tasks were taken over. The kind is the first field of a message.
 const TAKEN: &str = "taken";
 
+/// The kind of a message with a worker's sign of life.
 const SIGN: &str = "sign";
 
-/// The length of an id in a letter.
-const ID: usize = 32;
+/// The length of a task id in a message.
+const ID_LENGTH: usize = 32;
 
-/// Each an id with a kind and a text.
-type Letters = Vec<(String, Vec<String>)>;
+/// Messages from an inbox. Each has an id, and a kind with a text.
+type Messages = Vec<(String, Vec<String>)>;
 
 impl RedisStore {
-    /// Renews the lease. The letters stay until they are said to be read.
-    pub(crate) async fn renew(&self) -> Result<Letters, StoreError> {
+    /// Renews the lease, and returns the messages from the inbox. They stay in the inbox until the next renewal says that
+    /// they were read.
+    pub(crate) async fn renew(&self) -> Result<Messages, StoreError> {
         let began = Instant::now();
-        let mut script = scripts::RENEW.key(&self.mine.lease);
+        let mut script = scripts::RENEW.key(&self.own_keys.lease);
         script
-            .key(&self.mine.tasks)
-            .key(&self.mine.inbox)
+            .key(&self.own_keys.tasks)
+            .key(&self.own_keys.inbox)
             .arg(format::millis(LEASE))
-            .arg(format::millis(SET_KEPT))
+            .arg(format::millis(SET_TTL))
             .arg(self.lease.last_read())
             .arg(MAX_MESSAGES_PER_RENEWAL);
-        let answer: Result<(bool, Letters), _> = self.connection.run(&script).await;
+        let answer: Result<(bool, Messages), _> = self.connection.run(&script).await;
         let (was_there, messages) = answer?;
         self.lease.renewed(began, was_there);
         Ok(messages)
     }
 
-    /// The text of a letter that these tasks were taken, each in its turn.
-    pub(crate) fn message(taken: &[(TaskId, u64)]) -> (&'static str, String) {
+    /// The kind and the text of a message that says which tasks were taken over, each with its epoch.
+    pub(crate) fn taken_message(taken: &[(TaskId, u64)]) -> (&'static str, String) {
         let words: Vec<_> = taken
             .iter()
             .map(|(id, epoch)| format!("{id}:{epoch}"))
@@ -66,7 +70,7 @@ impl RedisStore {
         (TAKEN, words.join(" "))
     }
 
-    fn read_letters(&self, messages: Letters, news: &mut Vec<PeerEvent>) {
+    fn read_messages(&self, messages: Messages, events: &mut Vec<PeerEvent>) {
         for (id, message) in messages {
             self.lease.read_up_to(id);
             match message.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -75,32 +79,32 @@ impl RedisStore {
                         let (id, epoch) = word.split_once(':')?;
                         Some((id.parse().ok()?, epoch.parse().ok()?))
                     });
-                    self.lose(taken, news);
+                    self.release(taken, events);
                 }
                 [SIGN, sign] => {
-                    if let Some((id, details)) = sign.split_at_checked(ID)
+                    if let Some((id, details)) = sign.split_at_checked(ID_LENGTH)
                         && let Ok(id) = id.parse()
                     {
                         let details = details.to_owned();
-                        news.push(PeerEvent::Sign { id, details });
+                        events.push(PeerEvent::Sign { id, details });
                     }
                 }
-                // Of a later version.
+                // A later version wrote this message.
                 _ => {}
             }
         }
     }
 
-    fn lose(&self, taken: impl IntoIterator<Item = (TaskId, u64)>, news: &mut Vec<PeerEvent>) {
+    fn release(&self, taken: impl IntoIterator<Item = (TaskId, u64)>, events: &mut Vec<PeerEvent>) {
         let lost = taken
             .into_iter()
-            .filter(|(id, epoch)| self.owned.lose(*id, *epoch));
-        news.extend(lost.map(|(id, _)| PeerEvent::Taken(id)));
+            .filter(|(id, epoch)| self.owned.lost_to_other(*id, *epoch));
+        events.extend(lost.map(|(id, _)| PeerEvent::Taken(id)));
     }
 
-    /// Where Redis has just lost its records, a task that is not there may still be in another process's memory, which will
-    /// record it again as soon as it sees that its lease is gone.
-    async fn must_be_whole(&self) -> Result<(), StoreError> {
+    /// Fails unless an unknown task can be trusted to be unknown. If Redis has just lost its records, another process may
+    /// still have the task in memory. That process records it again as soon as it finds that its lease is missing.
+    async fn ensure_complete(&self) -> Result<(), StoreError> {
         self.renew().await?;
         if self.lease.may_judge_others() {
             return Ok(());
@@ -109,13 +113,13 @@ impl RedisStore {
         Err(StoreError::Unavailable(why.to_owned()))
     }
 
-    /// Whose the task is, or why it is nobody's.
+    /// Notes that a worker works on the task. Returns its owner, or why it has none.
     async fn mark_begun(&self, id: TaskId) -> Result<Vec<String>, StoreError> {
-        let script = &scripts::SIGN;
+        let script = &scripts::MARK_BEGUN;
         self.connection.run(&script.key(self.keys.task(id))).await
     }
 
-    /// True where the owner is alive and will read it.
+    /// Adds a message to an owner's inbox. True if the owner is alive and will read it.
     async fn post(&self, owner: &str, kind: &str, text: &str) -> Result<bool, StoreError> {
         let keys = self.keys.owner(owner);
         let mut script = scripts::POST.key(&keys.lease);
@@ -128,7 +132,7 @@ impl RedisStore {
         self.connection.run(&script).await
     }
 
-    /// Whose the task is, which is recorded as this process's where it is missing.
+    /// Records the task with this process as the owner if Redis has no record. Returns the owner and the epoch.
     async fn record_again(&self, record: &Record) -> Result<(String, u64), StoreError> {
         let mut script = scripts::REASSERT.key(self.keys.task(record.id));
         script
@@ -137,7 +141,7 @@ impl RedisStore {
             .arg(record.token.reveal())
             .arg(format::moment(Some(record.polled_at)))
             .arg(format::timeouts(record.timeouts)?)
-            .arg(format::kept_for(record.timeouts))
+            .arg(format::ttl_millis(record.timeouts))
             .arg(u8::from(record.published))
             .arg(u8::from(record.begun))
             .arg(format::moment(record.heard));
@@ -152,36 +156,36 @@ impl Shared for RedisStore {
             return Ok(Renewal::default());
         }
         let renewal = timeout(RENEW_TIMEOUT, try_join(self.renew(), self.register())).await;
-        let renewal = renewal.unwrap_or_else(|_| Err(connection::silent()));
+        let renewal = renewal.unwrap_or_else(|_| Err(connection::no_answer()));
         let (messages, ()) = renewal.inspect_err(|error| {
             self.lease.failed(error);
             self.owned.unavailable();
         })?;
         let written = self.write_notes(MAX_NOTES_PER_RENEWAL).await;
-        // From here on there is nothing to wait for: what is news now is news when it is read.
-        let mut news = Vec::new();
-        self.read_letters(messages, &mut news);
-        self.lose(written.taken, &mut news);
+        // No `await` follows, so the events are still true when the caller reads them.
+        let mut events = Vec::new();
+        self.read_messages(messages, &mut events);
+        self.release(written.taken, &mut events);
         let lapsed = self.lease.report_lapse() || written.missing;
-        Ok(Renewal { lapsed, news })
+        Ok(Renewal { lapsed, events })
     }
 
     async fn is_anyone_silent(&self) -> Result<bool, StoreError> {
         let owners = self.owners().await?;
-        let known = join_all(owners.iter().map(|owner| self.known(owner))).await;
-        Ok(known.into_iter().any(|known| match known {
-            Known::Alive(left) => left < OVERDUE_LEASE_MS,
-            Known::MayBeDead => true,
-            Known::Dead => false,
+        let states = join_all(owners.iter().map(|owner| self.liveness(owner))).await;
+        Ok(states.into_iter().any(|state| match state {
+            Liveness::Alive(left) => left < OVERDUE_LEASE_MS,
+            Liveness::MayBeDead => true,
+            Liveness::Dead => false,
         }))
     }
 
     async fn reassert(&self, record: &Record) -> Result<Ownership, StoreError> {
         let id = record.id;
-        // Whoever thought this process dead may have taken the id out of its set.
+        // A process that took this one for dead may have removed the id from its set.
         self.add(&[id]).await?;
-        let (whose, epoch) = self.record_again(record).await?;
-        let kept = match whose.as_str() {
+        let (owner, epoch) = self.record_again(record).await?;
+        let ownership = match owner.as_str() {
             "ours" => {
                 self.owned.set(id, epoch);
                 return Ok(Ownership::Ours);
@@ -190,13 +194,13 @@ impl Shared for RedisStore {
             _ => Ownership::Ended,
         };
         self.owned.drop(id);
-        self.remove(&self.mine.tasks, &[id]).await?;
-        Ok(kept)
+        self.remove(&self.own_keys.tasks, &[id]).await?;
+        Ok(ownership)
     }
 
     async fn claim(&self, id: TaskId) -> Result<Claim, StoreError> {
         let new = self.owned.begin(id);
-        let claimed = self.take_one(id).await;
+        let claimed = self.claim_task(id).await;
         match &claimed {
             Ok(Claim::Ours(_)) => {}
             Ok(Claim::OtherRoute | Claim::Ended | Claim::Unknown) => self.owned.drop(id),
@@ -207,7 +211,7 @@ impl Shared for RedisStore {
             Err(_) => {}
         }
         if let Ok(Claim::Unknown) = claimed {
-            self.must_be_whole().await?;
+            self.ensure_complete().await?;
         }
         claimed
     }
@@ -219,10 +223,10 @@ impl Shared for RedisStore {
             ["ended"] => return Ok(Forwarded::Ended),
             _ => return Ok(Forwarded::Unknown),
         };
-        // A task that is this process's without its knowledge is an orphan too.
+        // If this process owns the task and does not know it, the task is an orphan too.
         let others = owner != self.owner;
         let told = others && self.post(owner, SIGN, &format!("{id}{details}")).await?;
-        if others && !told && !matches!(self.known(owner).await, Known::Dead) {
+        if others && !told && !matches!(self.liveness(owner).await, Liveness::Dead) {
             let why =
                 "the lease of the process that has the task ran out, and it may not be back yet";
             return Err(StoreError::Unavailable(why.to_owned()));

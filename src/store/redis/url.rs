@@ -1,19 +1,19 @@
-//! Where a Redis is, which usually holds a password.
+//! The URL of a Redis. It usually contains a password.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::{fmt, str::FromStr};
 
-/// Where a Redis server is, and who we are to it. Shown without the password.
+/// The URL of a Redis server, with user and password. It is shown without the password.
 #[derive(Clone)]
 pub struct RedisUrl(ConnectionInfo);
 
 impl RedisUrl {
-    /// For the client.
+    /// The URL for the client library.
     pub(crate) fn inner(&self) -> ConnectionInfo {
         self.0.clone()
     }
 
-    /// The number of its database; a Cluster has only 0.
+    /// The number of the database. A Cluster has only 0.
     #[must_use]
     pub fn database(&self) -> i64 {
         self.0.redis_settings().db()
@@ -27,12 +27,13 @@ impl FromStr for RedisUrl {
         if !text.starts_with("redis://") && !text.starts_with("rediss://") {
             return Err("must begin with redis:// or rediss://".to_owned());
         }
-        // There is no TLS without a look at the certificate: `#insecure` is the only fragment that the client knows.
+        // TLS always checks the certificate. `#insecure` is the only fragment that the client library knows, so no fragment
+        // is accepted.
         if text.contains('#') {
             return Err("must not have a part after '#'".to_owned());
         }
         let info = text.into_connection_info().map_err(|error| {
-            // The category alone: the detail may quote the URL.
+            // Only the category is shown, because the detail may quote the URL.
             format!(
                 "is not a Redis URL ({}); write redis://user:password@host:6379/0",
                 error.category()

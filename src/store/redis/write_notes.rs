@@ -1,4 +1,4 @@
-//! Writes notes to Redis.
+//! Writes the pending notes to Redis.
 
 use super::{
     format,
@@ -10,9 +10,9 @@ use crate::task::TaskId;
 use futures_util::future::join_all;
 
 impl RedisStore {
-    /// Writes notes down. What can't be written is kept.
+    /// Writes at most `most` notes. A note that can't be written stays pending.
     pub(crate) async fn write_notes(&self, most: usize) -> Written {
-        let notes = self.notes.take(most);
+        let notes = self.notes.remove_some(most);
         let write = async |(id, noted): (TaskId, Noted)| {
             let flag = |set: bool| if set { "1" } else { "" };
             let script = &scripts::NOTE;

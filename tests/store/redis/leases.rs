@@ -276,8 +276,8 @@ async fn who_adopts_for_longer_than_a_lease_lasts_is_alive(#[values(Redis, Clust
     let (id, details) = (first.id, String::new());
     let sign = PeerEvent::Sign { id, details };
     // Where an answer was lost, it was passed on again.
-    assert!(renew.news.contains(&sign), "letters wait for a look");
-    assert!(renew.news.iter().all(|news| *news == sign));
+    assert!(renew.events.contains(&sign), "messages wait for a renewal");
+    assert!(renew.events.iter().all(|event| *event == sign));
 }
 
 #[rstest]

@@ -42,7 +42,7 @@ pub fn record(task: &Task) -> Record {
 /// What the looks brought.
 #[derive(Default)]
 pub struct Seen {
-    pub news: Vec<PeerEvent>,
+    pub events: Vec<PeerEvent>,
     pub lapses: usize,
     /// When the last look began.
     pub verify: Option<Instant>,
@@ -108,10 +108,10 @@ impl Replica {
                     }
                     seen.verify = Some(Instant::now());
                 }
-                if let Ok(Renewal { lapsed, news }) = store.renew().await {
+                if let Ok(Renewal { lapsed, events }) = store.renew().await {
                     let mut seen = seen.lock().expect("no panic");
                     seen.lapses += usize::from(lapsed);
-                    seen.news.extend(news);
+                    seen.events.extend(events);
                 }
             }
         }));
@@ -124,7 +124,7 @@ impl Replica {
 
     /// Waits until a look brought this.
     pub async fn hears(&self, news: &PeerEvent) {
-        let heard = async || self.seen(|seen| seen.news.contains(news)).then_some(());
+        let heard = async || self.seen(|seen| seen.events.contains(news)).then_some(());
         eventually(&format!("{news:?}"), heard).await;
     }
 

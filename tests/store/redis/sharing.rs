@@ -34,7 +34,7 @@ async fn a_claimed_task_is_the_claimers_and_its_old_owner_hears_of_it(
     assert!(matches!(old.claim(task.id).await, Ok(Claim::Ended)));
     old.knows_no(TaskId::random()).await;
     assert_eq!(insist(async || old.count().await).await, 0);
-    assert_eq!(old.seen(|seen| seen.news.len()), 1, "heard once");
+    assert_eq!(old.seen(|seen| seen.events.len()), 1, "heard once");
     assert_eq!(old.seen(|seen| seen.lapses), 0);
 }
 
@@ -71,7 +71,7 @@ async fn news_from_before_a_task_came_back_is_not_heard(#[values(Redis, Cluster)
     // Both letters are under way.
     owner.claims(back.id).await;
     let renew = insist(async || owner.renew().await).await;
-    assert_eq!(renew.news, [PeerEvent::Taken(gone.id)]);
+    assert_eq!(renew.events, [PeerEvent::Taken(gone.id)]);
 }
 
 #[rstest]
@@ -97,16 +97,16 @@ async fn an_owner_that_was_not_told_of_a_claim_learns_of_it_with_its_next_note(
     for task in [&taken, &ended] {
         owner.note(task.id, Note::Heard(task.polled_at));
     }
-    let mut news = Vec::new();
+    let mut events = Vec::new();
     eventually("both are known", async || {
-        news.extend(owner.renew().await.ok()?.news);
-        (news.len() >= 2).then_some(())
+        events.extend(owner.renew().await.ok()?.events);
+        (events.len() >= 2).then_some(())
     })
     .await;
-    news.sort_by_key(|news| format!("{news:?}"));
+    events.sort_by_key(|events| format!("{events:?}"));
     let mut expected = [PeerEvent::Taken(taken.id), PeerEvent::Taken(ended.id)];
-    expected.sort_by_key(|news| format!("{news:?}"));
-    assert_eq!(news, expected);
+    expected.sort_by_key(|events| format!("{events:?}"));
+    assert_eq!(events, expected);
 }
 
 #[rstest]

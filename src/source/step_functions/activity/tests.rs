@@ -1,4 +1,4 @@
-//! What becomes of results, failures and names on their way to Step Functions.
+//! How results, failures and names are sent to Step Functions.
 
 use super::*;
 use crate::task::OwnFailure;
@@ -40,11 +40,11 @@ fn json_goes_as_it_is_and_other_text_as_a_json_string_or_not_at_all() {
 fn a_result_is_measured_in_bytes_as_it_is_sent() {
     let source = source(ResultAs::JsonOrString);
     for (text, fits) in [
-        // With its two quotes.
+        // The JSON string has two quotes.
         ("x".repeat(MAX_OUTPUT - 2), true),
         ("x".repeat(MAX_OUTPUT - 1), false),
         ("é".repeat(MAX_OUTPUT / 2), false),
-        // Each is escaped to two bytes.
+        // Each line feed is escaped to two bytes.
         ("\n".repeat(MAX_OUTPUT / 2), false),
         (format!("\"{}\"", "x".repeat(MAX_OUTPUT - 2)), true),
     ] {

@@ -1,4 +1,5 @@
--- KEYS: the task. ARGV: timeouts, kept for.
+-- KEYS: the task. ARGV: timeouts, time to live after the poll in ms.
+-- Notes that the broker has confirmed the message, and deletes the message.
 local key = KEYS[1]
 local polled_at = redis.call('HGET', key, 'polled_at')
 if not polled_at then

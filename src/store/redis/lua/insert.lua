@@ -1,5 +1,5 @@
--- KEYS: the task. ARGV: me, route, token, polled at, timeouts, message, kept for.
--- A second try, and one that comes late, change nothing.
+-- KEYS: the task. ARGV: this process, route, token, polled at, timeouts, message, time to live after the poll in ms.
+-- Records a new task. A second call, and a late one, change nothing.
 local key = KEYS[1]
 if redis.call('HEXISTS', key, 'ended') == 1 or redis.call('HGET', key, 'published') == '1' then
   return 0

@@ -1,5 +1,6 @@
 -- KEYS: the task. ARGV: begun or '', heard or '', cancel or ''.
--- Says whose the task is, so that an owner that was not told of a claim learns of it here: owner, turn.
+-- Writes notes about a task. Returns the owner and the epoch (the field 'turn'), so that an owner that did not get the message
+-- about a claim learns of it here.
 local key = KEYS[1]
 local owner = redis.call('HGET', key, 'owner')
 if not owner then

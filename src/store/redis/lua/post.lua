@@ -1,5 +1,5 @@
--- KEYS: an owner's lease and mail. ARGV: the kind of letter, its text, how many are kept and for how long.
--- Only to the living.
+-- KEYS: an owner's lease and inbox. ARGV: kind and text of the message, maximum length of the inbox, its time to live in ms.
+-- Adds a message to the inbox of an owner that is alive.
 if redis.call('GET', KEYS[1]) ~= '1' then
   return 0
 end

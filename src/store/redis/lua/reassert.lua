@@ -1,5 +1,5 @@
--- KEYS: the task. ARGV: me, route, token, polled at, timeouts, kept for, published, begun, heard.
--- Says whose the task is, and its turn.
+-- KEYS: the task. ARGV: this process, route, token, polled at, timeouts, time to live after the poll in ms, published, begun, heard.
+-- Records the task again if Redis has lost its record. Returns whether this process owns the task, and the epoch (the field 'turn').
 local key = KEYS[1]
 if redis.call('HEXISTS', key, 'ended') == 1 then
   return {'ended', '0'}

@@ -1,5 +1,5 @@
--- KEYS: the task. ARGV: how long its end is remembered.
--- Says whose the task was.
+-- KEYS: the task. ARGV: time to live of the tombstone in ms.
+-- Deletes the record and leaves a tombstone. Returns the owner.
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if owner then
   redis.call('DEL', KEYS[1])

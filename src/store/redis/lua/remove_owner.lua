@@ -1,4 +1,5 @@
--- KEYS: an owner's lease, tasks and mail. Whether the owner is dead and has nothing any more.
+-- KEYS: an owner's lease, tasks and inbox.
+-- Deletes the keys of an owner that is dead and has no tasks. Returns whether that is so.
 if redis.call('GET', KEYS[1]) == '1' or redis.call('SCARD', KEYS[2]) > 0 then
   return 0
 end

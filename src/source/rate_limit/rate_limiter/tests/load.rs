@@ -1,19 +1,19 @@
-//! Thousands of tasks on one budget: none is lost to a heartbeat timeout that could have been met.
+//! Thousands of tasks on one rate limiter: none is lost to a heartbeat timeout that could have been met.
 
 use super::*;
 use tokio::time::timeout_at;
 
-/// Ten minutes of tasks that beat through one budget, throttled at 50 calls a second.
+/// Ten minutes of heartbeats through one rate limiter. The service throttles at 50 calls a second.
 struct Load {
-    /// How many tasks, and their heartbeat timeout in seconds.
+    /// Numbers of tasks, each with their heartbeat timeout in seconds.
     tasks: &'static [(u32, u64)],
-    /// The tasks begin evenly within so many seconds.
+    /// The tasks begin evenly within this number of seconds.
     begin_within: u64,
-    /// At most so many results a second.
+    /// Maximum results in a second.
     results: u32,
-    /// What results may take a second; `None`: they take it from what heartbeats take it from.
+    /// The rate of the results' own bucket; `None` if results share the heartbeats' bucket.
     results_limit: Option<f64>,
-    /// Heartbeats in the order in which they come, whatever their deadlines.
+    /// Whether heartbeats are ordered by their arrival and not by their deadlines.
     fifo: bool,
 }
 
@@ -25,14 +25,14 @@ const LOAD: Load = Load {
     fifo: false,
 };
 
-/// How it went.
+/// The measurements.
 #[derive(Debug, Default)]
 struct Outcome {
-    /// Tasks that AWS timed out.
+    /// Number of tasks that AWS timed out.
     lost: u32,
-    /// The greatest part of its timeout that a task went without an accepted heartbeat.
+    /// The longest time of a task without an accepted heartbeat, as a share of its timeout.
     longest: f64,
-    /// Results accepted, each second.
+    /// Accepted results in a second.
     results: f64,
 }
 
@@ -75,7 +75,7 @@ impl Load {
     }
 }
 
-/// Results, at most one a second, until the end; how many.
+/// Sends results until the end, at most one a second. Returns their number.
 async fn results(rate_limiter: &RateLimiter, service: &Service, end: Instant) -> u32 {
     for accepted in 0.. {
         let next = Instant::now() + SEC;
@@ -97,12 +97,12 @@ struct SimulatedTask {
 }
 
 impl SimulatedTask {
-    /// Beats until the end; the greatest part of its timeout that passed between two accepted heartbeats.
+    /// Sends heartbeats until the end. Returns the longest time between two accepted ones, as a share of the timeout.
     async fn run(self, rate_limiter: &RateLimiter, service: &Service) -> f64 {
         sleep_until(self.begin).await;
         let (mut longest, mut alive) = (0.0_f64, self.begin);
         for n in 0.. {
-            // Multiples of the golden ratio: as even as chance, and the same in each run.
+            // Multiples of the golden ratio are spread evenly, and are the same in each run.
             let chance = (f64::from(self.seed * 31 + n) * 0.618_034).fract();
             sleep((self.timeout / 3).mul_f64(0.75 + chance / 4.0)).await;
             let beat = Call::Heartbeat(Due {
@@ -133,14 +133,14 @@ async fn at_50_calls_a_second_none_of_2000_tasks_is_lost_to_a_heartbeat_timeout(
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_where_results_take_their_share_of_the_50_calls() {
+async fn none_is_lost_either_if_results_use_their_share_of_the_50_calls() {
     let outcome = Load { results: 5, ..LOAD }.run().await;
     assert_eq!(outcome.lost, 0, "{outcome:?}");
     assert!(outcome.results > 4.5, "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttled_results_with_a_bucket_of_their_own_cost_no_task_its_heartbeat() {
+async fn throttled_results_with_their_own_bucket_delay_no_heartbeat() {
     for begin_within in [0, 40] {
         let load = Load {
             results: 200,
@@ -155,7 +155,7 @@ async fn throttled_results_with_a_bucket_of_their_own_cost_no_task_its_heartbeat
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_a_throttle_of_all_calls_results_have_what_heartbeats_can_spare() {
+async fn if_all_calls_are_throttled_results_get_what_heartbeats_do_not_need() {
     // Heartbeats need a call for each task in a minute: 17 and 23 of the 50 a second.
     for (tasks, least) in [(&[(1_000, 60)], 25.0), (&[(1_400, 60)], 15.0)] {
         let load = Load {
@@ -170,7 +170,7 @@ async fn in_a_throttle_of_all_calls_results_have_what_heartbeats_can_spare() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn short_timeouts_among_long_ones_are_met_which_first_come_first_served_would_not() {
+async fn short_timeouts_among_long_ones_are_met_unlike_with_first_come_first_served() {
     for fifo in [false, true] {
         let load = Load {
             tasks: &[(1_800, 60), (20, 20)],

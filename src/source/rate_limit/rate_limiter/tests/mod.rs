@@ -1,4 +1,4 @@
-//! The budget against a service that is a token bucket, on paused time.
+//! The rate limiter against a service with a token bucket, on paused time.
 
 mod load;
 
@@ -11,7 +11,7 @@ use tokio::{
 const SEC: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A token bucket behind a network: so many calls a second, and as many at once.
+/// A token bucket behind a network. It refills at `rate` calls a second, and holds as many.
 struct Service {
     rate: f64,
     state: Mutex<Bucket>,
@@ -52,7 +52,7 @@ impl Service {
         }
     }
 
-    /// The calls that were accepted and throttled since it was last asked.
+    /// The numbers of accepted and throttled calls since the last question.
     fn counts(&self) -> (u32, u32) {
         let mut bucket = self.state.lock();
         let counts = (bucket.accepted, bucket.throttled);
@@ -69,7 +69,7 @@ fn beat_in(left: Duration) -> Call {
     })
 }
 
-/// A budget whose `calls` were throttled once, and are limited to one a second.
+/// A rate limiter whose `calls` were throttled once and are limited to one a second.
 async fn limited(calls: &[Call]) -> Arc<RateLimiter> {
     let rate_limiter = Arc::new(RateLimiter::new());
     for call in calls {
@@ -78,12 +78,12 @@ async fn limited(calls: &[Call]) -> Arc<RateLimiter> {
     rate_limiter
 }
 
-/// Lets `call` take its place; it says how long it waited.
+/// Puts `call` into its queue. The task returns how long it waited.
 async fn waiting(rate_limiter: &Arc<RateLimiter>, call: Call) -> JoinHandle<Duration> {
     let rate_limiter = Arc::clone(rate_limiter);
     let since = Instant::now();
     let caller = tokio::spawn(async move {
-        // Teaches nothing, so that the pace stays as it is.
+        // A dropped permit does not change the pace.
         drop(rate_limiter.acquire(call).await);
         since.elapsed()
     });
@@ -91,12 +91,12 @@ async fn waiting(rate_limiter: &Arc<RateLimiter>, call: Call) -> JoinHandle<Dura
     caller
 }
 
-/// Makes the call until it is accepted.
+/// Repeats the call until it is accepted.
 async fn insist(rate_limiter: &RateLimiter, service: &Service, call: Call) {
     loop {
-        let acquire = rate_limiter.acquire(call).await;
+        let permit = rate_limiter.acquire(call).await;
         let answer = service.call().await;
-        acquire.done(answer);
+        permit.done(answer);
         if answer == Answer::Accepted {
             return;
         }
@@ -104,7 +104,7 @@ async fn insist(rate_limiter: &RateLimiter, service: &Service, call: Call) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_where_nothing_was_throttled() {
+async fn no_call_waits_while_aws_does_not_throttle() {
     let (rate_limiter, start) = (RateLimiter::new(), Instant::now());
     for _ in 0..10_000 {
         for call in [
@@ -121,7 +121,7 @@ async fn nobody_waits_where_nothing_was_throttled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_pace_finds_what_the_service_takes() {
+async fn the_pace_finds_the_rate_of_the_service() {
     for rate in [3.0, 50.0, 160.0, 500.0] {
         let (rate_limiter, service) = (Arc::new(RateLimiter::new()), Service::new(rate));
         for _ in 0..1_000 {
@@ -170,7 +170,7 @@ async fn a_result_overtakes_500_heartbeats() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_stand_back_for_results_until_they_are_urgent() {
+async fn heartbeats_wait_for_results_until_they_are_urgent() {
     for (left, goes_after) in [(MINUTE, 6), (SEC * 8, 4)] {
         let rate_limiter = limited(&[Call::Complete, beat_in(MINUTE)]).await;
         for _ in 0..6 {
@@ -185,28 +185,28 @@ async fn heartbeats_stand_back_for_results_until_they_are_urgent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_go_by_their_deadlines_and_those_without_one_last() {
+async fn heartbeats_are_ordered_by_deadline_and_those_without_one_go_last() {
     let rate_limiter = limited(&[beat_in(MINUTE)]).await;
     let none = Call::Heartbeat(Due {
         deadline: None,
         urgent_from: Instant::now(),
     });
     let mut beats = Vec::new();
-    for (beat, acquire) in [
+    for (beat, second) in [
         (none, 4),
         (beat_in(SEC * 90), 3),
         (beat_in(SEC * 30), 1),
         (beat_in(MINUTE), 2),
     ] {
-        beats.push((waiting(&rate_limiter, beat).await, acquire));
+        beats.push((waiting(&rate_limiter, beat).await, second));
     }
-    for (beat, acquire) in beats {
-        assert_eq!(beat.await.expect("no panic").as_secs(), acquire);
+    for (beat, second) in beats {
+        assert_eq!(beat.await.expect("no panic").as_secs(), second);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn polls_stand_back_for_results_and_for_urgent_heartbeats_and_trickle_otherwise() {
+async fn polls_wait_for_results_and_urgent_heartbeats_and_go_slowly_otherwise() {
     let calm = Call::Heartbeat(Due {
         deadline: None,
         urgent_from: Instant::now() + MINUTE * 60,
@@ -231,7 +231,7 @@ async fn polls_stand_back_for_results_and_for_urgent_heartbeats_and_trickle_othe
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_gives_up_frees_the_place() {
+async fn a_dropped_caller_frees_its_place() {
     let rate_limiter = limited(&[Call::Complete]).await;
     let gives_up = waiting(&rate_limiter, Call::Complete).await;
     let stays = waiting(&rate_limiter, Call::Complete).await;
@@ -240,7 +240,7 @@ async fn whoever_gives_up_frees_the_place() {
     assert_eq!(
         stays.await.expect("no panic").as_secs(),
         1,
-        "the turn of the one before"
+        "the permit of the one before"
     );
     assert_eq!(poll.await.expect("no panic").as_secs(), 1);
     let gives_up = waiting(&rate_limiter, Call::Complete).await;
@@ -257,7 +257,7 @@ async fn whoever_gives_up_frees_the_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_binds_nobody_is_forgotten() {
+async fn a_limit_that_no_caller_waits_for_is_dropped() {
     let rate_limiter = limited(&[Call::Fail]).await;
     sleep(SEC * 31).await;
     let start = Instant::now();

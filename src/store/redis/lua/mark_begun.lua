@@ -1,4 +1,5 @@
--- KEYS: the task. A worker works on it; whose it is, and whether AWS wants it canceled.
+-- KEYS: the task.
+-- Notes that a worker works on the task. Returns the owner, and whether AWS requests a cancel.
 local key = KEYS[1]
 local owner = redis.call('HGET', key, 'owner')
 if not owner then

@@ -1,5 +1,6 @@
--- KEYS: the task. ARGV: me, its owner until now or '' for any, my routes.
--- The turn grows with each change of owner, so that news of an earlier one is known as old.
+-- KEYS: the task. ARGV: this process, the expected owner or '' for any, the routes of this process.
+-- Makes this process the owner. The epoch (the field 'turn') grows with each change of owner, so that a message about an earlier
+-- change is known to be outdated.
 local key = KEYS[1]
 local owner = redis.call('HGET', key, 'owner')
 if not owner then
@@ -9,11 +10,11 @@ if owner ~= ARGV[1] then
   if ARGV[2] ~= '' and owner ~= ARGV[2] then
     return {'theirs'}
   end
-  local route, mine = redis.call('HGET', key, 'route'), false
+  local route, has_route = redis.call('HGET', key, 'route'), false
   for i = 3, #ARGV do
-    mine = mine or ARGV[i] == route
+    has_route = has_route or ARGV[i] == route
   end
-  if not mine then
+  if not has_route then
     return {'other route'}
   end
   redis.call('HSET', key, 'owner', ARGV[1])
