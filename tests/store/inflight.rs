@@ -48,9 +48,6 @@ async fn a_record_says_published_only_when_the_broker_has_confirmed_the_message(
     for (event, published) in [
         (None, false),
         (Some(Event::PublishFailed), false),
-        (Some(Event::Returned), false),
-        // Of the returned message: it is published again.
-        (Some(Event::Confirmed), false),
         (Some(Event::Confirmed), true),
     ] {
         if let Some(event) = event {
