@@ -7,7 +7,7 @@ use super::{
     notify, outcome,
     owner::{self, ReplyOwner},
     park,
-    parse::{Meaning, Unusable, is_sign, read},
+    parse::{Meaning, PANICKED, Unusable, is_sign, read},
 };
 use crate::{
     broker::{Delivery, Receipt, Replies, names::REPLIES_EXCHANGE},
@@ -18,11 +18,12 @@ use crate::{
     util::{
         Backoff,
         crash_point::{CrashPoint, crash_point},
+        supervise::catch_async,
     },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Reads replies until the broker is closed.
 pub async fn run(bridge: Arc<Bridge>, mut replies: Replies) {
@@ -51,23 +52,22 @@ pub fn handle(bridge: &Arc<Bridge>, mut delivery: Delivery) {
             return answer(bridge, delivery, Status::Gone);
         }
         Standing::Unknown if bridge.store.shared().is_some() => {
-            tokio::spawn(handle_elsewhere(Arc::clone(bridge), id, delivery));
+            let handling = handle_elsewhere(Arc::clone(bridge), id, delivery);
+            bridge
+                .supervisor
+                .spawn("a reply to another process's task", handling);
             return;
         }
         Standing::Unknown => return park_unknown(bridge, delivery),
     };
-    crash_point(CrashPoint::OnReply);
     if let Some(dead) = &delivery.dead_letter {
         debug!(route = route.name(), task = %id, kind = dead.death.kind(), "a dead letter");
         route.metrics.dead_letter(dead.death.kind());
         if !route.config.dead_letters {
-            return acknowledge(delivery.receipt);
+            return acknowledge(bridge, delivery.receipt);
         }
-        let limit = route.config.destination.delivery_limit_of(&dead.queue);
-        let outcome = dead.outcome(limit);
-        return end(bridge, id, outcome, delivery.receipt);
     }
-    match read(&route, &mut delivery) {
+    match read(&route, id, &mut delivery) {
         Ok(Meaning::Alive { details }) => {
             route.metrics.replied("alive");
             let (status, first) = bridge.inflight.on_sign(id, details);
@@ -81,7 +81,9 @@ pub fn handle(bridge: &Arc<Bridge>, mut delivery: Delivery) {
             answer(bridge, delivery, status);
         }
         Ok(Meaning::End(outcome)) => {
-            route.metrics.replied(outcome.kind());
+            if delivery.dead_letter.is_none() {
+                route.metrics.replied(outcome.kind());
+            }
             end(bridge, id, outcome, delivery.receipt);
         }
         Err(unusable) => {
@@ -98,7 +100,8 @@ pub fn handle(bridge: &Arc<Bridge>, mut delivery: Delivery) {
                     bridge.store.note(id, Note::Begun);
                 }
             }
-            tokio::spawn(refuse(Arc::clone(bridge), id, delivery, unusable));
+            let refusing = refuse(Arc::clone(bridge), id, delivery, unusable);
+            bridge.supervisor.spawn("an unusable reply", refusing);
         }
     }
 }
@@ -107,18 +110,19 @@ pub fn handle(bridge: &Arc<Bridge>, mut delivery: Delivery) {
 fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
     match bridge.inflight.on_final_reply(id, receipt) {
         FinalReply::Settle(handle) => {
-            tokio::spawn(outcome::settle(Arc::clone(bridge), handle, outcome));
+            let settling = outcome::settle(Arc::clone(bridge), handle, outcome);
+            bridge.supervisor.spawn("a settlement", settling);
         }
         // One copy stays unacknowledged until AWS has the outcome; the older may go.
         FinalReply::Superseded(older) => {
             bridge.metrics.late_replies.inc();
             if let Some(older) = older {
-                acknowledge(older);
+                acknowledge(bridge, older);
             }
         }
         FinalReply::Late(receipt) => {
             count_late(bridge, id);
-            acknowledge(receipt);
+            acknowledge(bridge, receipt);
         }
     }
 }
@@ -135,8 +139,11 @@ fn tell(bridge: &Arc<Bridge>, id: TaskId, status: Status) {
     match status {
         Status::Alive => {}
         Status::CancelRequested | Status::Gone => {
+            let supervisor = &bridge.supervisor;
             let bridge = Arc::clone(bridge);
-            tokio::spawn(async move { notify::announce_cancel(&bridge, id, reason).await });
+            supervisor.spawn("the announcement of a cancel", async move {
+                notify::announce_cancel(&bridge, id, reason).await;
+            });
         }
     }
 }
@@ -148,11 +155,19 @@ fn is_start(delivery: &Delivery) -> bool {
 /// Acknowledges a reply; a sign of life that asks how the task fares is answered first.
 fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
     if !is_question(&delivery) {
-        return acknowledge(delivery.receipt);
+        return acknowledge(bridge, delivery.receipt);
     }
+    let supervisor = &bridge.supervisor;
     let bridge = Arc::clone(bridge);
-    tokio::spawn(async move {
-        notify::answer_sign(&bridge, &delivery, status).await;
+    supervisor.spawn("the answer to a sign of life", async move {
+        let answering = notify::answer_sign(&bridge, &delivery, status);
+        let answered = catch_async(answering).await;
+        if answered.is_err() {
+            log_panic(&delivery);
+            if !park::park_reply(&bridge, &delivery, PANICKED).await {
+                return;
+            }
+        }
         delivery.receipt.ack().await;
     });
 }
@@ -172,9 +187,17 @@ fn is_question(delivery: &Delivery) -> bool {
     is_sign(delivery) && delivery.reply_to.as_ref().is_some_and(|to| !own(to))
 }
 
-fn acknowledge(receipt: Receipt) {
+fn acknowledge(bridge: &Bridge, receipt: Receipt) {
     // One whose connection has gone is delivered again, and met as late.
-    tokio::spawn(receipt.ack());
+    bridge.supervisor.spawn("an acknowledgement", receipt.ack());
+}
+
+fn log_panic(delivery: &Delivery) {
+    let task = delivery.correlation_id.as_deref();
+    error!(
+        task,
+        "handling a reply panicked; this is a bug of activity-bridge"
+    );
 }
 
 /// Parks a reply to a task that nobody knows.
@@ -184,8 +207,9 @@ fn park_unknown(bridge: &Arc<Bridge>, delivery: Delivery) {
 }
 
 fn park(bridge: &Arc<Bridge>, delivery: Delivery, because: &'static str) {
+    let supervisor = &bridge.supervisor;
     let bridge = Arc::clone(bridge);
-    tokio::spawn(async move {
+    supervisor.spawn("an unusable reply", async move {
         warn!(because, "a reply can't be used; parking it");
         if park::park_reply(&bridge, &delivery, because).await {
             answer(&bridge, delivery, Status::Gone);
@@ -230,7 +254,16 @@ async fn handle_elsewhere(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery) {
     };
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     let owner = loop {
-        match owner::locate(&bridge, shared, id, &delivery).await {
+        let locating = owner::locate(&bridge, shared, id, &delivery);
+        let Ok(located) = catch_async(locating).await else {
+            log_panic(&delivery);
+            let unusable = Unusable {
+                because: PANICKED.to_owned(),
+                fails_task: !is_sign(&delivery),
+            };
+            return refuse(bridge, id, delivery, unusable).await;
+        };
+        match located {
             Ok(owner) => break owner,
             // It will be delivered again.
             Err(_) if !delivery.receipt.is_usable() => return,

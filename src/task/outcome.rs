@@ -43,6 +43,15 @@ impl Outcome {
         }
     }
 
+    /// The result or the details.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Completed { result } => result,
+            Self::Failed { details, .. } | Self::Canceled { details } => details,
+        }
+    }
+
     /// The label for metrics and logs.
     #[must_use]
     pub fn kind(&self) -> &'static str {
