@@ -35,7 +35,7 @@ test-asyncapi: ## docs/asyncapi.yaml by the official parser, and real messages a
 lint: ## format and lints
 	@$(PYTHON) scripts/test.py lint
 
-bench: bench-built ## the bridge with each store beside bare loops (TASKS=20000 ROUNDS=5 IDLE_SECS=30 REDIS_URL=)
+bench: bench-built ## the bridge with each store beside bare loops (TASKS=20000 ROUNDS=5 LATENCY_SECS=4 IDLE_SECS=30 REDIS_URL=)
 	@$(NODE) --plain -- cargo run --release --quiet --package activity-bridge-bench --bin bench
 
 bench-in-flight: bench-built ## what tasks in flight cost in memory and on disk, and how they come back (TASKS=100000)

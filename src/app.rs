@@ -2,10 +2,7 @@
 
 use crate::{
     admin::server::{self, Admin},
-    broker::{
-        Broker, Replies,
-        rabbitmq::{Options, RabbitMq},
-    },
+    broker::{self, BrokerOptions, InboundStream, ReplyLifetime},
     config::Config,
     context::Bridge,
     inflight::{InflightTable, OwnershipCheck},
@@ -22,26 +19,14 @@ use crate::{
     settle::{heartbeat, replies},
     source::Sources,
     store::{self, Lifetime},
-    task::TaskId,
     trace::Tracer,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tracing::{info, warn};
 
-/// Beyond the tasks in flight, so many deliveries may wait for their acknowledgement: heartbeats, and replies to park.
-const PREFETCH_MARGIN: usize = 100;
-
 /// Ended tasks that are remembered beyond twice the slots, so that a late reply is known as late.
 const REMEMBER_MARGIN: usize = 10_000;
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A reply queue that nobody has consumed from for a day belongs to a process that will not come back.
-const REPLIES_OF_A_PROCESS_EXPIRE: Duration = DAY;
-
-/// One whose tasks are in a store that outlives the process is kept over a long weekend.
-const REPLIES_OF_A_STORE_EXPIRE: Duration = DAY.saturating_mul(7);
 
 /// At most so much of the grace period goes to the export of the last spans.
 const EXPORT_REST: Duration = Duration::from_secs(5);
@@ -60,11 +45,11 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
     // Before anything is asked of AWS or the broker.
     let signals = Signals::register()?;
     let admin_listener = server::bind(config.admin_listen).await?;
-    warn_of_a_short_grace(config.shutdown_grace);
+    warn_of_a_short_grace(config.shutdown.grace);
     let stop = signals.asked_to_stop();
     tokio::pin!(stop);
     let routes = std::mem::take(&mut config.routes);
-    let (bridge, replies) = tokio::select! {
+    let (bridge, inbound) = tokio::select! {
         built = build(&config, routes) => built?,
         () = &mut stop => return Ok(true),
     };
@@ -92,7 +77,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
             return Ok(true);
         }
     };
-    tokio::spawn(replies::run(Arc::clone(&bridge), replies));
+    tokio::spawn(replies::run(Arc::clone(&bridge), inbound));
     tokio::spawn(heartbeat::run(Arc::clone(&bridge)));
     tokio::spawn(lease::run(Arc::clone(&bridge), phase_seen.clone()));
     let mut running = Running::default();
@@ -102,15 +87,14 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
     tokio::spawn(recover(Arc::clone(&bridge), unpublished, phase.clone()));
 
     stop.await;
-    let end = Instant::now() + config.shutdown_grace;
+    let end = Instant::now() + config.shutdown.grace;
     let tracer = bridge.tracer.clone();
     let shutdown = Shutdown {
         bridge,
         pollers: running.pollers,
         gates: running.gates,
         phase,
-        grace: config.shutdown_grace,
-        give_back: config.shutdown_give_back,
+        config: config.shutdown,
     };
     let ended_well = shutdown.run().await;
     let rest = end.saturating_duration_since(Instant::now());
@@ -118,33 +102,31 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
     Ok(ended_well)
 }
 
-/// All that the parts share, and the stream of replies.
+/// All that the parts share, and the stream of what comes back from the broker.
 async fn build(
     config: &Config,
     routes: Vec<RouteConfig>,
-) -> anyhow::Result<(Arc<Bridge>, Replies)> {
+) -> anyhow::Result<(Arc<Bridge>, InboundStream)> {
     let tracer = Tracer::start(config.otlp.as_ref())?;
     let metrics = Metrics::new()?;
     let sources = Sources::load(config.region.as_deref()).await?;
     let names = routes.iter().map(|route| route.name.clone()).collect();
     let store = store::open(&config.store, names).await?;
     let slots: usize = routes.iter().map(|route| route.max_in_flight).sum();
-    let (id, replies_expire) = match store.lifetime() {
-        Lifetime::Process => (TaskId::random().to_string(), REPLIES_OF_A_PROCESS_EXPIRE),
-        Lifetime::Beyond(id) => (id, REPLIES_OF_A_STORE_EXPIRE),
+    let replies = match store.lifetime() {
+        Lifetime::Process => ReplyLifetime::Process,
+        Lifetime::Beyond(id) => ReplyLifetime::Store(id),
     };
-    let (broker, replies) = RabbitMq::start(Options {
-        uris: config.amqp_uris.clone(),
-        reply_queue: format!("activity-bridge.replies.{id}"),
-        replies_expire,
-        prefetch: u16::try_from(slots + PREFETCH_MARGIN).unwrap_or(u16::MAX),
-    });
-    let broker: Arc<dyn Broker> = Arc::new(broker);
+    let options = BrokerOptions {
+        replies,
+        max_in_flight: slots,
+    };
+    let (broker, inbound) = broker::open(&config.amqp_uris, options);
     let routes = routes.into_iter().map(|config| {
         warn_of_an_unknown_timeout(&config);
         let source = sources.for_route(config.source_options());
         let metrics = metrics.for_route(&config.name, source.kind());
-        Arc::new(Route::new(config, source, metrics, broker.reply_to()))
+        Arc::new(Route::new(config, source, metrics))
     });
     let bridge = Bridge {
         routes: routes.collect(),
@@ -155,7 +137,7 @@ async fn build(
         metrics,
         tracer,
     };
-    Ok((Arc::new(bridge), replies))
+    Ok((Arc::new(bridge), inbound))
 }
 
 /// Publishes again what has to be, waits for what is soon to be taken on, and then the process is as any other.

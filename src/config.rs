@@ -3,7 +3,9 @@
 //! What is here has been validated; nothing behind it checks again.
 
 use crate::{
+    admin,
     broker::{rabbitmq::Uri, settings::read_amqp},
+    process::{self, ShutdownConfig},
     route::{self, RouteConfig},
     settings::{Problem, Problems, Reader},
     source::{SourceConfig, aws::settings::region_rule, step_functions::StepFunctionsConfig},
@@ -15,7 +17,7 @@ use figment::{
     Figment, Profile, Provider,
     providers::{Env, Format, Toml},
 };
-use std::{collections::HashMap, net::SocketAddr, path::Path, str::FromStr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::Path, str::FromStr};
 
 const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
 
@@ -30,10 +32,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Where the admin endpoint listens.
     pub admin_listen: SocketAddr,
-    /// How long a shutdown may take from the first signal to the end of the process.
-    pub shutdown_grace: Duration,
-    /// Whether a shutdown fails what no worker has replied to back to AWS, instead of leaving it in the store.
-    pub shutdown_give_back: bool,
+    /// How to shut down.
+    pub shutdown: ShutdownConfig,
     /// How to log.
     pub log: LogConfig,
     /// Where the bridge's own spans go, if anywhere.
@@ -136,20 +136,11 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
     let amqp_uris = read_amqp(root.table("amqp"));
     let store = store::settings::read(root.table("store"));
 
-    let mut admin = root.table("admin");
-    let admin_listen = admin
-        .text("listen", |text| {
-            text.parse()
-                .map_err(|_| "must be an address and a port, like \"127.0.0.1:9464\"".to_owned())
-        })
-        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9464)));
-    admin.finish();
-
-    let mut shutdown = root.table("shutdown");
-    let grace = shutdown.integer("grace_secs", 1..=86_400).unwrap_or(90);
-    let give_back = shutdown.flag("give_back");
-    shutdown.finish();
-
+    let admin_listen = admin::settings::read(root.table("admin"));
+    let outlives = store
+        .as_ref()
+        .is_some_and(StoreConfig::outlives_the_process);
+    let shutdown = process::settings::read(root.table("shutdown"), outlives);
     let log = read_log(root.table("log"));
     let otlp = trace::settings::read(&mut root);
 
@@ -171,15 +162,12 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
     }
     root.finish();
 
-    let store = store?;
     Some(Config {
         region,
         amqp_uris: amqp_uris?,
-        // A store that forgets with the process leaves them to nobody.
-        shutdown_give_back: give_back.unwrap_or(!store.outlives_the_process()),
-        store,
+        store: store?,
         admin_listen,
-        shutdown_grace: Duration::from_secs(grace),
+        shutdown,
         log,
         otlp,
         routes,

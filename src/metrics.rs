@@ -1,26 +1,145 @@
 //! What is counted, for Prometheus. Label sets are closed, and every series is there from the start, at zero.
 
-use crate::task::Death;
+use crate::{
+    task::{Death, OutcomeKind, SettleEnd},
+    util::{Label, labels},
+};
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
-use std::time::Duration;
+use std::{marker::PhantomData, ops::Index, time::Duration};
 
 const PREFIX: &str = "activity_bridge";
 
 const ROUTE: [&str; 2] = ["route", "source"];
 
-const FAULTS: [&str; 5] = ["throttled", "unavailable", "refused", "invalid", "gone"];
-
-const ENDS: [&str; 4] = ["accepted", "gone", "expired", "rejected"];
-
-const KINDS: [&str; 3] = ["completed", "failed", "canceled"];
-
 /// From polled to settled: 10 ms to 12 hours.
 const DURATION_BUCKETS: [f64; 12] = [
     0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3_600.0, 14_400.0, 43_200.0,
 ];
+
+labels! {
+    /// Why a call to AWS came to nothing.
+    pub enum Fault {
+        /// Too many calls, or too much of something else.
+        Throttled = "throttled",
+        /// AWS was not reached, did not answer in time, or failed.
+        Unavailable = "unavailable",
+        /// AWS will not have us.
+        Refused = "refused",
+        /// The request itself is wrong.
+        Invalid = "invalid",
+        /// The token is dead.
+        Gone = "gone",
+    }
+}
+
+labels! {
+    /// How a poll was answered.
+    pub enum PollOutcome {
+        /// Without a task.
+        Empty = "empty",
+        /// With a task.
+        Task = "task",
+        /// [`Fault::Throttled`].
+        Throttled = "throttled",
+        /// [`Fault::Unavailable`].
+        Unavailable = "unavailable",
+        /// [`Fault::Refused`].
+        Refused = "refused",
+        /// [`Fault::Invalid`].
+        Invalid = "invalid",
+        /// [`Fault::Gone`].
+        Gone = "gone",
+    }
+}
+
+impl From<Fault> for PollOutcome {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Throttled => Self::Throttled,
+            Fault::Unavailable => Self::Unavailable,
+            Fault::Refused => Self::Refused,
+            Fault::Invalid => Self::Invalid,
+            Fault::Gone => Self::Gone,
+        }
+    }
+}
+
+labels! {
+    /// How an attempt to publish a task's message ended.
+    pub enum PublishOutcome {
+        /// The broker has it.
+        Confirmed = "confirmed",
+        /// There was no connection.
+        Away = "away",
+        /// No queue takes it.
+        Unroutable = "unroutable",
+        /// The queue is full or can't be written.
+        Nacked = "nacked",
+        /// The broker will not have it.
+        Refused = "refused",
+        /// No confirm came.
+        Unconfirmed = "unconfirmed",
+    }
+}
+
+labels! {
+    /// What a reply says.
+    pub enum ReplyKind {
+        /// [`OutcomeKind::Completed`].
+        Completed = "completed",
+        /// [`OutcomeKind::Failed`].
+        Failed = "failed",
+        /// [`OutcomeKind::Canceled`].
+        Canceled = "canceled",
+        /// The worker is alive.
+        Alive = "alive",
+        /// Nothing that can be used.
+        Unusable = "unusable",
+    }
+}
+
+impl From<OutcomeKind> for ReplyKind {
+    fn from(kind: OutcomeKind) -> Self {
+        match kind {
+            OutcomeKind::Completed => Self::Completed,
+            OutcomeKind::Failed => Self::Failed,
+            OutcomeKind::Canceled => Self::Canceled,
+        }
+    }
+}
+
+labels! {
+    /// How a heartbeat was answered.
+    pub enum HeartbeatOutcome {
+        /// AWS took it.
+        Accepted = "accepted",
+        /// [`Fault::Throttled`].
+        Throttled = "throttled",
+        /// [`Fault::Unavailable`].
+        Unavailable = "unavailable",
+        /// [`Fault::Refused`].
+        Refused = "refused",
+        /// [`Fault::Invalid`].
+        Invalid = "invalid",
+        /// [`Fault::Gone`].
+        Gone = "gone",
+    }
+}
+
+impl From<Fault> for HeartbeatOutcome {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Throttled => Self::Throttled,
+            Fault::Unavailable => Self::Unavailable,
+            Fault::Refused => Self::Refused,
+            Fault::Invalid => Self::Invalid,
+            Fault::Gone => Self::Gone,
+        }
+    }
+}
 
 /// The counters of the process, and the families from which each route's are made.
 pub struct Metrics {
@@ -97,46 +216,25 @@ impl Metrics {
     pub fn for_route(&self, route: &str, source: &str) -> RouteMetrics {
         let families = &self.families;
         let labels = [route, source];
-        let counters =
-            |family: &IntCounterVec, last: &[&'static str]| ByLabel::new(family, labels, last);
-        let outcomes = |first: &'static str| [&[first], FAULTS.as_slice()].concat();
-        let settled = |kind| {
-            let bind = |end| {
-                let labels = [route, source, kind, end];
-                (end, families.settlements.with_label_values(&labels))
-            };
-            (kind, ByLabel(ENDS.map(bind).to_vec()))
-        };
-        let duration = |end| {
-            let labels = [route, source, end];
-            (end, families.durations.with_label_values(&labels))
+        let settled = |kind: OutcomeKind| {
+            ByLabel::new(|end: SettleEnd| {
+                let labels = [route, source, kind.label(), end.label()];
+                families.settlements.with_label_values(&labels)
+            })
         };
         RouteMetrics {
             pollers: families.open_polls.with_label_values(&labels),
-            polls: counters(
-                &families.polls,
-                &[&["empty"], outcomes("task").as_slice()].concat(),
-            ),
-            publishes: counters(
-                &families.publishes,
-                &[
-                    "confirmed",
-                    "away",
-                    "unroutable",
-                    "nacked",
-                    "refused",
-                    "unconfirmed",
-                ],
-            ),
-            replies: counters(
-                &families.replies,
-                &[KINDS.as_slice(), &["alive", "unusable"]].concat(),
-            ),
-            dead_letters: counters(&families.dead_letters, &Death::ALL.map(Death::kind)),
-            heartbeats: counters(&families.heartbeats, &outcomes("accepted")),
-            settlements: KINDS.map(settled),
-            settle_retries: counters(&families.settle_retries, &FAULTS),
-            durations: ENDS.map(duration),
+            polls: ByLabel::counters(&families.polls, labels),
+            publishes: ByLabel::counters(&families.publishes, labels),
+            replies: ByLabel::counters(&families.replies, labels),
+            dead_letters: ByLabel::counters(&families.dead_letters, labels),
+            heartbeats: ByLabel::counters(&families.heartbeats, labels),
+            settlements: ByLabel::new(settled),
+            settle_retries: ByLabel::counters(&families.settle_retries, labels),
+            durations: ByLabel::new(|end: SettleEnd| {
+                let labels = [route, source, end.label()];
+                families.durations.with_label_values(&labels)
+            }),
             queue_ready: families.queue_ready.with_label_values(&labels),
             queue_consumers: families.queue_consumers.with_label_values(&labels),
             adopted: families.adopted.with_label_values(&labels),
@@ -225,27 +323,26 @@ fn added<C: Collector + Clone + 'static>(
     Ok(collector)
 }
 
-/// Counters that differ in their last label alone, found without a lock or a hash.
-struct ByLabel(Vec<(&'static str, IntCounter)>);
+/// One series for each value of a label, found without a lock, a hash or a comparison.
+struct ByLabel<L, T>(Vec<T>, PhantomData<L>);
 
-impl ByLabel {
-    fn new(family: &IntCounterVec, route: [&str; 2], last: &[&'static str]) -> Self {
-        let bind = |label: &&'static str| {
-            let labels = [route[0], route[1], label];
-            (*label, family.with_label_values(&labels))
-        };
-        Self(last.iter().map(bind).collect())
+impl<L: Label, T> ByLabel<L, T> {
+    fn new(bind: impl Fn(L) -> T) -> Self {
+        Self(L::ALL.iter().copied().map(bind).collect(), PhantomData)
     }
+}
 
-    fn count(&self, label: &str) {
-        let found = self.0.iter().find(|(bound, _)| *bound == label);
-        debug_assert!(
-            found.is_some(),
-            "the label {label} is not in its closed set"
-        );
-        if let Some((_, counter)) = found {
-            counter.inc();
-        }
+impl<L: Label> ByLabel<L, IntCounter> {
+    fn counters(family: &IntCounterVec, [route, source]: [&str; 2]) -> Self {
+        Self::new(|label| family.with_label_values(&[route, source, label.label()]))
+    }
+}
+
+impl<L: Label, T> Index<L> for ByLabel<L, T> {
+    type Output = T;
+
+    fn index(&self, label: L) -> &T {
+        &self.0[label.index()]
     }
 }
 
@@ -255,61 +352,57 @@ pub struct RouteMetrics {
     pub pollers: IntGauge,
     /// Tasks taken on from the store.
     pub adopted: IntCounter,
-    polls: ByLabel,
-    publishes: ByLabel,
-    replies: ByLabel,
-    dead_letters: ByLabel,
-    heartbeats: ByLabel,
-    settlements: [(&'static str, ByLabel); 3],
-    settle_retries: ByLabel,
-    durations: [(&'static str, Histogram); 4],
+    polls: ByLabel<PollOutcome, IntCounter>,
+    publishes: ByLabel<PublishOutcome, IntCounter>,
+    replies: ByLabel<ReplyKind, IntCounter>,
+    dead_letters: ByLabel<Death, IntCounter>,
+    heartbeats: ByLabel<HeartbeatOutcome, IntCounter>,
+    settlements: ByLabel<OutcomeKind, ByLabel<SettleEnd, IntCounter>>,
+    settle_retries: ByLabel<Fault, IntCounter>,
+    durations: ByLabel<SettleEnd, Histogram>,
     queue_ready: IntGauge,
     queue_consumers: IntGauge,
 }
 
 impl RouteMetrics {
     /// A poll was answered.
-    pub fn polled(&self, outcome: &str) {
-        self.polls.count(outcome);
+    pub fn polled(&self, outcome: PollOutcome) {
+        self.polls[outcome].inc();
     }
 
     /// An attempt to publish ended.
-    pub fn published(&self, outcome: &str) {
-        self.publishes.count(outcome);
+    pub fn published(&self, outcome: PublishOutcome) {
+        self.publishes[outcome].inc();
     }
 
     /// A reply came.
-    pub fn replied(&self, kind: &str) {
-        self.replies.count(kind);
+    pub fn replied(&self, kind: ReplyKind) {
+        self.replies[kind].inc();
     }
 
     /// A task's message came back from a queue.
-    pub fn dead_letter(&self, kind: &str) {
-        self.dead_letters.count(kind);
+    pub fn dead_letter(&self, death: Death) {
+        self.dead_letters[death].inc();
     }
 
     /// A heartbeat was answered.
-    pub fn heartbeat(&self, outcome: &str) {
-        self.heartbeats.count(outcome);
+    pub fn heartbeat(&self, outcome: HeartbeatOutcome) {
+        self.heartbeats[outcome].inc();
     }
 
     /// A settlement ended.
-    pub fn settled(&self, kind: &str, outcome: &str) {
-        if let Some((_, ends)) = self.settlements.iter().find(|(bound, _)| *bound == kind) {
-            ends.count(outcome);
-        }
+    pub fn settled(&self, kind: OutcomeKind, end: SettleEnd) {
+        self.settlements[kind][end].inc();
     }
 
     /// An attempt to settle must be repeated.
-    pub fn settle_retried(&self, fault: &str) {
-        self.settle_retries.count(fault);
+    pub fn settle_retried(&self, fault: Fault) {
+        self.settle_retries[fault].inc();
     }
 
-    /// A task left the table of flights, this long after it was polled.
-    pub fn ended(&self, outcome: &str, after: Duration) {
-        if let Some((_, histogram)) = self.durations.iter().find(|(bound, _)| *bound == outcome) {
-            histogram.observe(after.as_secs_f64());
-        }
+    /// A task left the table of tasks in flight, this long after it was polled.
+    pub fn ended(&self, end: SettleEnd, after: Duration) {
+        self.durations[end].observe(after.as_secs_f64());
     }
 
     /// The queue was looked at.
@@ -323,12 +416,88 @@ impl RouteMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
+    /// Dashboards and alerts name these.
+    #[test]
+    fn the_values_of_each_label_are_these_and_no_others() {
+        let metrics = Metrics::new().expect("well-formed names");
+        drop(metrics.for_route("payments", "swf"));
+        let mut found = BTreeMap::<String, Vec<String>>::new();
+        for family in metrics.registry.gather() {
+            for series in family.get_metric() {
+                let own = series.get_label().iter().map(|label| label.value());
+                let own: Vec<_> = own.filter(|of| !["payments", "swf"].contains(of)).collect();
+                let values = found.entry(family.name().to_owned()).or_default();
+                values.push(own.join("/"));
+            }
+        }
+        let kinds = ["canceled", "completed", "failed"];
+        let ends = ["accepted", "expired", "gone", "rejected"];
+        let settled = kinds.map(|kind| ends.map(|end| format!("{kind}/{end}")));
+        let settled = settled.concat();
+        let settled: Vec<_> = settled.iter().map(String::as_str).collect();
+        for (family, expected) in [
+            (
+                "polls_total",
+                &[
+                    "empty",
+                    "gone",
+                    "invalid",
+                    "refused",
+                    "task",
+                    "throttled",
+                    "unavailable",
+                ][..],
+            ),
+            (
+                "publishes_total",
+                &[
+                    "away",
+                    "confirmed",
+                    "nacked",
+                    "refused",
+                    "unconfirmed",
+                    "unroutable",
+                ],
+            ),
+            (
+                "replies_total",
+                &["alive", "canceled", "completed", "failed", "unusable"],
+            ),
+            (
+                "dead_letters_total",
+                &["delivery-limit", "dropped", "expired", "rejected"],
+            ),
+            (
+                "heartbeats_total",
+                &[
+                    "accepted",
+                    "gone",
+                    "invalid",
+                    "refused",
+                    "throttled",
+                    "unavailable",
+                ],
+            ),
+            ("settlements_total", &settled),
+            (
+                "settle_retries_total",
+                &["gone", "invalid", "refused", "throttled", "unavailable"],
+            ),
+            ("task_duration_seconds", &ends),
+        ] {
+            let mut values = found[&format!("{PREFIX}_{family}")].clone();
+            values.sort();
+            assert_eq!(values, expected, "{family}");
+        }
+    }
 
     #[test]
     fn every_series_is_there_from_the_start_with_the_prefix_and_its_labels() {
         let metrics = Metrics::new().expect("well-formed names");
         let route = metrics.for_route("payments", "swf");
-        route.settled("failed", "gone");
+        route.settled(OutcomeKind::Failed, SettleEnd::Gone);
         let text = String::from_utf8(metrics.render().expect("encodes")).expect("UTF-8");
         for series in [
             r#"activity_bridge_polls_total{outcome="task",route="payments",source="swf"} 0"#,

@@ -2,5 +2,6 @@
 
 pub mod listing;
 pub mod server;
+pub(crate) mod settings;
 
 pub use listing::Listing;

@@ -1,7 +1,7 @@
 //! Where the messages of a route go: into its queue, or to an exchange of the operator's.
 
 use super::{
-    queue::{NO_DELIVERY_LIMIT, QueueArguments, QueueSpec},
+    queue::{QueueArguments, QueueSpec},
     template::Template,
 };
 use crate::settings::{Reader, required};
@@ -48,7 +48,7 @@ impl Destination {
     #[must_use]
     pub fn delivery_limit_of(&self, queue: &str) -> Option<u64> {
         let known = self.queue().filter(|known| known.name == queue)?;
-        Some(known.declare?.delivery_limit)
+        known.declare?.delivery_limit
     }
 }
 
@@ -99,10 +99,7 @@ fn read_queue(route: &mut Reader<'_>, dead_letters: bool, optional: bool) -> Opt
     }
     let arguments = QueueArguments {
         dead_letters,
-        delivery_limit: limit.unwrap_or(match dead_letters {
-            true => DELIVERY_LIMIT,
-            false => NO_DELIVERY_LIMIT,
-        }),
+        delivery_limit: limit.or(dead_letters.then_some(DELIVERY_LIMIT)),
     };
     Some(QueueSpec {
         name: name?,

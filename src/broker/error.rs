@@ -1,5 +1,7 @@
 //! Why the broker did not do what it was asked.
 
+use crate::metrics::PublishOutcome;
+
 /// Why a message was not taken. Each may be tried again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
@@ -9,9 +11,9 @@ pub enum PublishError {
     /// No queue takes it.
     #[error("unroutable: {0}")]
     Unroutable(String),
-    /// The broker refused it: the queue is full, or its leader is gone.
-    #[error("the broker refused it (basic.nack): the queue is full or can't be written")]
-    Nacked,
+    /// The broker can't take it now, in its own words.
+    #[error("the broker refused it {0}")]
+    Nacked(&'static str),
     /// The broker will not have it: no permission to write there, or no such exchange.
     #[error("the broker refuses it: {0}")]
     Refused(String),
@@ -21,45 +23,26 @@ pub enum PublishError {
 }
 
 impl PublishError {
-    /// The label for metrics.
+    /// What it is counted as.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> PublishOutcome {
         match self {
-            Self::Away => "away",
-            Self::Unroutable(_) => "unroutable",
-            Self::Nacked => "nacked",
-            Self::Refused(_) => "refused",
-            Self::Unconfirmed(_) => "unconfirmed",
+            Self::Away => PublishOutcome::Away,
+            Self::Unroutable(_) => PublishOutcome::Unroutable,
+            Self::Nacked(_) => PublishOutcome::Nacked,
+            Self::Refused(_) => PublishOutcome::Refused,
+            Self::Unconfirmed(_) => PublishOutcome::Unconfirmed,
         }
     }
 }
 
-/// Why a queue, or an exchange, can't be used.
+/// Why a destination can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QueueError {
+pub enum ReadinessError {
     /// The broker could not be asked.
     #[error("the broker could not be asked: {0}")]
     Away(String),
-    /// It isn't there, and the route says not to declare it.
-    #[error("the queue {0:?} does not exist; create it, or remove `declare = false`")]
-    Missing(String),
-    /// The exchange isn't there. Only its owner knows of what type it should be.
-    #[error(
-        "the exchange {0:?} does not exist; create it: the bridge declares no exchange but its own"
-    )]
-    NoExchange(String),
-    /// It is there with other arguments.
-    #[error(
-        "the queue {queue:?} exists with other arguments ({difference}); delete it, or set `declare = false` to use \
-         it as it is"
-    )]
-    Conflict {
-        /// The queue.
-        queue: String,
-        /// Which argument differs, in the broker's words.
-        difference: String,
-    },
-    /// The user may not.
-    #[error("the broker refuses access: {0}")]
-    Forbidden(String),
+    /// A person must do something, which the text says.
+    #[error("{0}")]
+    Unusable(String),
 }

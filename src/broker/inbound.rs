@@ -1,14 +1,23 @@
-//! What comes back from the broker.
+//! What comes back from the broker: one stream of [`Inbound`].
 
-use crate::task::{DeadLetter, HeaderValue};
+use crate::task::{DeadLetter, HeaderValue, TaskId};
 use async_trait::async_trait;
 use std::fmt;
 
-/// A reply as it came from the broker, or a dead letter.
+/// What comes back from the broker.
+#[derive(Debug)]
+pub enum Inbound {
+    /// A worker's reply.
+    Reply(Delivery),
+    /// A task's own message, which the broker could not hand to a worker, and why.
+    DeadLetter(DeadLetter, Delivery),
+    /// No queue takes the task's message, though its publish was confirmed.
+    Returned(TaskId),
+}
+
+/// A message as it came from the broker.
 #[derive(Debug)]
 pub struct Delivery {
-    /// What it is where no worker sent it: then all else is the task's own message.
-    pub dead_letter: Option<DeadLetter>,
     /// The id of the task that it is about, if the worker said so.
     pub correlation_id: Option<String>,
     /// The property `type`.

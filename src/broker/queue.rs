@@ -5,7 +5,7 @@
 pub struct QueueSpec {
     /// Its name.
     pub name: String,
-    /// Declare it as a durable quorum queue with these arguments, rather than only check that it is there.
+    /// Declare it with these arguments. Without them it is only checked that the queue is there.
     pub declare: Option<QueueArguments>,
 }
 
@@ -20,23 +20,11 @@ impl QueueSpec {
     }
 }
 
-/// As good as none. RabbitMQ 4 takes 20 where nothing is said, and drops the message then.
-pub const NO_DELIVERY_LIMIT: u64 = 1_000_000_000;
-
 /// What a queue is declared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueArguments {
-    /// Whether what it can't hand to a worker comes back, at least once, through [`DEAD_LETTERS_EXCHANGE`].
+    /// Whether what it can't hand to a worker comes back, at least once.
     pub dead_letters: bool,
-    /// How often a message may go back into the queue.
-    pub delivery_limit: u64,
-}
-
-/// What the broker tells of a queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueueFacts {
-    /// Messages waiting for a consumer.
-    pub ready: u64,
-    /// Consumers.
-    pub consumers: u64,
+    /// How often a message may go back into the queue; `None` for no limit.
+    pub delivery_limit: Option<u64>,
 }

@@ -2,7 +2,7 @@
 
 use super::tasks::print;
 use crate::{
-    broker::rabbitmq::{Uri, check as broker_check},
+    broker::{self, rabbitmq::Uri},
     config::Config,
     source::{SourceError, Sources, aws},
     store::{self, StoreConfig},
@@ -149,7 +149,7 @@ fn aws_row(what: String, error: &SourceError, action: &str) -> Row {
 
 async fn check_broker(config: &Config, uri: &Uri, table: &mut Table) -> std::io::Result<()> {
     let destinations = config.routes.iter().map(|route| &route.destination);
-    for row in broker_check::check(uri, destinations).await {
+    for row in broker::check(uri, destinations).await {
         table.add(row)?;
     }
     Ok(())

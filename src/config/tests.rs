@@ -4,8 +4,9 @@
 )]
 
 use super::*;
-use crate::broker::{NO_DELIVERY_LIMIT, QueueArguments};
+use crate::broker::QueueArguments;
 use crate::{route::Pollers, source::swf::settings::swf_name_rule, store::file::FileConfig};
+use std::time::Duration;
 
 const SMALLEST: &str = r#"
 [amqp]
@@ -32,14 +33,14 @@ fn the_smallest_configuration_has_sensible_defaults() {
     let route = &config.routes[0];
     let path = "/var/lib/activity-bridge/tasks.redb".into();
     assert_eq!(config.store, StoreConfig::File(FileConfig { path }));
-    assert!(!config.shutdown_give_back);
-    assert_eq!(config.shutdown_grace, Duration::from_secs(90));
+    assert!(!config.shutdown.give_back);
+    assert_eq!(config.shutdown.grace, Duration::from_secs(90));
     assert_eq!(route.pollers, Pollers { min: 2, max: 20 });
     assert_eq!((route.max_in_flight, route.max_ready), (100, 100));
     assert!(route.dead_letters && !route.poll_without_consumers);
     let declared = QueueArguments {
         dead_letters: true,
-        delivery_limit: 20,
+        delivery_limit: Some(20),
     };
     let queue = route.destination.queue().expect("a queue");
     assert_eq!(queue.declare, Some(declared));
@@ -102,8 +103,8 @@ fn without_dead_letters_a_queue_has_no_delivery_limit_unless_it_is_given_one() {
         text.parse().expect("valid")
     };
     for (lines, delivery_limit) in [
-        ("dead_letters = false", NO_DELIVERY_LIMIT),
-        ("dead_letters = false\ndelivery_limit = 3", 3),
+        ("dead_letters = false", None),
+        ("dead_letters = false\ndelivery_limit = 3", Some(3)),
     ] {
         let declared = QueueArguments {
             dead_letters: false,
@@ -258,7 +259,7 @@ fn the_environment_overrides_and_kubernetes_service_variables_do_not() {
         jail.set_env("ACTIVITY_BRIDGE_PORT_9464_TCP_ADDR", "10.0.0.1");
         let config = Config::load(Path::new("bridge.toml")).expect("valid");
         assert_eq!(config.admin_listen.port(), 1);
-        assert_eq!(config.shutdown_grace, Duration::from_secs(7));
+        assert_eq!(config.shutdown.grace, Duration::from_secs(7));
         jail.set_env("ACTIVITY_BRIDGE_ADMIN__LISTENS", "x");
         let error = Config::load(Path::new("bridge.toml")).expect_err("an unknown key");
         assert!(

@@ -8,8 +8,6 @@
 pub enum State {
     /// The message is being published, and the broker has not confirmed it yet. A worker may have received it already.
     Publishing,
-    /// The broker returned the message because no queue takes it. The confirm of the same publish is still to come.
-    Returned,
     /// The broker has the message, or a worker does.
     Dispatched,
     /// An outcome is being sent to AWS.
@@ -23,7 +21,7 @@ pub enum State {
 pub enum Event {
     /// The broker confirmed the message.
     Confirmed,
-    /// The broker returned the message as unroutable, and this is known from another source than the message's own confirm.
+    /// No queue takes the message, although its publish was confirmed.
     Returned,
     /// An attempt to publish failed: unroutable, nacked or unconfirmed.
     PublishFailed,
@@ -67,20 +65,15 @@ pub fn step(state: State, event: Event) -> (State, Command) {
 
     match (state, event) {
         (S::Publishing, E::Confirmed) => (S::Dispatched, C::Nothing),
-        (S::Publishing, E::PublishFailed) | (S::Returned, E::Confirmed | E::PublishFailed) => {
-            (S::Publishing, C::PublishAgain)
-        }
-        (S::Publishing | S::Returned, E::Returned) => (S::Returned, C::Nothing),
+        (S::Publishing, E::PublishFailed) => (S::Publishing, C::PublishAgain),
 
-        // The return came after the confirm. The message is no longer in memory, so it can't be published again.
-        (S::Dispatched, E::Returned) => (S::Settling, C::Settle),
+        // The return is known only after the confirm. The message is no longer in memory, so it can't be published again.
+        (S::Publishing | S::Dispatched, E::Returned) => (S::Settling, C::Settle),
 
         // A reply may come before the confirm, or without any confirm.
-        (S::Publishing | S::Returned | S::Dispatched, E::FinalReply | E::GiveUp) => {
-            (S::Settling, C::Settle)
-        }
-        (S::Publishing | S::Returned | S::Dispatched, E::Beat) => (state, C::Heartbeat),
-        (S::Publishing | S::Returned | S::Dispatched, E::Gone) => (S::Ended, C::AnnounceGone),
+        (S::Publishing | S::Dispatched, E::FinalReply | E::GiveUp) => (S::Settling, C::Settle),
+        (S::Publishing | S::Dispatched, E::Beat) => (state, C::Heartbeat),
+        (S::Publishing | S::Dispatched, E::Gone) => (S::Ended, C::AnnounceGone),
 
         (S::Settling, E::FinalReply) => (S::Settling, C::Hold),
         (S::Settling, E::Settled) => (S::Ended, C::CleanUp),
@@ -92,7 +85,7 @@ pub fn step(state: State, event: Event) -> (State, Command) {
             E::Confirmed | E::Returned | E::PublishFailed | E::GiveUp | E::Beat | E::Gone,
         )
         | (S::Dispatched, E::Confirmed | E::PublishFailed)
-        | (S::Publishing | S::Returned | S::Dispatched, E::Settled)
+        | (S::Publishing | S::Dispatched, E::Settled)
         | (S::Ended, _) => (state, C::Nothing),
     }
 }
@@ -113,21 +106,15 @@ mod tests {
             (S::Settling,   E::Settled,       S::Ended,      C::CleanUp),
             // the broker refuses or returns the message
             (S::Publishing, E::PublishFailed, S::Publishing, C::PublishAgain),
-            (S::Publishing, E::Returned,      S::Returned,   C::Nothing),
-            (S::Returned,   E::Returned,      S::Returned,   C::Nothing),
-            (S::Returned,   E::Confirmed,     S::Publishing, C::PublishAgain),
-            (S::Returned,   E::PublishFailed, S::Publishing, C::PublishAgain),
+            (S::Publishing, E::Returned,      S::Settling,   C::Settle),
             (S::Publishing, E::GiveUp,        S::Settling,   C::Settle),
-            (S::Returned,   E::GiveUp,        S::Settling,   C::Settle),
             (S::Dispatched, E::GiveUp,        S::Settling,   C::Settle),
             (S::Dispatched, E::Returned,      S::Settling,   C::Settle),
             (S::Dispatched, E::PublishFailed, S::Dispatched, C::Nothing),
             (S::Dispatched, E::Confirmed,     S::Dispatched, C::Nothing),
             // a worker is faster than the confirm
             (S::Publishing, E::Beat,          S::Publishing, C::Heartbeat),
-            (S::Returned,   E::Beat,          S::Returned,   C::Heartbeat),
             (S::Publishing, E::FinalReply,    S::Settling,   C::Settle),
-            (S::Returned,   E::FinalReply,    S::Settling,   C::Settle),
             // nothing interrupts a settlement
             (S::Settling,   E::Confirmed,     S::Settling,   C::Nothing),
             (S::Settling,   E::Returned,      S::Settling,   C::Nothing),
@@ -138,7 +125,6 @@ mod tests {
             (S::Settling,   E::FinalReply,    S::Settling,   C::Hold),
             // AWS says that the task is gone
             (S::Publishing, E::Gone,          S::Ended,      C::AnnounceGone),
-            (S::Returned,   E::Gone,          S::Ended,      C::AnnounceGone),
             (S::Dispatched, E::Gone,          S::Ended,      C::AnnounceGone),
         ];
         for (state, event, next, command) in rows {

@@ -64,12 +64,8 @@ impl InflightTask {
     fn listed(&self, id: TaskId, now: Instant) -> Listed {
         let progress = match self.state {
             State::Settling | State::Ended => Progress::Settling,
-            State::Publishing | State::Returned | State::Dispatched
-                if self.schedule.has_begun() =>
-            {
-                Progress::Working
-            }
-            State::Publishing | State::Returned => Progress::Publishing,
+            State::Publishing | State::Dispatched if self.schedule.has_begun() => Progress::Working,
+            State::Publishing => Progress::Publishing,
             State::Dispatched => Progress::Waiting,
         };
         let last_heartbeat = self.schedule.last_heartbeat();

@@ -89,7 +89,7 @@ impl InflightTable {
             token: entry.token.clone(),
             polled_at: entry.polled_at,
             timeouts: entry.timeouts,
-            published: !matches!(entry.state, State::Publishing | State::Returned),
+            published: !matches!(entry.state, State::Publishing),
             begun: entry.schedule.has_begun(),
             heard: None,
         })

@@ -176,11 +176,10 @@ impl InflightTable {
     pub fn awaits_publish(&self, id: TaskId) -> bool {
         let table = self.table();
         let state = table.open.get(&id).map(|entry| entry.state);
-        matches!(state, Some(State::Publishing | State::Returned))
+        matches!(state, Some(State::Publishing))
     }
 
-    /// Notes that the broker returned a message, apart from the confirm of that message. A handle means that the confirm came
-    /// first; then the task must be failed back to AWS.
+    /// Notes that no queue takes a message whose publish was confirmed. A handle means that the task must be failed back to AWS.
     pub fn on_returned(&self, id: TaskId) -> Option<TaskHandle> {
         self.settles(id, Event::Returned)
     }

@@ -4,7 +4,7 @@
 //! must be there, take messages, have the exchange and the queue, room in it, and (by default) a consumer on it.
 
 use crate::{
-    broker::{Destination, Link, QueueError, QueueFacts},
+    broker::{Link, Readiness, ReadinessError},
     context::Bridge,
     route::Route,
     util::jittered,
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 /// How often a route's queue is looked at. A poll that is open when the last consumer leaves may still bring a task.
-const RENEW_INTERVAL: Duration = Duration::from_secs(1);
+const OBSERVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a queue is looked at that can't be used until a person does something.
 const OBSERVE_UNUSABLE_INTERVAL: Duration = Duration::from_secs(5);
@@ -33,9 +33,11 @@ pub enum Gate {
     /// The broker takes no messages.
     BrokerBlocked(String),
     /// The queue, or the exchange, can't be used.
-    QueueUnusable(QueueError),
+    QueueUnusable(String),
     /// Nobody consumes from the queue.
     NoConsumers,
+    /// The consumers have as many tasks as they take at once.
+    NoCredit,
     /// So many messages wait in the queue that it holds enough.
     QueueFull(u64),
     /// So many tasks wait to be published again.
@@ -49,6 +51,7 @@ impl Gate {
         match self {
             Self::Open
             | Self::NoConsumers
+            | Self::NoCredit
             | Self::QueueFull(_)
             | Self::Undelivered(_)
             | Self::BrokerBlocked(_) => true,
@@ -67,8 +70,9 @@ impl fmt::Display for Gate {
             Self::StoreAway(why) => write!(f, "the token store is away: {why}"),
             Self::BrokerAway(why) => write!(f, "the broker is away: {why}"),
             Self::BrokerBlocked(why) => write!(f, "the broker takes no messages: {why}"),
-            Self::QueueUnusable(error) => fmt::Display::fmt(error, f),
+            Self::QueueUnusable(why) => f.write_str(why),
             Self::NoConsumers => f.write_str("waiting for a consumer on the queue"),
+            Self::NoCredit => f.write_str("waiting for a consumer that has room"),
             Self::QueueFull(ready) => write!(f, "{ready} messages wait in the queue"),
             Self::Undelivered(count) => write!(f, "{count} tasks wait to be published again"),
         }
@@ -76,15 +80,19 @@ impl fmt::Display for Gate {
 }
 
 /// Decides from what is known, in the order in which the reasons matter.
-fn decide(route: &Route, link: &Link, undelivered: usize, facts: Option<QueueFacts>) -> Gate {
-    // A route that watches no queue polls without consumers.
-    let (ready, consumers) = facts.map_or((0, 0), |facts| (facts.ready, facts.consumers));
+fn decide(route: &Route, link: &Link, undelivered: usize, readiness: Readiness) -> Gate {
+    let Readiness {
+        ready,
+        consumers,
+        credit,
+    } = readiness;
     match link {
         Link::Away(why) => Gate::BrokerAway(why.clone()),
         Link::Blocked(why) => Gate::BrokerBlocked(why.clone()),
         Link::Up if undelivered > 0 => Gate::Undelivered(undelivered),
         Link::Up if ready > route.config.max_ready => Gate::QueueFull(ready),
         Link::Up if consumers == 0 && !route.config.poll_without_consumers => Gate::NoConsumers,
+        Link::Up if credit == Some(0) => Gate::NoCredit,
         Link::Up => Gate::Open,
     }
 }
@@ -111,6 +119,7 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
             () = tokio::time::sleep(jittered(look_again)) => {}
             _ = link.changed() => {}
             _ = undelivered.changed() => {}
+            () = bridge.broker.readiness_changed(&route.config.destination) => {}
         }
     }
 }
@@ -124,31 +133,23 @@ async fn observe(
     let link = link.borrow_and_update().clone();
     let undelivered = *undelivered.borrow_and_update();
     if let Link::Away(why) = link {
-        return (Gate::BrokerAway(why), RENEW_INTERVAL);
+        return (Gate::BrokerAway(why), OBSERVE_INTERVAL);
     }
     if let Some(why) = bridge.store.unavailable() {
-        return (Gate::StoreAway(why), RENEW_INTERVAL);
+        return (Gate::StoreAway(why), OBSERVE_INTERVAL);
     }
-    match inspect(bridge, &route.config.destination).await {
-        Ok(facts) => {
-            if let Some(facts) = &facts {
-                route.metrics.queue_seen(facts.ready, facts.consumers);
-            }
-            (decide(route, &link, undelivered, facts), RENEW_INTERVAL)
+    match bridge.broker.readiness(&route.config.destination).await {
+        Ok(readiness) => {
+            route
+                .metrics
+                .queue_seen(readiness.ready, readiness.consumers);
+            (
+                decide(route, &link, undelivered, readiness),
+                OBSERVE_INTERVAL,
+            )
         }
-        Err(QueueError::Away(why)) => (Gate::BrokerAway(why), RENEW_INTERVAL),
-        Err(error) => (Gate::QueueUnusable(error), OBSERVE_UNUSABLE_INTERVAL),
-    }
-}
-
-/// Looks at what tasks are published to, and at the queue where one is named.
-async fn inspect(bridge: &Bridge, to: &Destination) -> Result<Option<QueueFacts>, QueueError> {
-    if let Destination::Exchange { name, .. } = to {
-        bridge.broker.find_exchange(name).await?;
-    }
-    match to.queue() {
-        Some(queue) => bridge.broker.inspect(queue).await.map(Some),
-        None => Ok(None),
+        Err(ReadinessError::Away(why)) => (Gate::BrokerAway(why), OBSERVE_INTERVAL),
+        Err(ReadinessError::Unusable(why)) => (Gate::QueueUnusable(why), OBSERVE_UNUSABLE_INTERVAL),
     }
 }
 

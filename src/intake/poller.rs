@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     context::Bridge,
+    metrics::PollOutcome,
     phase::{POLL_HOLD, Phase},
     route::{Route, Slot, UnpersistedPermit},
     source::{SourceError, rate_limit::Call},
@@ -130,13 +131,13 @@ async fn poll(
     let took = begun.elapsed();
     let polled = match answer {
         Ok(Some(task)) => {
-            route.metrics.polled("task");
+            route.metrics.polled(PollOutcome::Task);
             route.let_in(begun);
             tokio::spawn(publish::fresh(bridge, route, task, slot, unpersisted));
             Polled::Task
         }
         Ok(None) => {
-            route.metrics.polled("empty");
+            route.metrics.polled(PollOutcome::Empty);
             route.let_in(begun);
             Polled::Empty
         }
@@ -150,11 +151,11 @@ async fn poll(
 }
 
 fn failed(route: &Route, error: &SourceError) -> Polled {
-    route.metrics.polled(error.kind());
+    route.metrics.polled(error.fault().into());
     let name = route.name();
     match error {
         SourceError::Throttled(_) | SourceError::TooMany(_) => {
-            if route.may_complain(LogTopic::Polls) {
+            if route.log_limiter.allows(LogTopic::Polls) {
                 info!(route = name, %error, "polls are throttled");
             } else {
                 debug!(route = name, %error, "a poll was throttled");

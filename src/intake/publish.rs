@@ -1,18 +1,19 @@
 //! From the poll to the broker's confirm: record the task, then publish it until the broker has it.
 
 use crate::{
-    broker::{Destination, Link, Message, PublishError},
+    broker::{Destination, Durability, Link, PublishError, TaskMessage},
     context::Bridge,
     inflight::{
         Standing,
         lifecycle::{Command, Event},
     },
+    metrics::PublishOutcome,
     route::{Route, Slot, UnpersistedPermit},
     settle,
     task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, Traceparent, unix_millis},
     trace::Span,
     util::{
-        Backoff,
+        Backoff, Label,
         crash_point::{CrashPoint, crash_point},
         log_limiter::LogTopic,
     },
@@ -54,7 +55,7 @@ pub async fn fresh(
         route,
         until,
     };
-    carry(publication, task, Kind::Fresh(span, unpersisted)).await;
+    publish(publication, task, Kind::Fresh(span, unpersisted)).await;
 }
 
 /// Goes on with a task that is in the store and in the table of flights, but was not confirmed by the broker. Returns when it
@@ -65,7 +66,7 @@ pub async fn recovered(publication: Publication, task: Task) {
     drop(
         timeout_at(
             until,
-            tokio::spawn(carry(publication, task, Kind::Recovered)),
+            tokio::spawn(publish(publication, task, Kind::Recovered)),
         )
         .await,
     );
@@ -89,7 +90,7 @@ enum Kind {
     Recovered,
 }
 
-async fn carry(publication: Publication, mut task: Task, origin: Kind) {
+async fn publish(publication: Publication, mut task: Task, kind: Kind) {
     let id = task.id;
     let Publication {
         bridge,
@@ -98,7 +99,7 @@ async fn carry(publication: Publication, mut task: Task, origin: Kind) {
     } = publication;
     let last_error = LastError::default();
     let carried = async {
-        let span = match origin {
+        let span = match kind {
             Kind::Fresh(span, unpersisted) => {
                 let recorded = record(&bridge, &route, &task, &last_error).await;
                 drop(unpersisted);
@@ -111,8 +112,8 @@ async fn carry(publication: Publication, mut task: Task, origin: Kind) {
         };
         discover_timeouts(&bridge, &route, &mut task).await;
         let publishing = span.child("publish");
-        if publish(&bridge, &route, &task, &last_error).await {
-            publishing.ended("confirmed");
+        if publish_until_confirmed(&bridge, &route, &task, &last_error).await {
+            publishing.ended(PublishOutcome::Confirmed.label());
         }
     };
     tokio::pin!(carried);
@@ -120,7 +121,7 @@ async fn carry(publication: Publication, mut task: Task, origin: Kind) {
         return;
     }
     fail_undelivered(&bridge, &route, id, last_error.newest()).await;
-    // A publish that is under way is awaited all the same: its confirm may tell of another task's return.
+    // A publish that is under way is awaited all the same: the broker may have the message, and then a reply may come.
     carried.await;
 }
 
@@ -160,7 +161,7 @@ async fn record(bridge: &Bridge, route: &Route, task: &Task, last_error: &LastEr
         let Err(error) = bridge.store.insert(route.name(), task).await else {
             break bridge.inflight.on_recorded(id);
         };
-        if route.may_complain(LogTopic::Records) {
+        if route.log_limiter.allows(LogTopic::Records) {
             warn!(route = route.name(), task = %id, %error, "a task could not be recorded; it waits and is tried again");
         }
         last_error.note(&error);
@@ -200,28 +201,22 @@ async fn discover_timeouts(bridge: &Bridge, route: &Route, task: &mut Task) {
     }
 }
 
-/// Publishes until the broker has the message, or a reply or the end of patience made that needless. True where the
-/// broker confirmed it.
-async fn publish(
+/// Publishes until the broker has the message, or a reply or the end of its time made that needless. True where the broker
+/// confirmed it.
+async fn publish_until_confirmed(
     bridge: &Arc<Bridge>,
     route: &Arc<Route>,
     task: &Task,
     last_error: &LastError,
 ) -> bool {
-    let id = task.id.to_string();
     let destination = &route.config.destination;
     let routing_key = route.routing_key(task);
     if routing_key.len() > MAX_ROUTING_KEY {
         fail_unroutable(bridge, task.id, &routing_key);
         return false;
     }
-    let body = body(&id, bridge.broker.reply_to(), route, task);
-    let mut message = Message {
-        exchange: destination.exchange(),
-        routing_key: &routing_key,
-        body: &body,
-        ..message(&id, bridge.broker.reply_to(), route, task)
-    };
+    let body = body(bridge.broker.reply_to(), route, task);
+    let mut message = message(route, task, &routing_key, &body);
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     let mut undelivered = None;
     let mut link = bridge.broker.link();
@@ -229,32 +224,29 @@ async fn publish(
     while bridge.inflight.awaits_publish(task.id) {
         message.expiration_ms = expiration_ms(route, task, SystemTime::now());
         let published = bridge.broker.publish(&message).await;
-        if let Some(other) = &published.other_returned {
-            returned(bridge, other);
-        }
-        let event = match &published.result {
+        let event = match &published {
             Ok(()) => Event::Confirmed,
             Err(_) => Event::PublishFailed,
         };
         let command = bridge.inflight.on_publish(task.id, event);
-        match &published.result {
-            Ok(()) => route.metrics.published("confirmed"),
+        match &published {
+            Ok(()) => route.metrics.published(PublishOutcome::Confirmed),
             Err(error) => route.metrics.published(error.kind()),
         }
+        let Err(error) = published else {
+            confirmed = true;
+            break;
+        };
         if command != Command::PublishAgain {
-            confirmed = published.result.is_ok();
             break;
         }
-        if !stops_polling(destination, &published.result) {
+        if !stops_polling(destination, &error) {
             undelivered = None;
         } else if undelivered.is_none() {
             undelivered = Some(route.mark_undelivered());
         }
-        if let Err(error) = published.result {
-            debug!(route = route.name(), task = id, %error, "not published; trying again");
-            last_error.note(&error);
-            declare_again(bridge, destination, &error).await;
-        }
+        debug!(route = route.name(), task = %task.id, %error, "not published; trying again");
+        last_error.note(&error);
         sleep(backoff.next_wait()).await;
         // An error means that the broker was closed, which the next attempt finds too.
         drop(link.wait_for(Link::is_connected).await);
@@ -268,36 +260,27 @@ async fn publish(
 
 async fn note_confirm(bridge: &Bridge, task: &Task) {
     crash_point(CrashPoint::BeforeConfirm);
-    if let Err(error) = bridge.store.confirmed(task.id, task.timeouts).await {
+    if bridge.broker.durability() == Durability::Durable
+        && let Err(error) = bridge.store.confirmed(task.id, task.timeouts).await
+    {
         // At worst the message is published once more after a restart, with the same id.
         debug!(task = %task.id, %error, "could not note the confirm");
     }
     crash_point(CrashPoint::AfterConfirm);
 }
 
-/// A queue that is gone is declared again, where it is the bridge's to declare.
-async fn declare_again(bridge: &Bridge, destination: &Destination, error: &PublishError) {
-    if let (PublishError::Unroutable(_), Destination::Queue(queue)) = (error, destination) {
-        // Whether it is there now, the next attempt will show.
-        drop(bridge.broker.inspect(queue).await);
-    }
-}
-
 /// Whether the route takes no more tasks until this one is published. At an exchange of the operator's, no queue for the
 /// key of one task says nothing of the keys of others.
-fn stops_polling(destination: &Destination, result: &Result<(), PublishError>) -> bool {
-    match (destination, result) {
+fn stops_polling(destination: &Destination, error: &PublishError) -> bool {
+    match (destination, error) {
         (Destination::Queue(_), _) => true,
-        // Confirmed, but returned: it was unroutable.
-        (Destination::Exchange { .. }, Ok(()) | Err(PublishError::Unroutable(_))) => false,
+        (Destination::Exchange { .. }, PublishError::Unroutable(_)) => false,
         (
             Destination::Exchange { .. },
-            Err(
-                PublishError::Away
-                | PublishError::Nacked
-                | PublishError::Refused(_)
-                | PublishError::Unconfirmed(_),
-            ),
+            PublishError::Away
+            | PublishError::Nacked(_)
+            | PublishError::Refused(_)
+            | PublishError::Unconfirmed(_),
         ) => true,
     }
 }
@@ -323,46 +306,28 @@ fn fail_unroutable(bridge: &Arc<Bridge>, id: TaskId, routing_key: &str) {
     }
 }
 
-/// The broker returned another task's message; where its confirm came first, nobody publishes it again.
-fn returned(bridge: &Arc<Bridge>, message_id: &str) {
-    let Ok(id) = message_id.parse::<TaskId>() else {
-        return;
-    };
-    if let Some(handle) = bridge.inflight.on_returned(id) {
-        let reason = "activity-bridge could not route it to its queue";
-        warn!(route = handle.route.name(), task = %id, "{reason}; failing it back to AWS");
-        tokio::spawn(settle::settle(
-            Arc::clone(bridge),
-            handle,
-            Outcome::failed(OwnFailure::Undelivered, reason),
-        ));
-    }
-}
-
-/// The message of a task, as the worker protocol says, but for where it goes and its body. It borrows everything.
-fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task) -> Message<'a> {
+/// The message of a task, as the worker protocol says.
+fn message<'a>(
+    route: &'a Route,
+    task: &'a Task,
+    routing_key: &'a str,
+    body: &'a [u8],
+) -> TaskMessage<'a> {
     let mut headers = Vec::with_capacity(task.headers.len() + route.headers().len());
-    headers.extend(
-        task.headers
-            .iter()
-            .map(|(name, value)| (name.as_ref(), value)),
-    );
+    let own = task.headers.iter();
+    headers.extend(own.map(|(name, value)| (name.as_ref(), value)));
     headers.extend(route.headers().iter().map(|(name, value)| (*name, value)));
     let timestamp = unix_millis(task.polled_at) / 1000;
-    Message {
-        exchange: "",
-        routing_key: "",
-        body: b"",
-        content_type: Some(
-            match task.input.is_json() && !route.config.properties_in_body {
-                true => "application/json",
-                false => "text/plain",
-            },
-        ),
-        message_id: Some(id),
-        correlation_id: Some(id),
-        kind: Some(&task.activity),
-        reply_to: Some(reply_to),
+    TaskMessage {
+        id: task.id,
+        destination: &route.config.destination,
+        routing_key,
+        body,
+        content_type: match task.input.is_json() && !route.config.properties_in_body {
+            true => "application/json",
+            false => "text/plain",
+        },
+        activity: &task.activity,
         timestamp_secs: u64::try_from(timestamp).ok(),
         expiration_ms: None,
         priority: route.config.priority,
@@ -372,12 +337,12 @@ fn message<'a>(id: &'a str, reply_to: &'a str, route: &'a Route, task: &'a Task)
 
 /// The input; behind what a worker must know of the properties, where its client shows nothing but a body. No line breaks
 /// itself: AWS allows no control characters in names.
-fn body<'a>(id: &str, reply_to: &str, route: &Route, task: &'a Task) -> Cow<'a, [u8]> {
+fn body<'a>(reply_to: &str, route: &Route, task: &'a Task) -> Cow<'a, [u8]> {
     let input = task.input.text();
     if !route.config.properties_in_body {
         return Cow::Borrowed(input.as_bytes());
     }
-    let kind = &task.activity;
+    let (id, kind) = (task.id, &task.activity);
     let whole = format!("correlation-id: {id}\nreply-to: {reply_to}\ntype: {kind}\n\n{input}");
     Cow::Owned(whole.into_bytes())
 }

@@ -1,5 +1,6 @@
 //! Shutting down in named phases, so that a deploy loses no task.
 
+use super::settings::ShutdownConfig;
 use crate::{
     context::Bridge,
     phase::Phase,
@@ -31,18 +32,16 @@ pub struct Shutdown {
     pub gates: JoinSet<()>,
     /// Where the phase is told.
     pub phase: watch::Sender<Phase>,
-    /// From the beginning to the end.
-    pub grace: Duration,
-    /// Whether what is left at the end is failed back to AWS.
-    pub give_back: bool,
+    /// How it is shut down.
+    pub config: ShutdownConfig,
 }
 
 impl Shutdown {
     /// Goes through the phases. True where nothing was left in flight, or what was left is in a store that outlives the
     /// process.
     pub async fn run(mut self) -> bool {
-        let end = Instant::now() + self.grace;
-        let flush_from = end - flush_reserve(self.grace);
+        let end = Instant::now() + self.config.grace;
+        let flush_from = end - flush_reserve(self.config.grace);
 
         self.enter(Phase::Quiescing);
         let quiet = timeout_at(flush_from, async {
@@ -85,9 +84,9 @@ impl Shutdown {
             );
         }
         // With nothing recorded no reply is to come, unless others read the same queue.
-        let forget_replies =
+        let nothing_left =
             drained && store.shared().is_none() && matches!(store.count().await, Ok(0));
-        broker.close(forget_replies).await;
+        broker.close(!nothing_left).await;
         store.close().await;
         self.enter(Phase::Closed);
         lost == 0
@@ -128,7 +127,7 @@ impl Shutdown {
             again.tick().await;
             let inflight = &self.bridge.inflight;
             while self.pollers.try_join_next().is_some() {}
-            let (left, taken) = match self.give_back {
+            let (left, taken) = match self.config.give_back {
                 true => (
                     inflight.ids(),
                     self.bridge.routes.iter().any(|r| r.slots.in_use() > 0),

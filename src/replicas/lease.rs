@@ -8,6 +8,7 @@ use super::takeover::adopt;
 use crate::{
     context::Bridge,
     inflight::Standing,
+    metrics::ReplyKind,
     phase::Phase,
     store::{Ownership, PeerEvent, RENEW_INTERVAL, Shared},
     task::TaskId,
@@ -102,7 +103,7 @@ fn apply(bridge: &Bridge, event: PeerEvent) {
         PeerEvent::Taken(id) => bridge.inflight.release(id),
         PeerEvent::Sign { id, details } => {
             if let Standing::Open(route) = bridge.inflight.standing(id) {
-                route.metrics.replied("alive");
+                route.metrics.replied(ReplyKind::Alive);
                 let details = route.source.fit_details(&details);
                 bridge.inflight.on_sign(id, details);
             }

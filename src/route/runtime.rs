@@ -5,11 +5,11 @@ use super::{
     slots::{Slot, Slots},
 };
 use crate::{
-    broker::{Destination, names::REPLY_QUEUE},
+    broker::Destination,
     metrics::RouteMetrics,
     source::Source,
     task::{HeaderValue, Task},
-    util::log_limiter::{COMPLAIN_EVERY, LogTopic},
+    util::log_limiter::LogLimiter,
 };
 use parking_lot::Mutex;
 use std::{borrow::Cow, fmt, sync::Arc};
@@ -17,11 +17,6 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::Instant,
 };
-
-/// Maximum number of open polls and unrecorded tasks for each poller of the route.
-///
-/// A store that writes many records at once needs more than one. More than four did not make it faster.
-const UNPERSISTED_PER_POLLER: usize = 4;
 
 /// One route. Its pollers and all its tasks in flight share it.
 pub struct Route {
@@ -33,15 +28,15 @@ pub struct Route {
     pub slots: Slots,
     /// The route's counters, bound to its labels.
     pub metrics: RouteMetrics,
+    /// The limit on log lines about what fails all the time.
+    pub log_limiter: LogLimiter,
     /// The headers that all tasks of the route share.
     headers: Vec<(&'static str, HeaderValue)>,
     /// Why AWS refuses the route, and when it last did; `None` if it does not.
     refused: Mutex<Option<(String, Instant)>>,
-    /// When a log line was last written about each topic.
-    complained: Mutex<[Option<Instant>; 4]>,
     /// The number of tasks that wait to be published again.
     undelivered: watch::Sender<usize>,
-    /// The bound on what a crash can lose: open polls, and tasks that are not recorded yet.
+    /// The bound on what a crash can lose: open polls and tasks that are not recorded yet are at most `pollers.max`.
     unpersisted: Arc<Semaphore>,
 }
 
@@ -49,28 +44,22 @@ pub struct Route {
 pub type UnpersistedPermit = OwnedSemaphorePermit;
 
 impl Route {
-    /// A route with all slots free, whose replies go to `reply_to`.
+    /// A route with all slots free.
     #[must_use]
-    pub fn new(
-        config: RouteConfig,
-        source: Arc<dyn Source>,
-        metrics: RouteMetrics,
-        reply_to: &str,
-    ) -> Self {
+    pub fn new(config: RouteConfig, source: Arc<dyn Source>, metrics: RouteMetrics) -> Self {
         let text = |text: &str| HeaderValue::Text(text.to_owned());
         let mut headers = source.headers();
         headers.push(("route", text(&config.name)));
         headers.push(("source", text(source.kind())));
-        headers.push((REPLY_QUEUE, text(reply_to)));
         Self {
             slots: Slots::new(config.max_in_flight),
             source,
             metrics,
+            log_limiter: LogLimiter::default(),
             headers,
             refused: Mutex::default(),
-            complained: Mutex::default(),
             undelivered: watch::channel(0).0,
-            unpersisted: Arc::new(Semaphore::new(UNPERSISTED_PER_POLLER * config.pollers.max)),
+            unpersisted: Arc::new(Semaphore::new(config.pollers.max)),
             config,
         }
     }
@@ -126,17 +115,6 @@ impl Route {
     pub fn refused(&self) -> Option<String> {
         let refused = self.refused.lock();
         refused.as_ref().map(|(why, _)| why.clone())
-    }
-
-    /// Whether another log line about this topic may be written now.
-    pub fn may_complain(&self, of: LogTopic) -> bool {
-        let mut all = self.complained.lock();
-        let last = &mut all[of as usize];
-        let due = last.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
     }
 
     /// Waits for a slot and for room for one more unrecorded task. A poll needs both.

@@ -4,11 +4,13 @@
 
 use super::{notify, outcome};
 use crate::{
+    broker::Announcement,
     context::Bridge,
     inflight::{DueTask, TaskHandle, heartbeat_schedule::Due},
+    metrics::HeartbeatOutcome,
     source::{CancelRequested, SourceError, Verdict, rate_limit::Call},
     store::Note,
-    task::{Outcome, OwnFailure},
+    task::{Outcome, OwnFailure, SettleEnd},
     util::log_limiter::LogTopic,
 };
 use std::{sync::Arc, time::SystemTime};
@@ -76,16 +78,16 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
     drop(one);
     match answer {
         Ok(CancelRequested(cancel)) => {
-            route.metrics.heartbeat("accepted");
+            route.metrics.heartbeat(HeartbeatOutcome::Accepted);
             bridge.store.note(id, Note::Heard(SystemTime::now()));
             if bridge.inflight.beat_accepted(id, sent, cancel) {
                 bridge.store.note(id, Note::CancelRequested);
                 debug!(route = route.name(), task = %id, "AWS asks for a cancel");
-                notify::announce_cancel(bridge, id, "cancel-requested").await;
+                notify::announce(bridge, id, Announcement::CancelRequested).await;
             }
         }
         Err(error) => {
-            route.metrics.heartbeat(error.kind());
+            route.metrics.heartbeat(error.fault().into());
             let verdict = error.verdict();
             match verdict {
                 Verdict::Gone => gone(bridge, &handle).await,
@@ -103,7 +105,7 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
 fn say_failed(handle: &TaskHandle, error: &SourceError) {
     let (route, task) = (handle.route.name(), handle.id);
     let throttled = matches!(error, SourceError::Throttled(_));
-    if !throttled && handle.route.may_complain(LogTopic::Heartbeats) {
+    if !throttled && handle.route.log_limiter.allows(LogTopic::Heartbeats) {
         warn!(route, %task, %error, "a heartbeat failed; it is tried again");
     } else {
         debug!(route, %task, %error, "a heartbeat failed; it is tried again");
@@ -116,7 +118,7 @@ async fn gone(bridge: &Arc<Bridge>, handle: &TaskHandle) {
     };
     debug!(route = handle.route.name(), task = %handle.id, "the task is gone; telling the worker");
     tokio::join!(
-        outcome::clean_up(bridge, handle.id, entry, "gone"),
-        notify::announce_cancel(bridge, handle.id, "gone"),
+        outcome::clean_up(bridge, handle.id, entry, SettleEnd::Gone),
+        notify::announce(bridge, handle.id, Announcement::Gone),
     );
 }

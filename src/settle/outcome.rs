@@ -10,9 +10,9 @@ use crate::{
         CancelRequested, SourceError, Verdict,
         rate_limit::{Call, Due},
     },
-    task::{Outcome, OwnFailure, TaskId},
+    task::{Outcome, OwnFailure, SettleEnd, TaskId},
     util::{
-        Backoff,
+        Backoff, Label,
         crash_point::{CrashPoint, crash_point},
         jittered,
         log_limiter::LogTopic,
@@ -31,30 +31,6 @@ const THROTTLED: Duration = Duration::from_millis(200);
 /// After so many attempts in vain a line is written, now and then.
 const SAY_AFTER: u32 = 3;
 
-/// How a settlement ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// AWS took it.
-    Accepted,
-    /// The token was dead: settled before (perhaps by an attempt of ours whose answer was lost), timed out or closed.
-    Gone,
-    /// The task's deadline passed first.
-    Expired,
-    /// AWS finds every outcome that we can offer invalid.
-    Rejected,
-}
-
-impl End {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Gone => "gone",
-            Self::Expired => "expired",
-            Self::Rejected => "rejected",
-        }
-    }
-}
-
 /// Settles a task and clears up behind it.
 pub async fn settle(bridge: Arc<Bridge>, mut handle: TaskHandle, outcome: Outcome) {
     let id = handle.id;
@@ -63,17 +39,17 @@ pub async fn settle(bridge: Arc<Bridge>, mut handle: TaskHandle, outcome: Outcom
     let end = submit(&bridge, &mut handle, &mut outcome).await;
     settling.ended(end.label());
     // What it was brought as: an outcome that AWS would not take becomes a failure on the way.
-    let kind = outcome.kind();
-    handle.route.metrics.settled(kind, end.label());
+    handle.route.metrics.settled(outcome.kind(), end);
+    let kind = outcome.kind().label();
     handle.span.outcome(kind);
     debug!(route = handle.route.name(), task = %id, kind, end = end.label(), "settled");
     if let Some(entry) = bridge.inflight.on_settled(id) {
-        clean_up(&bridge, id, entry, end.label()).await;
+        clean_up(&bridge, id, entry, end).await;
     }
 }
 
 /// Acknowledges the reply that was held, removes the record, and frees the slot with the flight.
-pub async fn clean_up(bridge: &Bridge, id: TaskId, mut entry: InflightTask, end: &'static str) {
+pub async fn clean_up(bridge: &Bridge, id: TaskId, mut entry: InflightTask, end: SettleEnd) {
     if let Some(receipt) = entry.held.take() {
         crash_point(CrashPoint::BeforeAck);
         if !receipt.ack().await {
@@ -84,7 +60,7 @@ pub async fn clean_up(bridge: &Bridge, id: TaskId, mut entry: InflightTask, end:
     }
     remove_record(bridge, id).await;
     entry.route.metrics.ended(end, entry.since.elapsed());
-    entry.span.ended(end);
+    entry.span.ended(end.label());
 }
 
 /// Removes a record, however long that takes.
@@ -99,7 +75,7 @@ pub async fn remove_record(bridge: &Bridge, id: TaskId) {
 }
 
 /// Tries until there is an end.
-async fn submit(bridge: &Bridge, handle: &mut TaskHandle, outcome: &mut Outcome) -> End {
+async fn submit(bridge: &Bridge, handle: &mut TaskHandle, outcome: &mut Outcome) -> SettleEnd {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
     // While AWS refuses us, until somebody mends it.
     let mut slowly = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
@@ -107,19 +83,19 @@ async fn submit(bridge: &Bridge, handle: &mut TaskHandle, outcome: &mut Outcome)
     loop {
         let result = attempt(handle, outcome).await;
         let Err(error) = result else {
-            return End::Accepted;
+            return SettleEnd::Accepted;
         };
         let (route, id) = (&handle.route, handle.id);
         let wait = match error.verdict() {
-            Verdict::Gone => return End::Gone,
+            Verdict::Gone => return SettleEnd::Gone,
             // A heartbeat has found the token dead, while this is refused for another reason.
             Verdict::Retry | Verdict::RetrySlowly if bridge.inflight.is_gone(id) => {
-                return End::Gone;
+                return SettleEnd::Gone;
             }
             // Its lane of the budget paces it from here on.
             Verdict::Retry if matches!(error, SourceError::Throttled(_)) => jittered(THROTTLED),
             Verdict::Retry => {
-                if backoff.attempts() >= SAY_AFTER && route.may_complain(LogTopic::Outcomes) {
+                if backoff.attempts() >= SAY_AFTER && route.log_limiter.allows(LogTopic::Outcomes) {
                     warn!(route = route.name(), task = %id, %error, "an outcome is not settled yet; it is kept and tried again");
                 }
                 backoff.next_wait()
@@ -132,10 +108,10 @@ async fn submit(bridge: &Bridge, handle: &mut TaskHandle, outcome: &mut Outcome)
             }
             Verdict::Reject if replaced => {
                 error!(route = route.name(), task = %id, %error, "AWS takes no outcome of this task; it will time out");
-                return End::Rejected;
+                return SettleEnd::Rejected;
             }
             Verdict::Reject => {
-                let kind = outcome.kind();
+                let kind = outcome.kind().label();
                 warn!(route = route.name(), task = %id, kind, %error, "AWS will never take this outcome; parking it and failing the task");
                 park::park_outcome(bridge, id, outcome, &error.to_string()).await;
                 let reason = format!("AWS refused it as {kind}: {error}");
@@ -146,11 +122,11 @@ async fn submit(bridge: &Bridge, handle: &mut TaskHandle, outcome: &mut Outcome)
                 continue;
             }
         };
-        route.metrics.settle_retried(error.kind());
+        route.metrics.settle_retried(error.fault());
         let Some(wait) = before(handle.deadline, wait, SystemTime::now()) else {
             warn!(route = route.name(), task = %id, %error, "the deadline passed before AWS took the outcome; parking it");
             park::park_outcome(bridge, id, outcome, "the task's deadline passed").await;
-            return End::Expired;
+            return SettleEnd::Expired;
         };
         debug!(route = route.name(), task = %id, %error, ?wait, "not settled; trying again");
         sleep(wait).await;

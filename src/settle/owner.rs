@@ -1,6 +1,5 @@
 //! Whose a task is that a reply is about.
 
-use super::parse::is_sign;
 use crate::{
     broker::Delivery,
     context::Bridge,
@@ -23,7 +22,8 @@ pub enum ReplyOwner {
     Unknown,
 }
 
-/// Asks the shared store. Claims the task where the reply ends it, or where its owner is dead.
+/// Asks the shared store. `sign`: the reply, if it is no more than a sign of life, which is forwarded to the task's owner. Any other reply
+/// ends the task, so the task is claimed; likewise one whose owner is dead.
 ///
 /// # Errors
 ///
@@ -32,10 +32,10 @@ pub async fn locate(
     bridge: &Bridge,
     shared: &dyn Shared,
     id: TaskId,
-    delivery: &Delivery,
+    sign: Option<&Delivery>,
 ) -> Result<ReplyOwner, StoreError> {
     // What is not UTF-8 is to be parked, by whoever has the task.
-    if is_sign(delivery)
+    if let Some(delivery) = sign
         && let Ok(details) = str::from_utf8(&delivery.body)
     {
         let details: String = details.chars().take(MAX_DETAILS).collect();

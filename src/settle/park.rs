@@ -1,14 +1,10 @@
 //! Parking: replies and outcomes that can't be used are kept in a queue of their own.
 
-use super::notify::plain;
 use crate::{
-    broker::{
-        Delivery, Link, Message, PublishError,
-        names::{PARKED_BECAUSE, PARKING_QUEUE},
-    },
+    broker::{Delivery, Link, ParkedMessage, names::PARKING_QUEUE},
     context::Bridge,
     task::{HeaderValue, Outcome, TaskId},
-    util::Backoff,
+    util::{Backoff, Label},
 };
 use std::time::Duration;
 use tokio::time::sleep;
@@ -21,21 +17,17 @@ const KEPT_HEADER_BYTES: usize = 65_536;
 /// How much is said of a reason, in characters.
 const MAX_BECAUSE: usize = 1_000;
 
-/// Puts a reply into the parking queue, as it came and with the reason. False where the connection that it came on has
-/// gone: then it comes again.
+/// Parks a reply as it came, with the reason. False where the connection that it came on has gone: then it comes again.
 pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> bool {
-    let because = because_header(because);
-    let mut headers = vec![(PARKED_BECAUSE, &because)];
-    headers.extend(kept(&reply.headers));
-    let message = Message {
+    let message = ParkedMessage {
+        body: &reply.body,
         content_type: reply.content_type.as_deref(),
         correlation_id: reply.correlation_id.as_deref(),
         kind: reply.kind.as_deref(),
         reply_to: reply.reply_to.as_deref(),
-        headers,
-        ..plain("", PARKING_QUEUE, &reply.body)
+        headers: kept(&reply.headers).collect(),
     };
-    park(bridge, &message, || reply.receipt.is_usable()).await
+    park(bridge, &message, because, || reply.receipt.is_usable()).await
 }
 
 /// Keeps an outcome that AWS will never take, so that the worker's words are not lost. It does not come again as a
@@ -48,20 +40,16 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
         } => (details, reason.as_str()),
         Outcome::Canceled { details } => (details, ""),
     };
-    let because = because_header(because);
     let reason = HeaderValue::Text(reason.to_owned());
     let id = id.to_string();
-    let message = Message {
+    let message = ParkedMessage {
+        body: body.as_bytes(),
         correlation_id: Some(&id),
-        kind: Some(outcome.kind()),
-        headers: vec![(PARKED_BECAUSE, &because), ("reason", &reason)],
-        ..plain("", PARKING_QUEUE, body.as_bytes())
+        kind: Some(outcome.kind().label()),
+        headers: vec![("reason", &reason)],
+        ..ParkedMessage::default()
     };
-    park(bridge, &message, || true).await;
-}
-
-fn because_header(because: &str) -> HeaderValue {
-    HeaderValue::Text(because.chars().take(MAX_BECAUSE).collect())
+    park(bridge, &message, because, || true).await;
 }
 
 /// As many of a reply's headers as fit, in their order.
@@ -73,25 +61,27 @@ fn kept(headers: &[(String, HeaderValue)]) -> impl Iterator<Item = (&str, &Heade
                 HeaderValue::Text(text) => text.len(),
                 HeaderValue::Integer(_) => size_of::<i64>(),
             };
-        let keep = bytes <= KEPT_HEADER_BYTES && name != PARKED_BECAUSE;
+        let keep = bytes <= KEPT_HEADER_BYTES;
         keep.then_some((name.as_str(), value))
     })
 }
 
-/// Posts to the parking queue until the broker has the message, or it is no longer `wanted`; true where it has.
-async fn park(bridge: &Bridge, message: &Message<'_>, wanted: impl Fn() -> bool) -> bool {
+/// Parks until the broker has the message, or it is no longer `wanted`; true where the broker has it.
+async fn park(
+    bridge: &Bridge,
+    message: &ParkedMessage<'_>,
+    because: &str,
+    wanted: impl Fn() -> bool,
+) -> bool {
     bridge.metrics.parked_replies.inc();
+    let because: String = because.chars().take(MAX_BECAUSE).collect();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut link = bridge.broker.link();
-    while let Err(error) = bridge.broker.post(message, true).await {
+    while let Err(error) = bridge.broker.park(message, &because).await {
         if !wanted() {
             return false;
         }
         warn!(%error, queue = PARKING_QUEUE, "could not park a reply; trying again");
-        if let PublishError::Unroutable(_) = error {
-            // Somebody deleted the queue. Whether this helps, the next attempt tells.
-            drop(bridge.broker.declare_parking().await);
-        }
         sleep(backoff.next_wait()).await;
         // An error means that the broker was closed, which the next attempt finds too.
         drop(link.wait_for(Link::is_connected).await);

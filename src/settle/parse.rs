@@ -26,9 +26,7 @@ pub(super) struct Unusable {
 /// Whether it says no more than that a worker is alive.
 #[must_use]
 pub fn is_sign(delivery: &Delivery) -> bool {
-    // A dead letter has the task's type, which may be called anything.
-    delivery.dead_letter.is_none()
-        && matches!(delivery.kind.as_deref(), Some("started" | "heartbeat"))
+    matches!(delivery.kind.as_deref(), Some("started" | "heartbeat"))
 }
 
 /// Reads a reply by the worker protocol and the limits of the route's source. Takes the body out of it where that is

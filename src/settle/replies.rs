@@ -10,13 +10,15 @@ use super::{
     parse::{Meaning, Unusable, is_sign, read},
 };
 use crate::{
-    broker::{Delivery, Receipt, Replies, names::REPLIES_EXCHANGE},
+    broker::{Announcement, Delivery, Inbound, InboundStream, Receipt, names::REPLIES_EXCHANGE},
     context::Bridge,
     inflight::{FinalReply, Standing},
+    metrics::ReplyKind,
+    route::Route,
     store::Note,
-    task::{Outcome, OwnFailure, Status, TaskId},
+    task::{DeadLetter, Outcome, OwnFailure, Status, TaskId},
     util::{
-        Backoff,
+        Backoff, Label,
         crash_point::{CrashPoint, crash_point},
     },
 };
@@ -24,18 +26,30 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-/// Reads replies until the broker is closed.
-pub async fn run(bridge: Arc<Bridge>, mut replies: Replies) {
-    while let Some(delivery) = replies.recv().await {
-        handle(&bridge, delivery);
+/// Time for which a reply to a task of a route that is not configured here is kept from other processes, lest it goes round too fast.
+const OTHER_ROUTE_DELAY: Duration = Duration::from_secs(5);
+
+/// Reads what comes back from the broker until the broker is closed.
+pub async fn run(bridge: Arc<Bridge>, mut inbound: InboundStream) {
+    while let Some(inbound) = inbound.recv().await {
+        handle(&bridge, inbound);
     }
 }
 
-/// Decides what a reply means, without waiting for anything; what takes time is spawned.
+/// Decides what came back, without waiting for anything; what takes time is spawned.
 ///
 /// How much is spawned is bounded: each spawned thing holds an unacknowledged delivery, of which the prefetch allows so
 /// many, or tells one worker that begins, which is over as soon as the broker has it.
-pub fn handle(bridge: &Arc<Bridge>, mut delivery: Delivery) {
+pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
+    match inbound {
+        Inbound::Reply(delivery) => handle_delivery(bridge, None, delivery),
+        Inbound::DeadLetter(letter, delivery) => handle_delivery(bridge, Some(letter), delivery),
+        Inbound::Returned(id) => fail_returned(bridge, id),
+    }
+}
+
+/// Handles a reply, or a task's own message where it is a dead letter.
+fn handle_delivery(bridge: &Arc<Bridge>, letter: Option<DeadLetter>, delivery: Delivery) {
     let id = match task_id(&delivery) {
         Ok(id) => id,
         Err(because) => return park(bridge, delivery, because),
@@ -44,31 +58,54 @@ pub fn handle(bridge: &Arc<Bridge>, mut delivery: Delivery) {
         Standing::Open(route) => route,
         Standing::Ended => {
             count_late(bridge, id);
-            if is_start(&delivery) {
-                tell(bridge, id, Status::Gone);
-            }
-            return answer(bridge, delivery, Status::Gone);
+            return match letter {
+                Some(_) => acknowledge(delivery.receipt),
+                None => answer_sign(bridge, id, delivery, Status::Gone),
+            };
         }
         Standing::Unknown if bridge.store.shared().is_some() => {
-            tokio::spawn(handle_elsewhere(Arc::clone(bridge), id, delivery));
+            tokio::spawn(handle_elsewhere(Arc::clone(bridge), id, letter, delivery));
             return;
         }
         Standing::Unknown => return park_unknown(bridge, delivery),
     };
     crash_point(CrashPoint::OnReply);
-    if let Some(dead) = &delivery.dead_letter {
-        debug!(route = route.name(), task = %id, kind = dead.death.kind(), "a dead letter");
-        route.metrics.dead_letter(dead.death.kind());
-        if !route.config.dead_letters {
-            return acknowledge(delivery.receipt);
-        }
-        let limit = route.config.destination.delivery_limit_of(&dead.queue);
-        let outcome = dead.outcome(limit);
-        return end(bridge, id, outcome, delivery.receipt);
+    match letter {
+        Some(letter) => handle_dead_letter(bridge, &route, (id, letter), delivery.receipt),
+        None => handle_reply(bridge, &route, id, delivery),
     }
-    match read(&route, &mut delivery) {
+}
+
+fn handle_dead_letter(
+    bridge: &Arc<Bridge>,
+    route: &Route,
+    (id, letter): (TaskId, DeadLetter),
+    receipt: Receipt,
+) {
+    let kind = letter.death.label();
+    debug!(route = route.name(), task = %id, kind, "a dead letter");
+    route.metrics.dead_letter(letter.death);
+    if !route.config.dead_letters {
+        return acknowledge(receipt);
+    }
+    let limit = route.config.destination.delivery_limit_of(&letter.queue);
+    end(bridge, id, letter.outcome(limit), receipt);
+}
+
+/// No queue takes a message that the broker has confirmed, so nobody publishes it again.
+fn fail_returned(bridge: &Arc<Bridge>, id: TaskId) {
+    if let Some(handle) = bridge.inflight.on_returned(id) {
+        let reason = "activity-bridge could not route it to its queue";
+        warn!(route = handle.route.name(), task = %id, "{reason}; failing it back to AWS");
+        let outcome = Outcome::failed(OwnFailure::Undelivered, reason);
+        tokio::spawn(outcome::settle(Arc::clone(bridge), handle, outcome));
+    }
+}
+
+fn handle_reply(bridge: &Arc<Bridge>, route: &Route, id: TaskId, mut delivery: Delivery) {
+    match read(route, &mut delivery) {
         Ok(Meaning::Alive { details }) => {
-            route.metrics.replied("alive");
+            route.metrics.replied(ReplyKind::Alive);
             let (status, first) = bridge.inflight.on_sign(id, details);
             if first {
                 bridge.store.note(id, Note::Begun);
@@ -80,11 +117,11 @@ pub fn handle(bridge: &Arc<Bridge>, mut delivery: Delivery) {
             answer(bridge, delivery, status);
         }
         Ok(Meaning::End(outcome)) => {
-            route.metrics.replied(outcome.kind());
+            route.metrics.replied(outcome.kind().into());
             end(bridge, id, outcome, delivery.receipt);
         }
         Err(unusable) => {
-            route.metrics.replied("unusable");
+            route.metrics.replied(ReplyKind::Unusable);
             let Unusable {
                 because,
                 fails_task,
@@ -130,13 +167,9 @@ fn count_late(bridge: &Bridge, id: TaskId) {
 
 /// Tells a worker that has just begun what was announced before it listened.
 fn tell(bridge: &Arc<Bridge>, id: TaskId, status: Status) {
-    let reason = status.label();
-    match status {
-        Status::Alive => {}
-        Status::CancelRequested | Status::Gone => {
-            let bridge = Arc::clone(bridge);
-            tokio::spawn(async move { notify::announce_cancel(&bridge, id, reason).await });
-        }
+    if let Some(what) = Announcement::of(status) {
+        let bridge = Arc::clone(bridge);
+        tokio::spawn(async move { notify::announce(&bridge, id, what).await });
     }
 }
 
@@ -151,13 +184,13 @@ fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
     }
     let bridge = Arc::clone(bridge);
     tokio::spawn(async move {
-        notify::answer_sign(&bridge, &delivery, status).await;
+        notify::answer(&bridge, &delivery, status).await;
         delivery.receipt.ack().await;
     });
 }
 
-/// Answers a sign of life that is handed on to the process that has the task.
-fn answer_for_another(bridge: &Arc<Bridge>, id: TaskId, delivery: Delivery, status: Status) {
+/// Answers a reply to a task that is not this process's to settle.
+fn answer_sign(bridge: &Arc<Bridge>, id: TaskId, delivery: Delivery, status: Status) {
     if is_start(&delivery) {
         tell(bridge, id, status);
     }
@@ -219,22 +252,26 @@ fn task_id(delivery: &Delivery) -> Result<TaskId, &'static str> {
     }
 }
 
-/// How long a reply to a task of a route that is not configured here is held before another process may have it.
-const HELD: Duration = Duration::from_secs(5);
-
 /// Handles a reply to a task that is not in flight here. The reply stays unacknowledged until the task's owner is known.
-async fn handle_elsewhere(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery) {
+async fn handle_elsewhere(
+    bridge: Arc<Bridge>,
+    id: TaskId,
+    letter: Option<DeadLetter>,
+    delivery: Delivery,
+) {
     let Some(shared) = bridge.store.shared() else {
         return;
     };
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    // A dead letter has the task's type, which may be called anything.
+    let sign = (letter.is_none() && is_sign(&delivery)).then_some(&delivery);
     let owner = loop {
-        match owner::locate(&bridge, shared, id, &delivery).await {
+        match owner::locate(&bridge, shared, id, sign).await {
             Ok(owner) => break owner,
             // It will be delivered again.
             Err(_) if !delivery.receipt.is_usable() => return,
             // The next one makes up for it; and results shall not wait behind it.
-            Err(_) if is_sign(&delivery) && bridge.store.unavailable().is_some() => {
+            Err(_) if sign.is_some() && bridge.store.unavailable().is_some() => {
                 break ReplyOwner::Forwarded(Status::Alive);
             }
             Err(error) => {
@@ -244,12 +281,12 @@ async fn handle_elsewhere(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery) {
         }
     };
     match owner {
-        ReplyOwner::Here => handle(&bridge, delivery),
-        ReplyOwner::Forwarded(status) => answer_for_another(&bridge, id, delivery, status),
+        ReplyOwner::Here => handle_delivery(&bridge, letter, delivery),
+        ReplyOwner::Forwarded(status) => answer_sign(&bridge, id, delivery, status),
         ReplyOwner::Unknown => park_unknown(&bridge, delivery),
         ReplyOwner::OtherRoute => {
             info!(task = %id, "a reply to a task of a route that is not configured here; leaving it to another process");
-            sleep(HELD).await;
+            sleep(OTHER_ROUTE_DELAY).await;
             delivery.receipt.requeue().await;
         }
     }

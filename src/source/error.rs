@@ -1,6 +1,7 @@
 //! Why a call to AWS failed, and what the caller does next.
 
 use super::rate_limit::Answer;
+use crate::metrics::Fault;
 
 /// Why a call to the service failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,15 +64,15 @@ impl SourceError {
         }
     }
 
-    /// The label for metrics.
+    /// What it is counted as.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn fault(&self) -> Fault {
         match self {
-            Self::Throttled(_) | Self::TooMany(_) => "throttled",
-            Self::Unavailable(_) => "unavailable",
-            Self::Refused(_) => "refused",
-            Self::Invalid(_) => "invalid",
-            Self::Gone(_) => "gone",
+            Self::Throttled(_) | Self::TooMany(_) => Fault::Throttled,
+            Self::Unavailable(_) => Fault::Unavailable,
+            Self::Refused(_) => Fault::Refused,
+            Self::Invalid(_) => Fault::Invalid,
+            Self::Gone(_) => Fault::Gone,
         }
     }
 }

@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_fails_back_at_a_shutdown_follows_the_store_unless_it_is_said() {
-        let given_back = |text: &str| read(text).expect(text).shutdown_give_back;
+        let given_back = |text: &str| read(text).expect(text).shutdown.give_back;
         assert!(given_back("kind = \"memory\""));
         assert!(!given_back(""));
         assert!(!given_back("kind = \"redis\"\nurl = \"redis://h\""));

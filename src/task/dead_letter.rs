@@ -1,6 +1,7 @@
 //! Dead letters: task messages that the broker could not deliver, and how such a task ends.
 
 use super::outcome::{Outcome, OwnFailure};
+use crate::util::labels;
 
 /// A task's message that came back from a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,50 +12,21 @@ pub struct DeadLetter {
     pub queue: String,
 }
 
-/// Why a message was dead-lettered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Death {
-    /// A worker rejected the message without a requeue.
-    Rejected,
-    /// The message expired before a worker took it.
-    Expired,
-    /// The message reached the delivery limit of its queue.
-    DeliveryLimit,
-    /// The queue was full and dropped the message.
-    Dropped,
+labels! {
+    /// Why a message was dead-lettered.
+    pub enum Death {
+        /// A worker rejected the message without a requeue.
+        Rejected = "rejected",
+        /// The message expired before a worker took it.
+        Expired = "expired",
+        /// The message reached the delivery limit of its queue.
+        DeliveryLimit = "delivery-limit",
+        /// The queue was full and dropped the message.
+        Dropped = "dropped",
+    }
 }
 
 impl Death {
-    /// All reasons.
-    pub const ALL: [Self; 4] = [
-        Self::Rejected,
-        Self::Expired,
-        Self::DeliveryLimit,
-        Self::Dropped,
-    ];
-
-    /// Reads RabbitMQ's reason. `maxlen`, and any reason that a later RabbitMQ adds, counts as dropped.
-    #[must_use]
-    pub fn of(word: &str) -> Self {
-        match word {
-            "rejected" => Self::Rejected,
-            "expired" => Self::Expired,
-            "delivery_limit" => Self::DeliveryLimit,
-            _ => Self::Dropped,
-        }
-    }
-
-    /// The label for metrics.
-    #[must_use]
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::DeliveryLimit => "delivery-limit",
-            Self::Dropped => "dropped",
-        }
-    }
-
     /// The reason that the workflow sees.
     fn reason(self) -> &'static str {
         match self {
@@ -83,46 +55,47 @@ impl DeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     #[test]
     fn the_workflow_learns_why_and_where_and_a_limit_that_is_known() {
-        for (word, limit, reason, details) in [
+        for (death, limit, reason, details) in [
             (
-                "rejected",
+                Death::Rejected,
                 Some(20),
                 "rejected by a worker",
                 "queue payments",
             ),
             (
-                "expired",
+                Death::Expired,
                 Some(20),
                 "expired in the queue",
                 "queue payments",
             ),
             (
-                "delivery_limit",
+                Death::DeliveryLimit,
                 Some(20),
                 "the broker's delivery limit was reached",
                 "queue payments, delivery limit 20",
             ),
             (
-                "delivery_limit",
+                Death::DeliveryLimit,
                 None,
                 "the broker's delivery limit was reached",
                 "queue payments",
             ),
             (
-                "maxlen",
+                Death::Dropped,
                 Some(20),
                 "dropped from a full queue",
                 "queue payments",
             ),
         ] {
             let dead = DeadLetter {
-                death: Death::of(word),
+                death,
                 queue: "payments".to_owned(),
             };
             let expected = Outcome::failed_with(OwnFailure::DeadLetter, reason, details);
-            assert_eq!(dead.outcome(limit), expected, "{word}");
+            assert_eq!(dead.outcome(limit), expected, "{death:?}");
         }
     }
 }

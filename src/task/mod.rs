@@ -18,7 +18,7 @@ pub use dead_letter::{DeadLetter, Death};
 pub use header::HeaderValue;
 pub use id::{NotATaskId, TaskId};
 pub use input::Input;
-pub use outcome::{Outcome, OwnFailure};
+pub use outcome::{Outcome, OutcomeKind, OwnFailure, SettleEnd};
 pub use status::Status;
 pub use timeouts::{Timeout, Timeouts};
 pub use token::TaskToken;

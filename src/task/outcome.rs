@@ -1,5 +1,7 @@
 //! How a task ends.
 
+use crate::util::labels;
+
 /// How a task ends, in the words of SWF.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -43,14 +45,40 @@ impl Outcome {
         }
     }
 
-    /// The label for metrics and logs.
+    /// Which of the three it is, without what it says.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> OutcomeKind {
         match self {
-            Self::Completed { .. } => "completed",
-            Self::Failed { .. } => "failed",
-            Self::Canceled { .. } => "canceled",
+            Self::Completed { .. } => OutcomeKind::Completed,
+            Self::Failed { .. } => OutcomeKind::Failed,
+            Self::Canceled { .. } => OutcomeKind::Canceled,
         }
+    }
+}
+
+labels! {
+    /// The kind of an [`Outcome`], for metrics and logs.
+    pub enum OutcomeKind {
+        /// The worker is done.
+        Completed = "completed",
+        /// The worker, or the bridge on its behalf, failed.
+        Failed = "failed",
+        /// The worker stopped because it was asked to.
+        Canceled = "canceled",
+    }
+}
+
+labels! {
+    /// How a settlement ended.
+    pub enum SettleEnd {
+        /// AWS took it.
+        Accepted = "accepted",
+        /// The token was dead: settled before (perhaps by an attempt of ours whose answer was lost), timed out or closed.
+        Gone = "gone",
+        /// The task's deadline passed first.
+        Expired = "expired",
+        /// AWS finds every outcome that we can offer invalid.
+        Rejected = "rejected",
     }
 }
 

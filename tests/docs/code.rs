@@ -160,13 +160,7 @@ impl<'c> Visit<'c> for Texts {
 fn the_documented_life_of_a_task_is_the_functions() {
     use Event as E;
     use State as S;
-    let states = [
-        S::Publishing,
-        S::Returned,
-        S::Dispatched,
-        S::Settling,
-        S::Ended,
-    ];
+    let states = [S::Publishing, S::Dispatched, S::Settling, S::Ended];
     let events = [
         E::Confirmed,
         E::Returned,

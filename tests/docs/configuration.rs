@@ -94,7 +94,7 @@ fn the_pods_of_the_kubernetes_manifests_outlive_the_grace_period() {
             .split_once("terminationGracePeriodSeconds: ")
             .expect("a grace period");
         let pods: u64 = rest.lines().next().expect("a line").parse().expect("secs");
-        let grace = config.shutdown_grace.as_secs();
+        let grace = config.shutdown.grace.as_secs();
         assert!(grace > 60, "AWS holds a poll for 60 s");
         assert!(pods > grace);
     }
@@ -110,7 +110,7 @@ fn the_pods_of_the_kubernetes_manifests_have_a_volume_for_the_file() {
         assert!(manifest.contains(&format!("mountPath: {folder}\n")));
         // Who can go on with the file of a pod that is gone?
         let goes_with_the_pod = manifest.contains("emptyDir:");
-        assert_eq!(config.shutdown_give_back, goes_with_the_pod);
+        assert_eq!(config.shutdown.give_back, goes_with_the_pod);
     }
 }
 

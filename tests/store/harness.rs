@@ -200,13 +200,3 @@ pub async fn well(store: &dyn Store) {
     })
     .await;
 }
-
-/// What can only be seen in time: where the round has come too late, another one tries, with all made anew.
-pub async fn in_time<T>(mut round: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..5 {
-        if let Some(seen) = round().await {
-            return seen;
-        }
-    }
-    panic!("too late, five times")
-}

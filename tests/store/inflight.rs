@@ -35,7 +35,7 @@ async fn route() -> Arc<Route> {
         .expect("metrics")
         .for_route("payments", "swf");
     let source = sources.for_route(config.source_options());
-    Arc::new(Route::new(config, source, metrics, "replies"))
+    Arc::new(Route::new(config, source, metrics))
 }
 
 /// Otherwise, a record that is made anew after a lapse would never get the message that is still to be published.

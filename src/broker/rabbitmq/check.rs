@@ -1,8 +1,14 @@
 //! What of a broker works, without changing anything there: login, permissions, each queue and its arguments.
 
-use super::{connect::connect, convert::short, topology, uri::Uri};
+use super::{
+    connect::connect,
+    convert::short,
+    queue_error::{QueueError, QueueFacts},
+    topology,
+    uri::Uri,
+};
 use crate::{
-    broker::{Destination, QueueError, QueueFacts, QueueSpec, names::PARKING_QUEUE},
+    broker::{Destination, QueueSpec, names::PARKING_QUEUE},
     task::TaskId,
     util::{Mark, Row},
 };
@@ -17,7 +23,7 @@ use tokio::time::timeout;
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Looks at one broker.
-pub async fn check(uri: &Uri, routes: impl Iterator<Item = &Destination>) -> Vec<Row> {
+pub(crate) async fn check(uri: &Uri, routes: impl Iterator<Item = &Destination>) -> Vec<Row> {
     let what = format!("broker {uri}");
     let connection = match connect(uri, "activity-bridge check").await {
         Ok(connection) => connection,

@@ -1,16 +1,18 @@
-//! RabbitMQ through lapin, without lapin's automatic recovery.
-//!
-//! A supervisor keeps one *generation* at a time: two connections with their channels, topology and consumer,
-//! opened as a whole and thrown away as a whole. What was not confirmed on one generation is for the caller to
-//! publish again on the next.
+//! The broker seam on RabbitMQ: each call goes to the generation of connections that is up now.
 
 use super::{
     generation::Generation,
+    message::Message,
     options::Options,
+    queue_error::QueueFacts,
     supervisor::{CLOSE_TIMEOUT, Supervisor},
 };
-use crate::broker::{
-    Broker, Link, Message, PublishError, Published, QueueError, QueueFacts, QueueSpec, Replies,
+use crate::{
+    broker::{
+        Announcement, Broker, Delivery, Destination, Durability, InboundStream, Link,
+        ParkedMessage, PublishError, Readiness, ReadinessError, TaskMessage,
+    },
+    task::{HeaderValue, Status, TaskId},
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -25,32 +27,35 @@ use tracing::warn;
 /// See the module.
 pub struct RabbitMq {
     reply_queue: String,
+    /// The same, as a header of every task's message.
+    reply_queue_header: HeaderValue,
     current: watch::Receiver<Option<Arc<Generation>>>,
     link: watch::Receiver<Link>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl RabbitMq {
-    /// Starts the supervisor, which connects in the background, and returns the stream of replies.
+    /// Starts the supervisor, which connects in the background, and returns the stream of what comes back.
     #[must_use]
-    pub fn start(options: Options) -> (Self, Replies) {
+    pub fn start(options: Options) -> (Self, InboundStream) {
         let (current_tx, current) = watch::channel(None);
         let (link_tx, link) = watch::channel(Link::Away("connecting".to_owned()));
-        let (replies_tx, replies) = mpsc::channel(usize::from(options.prefetch));
+        let (inbound_tx, inbound) = mpsc::channel(usize::from(options.prefetch));
         let reply_queue = options.reply_queue.clone();
         let supervisor = Supervisor {
             options,
             current: current_tx,
             link: link_tx,
-            replies: replies_tx,
+            inbound: inbound_tx,
         };
         let broker = Self {
+            reply_queue_header: HeaderValue::Text(reply_queue.clone()),
             reply_queue,
             current,
             link,
             supervisor: Mutex::new(Some(tokio::spawn(supervisor.run()))),
         };
-        (broker, replies)
+        (broker, inbound)
     }
 
     fn current(&self) -> Option<Arc<Generation>> {
@@ -60,55 +65,96 @@ impl RabbitMq {
 
 #[async_trait]
 impl Broker for RabbitMq {
-    async fn publish(&self, message: &Message<'_>) -> Published {
-        match self.current() {
-            Some(generation) => generation.publisher().publish(message).await,
-            None => Err(PublishError::Away).into(),
-        }
-    }
-
-    async fn post(&self, message: &Message<'_>, mandatory: bool) -> Result<(), PublishError> {
+    async fn publish(&self, task: &TaskMessage<'_>) -> Result<(), PublishError> {
         let generation = self.current().ok_or(PublishError::Away)?;
-        generation.publisher().post(message, mandatory).await
-    }
-
-    async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError> {
-        match self.current() {
-            Some(generation) => generation.inspect(queue).await,
-            None => Err(QueueError::Away("not connected".to_owned())),
+        let id = task.id.to_string();
+        let replies = (self.reply_queue.as_str(), &self.reply_queue_header);
+        let message = Message::task(task, &id, replies);
+        let published = generation.publisher().publish(task.id, &message).await;
+        if let (Err(PublishError::Unroutable(_)), Destination::Queue(queue)) =
+            (&published, task.destination)
+        {
+            // The queue is declared again, where it is the bridge's to declare. The next attempt shows whether that helped.
+            drop(generation.inspect(queue).await);
         }
+        published
     }
 
-    async fn find_exchange(&self, name: &str) -> Result<(), QueueError> {
-        match self.current() {
-            Some(generation) => generation.find_exchange(name).await,
-            None => Err(QueueError::Away("not connected".to_owned())),
+    /// A message can't be taken out of a queue of RabbitMQ's. The worker that gets it hears that the task is gone.
+    async fn withdraw(&self, _task: TaskId) {}
+
+    async fn park(&self, parked: &ParkedMessage<'_>, because: &str) -> Result<(), PublishError> {
+        let generation = self.current().ok_or(PublishError::Away)?;
+        let because = HeaderValue::Text(because.to_owned());
+        let message = Message::parked(parked, &because);
+        let posted = generation.publisher().post(&message, true).await;
+        if let Err(PublishError::Unroutable(_)) = posted {
+            // Somebody deleted the queue. The next attempt shows whether this helped.
+            drop(generation.declare_parking().await);
         }
+        posted
     }
 
-    async fn declare_parking(&self) -> Result<(), QueueError> {
-        match self.current() {
-            Some(generation) => generation.declare_parking().await,
-            None => Err(QueueError::Away("not connected".to_owned())),
-        }
+    async fn announce(&self, task: TaskId, what: Announcement) -> Result<(), PublishError> {
+        let generation = self.current().ok_or(PublishError::Away)?;
+        let (id, reason) = (task.to_string(), HeaderValue::Text(what.label().to_owned()));
+        let message = Message::announcement(what, &id, &reason);
+        generation.publisher().post(&message, false).await
     }
 
-    fn link(&self) -> watch::Receiver<Link> {
-        self.link.clone()
+    async fn answer(&self, sign: &Delivery, status: Status) -> Result<(), PublishError> {
+        let Some(reply_to) = &sign.reply_to else {
+            return Ok(());
+        };
+        let generation = self.current().ok_or(PublishError::Away)?;
+        let label = HeaderValue::Text(status.label().to_owned());
+        let message = Message::status(status, reply_to, sign.correlation_id.as_deref(), &label);
+        generation.publisher().post(&message, false).await
     }
 
     fn reply_to(&self) -> &str {
         &self.reply_queue
     }
 
-    async fn close(&self, forget_replies: bool) {
+    async fn readiness(&self, destination: &Destination) -> Result<Readiness, ReadinessError> {
+        let Some(generation) = self.current() else {
+            return Err(ReadinessError::Away("not connected".to_owned()));
+        };
+        if let Destination::Exchange { name, .. } = destination {
+            generation.find_exchange(name).await?;
+        }
+        let facts = match destination.queue() {
+            Some(queue) => generation.inspect(queue).await?,
+            None => QueueFacts::default(),
+        };
+        Ok(Readiness {
+            ready: facts.ready,
+            consumers: facts.consumers,
+            credit: None,
+        })
+    }
+
+    /// RabbitMQ tells of a queue only when it is asked.
+    async fn readiness_changed(&self, _destination: &Destination) {
+        std::future::pending().await
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.link.clone()
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Durable
+    }
+
+    async fn close(&self, expects_replies: bool) {
         let supervisor = self.supervisor.lock().take();
         if let Some(supervisor) = supervisor {
             supervisor.abort();
         }
         if let Some(generation) = self.current() {
-            let queue = forget_replies.then_some(self.reply_queue.as_str());
-            let closing = generation.close(queue);
+            let unused = (!expects_replies).then_some(self.reply_queue.as_str());
+            let closing = generation.close(unused);
             if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
                 warn!("the broker did not answer the closing handshake in time");
             }

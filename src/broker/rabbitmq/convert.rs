@@ -1,8 +1,9 @@
 //! Between our messages and lapin's.
 
+use super::message::Message;
 use crate::{
     broker::{
-        Acknowledge, Delivery, Message, Receipt,
+        Acknowledge, Delivery, Inbound, Receipt,
         names::{APP_ID, REPLIES_EXCHANGE},
     },
     task::{DeadLetter, Death, HeaderValue},
@@ -72,7 +73,15 @@ pub(crate) fn properties(message: &Message<'_>) -> BasicProperties {
     properties
 }
 
-pub(crate) fn delivery(from: lapin::message::Delivery) -> Delivery {
+/// A message from the reply queue.
+pub(crate) fn inbound(from: lapin::message::Delivery) -> Inbound {
+    match dead_letter(&from) {
+        Some(letter) => Inbound::DeadLetter(letter, delivery(from)),
+        None => Inbound::Reply(delivery(from)),
+    }
+}
+
+fn delivery(from: lapin::message::Delivery) -> Delivery {
     let properties = &from.properties;
     let text = |value: &Option<ShortString>| value.as_ref().map(ToString::to_string);
     let headers = (properties.headers().as_ref()).map_or_else(Vec::new, headers);
@@ -82,7 +91,6 @@ pub(crate) fn delivery(from: lapin::message::Delivery) -> Delivery {
         (_, HeaderValue::Integer(_)) => None,
     };
     Delivery {
-        dead_letter: dead_letter(&from),
         correlation_id: text(properties.correlation_id()).or_else(|| header("correlation-id")),
         kind: text(properties.kind()).or_else(|| header("reply-type")),
         reply_to: text(properties.reply_to()),
@@ -117,9 +125,19 @@ fn dead_letter(from: &lapin::message::Delivery) -> Option<DeadLetter> {
     let reason = of_newest("reason").unwrap_or(first_reason);
     let queue = of_newest("queue").or_else(|| text(headers.get("x-first-death-queue")));
     Some(DeadLetter {
-        death: Death::of(&reason),
+        death: death(&reason),
         queue: queue.unwrap_or_default(),
     })
+}
+
+/// From RabbitMQ's word for it; `maxlen`, and whatever may be added to them, count as dropped.
+fn death(word: &str) -> Death {
+    match word {
+        "rejected" => Death::Rejected,
+        "expired" => Death::Expired,
+        "delivery_limit" => Death::DeliveryLimit,
+        _ => Death::Dropped,
+    }
 }
 
 /// The headers that mean anything to the bridge: texts and numbers.

@@ -5,10 +5,11 @@ use super::{
     convert,
     options::Options,
     publisher::Publisher,
+    queue_error::{QueueError, QueueFacts},
     topology,
     uri::Uri,
 };
-use crate::broker::{Delivery, Link, QueueError, QueueFacts, QueueSpec, names::PARKING_QUEUE};
+use crate::broker::{Inbound, Link, QueueSpec, names::PARKING_QUEUE};
 use futures_util::StreamExt;
 use lapin::{
     Channel, Consumer, Error, Event,
@@ -38,12 +39,16 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    pub(crate) async fn open(uri: &Uri, options: &Options) -> Result<(Self, Consumer), Error> {
+    pub(crate) async fn open(
+        uri: &Uri,
+        options: &Options,
+        inbound: &mpsc::Sender<Inbound>,
+    ) -> Result<(Self, Consumer), Error> {
         let publishing = connect(uri, "activity-bridge publishing").await?;
         let consuming = connect(uri, "activity-bridge consuming").await?;
         topology::declare_shared(&consuming, options).await?;
 
-        let publisher = Publisher::open(publishing).await?;
+        let publisher = Publisher::open(publishing, inbound.clone()).await?;
         let replies = consuming.create_channel().await?;
         replies
             .basic_qos(options.prefetch, BasicQosOptions::default())
@@ -73,7 +78,7 @@ impl Generation {
     pub(crate) async fn watch(
         &self,
         mut consumer: Consumer,
-        replies: &mpsc::Sender<Delivery>,
+        inbound: &mpsc::Sender<Inbound>,
         link: &watch::Sender<Link>,
     ) -> String {
         let mut publishing = self.publisher.connection.events_listener();
@@ -95,7 +100,7 @@ impl Generation {
                 delivery = consumer.next() => match delivery {
                     // As many as the prefetch fit, so this waits for nothing.
                     Some(Ok(delivery)) => {
-                        if replies.send(convert::delivery(delivery)).await.is_err() {
+                        if inbound.send(convert::inbound(delivery)).await.is_err() {
                             return "the bridge stopped reading replies".to_owned();
                         }
                     }

@@ -4,15 +4,18 @@
 //! opened as a whole and thrown away as a whole. The caller publishes again on the next generation what was not confirmed on
 //! this one.
 
-pub mod check;
-pub mod client;
-pub mod connect;
-pub mod convert;
-pub mod generation;
-pub mod options;
-pub mod publisher;
-pub mod supervisor;
-pub mod topology;
+pub(super) mod check;
+mod client;
+mod connect;
+mod convert;
+mod generation;
+mod message;
+mod names;
+mod options;
+mod publisher;
+mod queue_error;
+mod supervisor;
+mod topology;
 mod uri;
 
 pub use client::RabbitMq;

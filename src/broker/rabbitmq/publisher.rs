@@ -1,22 +1,55 @@
 //! Publishing: on a channel for each exchange, each message with its own confirm.
 
-use super::{connect::Connection, convert};
+use super::{connect::Connection, convert, message::Message};
 use crate::{
-    broker::{Link, Message, PublishError, Published},
+    broker::{Inbound, Link, PublishError},
+    task::TaskId,
     util::crash_point::{CrashPoint, crash_point},
 };
 use lapin::{
-    Channel, Confirmation, Error, ErrorKind, Event,
+    BasicProperties, Channel, Confirmation, Error, ErrorKind, Event,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
+use parking_lot::Mutex;
 use std::{collections::HashMap, time::Duration};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 
 /// How late a confirm may be while the broker is not blocked. Past it the connection is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
+const NACKED: PublishError =
+    PublishError::Nacked("(basic.nack): the queue is full or can't be written");
+
+/// The tasks whose confirm is awaited; with a text, where the broker has returned the message meanwhile. As many as tasks are being
+/// published.
+type Unconfirmed = Mutex<HashMap<TaskId, Option<String>>>;
+
+/// A task whose confirm is awaited, for as long as this lives.
+struct Awaited<'a> {
+    all: &'a Unconfirmed,
+    task: TaskId,
+}
+
+impl<'a> Awaited<'a> {
+    fn begin(all: &'a Unconfirmed, task: TaskId) -> Self {
+        all.lock().insert(task, None);
+        Self { all, task }
+    }
+
+    /// Why the broker returned the message, if it did.
+    fn returned(&self) -> Option<String> {
+        self.all.lock().get(&self.task).cloned().flatten()
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.task);
+    }
+}
+
 /// A channel for each exchange.
-type Channels = Mutex<HashMap<String, Option<Channel>>>;
+type Channels = AsyncMutex<HashMap<String, Option<Channel>>>;
 
 /// The publishing half of a generation.
 pub(crate) struct Publisher {
@@ -27,23 +60,30 @@ pub(crate) struct Publisher {
     /// What is not mandatory, so that no return can get among the tasks': cancels, and answers to heartbeats.
     signals: Channels,
     /// Everything else, one at a time, so that a return can only be of the message that was just sent.
-    posts: Mutex<Option<Channel>>,
+    posts: AsyncMutex<Option<Channel>>,
     /// Why a publisher gave the generation up.
     given_up: watch::Sender<Option<String>>,
     blocked: watch::Sender<bool>,
+    unconfirmed: Unconfirmed,
+    inbound: mpsc::Sender<Inbound>,
 }
 
 impl Publisher {
-    pub(crate) async fn open(connection: Connection) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        connection: Connection,
+        inbound: mpsc::Sender<Inbound>,
+    ) -> Result<Self, Error> {
         let tasks = confirming_channel(&connection).await?;
         let posts = confirming_channel(&connection).await?;
         Ok(Self {
             connection,
-            tasks: Mutex::new(HashMap::from([(String::new(), Some(tasks))])),
-            signals: Mutex::default(),
-            posts: Mutex::new(Some(posts)),
+            tasks: AsyncMutex::new(HashMap::from([(String::new(), Some(tasks))])),
+            signals: AsyncMutex::default(),
+            posts: AsyncMutex::new(Some(posts)),
             given_up: watch::channel(None).0,
             blocked: watch::channel(false).0,
+            unconfirmed: Unconfirmed::default(),
+            inbound,
         })
     }
 
@@ -69,29 +109,45 @@ impl Publisher {
         }
     }
 
-    pub(crate) async fn publish(&self, message: &Message<'_>) -> Published {
+    /// Publishes a task's message, mandatory, and waits for its confirm.
+    pub(crate) async fn publish(
+        &self,
+        task: TaskId,
+        message: &Message<'_>,
+    ) -> Result<(), PublishError> {
+        let awaited = Awaited::begin(&self.unconfirmed, task);
         let channel = self.channel(&self.tasks, message.exchange);
-        let confirmation = match self.send(channel, message, true).await {
-            Ok(confirmation) => confirmation,
-            Err(error) => return Err(error).into(),
-        };
-        let result = match confirmation.is_ack() {
-            true => Ok(()),
-            false => Err(PublishError::Nacked),
-        };
-        let Some(returned) = confirmation.take_message() else {
-            return result.into();
-        };
-        // lapin attaches a return to the next confirm of the channel, which under coalesced acknowledgements need
-        // not be the confirm of the message returned.
-        let id = returned.delivery.properties.message_id().as_ref();
-        let id = id.map(ToString::to_string).unwrap_or_default();
-        if message.message_id == Some(id.as_str()) {
-            return Err(PublishError::Unroutable(returned.reply_text.to_string())).into();
+        let confirmation = self.send(channel, message, true).await?;
+        let acked = confirmation.is_ack();
+        if let Some(returned) = confirmation.take_message() {
+            self.returned(&returned.delivery.properties, returned.reply_text.as_str())
+                .await;
         }
-        Published {
-            result,
-            other_returned: Some(id),
+        match awaited.returned() {
+            Some(returned) => Err(PublishError::Unroutable(returned)),
+            None if acked => Ok(()),
+            None => Err(NACKED),
+        }
+    }
+
+    /// RabbitMQ returns an unroutable message before it confirms it. lapin attaches a return to the next confirm of the channel,
+    /// and under coalesced confirms that may be another message's. So the message's own id decides whose return it is: one that
+    /// still waits for its confirm fails there; of one that has been confirmed already, the bridge is told.
+    async fn returned(&self, properties: &BasicProperties, why: &str) {
+        let id = properties.message_id().as_ref();
+        let Some(task) = id.and_then(|id| id.as_str().parse().ok()) else {
+            return;
+        };
+        let waiting = match self.unconfirmed.lock().get_mut(&task) {
+            Some(returned) => {
+                *returned = Some(why.to_owned());
+                true
+            }
+            None => false,
+        };
+        // An error means that nobody reads any more: the process ends.
+        if !waiting {
+            drop(self.inbound.send(Inbound::Returned(task)).await);
         }
     }
 
@@ -112,7 +168,7 @@ impl Publisher {
         match confirmation.take_message() {
             Some(returned) => Err(PublishError::Unroutable(returned.reply_text.to_string())),
             None if acked => Ok(()),
-            None => Err(PublishError::Nacked),
+            None => Err(NACKED),
         }
     }
 

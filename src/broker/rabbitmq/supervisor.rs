@@ -2,7 +2,7 @@
 
 use super::{generation::Generation, options::Options};
 use crate::{
-    broker::{Delivery, Link},
+    broker::{Inbound, Link},
     util::Backoff,
 };
 use std::{sync::Arc, time::Duration};
@@ -25,14 +25,18 @@ pub(super) struct Supervisor {
     pub(super) options: Options,
     pub(super) current: watch::Sender<Option<Arc<Generation>>>,
     pub(super) link: watch::Sender<Link>,
-    pub(super) replies: mpsc::Sender<Delivery>,
+    pub(super) inbound: mpsc::Sender<Inbound>,
 }
 
 impl Supervisor {
     pub(super) async fn run(self) {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
         for uri in self.options.uris.iter().cycle() {
-            let opened = timeout(OPEN_TIMEOUT, Generation::open(uri, &self.options)).await;
+            let opened = timeout(
+                OPEN_TIMEOUT,
+                Generation::open(uri, &self.options, &self.inbound),
+            )
+            .await;
             let why = match opened {
                 Ok(Ok((generation, consumer))) => {
                     info!(broker = %uri, "connected to the broker");
@@ -56,7 +60,7 @@ impl Supervisor {
     async fn live(&self, generation: Arc<Generation>, consumer: lapin::Consumer) -> String {
         self.current.send_replace(Some(Arc::clone(&generation)));
         self.link.send_replace(Link::Up);
-        let why = generation.watch(consumer, &self.replies, &self.link).await;
+        let why = generation.watch(consumer, &self.inbound, &self.link).await;
         self.current.send_replace(None);
         self.link.send_replace(Link::Away(why.clone()));
         generation.publisher().give_up(&why);

@@ -1,12 +1,14 @@
 //! The exchanges and queues that the bridge needs, and what it says when the broker will not have them so.
 
-use super::{convert::short, options::Options};
+use super::{
+    convert::short,
+    names::{DEAD_LETTERS_EXCHANGE, NO_DELIVERY_LIMIT, REPLY_QUEUE, UNCLAIMED_EXCHANGE},
+    options::Options,
+    queue_error::{QueueError, QueueFacts},
+};
 use crate::broker::{
-    NO_DELIVERY_LIMIT, QueueArguments, QueueError, QueueFacts, QueueSpec,
-    names::{
-        CONTROL_EXCHANGE, DEAD_LETTERS_EXCHANGE, PARKING_QUEUE, REPLIES_EXCHANGE, REPLY_QUEUE,
-        UNCLAIMED_EXCHANGE,
-    },
+    QueueArguments, QueueSpec,
+    names::{CONTROL_EXCHANGE, PARKING_QUEUE, REPLIES_EXCHANGE},
 };
 use lapin::{
     Channel, Connection, Error, ErrorKind, ExchangeKind,
@@ -234,7 +236,10 @@ pub(crate) async fn inspect(
 /// At least once, a quorum queue hands dead letters on only if it refuses what does not fit in place of dropping it.
 fn route_queue(declared: &QueueArguments) -> FieldTable {
     let mut arguments = quorum();
-    arguments.push(("x-delivery-limit", number(declared.delivery_limit)));
+    arguments.push((
+        "x-delivery-limit",
+        number(declared.delivery_limit.unwrap_or(NO_DELIVERY_LIMIT)),
+    ));
     if declared.dead_letters {
         arguments.extend([
             ("x-dead-letter-exchange", text(DEAD_LETTERS_EXCHANGE)),

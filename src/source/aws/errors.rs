@@ -24,11 +24,20 @@ pub enum Meaning {
     Invalid(&'static str),
 }
 
-/// The faults of one service by their codes. [`sort_error`] knows the faults that all services share.
+/// The faults of one service by their codes. [`to_source_error`] knows the faults that all services share.
 pub type Meanings = [(&'static str, Meaning)];
 
-/// Turns an SDK error into a [`SourceError`].
-pub fn sort_error<E>(error: SdkError<E, HttpResponse>, meanings: &Meanings) -> SourceError
+/// Turns an SDK error into a [`SourceError`], for `map_err`.
+pub fn to_source_error<E>(
+    meanings: &'static Meanings,
+) -> impl FnOnce(SdkError<E, HttpResponse>) -> SourceError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    move |error| sort_error(error, meanings)
+}
+
+fn sort_error<E>(error: SdkError<E, HttpResponse>, meanings: &Meanings) -> SourceError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {

@@ -6,4 +6,4 @@ mod errors;
 pub mod settings;
 
 pub use client::{check_credentials, for_polls, for_responses, load};
-pub use errors::{Meaning, Meanings, sort_error};
+pub use errors::{Meaning, Meanings, to_source_error};

@@ -181,10 +181,10 @@ impl StepFunctions {
         let call = call
             .set_error(unless_empty(error))
             .set_cause(unless_empty(cause));
-        let answer = call.send().await;
-        answer
+        call.send()
+            .await
             .map(drop)
-            .map_err(|error| aws::sort_error(error, OF_TOKENS))
+            .map_err(aws::to_source_error(OF_TOKENS))
     }
 }
 
@@ -217,7 +217,7 @@ impl Source for StepFunctions {
             .activity_arn(&self.activity_arn)
             .worker_name(&self.worker_name);
         let answer = call.send().await;
-        let answer = answer.map_err(|error| aws::sort_error(error, OF_ACTIVITIES))?;
+        let answer = answer.map_err(aws::to_source_error(OF_ACTIVITIES))?;
         Ok(self.task(answer))
     }
 
@@ -234,7 +234,7 @@ impl Source for StepFunctions {
         let answer = call.task_token(token.reveal()).send().await;
         answer
             .map(|_| CancelRequested(false))
-            .map_err(|error| aws::sort_error(error, OF_TOKENS))
+            .map_err(aws::to_source_error(OF_TOKENS))
     }
 
     async fn settle(&self, token: &TaskToken, outcome: &Outcome) -> Result<(), SourceError> {
@@ -242,10 +242,12 @@ impl Source for StepFunctions {
         match outcome {
             Outcome::Completed { result } => {
                 let call = self.clients.respond.send_task_success();
-                let answer = call.task_token(token).output(result).send().await;
-                answer
+                call.task_token(token)
+                    .output(result)
+                    .send()
+                    .await
                     .map(drop)
-                    .map_err(|error| aws::sort_error(error, OF_TOKENS))
+                    .map_err(aws::to_source_error(OF_TOKENS))
             }
             Outcome::Failed {
                 reason, details, ..
@@ -324,7 +326,7 @@ impl Source for StepFunctions {
         let answer = call.activity_arn(&self.activity_arn).send().await;
         answer
             .map(|_| "reached".to_owned())
-            .map_err(|error| aws::sort_error(error, OF_ACTIVITIES))
+            .map_err(aws::to_source_error(OF_ACTIVITIES))
     }
 
     fn probe_action(&self) -> &'static str {

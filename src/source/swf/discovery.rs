@@ -227,7 +227,7 @@ impl Discovery {
         let call = self.client.describe_activity_type().domain(key.domain);
         let call = call.activity_type(activity_type.build().expect("both fields are set"));
         let answer = call.send().await;
-        let answer = answer.map_err(|error| aws::sort_error(error, OF_PLACES))?;
+        let answer = answer.map_err(aws::to_source_error(OF_PLACES))?;
         let defaults = answer.configuration;
         Ok(
             defaults.map_or_else(Timeouts::default, |defaults| Timeouts {
@@ -259,7 +259,7 @@ impl Discovery {
             let Some(page) = pages.next().await else {
                 break;
             };
-            let page = page.map_err(|error| aws::sort_error(error, OF_PLACES));
+            let page = page.map_err(aws::to_source_error(OF_PLACES));
             acquire.done((&page).into());
             let page = page?;
             for event in &page.events {

@@ -202,7 +202,7 @@ impl Source for Swf {
             .identity(&self.identity)
             .send()
             .await
-            .map_err(|error| aws::sort_error(error, OF_PLACES))?;
+            .map_err(aws::to_source_error(OF_PLACES))?;
         Ok(self.task(answer))
     }
 
@@ -223,7 +223,7 @@ impl Source for Swf {
             .send()
             .await
             .map(|answer| CancelRequested(answer.cancel_requested))
-            .map_err(|error| aws::sort_error(error, OF_TOKENS))
+            .map_err(aws::to_source_error(OF_TOKENS))
     }
 
     async fn settle(&self, token: &TaskToken, outcome: &Outcome) -> Result<(), SourceError> {
@@ -232,28 +232,29 @@ impl Source for Swf {
             Outcome::Completed { result } => {
                 let call = self.clients.respond.respond_activity_task_completed();
                 let call = call.task_token(token).set_result(unless_empty(result));
-                let answer = call.send().await;
-                answer
+                call.send()
+                    .await
                     .map(drop)
-                    .map_err(|error| aws::sort_error(error, OF_TOKENS))
+                    .map_err(aws::to_source_error(OF_TOKENS))
             }
             Outcome::Failed {
                 reason, details, ..
             } => {
                 let call = self.clients.respond.respond_activity_task_failed();
                 let call = call.task_token(token).set_reason(unless_empty(reason));
-                let answer = call.set_details(unless_empty(details)).send().await;
-                answer
+                call.set_details(unless_empty(details))
+                    .send()
+                    .await
                     .map(drop)
-                    .map_err(|error| aws::sort_error(error, OF_TOKENS))
+                    .map_err(aws::to_source_error(OF_TOKENS))
             }
             Outcome::Canceled { details } => {
                 let call = self.clients.respond.respond_activity_task_canceled();
                 let call = call.task_token(token).set_details(unless_empty(details));
-                let answer = call.send().await;
-                answer
+                call.send()
+                    .await
                     .map(drop)
-                    .map_err(|error| aws::sort_error(error, OF_TOKENS))
+                    .map_err(aws::to_source_error(OF_TOKENS))
             }
         }
     }
@@ -303,7 +304,7 @@ impl Source for Swf {
         let answer = call.send().await;
         answer
             .map(|answer| format!("reached, tasks waiting: {}", answer.count))
-            .map_err(|error| aws::sort_error(error, OF_PLACES))
+            .map_err(aws::to_source_error(OF_PLACES))
     }
 
     fn probe_action(&self) -> &'static str {

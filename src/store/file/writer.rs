@@ -1,4 +1,7 @@
 //! The thread that reads and writes the file: what makes a group, and what happens when the disk fails.
+//!
+//! A group is whatever was asked for while the group before it was written. An insert that finds the thread idle is written
+//! at once, alone. The slower the disk is, the larger are the groups. No timer delays an insert.
 
 use super::{
     change::{Change, Changes, Insert},
@@ -12,30 +15,19 @@ use crate::{
     util::Backoff,
 };
 use anyhow::Context;
-use futures_util::FutureExt;
 use std::{mem, ops::Range, path::PathBuf, sync::Arc, thread, time::Duration};
 use tokio::{
     runtime,
     sync::{mpsc, oneshot},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tracing::{info, warn};
 
-/// What may be asked for and not yet be begun. Who finds no room waits.
+/// Maximum number of requests that wait to be begun. A caller that finds no room waits.
 pub(super) const QUEUE: usize = 1024;
 
-/// How long a change waits for an insert to ride along with.
-const LAZY: Duration = Duration::from_millis(100);
-
-/// How long inserts wait for others, where the last group had more than one.
-const LINGER: Duration = Duration::from_millis(25);
-
-/// How often a group that gathers is looked at. One that has as many inserts as the last group had, and got no more since it
-/// was last looked at, waits no longer: that may have been all there are.
-const GAP: Duration = Duration::from_millis(4);
-
-/// So many inserts wait for no more.
-const ENOUGH: usize = 64;
+/// Maximum delay of a change that no insert takes along.
+const MAX_CHANGE_DELAY: Duration = Duration::from_millis(100);
 
 /// What the writer is asked to do.
 pub(crate) enum Ask {
@@ -59,13 +51,8 @@ pub(crate) struct Writer {
     inserts: Vec<Insert>,
     /// Bounded by the tasks in flight, of which each has one at most.
     changes: Changes,
-    /// When the first of the inserts came, and the last.
-    oldest: Instant,
-    newest: Instant,
     /// When the changes are to be written, though no insert came; or, after a failure, the file to be opened again.
     due: Option<Instant>,
-    /// How many inserts the last group had.
-    last: usize,
     backoff: Backoff,
 }
 
@@ -77,19 +64,7 @@ impl Writer {
         health: Arc<Health>,
         asked: mpsc::Receiver<Ask>,
     ) -> anyhow::Result<()> {
-        let writer = Self {
-            path,
-            instance: ledger.instance.clone(),
-            health,
-            ledger: Some(ledger),
-            inserts: Vec::new(),
-            changes: Changes::new(),
-            oldest: Instant::now(),
-            newest: Instant::now(),
-            due: None,
-            last: 0,
-            backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
-        };
+        let writer = Self::new(path, ledger, health);
         // Its own, so that it writes to the end even where the bridge's is shut down.
         let runtime = runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.context("can't start the token store's thread")?;
@@ -101,28 +76,29 @@ impl Writer {
         Ok(())
     }
 
+    fn new(path: PathBuf, ledger: Ledger, health: Arc<Health>) -> Self {
+        Self {
+            path,
+            instance: ledger.instance.clone(),
+            health,
+            ledger: Some(ledger),
+            inserts: Vec::new(),
+            changes: Changes::new(),
+            due: None,
+            backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
+        }
+    }
+
     async fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
         let mut asks = Vec::new();
         loop {
-            let due = self.due();
-            let gathers = !self.inserts.is_empty();
-            if let Some(due) = due.filter(|due| gathers && *due > Instant::now()) {
-                // The clock alone wakes this thread: for others, to wake it is dearer than to ask.
-                sleep_until(due.min(Instant::now() + GAP)).await;
-            }
             let some = asked.recv_many(&mut asks, QUEUE);
-            // What is there is taken, though the group be due.
-            let taken = match due {
-                Some(_) if gathers => some.now_or_never(),
+            let taken = match self.due {
                 Some(due) => timeout_at(due, some).await.ok(),
                 None => Some(some.await),
             };
             if taken == Some(0) {
                 return self.write();
-            }
-            let is_due = taken.is_none() && due.is_some_and(|due| due <= Instant::now());
-            if is_due || self.inserts.len() >= QUEUE {
-                self.write();
             }
             for ask in asks.drain(..) {
                 match ask {
@@ -139,6 +115,10 @@ impl Writer {
                     }
                 }
             }
+            let is_due = self.due.is_some_and(|due| due <= Instant::now());
+            if is_due || !self.inserts.is_empty() {
+                self.write();
+            }
         }
     }
 
@@ -149,30 +129,13 @@ impl Writer {
             Some(ledger) if ledger.has(insert.id) => return answer(insert, Ok(())),
             Some(_) => {}
         }
-        self.newest = Instant::now();
-        if self.inserts.is_empty() {
-            self.oldest = self.newest;
-        }
         self.inserts.push(insert);
     }
 
     fn change(&mut self, id: TaskId, change: Change) {
         self.changes.entry(id).or_default().merge(&change);
-        self.due.get_or_insert_with(|| Instant::now() + LAZY);
-    }
-
-    /// When the next thing is to be done. Inserts never wait longer than changes do.
-    fn due(&self) -> Option<Instant> {
-        if self.inserts.is_empty() {
-            return self.due;
-        }
-        let whole = self.oldest + LINGER;
-        Some(match self.inserts.len() {
-            ENOUGH.. => self.oldest,
-            _ if self.last <= 1 => self.oldest,
-            so_far if so_far >= self.last => whole.min(self.newest + GAP),
-            _ => whole,
-        })
+        self.due
+            .get_or_insert_with(|| Instant::now() + MAX_CHANGE_DELAY);
     }
 
     /// Writes the group. Where the file can't be used, tries to open it again.
@@ -184,7 +147,6 @@ impl Writer {
         // Who does not wait any more will try again, or has given the task up.
         self.inserts.retain(|insert| !insert.done.is_closed());
         let inserts = mem::take(&mut self.inserts);
-        self.last = inserts.len();
         let changes = self.changes.keys().any(|id| ledger.has(*id));
         let written = if inserts.is_empty() && !changes {
             Ok(())
@@ -299,3 +261,6 @@ fn removed(ledger: &Ledger, changes: &Changes) -> impl Iterator<Item = TaskId> {
         .filter(|(id, change)| change.removes() && ledger.has(**id));
     removed.map(|(id, _)| *id)
 }
+
+#[cfg(test)]
+mod tests;

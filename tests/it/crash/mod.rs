@@ -19,9 +19,6 @@ use std::{
     time::Duration,
 };
 
-/// A route has so many open polls and tasks that are not recorded for each poller, and no more: what a crash may cost.
-pub const UNRECORDED: usize = 4;
-
 /// The name of the route, its queue and its task list or activity.
 pub const PAYMENTS: &str = "payments";
 
@@ -122,7 +119,7 @@ impl Toll {
         toll
     }
 
-    /// Left to AWS: at most [`UNRECORDED`] for each poller.
+    /// Left to AWS: at most `pollers.max` of a route for each crash.
     pub fn never_recorded(&self) -> usize {
         self.unreached + self.unrecorded
     }

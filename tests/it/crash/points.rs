@@ -1,8 +1,8 @@
 //! The bridge is killed at each named point of a task's way, and started again.
 
 use super::{
-    HEARTBEAT, Hand, PAYMENTS, Toll, UNRECORDED, assert_none_parked, assert_same_messages, done,
-    number, route, schedule,
+    HEARTBEAT, Hand, PAYMENTS, Toll, assert_none_parked, assert_same_messages, done, number, route,
+    schedule,
 };
 use crate::harness::{
     Answer, BridgeProcess, File, Inbox, Redis, Source, StepFunctions, Store, Swf, TaskMessage,
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 /// More than there are slots, so that there are tasks at each stage, and some still with AWS.
 const TASKS: u32 = 60;
 const SETTINGS: &str = "max_in_flight = 40\npollers = { min = 2, max = 4 }";
-/// At most so many polls are open at once.
+/// Maximum number of open polls and of tasks that are not recorded yet, together.
 const POLLS: usize = 4;
 
 /// Every third task takes a worker that says that it has begun, and is ended only after the crash.
@@ -170,7 +170,7 @@ async fn killed_at(point: &str, store: Store, source: Source, then: Then) {
     assert_same_messages(&seen);
     let toll = Toll::of(&world, &seen, &[log, bridge.log()]);
     println!("{point}, {source:?}, {store:?}, {then:?}: {toll:?}");
-    assert!(toll.never_recorded() <= UNRECORDED * POLLS);
+    assert!(toll.never_recorded() <= POLLS);
     if point == "after-poll" {
         assert!(toll.unrecorded >= 1, "the task that was at the point");
     }

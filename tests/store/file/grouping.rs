@@ -1,12 +1,8 @@
-//! How many flushes of the disk the tasks share.
+//! How many flushes of the disk the tasks cost. What makes a group is tested beside the writer.
 
-use crate::harness::{LEARNT, eventually, in_time, insert, insist, task};
+use crate::harness::{LEARNT, eventually, insert, insist, task};
 use activity_bridge::store::{FileStore, Note, Record, Store, file};
-use futures_util::future::join_all;
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::fs;
 use tempfile::TempDir;
 
 fn new() -> (TempDir, FileStore) {
@@ -44,31 +40,6 @@ async fn an_insert_that_is_asked_for_again_takes_no_flush() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_shares_one_flush() {
-    in_time(async || {
-        let (_folder, store) = new();
-        let task = insert(&store, 1).await.remove(0);
-        let began = Instant::now();
-        insist(async || store.confirmed(task.id, LEARNT).await).await;
-        store.note(task.id, Note::Begun);
-        insist(async || store.remove(task.id).await).await;
-        // From here on the first may have been written alone.
-        if began.elapsed() >= Duration::from_millis(100) {
-            return None;
-        }
-        // It is written, though nothing else is.
-        eventually("written", async || (store.flushes() > 1).then_some(())).await;
-        assert_eq!(store.flushes(), 2);
-        // What changes nothing is not.
-        insist(async || store.remove(task.id).await).await;
-        insert(&store, 1).await;
-        assert_eq!(store.flushes(), 3);
-        Some(())
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn what_nobody_waits_for_is_written_soon() {
     let (folder, store) = new();
     let task = insert(&store, 1).await.remove(0);
@@ -92,33 +63,6 @@ async fn that_a_worker_has_begun_is_noted_however_much_there_is_to_do() {
     eventually("all are noted", async || {
         let records = as_crashed(&folder)?;
         records.iter().all(|record| record.begun).then_some(())
-    })
-    .await;
-}
-
-/// Lives of tasks, so many at any time, each from its insert to its removal.
-async fn lives(store: &FileStore, at_once: usize, each: usize) {
-    let live = async || {
-        for _ in 0..each {
-            let task = task();
-            insist(async || store.insert("payments", &task).await).await;
-            insist(async || store.confirmed(task.id, LEARNT).await).await;
-            store.note(task.id, Note::Begun);
-            insist(async || store.remove(task.id).await).await;
-        }
-    };
-    join_all((0..at_once).map(|_| live())).await;
-}
-
-#[tokio::test]
-async fn under_load_a_hundred_tasks_take_a_few_flushes() {
-    // Where those that insert stood still, a group does not wait for all of them.
-    in_time(async || {
-        let (_folder, store) = new();
-        lives(&store, 200, 20).await;
-        let flushes = store.flushes();
-        println!("{flushes} flushes for 4,000 tasks");
-        (flushes <= 4 * 40).then_some(())
     })
     .await;
 }

@@ -1,11 +1,11 @@
 //! A Redis of the tests' own.
 
-use crate::harness::Kind;
+use crate::harness::{Kind, eventually};
 use activity_bridge::store::redis::RedisConfig;
 use redis::{
     AsyncConnectionConfig, Client, aio::MultiplexedConnection, cluster::ClusterClientBuilder,
 };
-use std::{collections::HashSet, path::Path, process::Command, sync::OnceLock, time::Duration};
+use std::{path::Path, process::Command, sync::OnceLock, time::Duration};
 use tempfile::TempDir;
 
 /// How long what goes past the stores waits.
@@ -139,18 +139,25 @@ impl Server {
         }
     }
 
-    /// The connections that clients have to the servers.
-    pub async fn clients(&self) -> HashSet<String> {
-        let mut all = HashSet::new();
-        for url in &self.urls {
-            let mut list = redis::cmd("CLIENT");
-            let mut connection = connect(url).await;
-            let list = list.arg("LIST").query_async(&mut connection).await;
-            let list: String = list.expect("listed");
-            let ids = list.lines().filter_map(|line| line.split(' ').next());
-            all.extend(ids.map(|id| format!("{url} {id}")));
+    /// Has the servers of a Cluster tell clients these ports instead of their own.
+    pub async fn announces(&self, ports: &[u16]) {
+        for (url, port) in self.urls.iter().zip(ports) {
+            let mut set = redis::cmd("CONFIG");
+            let set = set.arg("SET").arg("cluster-announce-port").arg(port);
+            let set = set.exec_async(&mut connect(url).await).await;
+            set.expect("set");
         }
-        all
+        for url in &self.urls {
+            let mut connection = connect(url).await;
+            eventually("all ports being known to each server", async || {
+                let mut nodes = redis::cmd("CLUSTER");
+                let nodes = nodes.arg("NODES").query_async(&mut connection).await;
+                let nodes: String = nodes.expect("told");
+                let known = |port| nodes.contains(&format!(":{port}@"));
+                ports.iter().all(known).then_some(())
+            })
+            .await;
+        }
     }
 
     /// Sends a command past the stores.

@@ -5,25 +5,29 @@
 //! processor time and memory are theirs alone. Absolute figures depend on the machine and on what else it does; the
 //! ratios much less.
 //!
-//! From the environment: `AMQP_URI` and `RABBITMQ_NODE_DIR` (from `scripts/rabbitmq.py run`); `TASKS` in a round,
-//! `WARM_UP` (tasks before the first), `ROUNDS`, `IDLE_SECS`;
+//! From the environment: `AMQP_URI` and `RABBITMQ_NODE_DIR` (from `scripts/rabbitmq.py run`); `TASKS` in a round of the load,
+//! `WARM_UP` (tasks before the first), `LATENCY_SECS` of a round at a fixed rate, `ROUNDS` of both, `IDLE_SECS`;
 //! `REDIS_URL`, a Redis that may be used, for the store `redis`.
+//!
+//! The last lines say which promises were held. Where one was not, the exit status is 1.
 
 mod contender;
 mod in_flight;
+mod latency;
 mod report;
 mod worker;
 
 use activity_sim::{Options, Schedule, Sim};
 use anyhow::{Context, bail, ensure};
 use contender::{Contender, DOMAIN, Place, Pollers, Side};
-use report::Figures;
+use report::{Figures, Verdict};
 use std::{
     env,
     io::Write,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
+use worker::Worker;
 
 const INPUT_BYTES: usize = 600;
 const STARTS: usize = 5;
@@ -65,16 +69,18 @@ async fn bench() -> anyhow::Result<()> {
     }
 }
 
-/// The contenders beside each other: start, idle, load.
+/// The contenders beside each other: start, idle, load, latency.
 async fn compare(sim: &Sim, place: &Place) -> anyhow::Result<()> {
     let sides = Side::all();
     let queues: Vec<_> = sides.iter().map(|side| side.queue()).collect();
-    let worker = worker::start(&place.amqp_uri, &queues).await?;
+    let worker = Worker::start(&place.amqp_uri, &queues).await?;
     start_up(sim, place, &sides).await?;
     idleness(sim, place, &sides).await?;
-    load(sim, place, &sides).await?;
-    worker.close(200, "done".into()).await?;
-    Ok(())
+    let mut processes = warm(sim, place, &sides).await?;
+    let mut verdicts = load(sim, &mut processes).await?;
+    verdicts.extend(latency::measure(sim, &worker, &mut processes).await?);
+    worker.close().await?;
+    report::verdicts(&verdicts)
 }
 
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> anyhow::Result<T> {
@@ -146,9 +152,9 @@ async fn idleness(sim: &Sim, place: &Place, sides: &[Side]) -> anyhow::Result<()
     Ok(())
 }
 
-/// The rounds. Which side comes first changes from one to the next, so that a drift of the machine favours none.
-async fn load(sim: &Sim, place: &Place, sides: &[Side]) -> anyhow::Result<()> {
-    let (tasks, warm_up) = (setting("TASKS", 20_000)?, setting("WARM_UP", 5_000)?);
+/// A process of each side that has done some work already.
+async fn warm(sim: &Sim, place: &Place, sides: &[Side]) -> anyhow::Result<Vec<Contender>> {
+    let warm_up = setting("WARM_UP", 5_000)?;
     let mut processes = Vec::new();
     for &side in sides {
         let task_list = format!("load-{}", side.name());
@@ -156,7 +162,14 @@ async fn load(sim: &Sim, place: &Place, sides: &[Side]) -> anyhow::Result<()> {
         run(sim, &mut process, warm_up).await?;
         processes.push(process);
     }
-    report::heading(sides);
+    Ok(processes)
+}
+
+/// The rounds under load. Which side comes first changes from one to the next, so that a drift of the machine favours none.
+async fn load(sim: &Sim, processes: &mut [Contender]) -> anyhow::Result<Vec<Verdict>> {
+    let tasks = setting("TASKS", 20_000)?;
+    let sides: Vec<_> = processes.iter().map(|process| process.side).collect();
+    report::heading(&sides);
     let mut rounds = Vec::new();
     for round in 0..setting("ROUNDS", 5)? {
         let mut figures = vec![None; sides.len()];
@@ -170,8 +183,13 @@ async fn load(sim: &Sim, place: &Place, sides: &[Side]) -> anyhow::Result<()> {
         rounds.push(figures);
     }
     let memory = processes.iter().map(Contender::memory);
-    report::summary(sides, &rounds, &memory.collect::<Result<Vec<_>, _>>()?);
-    Ok(())
+    let memory = memory.collect::<Result<Vec<_>, _>>()?;
+    Ok(report::summary(&sides, &rounds, &memory))
+}
+
+/// JSON of so many bytes.
+fn input(bytes: usize) -> String {
+    format!(r#"{{"order":"{}"}}"#, "x".repeat(bytes - 12))
 }
 
 /// Schedules so many tasks for a process at once, and waits until the simulator says that all are completed.
@@ -181,7 +199,7 @@ async fn run(sim: &Sim, process: &mut Contender, tasks: u32) -> anyhow::Result<F
     let begun = Instant::now();
     sim.schedule(Schedule {
         count: tasks,
-        input: Some(format!(r#"{{"order":"{}"}}"#, "x".repeat(INPUT_BYTES - 12))),
+        input: Some(input(INPUT_BYTES)),
         ..Schedule::new(DOMAIN, &process.task_list)
     });
     loop {

@@ -1,6 +1,7 @@
 //! Figures, and the tables that show them.
 
 use crate::contender::{Memory, Side};
+use anyhow::ensure;
 use std::{fmt, time::Duration};
 
 /// What one side did in one round.
@@ -24,20 +25,53 @@ impl Figures {
     }
 }
 
-/// What is promised of a store, and of the bridge.
-const PROMISES: [(Side, Side, &str); 3] = [
-    (
-        Side::File,
-        Side::Memory,
-        "promised: at least 0.8 of the tasks/s",
-    ),
-    (Side::Redis, Side::Memory, "nothing is promised"),
-    (
-        Side::Memory,
-        Side::Floor,
-        "promised: at most 1.5 of the processor time",
-    ),
+/// What is compared, and what is promised of it.
+const PAIRS: [(Side, Side, Option<Promise>); 3] = [
+    (Side::File, Side::Memory, Some(Promise::Rate(0.8))),
+    (Side::Redis, Side::Memory, None),
+    (Side::Memory, Side::Floor, Some(Promise::Processor(1.5))),
 ];
+
+/// A promise about the ratio of two sides.
+#[derive(Clone, Copy)]
+enum Promise {
+    /// The least ratio of the tasks/s.
+    Rate(f64),
+    /// The greatest ratio of the processor time per task.
+    Processor(f64),
+}
+
+/// Whether a promise was held.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// What was measured, with its figures.
+    pub(crate) what: String,
+    pub(crate) promise: String,
+    pub(crate) held: bool,
+}
+
+/// Says which promises were held. One that was not is an error.
+pub(crate) fn verdicts(verdicts: &[Verdict]) -> anyhow::Result<()> {
+    println!(
+        "  Promises; the figures are the median of the rounds, and the least and the greatest"
+    );
+    for verdict in verdicts {
+        let Verdict {
+            what,
+            promise,
+            held,
+        } = verdict;
+        let held = if *held { "held" } else { "BROKEN" };
+        println!("  {held:<7} {what} (promised: {promise})");
+    }
+    let broken = verdicts.iter().filter(|verdict| !verdict.held).count();
+    ensure!(
+        broken == 0,
+        "{broken} of {} promises broken. Another load on the machine can do that; measure again on a quiet one",
+        verdicts.len()
+    );
+    Ok(())
+}
 
 pub(crate) fn heading(sides: &[Side]) {
     println!(
@@ -66,8 +100,8 @@ fn line(name: &str, rates: Vec<f64>, micros: Vec<f64>) {
     println!("  {name:<8}{}    {}", cells(rates, 0), cells(micros, 1));
 }
 
-/// The medians, the ratios with their spread, and the memory.
-pub(crate) fn summary(sides: &[Side], rounds: &[Vec<Figures>], memory: &[Memory]) {
+/// The medians, the ratios with their spread, and the memory. The answer is what became of the promises.
+pub(crate) fn summary(sides: &[Side], rounds: &[Vec<Figures>], memory: &[Memory]) -> Vec<Verdict> {
     let of_side = |index: usize, of: &dyn Fn(&Figures) -> f64| {
         let values = rounds.iter().map(|round| of(&round[index]));
         Spread::of(values.collect()).median
@@ -78,7 +112,8 @@ pub(crate) fn summary(sides: &[Side], rounds: &[Vec<Figures>], memory: &[Memory]
     line("median", medians(&Figures::rate), medians(&Figures::micros));
     println!();
     let place = |side: Side| sides.iter().position(|one| *one == side);
-    for (one, other, promise) in PROMISES {
+    let mut verdicts = Vec::new();
+    for (one, other, promise) in PAIRS {
         let (Some(a), Some(b)) = (place(one), place(other)) else {
             continue;
         };
@@ -86,12 +121,21 @@ pub(crate) fn summary(sides: &[Side], rounds: &[Vec<Figures>], memory: &[Memory]
             let ratios = rounds.iter().map(|round| of(&round[a]) / of(&round[b]));
             Spread::of(ratios.collect())
         };
-        println!(
-            "  {:<15} tasks/s {}, processor time per task {} ({promise})",
-            format!("{} / {}", one.name(), other.name()),
-            ratio(&Figures::rate),
-            ratio(&Figures::micros)
-        );
+        let (rate, processor) = (ratio(&Figures::rate), ratio(&Figures::micros));
+        let pair = format!("{} / {}", one.name(), other.name());
+        println!("  {pair:<15} tasks/s {rate}, processor time per task {processor}");
+        verdicts.extend(promise.map(|promise| match promise {
+            Promise::Rate(least) => Verdict {
+                what: format!("tasks/s, {pair}: {rate}"),
+                promise: format!("at least {least}"),
+                held: rate.median >= least,
+            },
+            Promise::Processor(most) => Verdict {
+                what: format!("processor time per task, {pair}: {processor}"),
+                promise: format!("at most {most}"),
+                held: processor.median <= most,
+            },
+        }));
     }
     println!();
     for (side, memory) in sides.iter().zip(memory) {
@@ -102,6 +146,7 @@ pub(crate) fn summary(sides: &[Side], rounds: &[Vec<Figures>], memory: &[Memory]
             megabytes(memory.resident)
         );
     }
+    verdicts
 }
 
 /// From the start of a process to its first poll.
@@ -131,15 +176,16 @@ pub(crate) fn megabytes(kib: u64) -> String {
     format!("{:.1} MB", kib as f64 * 1024.0 / 1e6)
 }
 
+/// The median of some values, the least and the greatest.
 #[derive(Debug)]
-struct Spread {
-    median: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
     least: f64,
     most: f64,
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let (middle, odd) = (values.len() / 2, values.len() % 2 == 1);
         let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
@@ -164,5 +210,36 @@ impl fmt::Display for Spread {
             most,
         } = self;
         write!(f, "{median:.2} ({least:.2} to {most:.2})")
+    }
+}
+
+/// Of many values, those that half, nine tenths and 99 of 100 do not exceed.
+#[derive(Debug)]
+pub(crate) struct Quantiles {
+    pub(crate) p50: f64,
+    p90: f64,
+    p99: f64,
+}
+
+impl Quantiles {
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |percent: usize| {
+            let rank = (values.len() * percent).div_ceil(100);
+            let value = values.get(rank.wrapping_sub(1));
+            value.copied().unwrap_or(f64::NAN)
+        };
+        Self {
+            p50: at(50),
+            p90: at(90),
+            p99: at(99),
+        }
+    }
+}
+
+impl fmt::Display for Quantiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p90, p99 } = self;
+        write!(f, "{p50:>8.2} {p90:>8.2} {p99:>8.2}")
     }
 }

@@ -1,0 +1,106 @@
+//! A message of any kind, in AMQP's terms.
+
+use super::names::REPLY_QUEUE;
+use crate::{
+    broker::{
+        Announcement, ParkedMessage, TaskMessage,
+        names::{CONTROL_EXCHANGE, PARKED_BECAUSE, PARKING_QUEUE},
+    },
+    task::{HeaderValue, Status},
+};
+
+/// A message to be published. It borrows everything.
+#[derive(Debug, Default)]
+pub(super) struct Message<'a> {
+    /// Empty for the default exchange.
+    pub(super) exchange: &'a str,
+    /// At most 255 bytes, as all short strings are.
+    pub(super) routing_key: &'a str,
+    pub(super) body: &'a [u8],
+    pub(super) content_type: Option<&'a str>,
+    /// The broker hands it back with a return.
+    pub(super) message_id: Option<&'a str>,
+    pub(super) correlation_id: Option<&'a str>,
+    /// The property `type`.
+    pub(super) kind: Option<&'a str>,
+    pub(super) reply_to: Option<&'a str>,
+    pub(super) timestamp_secs: Option<u64>,
+    pub(super) expiration_ms: Option<u64>,
+    pub(super) priority: Option<u8>,
+    pub(super) headers: Vec<(&'a str, &'a HeaderValue)>,
+}
+
+impl<'a> Message<'a> {
+    /// A task's message. `id` is its id as a text; `reply_queue` is the name of the reply queue twice, for the two ways in which
+    /// messages find back to this process.
+    pub(super) fn task(
+        task: &'a TaskMessage<'_>,
+        id: &'a str,
+        (reply_to, reply_queue): (&'a str, &'a HeaderValue),
+    ) -> Self {
+        let mut headers = Vec::with_capacity(task.headers.len() + 1);
+        headers.extend_from_slice(&task.headers);
+        headers.push((REPLY_QUEUE, reply_queue));
+        Self {
+            exchange: task.destination.exchange(),
+            routing_key: task.routing_key,
+            body: task.body,
+            content_type: Some(task.content_type),
+            message_id: Some(id),
+            correlation_id: Some(id),
+            kind: Some(task.activity),
+            reply_to: Some(reply_to),
+            timestamp_secs: task.timestamp_secs,
+            expiration_ms: task.expiration_ms,
+            priority: task.priority,
+            headers,
+        }
+    }
+
+    /// A message for the parking queue.
+    pub(super) fn parked(parked: &'a ParkedMessage<'_>, because: &'a HeaderValue) -> Self {
+        let mut headers = vec![(PARKED_BECAUSE, because)];
+        let theirs = parked.headers.iter();
+        headers.extend(theirs.filter(|(name, _)| *name != PARKED_BECAUSE));
+        Self {
+            routing_key: PARKING_QUEUE,
+            body: parked.body,
+            content_type: parked.content_type,
+            correlation_id: parked.correlation_id,
+            kind: parked.kind,
+            reply_to: parked.reply_to,
+            headers,
+            ..Self::default()
+        }
+    }
+
+    /// What workers are told of a task. The body says the reason once more, for clients that show nothing else of a message.
+    pub(super) fn announcement(what: Announcement, id: &'a str, reason: &'a HeaderValue) -> Self {
+        Self {
+            exchange: CONTROL_EXCHANGE,
+            routing_key: id,
+            body: what.label().as_bytes(),
+            correlation_id: Some(id),
+            kind: Some("cancel"),
+            headers: vec![("reason", reason)],
+            ..Self::default()
+        }
+    }
+
+    /// The answer to a sign of life.
+    pub(super) fn status(
+        status: Status,
+        reply_to: &'a str,
+        correlation_id: Option<&'a str>,
+        label: &'a HeaderValue,
+    ) -> Self {
+        Self {
+            routing_key: reply_to,
+            body: status.label().as_bytes(),
+            correlation_id,
+            kind: Some("status"),
+            headers: vec![("status", label)],
+            ..Self::default()
+        }
+    }
+}
