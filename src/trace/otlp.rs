@@ -5,17 +5,22 @@
 //! result, or anything else that a worker wrote. Nothing here waits: a span that finds the exporter's queue full is
 //! dropped.
 
-use super::{settings::OtlpConfig, transport::Transport};
+use super::{
+    settings::OtlpConfig,
+    tracer::{Exporter, Recorder},
+    transport::Transport,
+};
 use crate::{
     route::Route,
     task::{HeaderValue, Task, Traceparent},
 };
 use anyhow::Context as _;
+use async_trait::async_trait;
 use opentelemetry::{
     Context, KeyValue, Value,
     trace::{
-        SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId, TraceState,
-        Tracer as _, TracerProvider,
+        SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId,
+        TraceState, Tracer as _, TracerProvider,
     },
 };
 use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
@@ -23,7 +28,7 @@ use opentelemetry_sdk::{
     Resource,
     trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider},
 };
-use std::{fmt, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tracing::{info, warn};
 
 /// Ended spans that wait to be exported; at three for a task, a few seconds' worth on a busy day.
@@ -33,20 +38,15 @@ const BATCH: usize = 512;
 
 const EXPORT_EVERY: Duration = Duration::from_secs(2);
 
-/// Makes spans where `[otlp]` is configured.
-#[derive(Clone, Default)]
-pub struct Tracer(Option<(SdkTracerProvider, SdkTracer)>);
+/// See the module.
+pub(super) struct OtlpExporter {
+    provider: SdkTracerProvider,
+    tracer: SdkTracer,
+}
 
-impl Tracer {
-    /// Starts the exporter on the current runtime, or none without a configuration.
-    ///
-    /// # Errors
-    ///
-    /// Where a variable `OTEL_…` asks for what this binary can't do.
-    pub fn start(config: Option<&OtlpConfig>) -> anyhow::Result<Self> {
-        let Some(config) = config else {
-            return Ok(Self(None));
-        };
+impl OtlpExporter {
+    /// Starts it on the current runtime.
+    pub(super) fn start(config: &OtlpConfig) -> anyhow::Result<Self> {
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(Transport::new())
@@ -83,38 +83,32 @@ impl Tracer {
             sample_percent = config.sample_percent,
             "spans are exported"
         );
-        Ok(Self(Some((provider, tracer))))
+        Ok(Self { provider, tracer })
     }
+}
 
-    /// Begins the span of a task, in the trace that its input names or in one of its own.
-    #[must_use]
-    pub fn task(&self, route: &Route, task: &Task) -> Span {
-        let Some((_, tracer)) = &self.0 else {
-            return Span::default();
-        };
+#[async_trait]
+impl Exporter for OtlpExporter {
+    fn task(&self, route: &Route, task: &Task) -> Arc<dyn Recorder> {
         let around = match task.input.traceparent() {
             Some(parent) => Context::new().with_remote_span_context(remote(parent)),
             None => Context::new(),
         };
-        let builder = tracer
-            .span_builder("activity_task")
+        let builder = self.tracer.span_builder("activity_task");
+        let builder = builder
             // Its context goes out with the message.
             .with_kind(SpanKind::Producer)
             .with_start_time(task.polled_at)
             .with_attributes(attributes(route, task));
-        let span = tracer.build_with_context(builder, &around);
-        Span(Some((tracer.clone(), Context::new().with_span(span))))
+        OtlpSpan::begin(&self.tracer, builder, &around)
     }
 
-    /// Exports what is left, for at most so long. Spans that are begun afterwards are not recorded.
     #[expect(
         clippy::disallowed_methods,
         reason = "it waits for the export, which is itself a task of this runtime"
     )]
-    pub async fn shutdown(&self, within: Duration) {
-        let Some((provider, _)) = self.0.clone() else {
-            return;
-        };
+    async fn shutdown(&self, within: Duration) {
+        let provider = self.provider.clone();
         let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(within));
         match ended.await {
             Ok(Ok(())) => {}
@@ -161,72 +155,47 @@ fn remote(parent: Traceparent) -> SpanContext {
     )
 }
 
-/// A part of a task's way; nothing where spans are not configured. It ends at the latest when its last clone is dropped.
-#[derive(Clone, Default)]
-pub struct Span(Option<(SdkTracer, Context)>);
+struct OtlpSpan {
+    tracer: SdkTracer,
+    context: Context,
+}
 
-impl Span {
-    /// Of a task whose beginning is not at hand: nothing is recorded.
-    #[must_use]
-    pub fn none() -> Self {
-        Self::default()
+impl OtlpSpan {
+    fn begin(tracer: &SdkTracer, builder: SpanBuilder, around: &Context) -> Arc<dyn Recorder> {
+        let span = tracer.build_with_context(builder, around);
+        Arc::new(Self {
+            tracer: tracer.clone(),
+            context: Context::new().with_span(span),
+        })
+    }
+}
+
+impl Recorder for OtlpSpan {
+    fn child(&self, name: &'static str) -> Arc<dyn Recorder> {
+        let builder = self.tracer.span_builder(name).with_kind(SpanKind::Client);
+        Self::begin(&self.tracer, builder, &self.context)
     }
 
-    /// Begins a part of this part.
-    #[must_use]
-    pub fn child(&self, name: &'static str) -> Self {
-        Self(self.0.as_ref().map(|(tracer, context)| {
-            let builder = tracer.span_builder(name).with_kind(SpanKind::Client);
-            let span = tracer.build_with_context(builder, context);
-            (tracer.clone(), Context::new().with_span(span))
-        }))
-    }
-
-    /// How the task was settled: `completed`, `failed`, `canceled`.
-    pub fn outcome(&self, kind: &'static str) {
-        self.note("activity_bridge.outcome", kind, kind != "failed");
-    }
-
-    /// It is over, in this way.
-    pub fn ended(&self, end: &'static str) {
-        self.note(
-            "activity_bridge.end",
-            end,
-            matches!(end, "accepted" | "confirmed"),
-        );
-        if let Some((_, context)) = &self.0 {
-            context.span().end();
-        }
-    }
-
-    fn note(&self, key: &'static str, value: &'static str, good: bool) {
-        let Some((_, context)) = &self.0 else {
-            return;
-        };
-        let span = context.span();
+    fn note(&self, key: &'static str, value: &'static str, is_error: bool) {
+        let span = self.context.span();
         span.set_attribute(KeyValue::new(key, value));
-        if !good {
+        if is_error {
             span.set_attribute(KeyValue::new("error.type", value));
             span.set_status(Status::error(value));
         }
     }
 
-    /// What a worker continues the trace from.
-    #[must_use]
-    pub fn traceparent(&self) -> Option<Traceparent> {
-        let (_, context) = self.0.as_ref()?;
-        let span = context.span();
+    fn end(&self) {
+        self.context.span().end();
+    }
+
+    fn traceparent(&self) -> Option<Traceparent> {
+        let span = self.context.span();
         let context = span.span_context();
         context.is_valid().then(|| Traceparent {
             trace_id: u128::from_be_bytes(context.trace_id().to_bytes()),
             span_id: u64::from_be_bytes(context.span_id().to_bytes()),
             flags: context.trace_flags().to_u8(),
         })
-    }
-}
-
-impl fmt::Debug for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Span")
     }
 }
