@@ -247,7 +247,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Where the encoder fails, which it has no reason to.
+    /// If the encoder fails. It has no reason to.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;

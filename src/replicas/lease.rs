@@ -1,7 +1,7 @@
 //! The loop that renews this process's lease and applies what other processes did.
 //!
-//! All processes read the same reply queue, so most replies come to a process that does not own the task. If the reply ends
-//! the task, that process claims the task and settles it. If the reply is a sign of life, it is forwarded to the owner. Here the
+//! All processes read the same reply queue, so most replies come to a process that does not own the task. If a reply ends
+//! the task, that process claims the task and settles it. A sign of life is forwarded to the owner. Here the
 //! owner learns of both: it releases a claimed task, and applies a forwarded sign of life.
 //!
 //! After a lapse of the lease, this process asks the store for each of its tasks who owns it.
@@ -64,15 +64,15 @@ async fn renew_and_apply(bridge: &Bridge, shared: &dyn Shared) {
     loop {
         tick.tick().await;
         match shared.renew().await {
-            Ok(renew) => {
-                if renew.lapsed {
+            Ok(renewal) => {
+                if renewal.lapsed {
                     unverified = bridge.inflight.ids();
                     warn!(
                         tasks = unverified.len(),
                         "the lease on the tasks ran out; asking which tasks this process still owns"
                     );
                 }
-                for event in renew.events {
+                for event in renewal.events {
                     apply(bridge, event);
                 }
                 let before = unverified.len();
