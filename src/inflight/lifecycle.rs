@@ -21,7 +21,7 @@ pub enum State {
 pub enum Event {
     /// The broker confirmed the message.
     Confirmed,
-    /// No queue takes the message, though its publish was confirmed.
+    /// No queue takes the message, although its publish was confirmed.
     Returned,
     /// An attempt to publish failed: unroutable, nacked or unconfirmed.
     PublishFailed,
@@ -67,7 +67,7 @@ pub fn step(state: State, event: Event) -> (State, Command) {
         (S::Publishing, E::Confirmed) => (S::Dispatched, C::Nothing),
         (S::Publishing, E::PublishFailed) => (S::Publishing, C::PublishAgain),
 
-        // It is learnt after the confirm, when the message's body is no longer at hand.
+        // The return is known only after the confirm. The message is no longer in memory, so it can't be published again.
         (S::Publishing | S::Dispatched, E::Returned) => (S::Settling, C::Settle),
 
         // A reply may come before the confirm, or without any confirm.
