@@ -1,6 +1,7 @@
-//! The configuration: a TOML file, then the environment, checked as a whole before anything starts.
+//! The whole configuration: a TOML file, then the environment. It is checked completely before anything starts.
 //!
-//! What is here has been validated; nothing behind it checks again.
+//! Each part reads and checks its own settings. This module composes them, and checks what concerns several parts. A [`Config`]
+//! is valid; nothing checks it again.
 
 use crate::{
     admin,
@@ -21,24 +22,24 @@ use std::{collections::HashMap, net::SocketAddr, path::Path, str::FromStr};
 
 const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
 
-/// Everything that can be configured.
+/// The whole configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// The AWS region; without one the usual AWS chain decides.
+    /// The AWS region; `None` leaves it to the usual AWS chain.
     pub region: Option<String>,
     /// The broker's addresses, tried in turn; at least one.
     pub amqp_uris: Vec<Uri>,
-    /// Which token store.
+    /// The settings of the token store.
     pub store: StoreConfig,
-    /// Where the admin endpoint listens.
+    /// The address of the admin endpoint.
     pub admin_listen: SocketAddr,
-    /// How to shut down.
+    /// The settings of the shutdown.
     pub shutdown: ShutdownConfig,
-    /// How to log.
+    /// The settings of the log.
     pub log: LogConfig,
-    /// Where the bridge's own spans go, if anywhere.
+    /// The settings of the export of spans; `None` if there is none.
     pub otlp: Option<OtlpConfig>,
-    /// The routes; at least one, each with a name of its own.
+    /// The routes; at least one, all with different names.
     pub routes: Vec<RouteConfig>,
 }
 
@@ -53,7 +54,7 @@ pub enum ConfigError {
         /// What the system or the parser said.
         why: String,
     },
-    /// It was read, and these things are wrong with it.
+    /// The file was read, and it has these problems.
     #[error("{}", listed(.0))]
     Invalid(Vec<Problem>),
 }
@@ -71,19 +72,19 @@ fn listed(problems: &[Problem]) -> String {
 }
 
 impl Config {
-    /// Reads the file, lays the environment over it, and checks the whole.
+    /// Reads the file, applies the environment, and checks everything.
     ///
     /// # Errors
     ///
-    /// All problems at once.
+    /// If the file can't be read, or with all problems of the configuration at once.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |why: String| ConfigError::Unreadable {
             path: path.display().to_string(),
             why,
         };
         let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
-        // Only names with a double underscore are settings: Kubernetes puts ACTIVITY_BRIDGE_PORT and the
-        // like into every pod beside a service that is called activity-bridge.
+        // Only names with a double underscore are settings. If there is a service with the name activity-bridge, Kubernetes
+        // sets ACTIVITY_BRIDGE_PORT and similar variables in every pod.
         let env = Env::prefixed(ENV_PREFIX)
             .filter(|key| key.as_str().contains("__"))
             .split("__");
@@ -110,7 +111,7 @@ impl Config {
 impl FromStr for Config {
     type Err = ConfigError;
 
-    /// Reads a TOML text alone, without the environment.
+    /// Reads a TOML text, without the environment.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let data = Figment::from(Toml::string(text)).data();
         let mut profiles = data.map_err(|e| ConfigError::Unreadable {
@@ -121,7 +122,7 @@ impl FromStr for Config {
     }
 }
 
-/// What is wrong with a TOML text and where, without the line itself, which may hold a password.
+/// What is wrong with a TOML text, and where. The line itself is not shown, because it may contain a password.
 fn without_source(error: &figment::Error) -> String {
     let text = error.to_string();
     let quoted = |line: &&str| !line.contains('|');
@@ -174,7 +175,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
     })
 }
 
-/// Two routes of one name would share their metrics and their log lines.
+/// Reports routes with the same name. They would share their metrics, and their log lines could not be told apart.
 fn refuse_twins(root: &Reader<'_>, routes: &[RouteConfig]) {
     let mut names = HashMap::new();
     for (index, route) in routes.iter().enumerate() {
@@ -192,7 +193,7 @@ fn refuse_twins(root: &Reader<'_>, routes: &[RouteConfig]) {
 #[cfg(test)]
 mod tests;
 
-/// An activity is asked for where the bridge's AWS region is, and is not found there if it is of another.
+/// Reports activities of another AWS region. The bridge polls in its own region, where AWS would not find them.
 pub(crate) fn refuse_other_regions(root: &Reader<'_>, region: &str, routes: &[RouteConfig]) {
     for (index, route) in routes.iter().enumerate() {
         let SourceConfig::StepFunctions(StepFunctionsConfig { activity_arn, .. }) = &route.source

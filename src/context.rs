@@ -1,4 +1,4 @@
-//! What all the parts of a running bridge share.
+//! What all loops of a running bridge share.
 
 use crate::{
     broker::Broker,
@@ -11,28 +11,28 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// The seams, and the table of flights between them.
+/// The shared state: broker, store and routes, and the table of tasks in flight.
 pub struct Bridge {
-    /// Where messages go and replies come from.
+    /// The broker: messages go to it, and replies come from it.
     pub broker: Arc<dyn Broker>,
-    /// What a crash must not forget.
+    /// The token store.
     pub store: Arc<dyn Store>,
-    /// All routes.
+    /// All configured routes.
     pub routes: Vec<Arc<Route>>,
     /// The tasks in flight.
     pub inflight: InflightTable,
-    /// Whether they are still this process's.
+    /// Whether this process still owns its tasks in flight.
     pub ownership: OwnershipCheck,
-    /// What is counted for the process as a whole.
+    /// The metrics of the whole process.
     pub metrics: Metrics,
-    /// What makes spans, where they are configured.
+    /// The maker of spans.
     pub tracer: Tracer,
     /// What ends the process where a loop ends or a task of the runtime panics.
     pub supervisor: Supervisor,
 }
 
 impl Bridge {
-    /// The route of this name, if it is configured.
+    /// The route with this name; `None` if it is not configured.
     #[must_use]
     pub fn route(&self, name: &str) -> Option<&Arc<Route>> {
         self.routes.iter().find(|route| route.name() == name)

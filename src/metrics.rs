@@ -1,4 +1,6 @@
-//! What is counted, for Prometheus. Label sets are closed, and every series is there from the start, at zero.
+//! The metrics, for Prometheus. The set of labels is closed, and every series exists from the start with the value 0.
+//!
+//! This module owns the names, the labels and the counters. The loops decide when something is counted.
 
 use crate::{
     task::{Death, OutcomeKind, SettleEnd},
@@ -14,21 +16,21 @@ const PREFIX: &str = "activity_bridge";
 
 const ROUTE: [&str; 2] = ["route", "source"];
 
-/// From polled to settled: 10 ms to 12 hours.
+/// The buckets of the time from the poll to the settlement, in seconds: 10 ms to 12 hours.
 const DURATION_BUCKETS: [f64; 12] = [
     0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3_600.0, 14_400.0, 43_200.0,
 ];
 
 labels! {
-    /// Why a call to AWS came to nothing.
+    /// Why a call to AWS failed.
     pub enum Fault {
-        /// Too many calls, or too much of something else.
+        /// AWS throttles the rate of calls, or limits something else.
         Throttled = "throttled",
-        /// AWS was not reached, did not answer in time, or failed.
+        /// AWS could not be reached, did not answer in time, or had an internal fault.
         Unavailable = "unavailable",
-        /// AWS will not have us.
+        /// AWS refuses the call. A person must fix the cause.
         Refused = "refused",
-        /// The request itself is wrong.
+        /// The request is not valid.
         Invalid = "invalid",
         /// The token is dead.
         Gone = "gone",
@@ -36,11 +38,11 @@ labels! {
 }
 
 labels! {
-    /// How a poll was answered.
+    /// The result of a poll.
     pub enum PollOutcome {
-        /// Without a task.
+        /// AWS answered without a task.
         Empty = "empty",
-        /// With a task.
+        /// AWS answered with a task.
         Task = "task",
         /// [`Fault::Throttled`].
         Throttled = "throttled",
@@ -68,17 +70,17 @@ impl From<Fault> for PollOutcome {
 }
 
 labels! {
-    /// How an attempt to publish a task's message ended.
+    /// The result of an attempt to publish a task's message.
     pub enum PublishOutcome {
-        /// The broker has it.
+        /// The broker confirmed the message.
         Confirmed = "confirmed",
-        /// There was no connection.
+        /// There was no connection to the broker.
         Away = "away",
-        /// No queue takes it.
+        /// No queue takes the message.
         Unroutable = "unroutable",
-        /// The queue is full or can't be written.
+        /// The queue is full, or can't be written.
         Nacked = "nacked",
-        /// The broker will not have it.
+        /// The broker refused the message.
         Refused = "refused",
         /// No confirm came.
         Unconfirmed = "unconfirmed",
@@ -86,7 +88,7 @@ labels! {
 }
 
 labels! {
-    /// What a reply says.
+    /// The kind of a reply.
     pub enum ReplyKind {
         /// [`OutcomeKind::Completed`].
         Completed = "completed",
@@ -96,7 +98,7 @@ labels! {
         Canceled = "canceled",
         /// The worker is alive.
         Alive = "alive",
-        /// Nothing that can be used.
+        /// The reply can't be used.
         Unusable = "unusable",
     }
 }
@@ -112,9 +114,9 @@ impl From<OutcomeKind> for ReplyKind {
 }
 
 labels! {
-    /// How a heartbeat was answered.
+    /// The result of a heartbeat.
     pub enum HeartbeatOutcome {
-        /// AWS took it.
+        /// AWS accepted the heartbeat.
         Accepted = "accepted",
         /// [`Fault::Throttled`].
         Throttled = "throttled",
@@ -141,17 +143,17 @@ impl From<Fault> for HeartbeatOutcome {
     }
 }
 
-/// The counters of the process, and the families from which each route's are made.
+/// The metrics of the process, and the families from which the metrics of each route are made.
 pub struct Metrics {
-    /// Replies to tasks that had ended, or were being settled, already.
+    /// Replies to tasks that had ended already or were being settled.
     pub late_replies: IntCounter,
     /// Messages put into the parking queue.
     pub parked_replies: IntCounter,
-    /// Tasks in flight; set when it is read.
+    /// Tasks in flight; set when the metrics are read.
     pub in_flight: IntGauge,
-    /// Whether the broker is connected; set when it is read.
+    /// Whether the broker is connected; set when the metrics are read.
     pub broker_connected: IntGauge,
-    /// Whether the token store can be used; set when it is read.
+    /// Whether the token store is available; set when the metrics are read.
     pub store_available: IntGauge,
     registry: Registry,
     families: Families,
@@ -177,7 +179,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Only where a name is malformed or taken twice, which the tests would show.
+    /// If a name is malformed or registered twice. The tests would show that.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let families = Families::register(&registry)?;
@@ -245,7 +247,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Where the encoder fails, which it has no reason to.
+    /// If the encoder fails. It has no reason to.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -348,9 +350,9 @@ impl<L: Label, T> Index<L> for ByLabel<L, T> {
 
 /// The counters of one route.
 pub struct RouteMetrics {
-    /// Polls held open now.
+    /// Open polls.
     pub pollers: IntGauge,
-    /// Tasks taken on from the store.
+    /// Tasks adopted from the store.
     pub adopted: IntCounter,
     polls: ByLabel<PollOutcome, IntCounter>,
     publishes: ByLabel<PublishOutcome, IntCounter>,
@@ -365,47 +367,47 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// A poll was answered.
+    /// Counts a poll that has ended.
     pub fn polled(&self, outcome: PollOutcome) {
         self.polls[outcome].inc();
     }
 
-    /// An attempt to publish ended.
+    /// Counts an attempt to publish.
     pub fn published(&self, outcome: PublishOutcome) {
         self.publishes[outcome].inc();
     }
 
-    /// A reply came.
+    /// Counts a reply.
     pub fn replied(&self, kind: ReplyKind) {
         self.replies[kind].inc();
     }
 
-    /// A task's message came back from a queue.
+    /// Counts a dead letter of a task in flight.
     pub fn dead_letter(&self, death: Death) {
         self.dead_letters[death].inc();
     }
 
-    /// A heartbeat was answered.
+    /// Counts a heartbeat.
     pub fn heartbeat(&self, outcome: HeartbeatOutcome) {
         self.heartbeats[outcome].inc();
     }
 
-    /// A settlement ended.
+    /// Counts a settlement.
     pub fn settled(&self, kind: OutcomeKind, end: SettleEnd) {
         self.settlements[kind][end].inc();
     }
 
-    /// An attempt to settle must be repeated.
+    /// Counts an attempt to settle that will be repeated.
     pub fn settle_retried(&self, fault: Fault) {
         self.settle_retries[fault].inc();
     }
 
-    /// A task left the table of tasks in flight, this long after it was polled.
+    /// Records the time from the poll of a task to its end.
     pub fn ended(&self, end: SettleEnd, after: Duration) {
         self.durations[end].observe(after.as_secs_f64());
     }
 
-    /// The queue was looked at.
+    /// Sets the numbers of messages and consumers of the route's queue.
     pub fn queue_seen(&self, ready: u64, consumers: u64) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.queue_ready.set(gauge(ready));

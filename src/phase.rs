@@ -1,29 +1,29 @@
-//! What the process is about.
+//! The phases of the process, from the start to the end of the shutdown.
 
 use std::time::Duration;
 
-/// AWS holds a poll for 60 s, and an open poll is never cancelled.
+/// Maximum time for which AWS holds a poll. An open poll is never cancelled, so a shutdown may wait this long.
 pub const POLL_HOLD: Duration = Duration::from_secs(60);
 
-/// What the process is about.
+/// A phase of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Everything, while tasks from before the start are still to be published again.
+    /// The process does everything, and adopted tasks from before the start still wait to be published.
     Recovering,
-    /// Everything.
+    /// The process does everything.
     Running,
-    /// No new polls; the open ones are awaited.
+    /// No new poll begins, and the open polls are awaited.
     Quiescing,
-    /// No polls; the tasks in flight are awaited, replies and heartbeats go on.
+    /// All polls have ended, and the tasks in flight are awaited. Replies and heartbeats go on.
     Draining,
-    /// What is still in flight, and shall not wait for another process, is failed back to AWS.
+    /// The tasks in flight that are not left to another process are failed back to AWS.
     Flushing,
-    /// Nothing.
+    /// The process does nothing any more.
     Closed,
 }
 
 impl Phase {
-    /// Whether new tasks are polled.
+    /// Whether new polls begin in this phase.
     #[must_use]
     pub fn polls(self) -> bool {
         self <= Self::Running

@@ -1,16 +1,16 @@
-//! Logging: text for people or JSON for machines, to standard error.
+//! The log: text for people or JSON for machines, on standard error.
 //!
-//! A log line never holds a token, an input, a result or a credential. The filter is not open to the environment:
-//! at `debug`, lapin and the AWS SDK write message bodies.
+//! A log line never contains a token, an input, a result or a credential. The environment can't change the filter, because lapin
+//! and the AWS SDK write message bodies at `debug`.
 
 use crate::settings::Reader;
 use std::{panic, thread};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Starts logging.
+/// Starts the log.
 pub fn start(config: LogConfig) {
-    // lapin warns of each returned message with its body; what else it has to say is in the errors that it returns.
-    // The AWS crates repeat at length what their errors say.
+    // lapin logs each returned message with its body; everything else that it logs is also in the errors that it returns.
+    // The AWS crates log at length what their errors say.
     let filter = format!(
         "warn,activity_bridge={},lapin=off,aws_config=off",
         config.level
@@ -18,7 +18,7 @@ pub fn start(config: LogConfig) {
     let builder = fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
-        // A line that can't be written is lost. Otherwise that is said on standard error as well, which panics.
+        // A line that can't be written is lost. By default the crate reports that on standard error too, which panics.
         .log_internal_errors(false)
         .with_target(false);
     if config.json {
@@ -44,12 +44,12 @@ fn log_panics() {
     }));
 }
 
-/// How to log.
+/// The settings of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// One JSON object a line, or text for people.
+    /// Whether each line is a JSON object; otherwise it is text for people.
     pub json: bool,
-    /// The least severe level that is written.
+    /// The least severe level that is logged.
     pub level: tracing::Level,
 }
 

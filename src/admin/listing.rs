@@ -1,6 +1,6 @@
-//! What is in flight, for people and their machines: `/tasks` of the admin endpoint, and `activity-bridge tasks`.
+//! The list of tasks in flight, for `/tasks` of the admin endpoint and for `activity-bridge tasks`.
 //!
-//! Of a task it tells the id, the route, how far it has come and how it is kept alive; never its token or its input.
+//! It contains the id, the route, the progress and the last heartbeat of a task. It never contains a token or an input.
 
 use crate::{
     inflight::{InflightTable, Listed, Progress},
@@ -9,12 +9,12 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, time::SystemTime};
 
-/// What is in flight, the oldest first.
+/// The tasks in flight, the oldest first.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Listing {
-    /// The process that was asked; `None` where the store was read instead.
+    /// The owner name of the answering process; `None` if the list was read from the store.
     pub(crate) owner: Option<String>,
-    /// Which token store the tasks are in.
+    /// The kind and place of the token store.
     pub(crate) store: String,
     pub(crate) tasks: Vec<Entry>,
 }
@@ -26,12 +26,12 @@ pub(crate) struct Entry {
     pub(crate) state: Progress,
     pub(crate) age_secs: u64,
     pub(crate) last_heartbeat_secs_ago: Option<u64>,
-    /// The process that has it; `None` where none does.
+    /// The process that owns the task; `None` if none does.
     pub(crate) owner: Option<String>,
 }
 
 impl Listing {
-    /// What this process has.
+    /// The tasks of this process.
     #[must_use]
     pub fn of_process(inflight: &InflightTable, owner: &str, store: &str) -> Self {
         let mut listed = inflight.list();
@@ -51,14 +51,14 @@ impl Listing {
         }
     }
 
-    /// What a store holds, and who has each.
+    /// The records of a store, each with the owner of the task.
     pub(crate) fn of_records(
         mut records: Vec<(Record, Option<String>)>,
         store: &StoreConfig,
         now: SystemTime,
     ) -> Self {
         records.sort_unstable_by_key(|(record, _)| (record.polled_at, record.id));
-        // Clocks of two machines differ.
+        // The clocks of two machines differ, so a time may be in the future.
         let since = |at| now.duration_since(at).unwrap_or_default().as_secs();
         let entry = |(record, owner): (Record, Option<String>)| Entry {
             id: record.id.to_string(),
@@ -76,7 +76,7 @@ impl Listing {
     }
 }
 
-/// As far as the store knows: an outcome that was on its way is not written down.
+/// The progress of a task as far as the store knows. The store does not know that an outcome is being sent.
 fn progress(record: &Record) -> Progress {
     match (record.begun, record.published) {
         (true, _) => Progress::Working,

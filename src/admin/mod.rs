@@ -1,4 +1,4 @@
-//! The admin endpoint.
+//! The admin endpoint: `/livez`, `/readyz`, `/metrics` and `/tasks`. It only reads, and changes nothing.
 
 pub mod listing;
 pub mod server;

@@ -1,4 +1,4 @@
-//! The admin endpoint: `/livez`, `/readyz`, `/metrics` and `/tasks`, over plain HTTP on an address of the operator's choice.
+//! The HTTP server of the admin endpoint: plain HTTP on a configured address.
 
 use super::listing::Listing;
 use crate::{
@@ -21,16 +21,16 @@ use serde::Serialize;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, sync::watch};
 
-/// What the endpoint can tell of.
+/// What the endpoint reads.
 #[derive(Clone)]
 pub struct Admin {
     /// What all parts share.
     pub bridge: Arc<Bridge>,
     /// Each route with its gate.
     pub routes: Vec<(Arc<Route>, watch::Receiver<Gate>)>,
-    /// What the process is about.
+    /// The phase of the process.
     pub phase: watch::Receiver<Phase>,
-    /// Which token store it has.
+    /// The kind and place of the token store.
     pub store: Arc<str>,
 }
 
@@ -38,7 +38,7 @@ pub struct Admin {
 ///
 /// # Errors
 ///
-/// Where it can't be bound.
+/// If it can't be bound.
 pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(listen).await;
     bound.with_context(|| format!("admin.listen = \"{listen}\" can't be bound"))

@@ -3,7 +3,7 @@
 use crate::settings::Reader;
 use std::net::SocketAddr;
 
-/// Reads the address on which the endpoint listens.
+/// Reads the address of the endpoint.
 pub(crate) fn read(mut admin: Reader<'_>) -> SocketAddr {
     let listen = admin.text("listen", |text| {
         text.parse()

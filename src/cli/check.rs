@@ -1,4 +1,4 @@
-//! `activity-bridge check`: what of a configuration works, as a table.
+//! `activity-bridge check`: checks a configuration, and prints the results as a table.
 
 use super::tasks::print;
 use crate::{
@@ -11,14 +11,14 @@ use crate::{
 use std::{io::Write, path::Path, time::Duration};
 use tokio::time::timeout;
 
-/// For one question to AWS, retries of the SDK included.
+/// Timeout for one check of AWS.
 const ASK_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Prints the table, a row as soon as it is known. True where nothing failed.
+/// Prints the table. Each row is printed as soon as it is known. True if no check failed.
 ///
 /// # Errors
 ///
-/// Where standard output is gone.
+/// If standard output can't be written.
 pub async fn check(config: &Config, online: bool) -> anyhow::Result<bool> {
     let mut table = Table::default();
     let routes = config.routes.len();
@@ -60,7 +60,7 @@ impl Table {
     }
 }
 
-/// Looks at the token store without changing what is in it.
+/// Checks the token store without changing its records.
 async fn check_store(config: &Config) -> Vec<Row> {
     let what = format!("token store {}", config.store);
     let advice = match &config.store {
@@ -134,7 +134,7 @@ async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {
 fn aws_row(what: String, error: &SourceError, action: &str) -> Row {
     let words = error.to_string();
     match error {
-        // It is a permission of its own, which the bridge itself does not need.
+        // Only the check needs this permission; the bridge itself does not.
         SourceError::Refused(_) if words.contains(&format!(":{action}")) => {
             let words = format!("{action} is not permitted, so this could not be checked: {words}");
             Row::new(what, Mark::Note, words)

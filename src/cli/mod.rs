@@ -1,4 +1,4 @@
-//! The commands beside `run`: `check` and `tasks`.
+//! The commands other than `run`: `check` and `tasks`.
 
 pub mod check;
 pub mod tasks;

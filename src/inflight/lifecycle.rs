@@ -21,7 +21,7 @@ pub enum State {
 pub enum Event {
     /// The broker confirmed the message.
     Confirmed,
-    /// No queue takes the message, though its publish was confirmed.
+    /// No queue takes the message, although its publish was confirmed.
     Returned,
     /// An attempt to publish failed: unroutable, nacked or unconfirmed.
     PublishFailed,
@@ -67,10 +67,10 @@ pub fn step(state: State, event: Event) -> (State, Command) {
         (S::Publishing, E::Confirmed) => (S::Dispatched, C::Nothing),
         (S::Publishing, E::PublishFailed) => (S::Publishing, C::PublishAgain),
 
-        // It is learnt after the confirm, when the message's body is no longer at hand.
+        // The return is known only after the confirm. The message is no longer in memory, so it can't be published again.
         (S::Publishing | S::Dispatched, E::Returned) => (S::Settling, C::Settle),
 
-        // A reply may come before the confirm, and even in place of one.
+        // A reply may come before the confirm, or without any confirm.
         (S::Publishing | S::Dispatched, E::FinalReply | E::GiveUp) => (S::Settling, C::Settle),
         (S::Publishing | S::Dispatched, E::Beat) => (state, C::Heartbeat),
         (S::Publishing | S::Dispatched, E::Gone) => (S::Ended, C::AnnounceGone),
@@ -115,7 +115,7 @@ mod tests {
             // a worker is faster than the confirm
             (S::Publishing, E::Beat,          S::Publishing, C::Heartbeat),
             (S::Publishing, E::FinalReply,    S::Settling,   C::Settle),
-            // settling is never disturbed
+            // nothing interrupts a settlement
             (S::Settling,   E::Confirmed,     S::Settling,   C::Nothing),
             (S::Settling,   E::Returned,      S::Settling,   C::Nothing),
             (S::Settling,   E::PublishFailed, S::Settling,   C::Nothing),

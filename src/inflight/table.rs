@@ -179,7 +179,7 @@ impl InflightTable {
         matches!(state, Some(State::Publishing))
     }
 
-    /// No queue takes a message whose publish was confirmed. A handle means that the task must be failed back to AWS.
+    /// Notes that no queue takes a message whose publish was confirmed. A handle means that the task must be failed back to AWS.
     pub fn on_returned(&self, id: TaskId) -> Option<TaskHandle> {
         self.settles(id, Event::Returned)
     }

@@ -1,4 +1,4 @@
-//! Shutting down in named phases, so that a deploy loses no task.
+//! The shutdown in named phases, so that a deploy loses no task.
 
 use super::settings::ShutdownConfig;
 use crate::{
@@ -16,29 +16,29 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-/// How much of a grace period is kept for failing back what is left; a call to AWS takes milliseconds.
+/// The part of a grace period that is reserved for failing the remaining tasks back. A call to AWS takes milliseconds.
 #[must_use]
 pub fn flush_reserve(grace: Duration) -> Duration {
     (grace / 5).min(Duration::from_secs(10))
 }
 
-/// What is shut down.
+/// What a shutdown needs.
 pub struct Shutdown {
     /// What all parts share.
     pub bridge: Arc<Bridge>,
-    /// The poll loops, which end by themselves when the phase is no longer running.
+    /// The poll loops. They end by themselves when the phase is no longer *running*.
     pub pollers: JoinSet<()>,
-    /// What keeps the routes' gates, which matter no more when polling has ended.
+    /// The loops of the gates. They are aborted when polling has ended.
     pub gates: JoinSet<()>,
-    /// Where the phase is told.
+    /// Announces the phase.
     pub phase: watch::Sender<Phase>,
-    /// How it is shut down.
+    /// The settings of the shutdown.
     pub config: ShutdownConfig,
 }
 
 impl Shutdown {
-    /// Goes through the phases. True where nothing was left in flight, or what was left is in a store that outlives the
-    /// process.
+    /// Goes through the phases. True if no task is left in flight, or if the tasks that are left are in a store that outlives
+    /// the process.
     pub async fn run(mut self) -> bool {
         let end = Instant::now() + self.config.grace;
         let flush_from = end - flush_reserve(self.config.grace);
@@ -83,7 +83,7 @@ impl Shutdown {
                 "the grace period is over; the tasks in flight stay in the token store for the next process"
             );
         }
-        // With nothing recorded no reply is to come, unless others read the same queue.
+        // Without a record no reply can come, unless other processes read the same queue.
         let nothing_left =
             drained && store.shared().is_none() && matches!(store.count().await, Ok(0));
         broker.close(!nothing_left).await;
@@ -98,7 +98,7 @@ impl Shutdown {
         self.phase.send_replace(phase);
     }
 
-    /// Waits until every open poll has ended and every task is settled; tells every few seconds how many are left.
+    /// Waits until every open poll has ended and every task is settled. Logs every few seconds how many are left.
     async fn all_slots_free(&self) {
         let free = async {
             for route in &self.bridge.routes {
@@ -106,12 +106,12 @@ impl Shutdown {
             }
         };
         tokio::pin!(free);
-        let mut tell = tokio::time::interval(Duration::from_secs(5));
-        tell.tick().await;
+        let mut log_tick = tokio::time::interval(Duration::from_secs(5));
+        log_tick.tick().await;
         loop {
             tokio::select! {
                 () = &mut free => return,
-                _ = tell.tick() => {
+                _ = log_tick.tick() => {
                     let in_flight = self.bridge.inflight.len();
                     info!(in_flight, phase = self.phase.borrow().name(), "waiting for the tasks in flight");
                 }
@@ -119,8 +119,8 @@ impl Shutdown {
         }
     }
 
-    /// Gives back what is not to wait for another process, and what polls that are still open bring of it meanwhile, until
-    /// nothing of that is left.
+    /// Fails back the tasks that are not left to another process, until there are none. Polls that are still open may bring
+    /// more of them meanwhile.
     async fn flush(&mut self) {
         let mut again = tokio::time::interval(Duration::from_millis(200));
         loop {
@@ -141,7 +141,7 @@ impl Shutdown {
         }
     }
 
-    /// Fails a task back to AWS, unless its outcome is on the way there already.
+    /// Fails a task back to AWS, unless it is being settled already.
     fn fail_back(&self, id: TaskId) {
         if let Some(handle) = self.bridge.inflight.give_up(id) {
             let reason = "activity-bridge was shut down before the worker replied";

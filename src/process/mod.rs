@@ -1,4 +1,4 @@
-//! The process: the signals that stop it, and the drain.
+//! The process itself: the signals that stop it, the drain, and the stacks of its threads.
 
 mod drain;
 pub mod settings;

@@ -3,16 +3,16 @@
 use crate::settings::Reader;
 use std::time::Duration;
 
-/// How the process shuts down.
+/// The settings of the shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShutdownConfig {
-    /// How long a shutdown may take from the first signal to the end of the process.
+    /// Maximum time from the first signal to the end of the process.
     pub grace: Duration,
-    /// Whether a shutdown fails what no worker has replied to back to AWS, instead of leaving it in the store.
+    /// Whether a shutdown fails tasks without a reply back to AWS, instead of leaving them in the store.
     pub give_back: bool,
 }
 
-/// Reads the table. A store that forgets with the process leaves tasks to nobody, so it gives them back by default.
+/// Reads the table `[shutdown]`. Without a store that outlives the process, tasks are failed back by default.
 pub(crate) fn read(mut shutdown: Reader<'_>, store_outlives_the_process: bool) -> ShutdownConfig {
     let grace = shutdown.integer("grace_secs", 1..=86_400).unwrap_or(90);
     let give_back = shutdown.flag("give_back");

@@ -5,33 +5,33 @@ use std::future::pending;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
-/// The signals that ask the process to stop.
+/// The registered signals.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Unless it is ignored, as under `nohup`.
+    /// SIGHUP; `None` if the process ignores it, as under `nohup`.
     hangup: Option<Signal>,
 }
 
 const HANGUP: &str = "SIGHUP";
 
-/// Whether a process ignores SIGHUP, by its `/proc/PID/status`. Whoever started it wants it to outlive the terminal.
+/// Whether a process ignores SIGHUP, read from its `/proc/PID/status`. Then the process is meant to outlive the terminal.
 fn ignores_hangup(status: &str) -> bool {
     let mut lines = status.lines();
     let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));
-    // The lowest bit is signal 1.
+    // The lowest bit stands for signal 1.
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .is_some_and(|mask| mask & 1 == 1)
 }
 
 impl Signals {
-    /// Registers for them, so that none is missed from here on.
+    /// Registers the signals, so that none is missed from now on.
     ///
     /// # Errors
     ///
-    /// Where the system refuses a signal handler.
+    /// If the system refuses a signal handler.
     pub fn register() -> std::io::Result<Self> {
-        // Where there is no such file, nothing is known to be ignored.
+        // Without this file no signal counts as ignored.
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let hangup = match ignores_hangup(&status) {
             true => None,
@@ -58,10 +58,10 @@ impl Signals {
         }
     }
 
-    /// Waits for the first. A second one, at any later time, ends the process at once with code 130.
+    /// Waits for the first signal. A second one, at any later time, ends the process at once with code 130.
     ///
-    /// A second SIGHUP does not: a terminal that is closed sends two, one by itself and one by its shell. systemd can send one right
-    /// after SIGTERM.
+    /// A second SIGHUP is ignored. A terminal that is closed causes two of them: one by the terminal and one by its shell. systemd
+    /// can send one right after SIGTERM.
     pub async fn asked_to_stop(mut self, supervisor: Supervisor) {
         let name = self.next().await;
         info!("{name}: shutting down; a second signal ends the process at once");
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nohup_is_seen() {
+    fn an_ignored_sighup_is_detected() {
         for (status, ignored) in [
             (
                 "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\n",

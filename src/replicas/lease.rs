@@ -1,8 +1,10 @@
-//! Several processes on one store: which tasks are still this one's, and what to do with a reply to another's.
+//! The loop that renews this process's lease and applies what other processes did.
 //!
-//! All processes read one queue of replies, so most replies come to a process that does not have the task. One that ends a
-//! task brings the task with it: the process claims it, and settles it as its own. A sign of life is handed on to the
-//! process that has the task, unless that is dead.
+//! All processes read the same reply queue, so most replies come to a process that does not own the task. If a reply ends
+//! the task, that process claims the task and settles it. A sign of life is forwarded to the owner. Here the
+//! owner learns of both: it releases a claimed task, and applies a forwarded sign of life.
+//!
+//! After a lapse of the lease, this process asks the store for each of its tasks who owns it.
 
 use super::takeover::adopt;
 use crate::{
@@ -22,20 +24,20 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-/// A process that has not renewed its lease for this time may be dead. More than [`Shared::is_anyone_silent`] goes by.
+/// Time without a renewal after which a process may be dead. It is longer than the time in [`Shared::is_anyone_silent`].
 const SILENT_PEER_TIMEOUT: Duration = Duration::from_millis(1_200);
 
-/// While the store is away, other processes hear workers of this one's tasks and can't say so: for so long these workers are
-/// taken to be alive, and that is told so often.
+/// Maximum time for which the workers of this process's tasks are presumed to be alive while the store is unavailable. Their
+/// signs of life may come to other processes, which can't forward them then.
 const PRESUME_ALIVE_LIMIT: Duration = Duration::from_secs(600);
 
+/// Interval at which workers are presumed to be alive.
 const PRESUME_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How many tasks are asked after at once when a lease has lapsed.
+/// Maximum concurrent questions for the owner of a task after a lapse.
 const MAX_CONCURRENT_REASSERTS: usize = 500;
 
-/// Keeps the lease and follows what others do, and takes on the tasks of those that die; nothing where the store is not
-/// shared.
+/// Renews the lease and adopts the tasks of dead processes. It returns at once if the store is not shared.
 pub async fn run(bridge: Arc<Bridge>, phase: watch::Receiver<Phase>) {
     let Some(shared) = bridge.store.shared() else {
         return;
@@ -43,8 +45,8 @@ pub async fn run(bridge: Arc<Bridge>, phase: watch::Receiver<Phase>) {
     tokio::join!(renew_and_apply(&bridge, shared), adopt(&bridge, phase));
 }
 
-/// At the start: waits until no process may be dead and is not known to be. A process that was killed and started again was
-/// just such a one.
+/// Waits at the start until every other process is known to be alive or dead. After a kill and a restart, the killed process is
+/// such another process, and its tasks can be adopted afterwards.
 pub async fn await_peer_leases(bridge: &Bridge) {
     let Some(shared) = bridge.store.shared() else {
         return;
@@ -56,40 +58,40 @@ pub async fn await_peer_leases(bridge: &Bridge) {
 }
 
 async fn renew_and_apply(bridge: &Bridge, shared: &dyn Shared) {
-    let mut unsure = Vec::new();
-    let (mut away_since, mut presumed) = (None, Instant::now());
+    let mut unverified = Vec::new();
+    let (mut unavailable_since, mut presumed) = (None, Instant::now());
     let mut tick = interval(RENEW_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         crash_point(CrashPoint::LeaseLoop);
         match shared.renew().await {
-            Ok(renew) => {
-                if renew.lapsed {
-                    unsure = bridge.inflight.ids();
+            Ok(renewal) => {
+                if renewal.lapsed {
+                    unverified = bridge.inflight.ids();
                     warn!(
-                        tasks = unsure.len(),
-                        "the lease on the tasks ran out; looking which are still this process's"
+                        tasks = unverified.len(),
+                        "the lease on the tasks ran out; asking which tasks this process still owns"
                     );
                 }
-                for event in renew.events {
+                for event in renewal.events {
                     apply(bridge, event);
                 }
-                let before = unsure.len();
-                reconcile(bridge, shared, &mut unsure).await;
-                if unsure.is_empty() {
+                let before = unverified.len();
+                reconcile(bridge, shared, &mut unverified).await;
+                if unverified.is_empty() {
                     bridge.ownership.verify();
-                } else if unsure.len() < before {
+                } else if unverified.len() < before {
                     tick.reset_immediately();
                 }
-                away_since = None;
+                unavailable_since = None;
             }
             Err(error) => {
-                // It shows in `/readyz`, and stops the polling. What is in flight goes on from memory.
+                // `/readyz` shows the error, and polling stops. Tasks in flight go on from memory.
                 debug!(%error, "could not renew the lease");
                 bridge.ownership.verify();
-                let away = away_since.get_or_insert_with(Instant::now).elapsed();
-                if (PRESUME_ALIVE_INTERVAL..PRESUME_ALIVE_LIMIT).contains(&away)
+                let unavailable = unavailable_since.get_or_insert_with(Instant::now).elapsed();
+                if (PRESUME_ALIVE_INTERVAL..PRESUME_ALIVE_LIMIT).contains(&unavailable)
                     && presumed.elapsed() >= PRESUME_ALIVE_INTERVAL
                 {
                     presumed = Instant::now();
@@ -113,16 +115,16 @@ fn apply(bridge: &Bridge, event: PeerEvent) {
     }
 }
 
-/// After a lapse: asks after some of the tasks of which this process is no longer sure.
-async fn reconcile(bridge: &Bridge, shared: &dyn Shared, unsure: &mut Vec<TaskId>) {
-    let some = unsure.split_off(unsure.len().saturating_sub(MAX_CONCURRENT_REASSERTS));
+/// Asks for the owners of some of the tasks that are not verified since a lapse, and releases those of other owners.
+async fn reconcile(bridge: &Bridge, shared: &dyn Shared, unverified: &mut Vec<TaskId>) {
+    let some = unverified.split_off(unverified.len().saturating_sub(MAX_CONCURRENT_REASSERTS));
     let asked = some.into_iter().map(|id| async move {
         let record = bridge.inflight.record(id)?;
         Some((id, shared.reassert(&record).await))
     });
     let mut failed = Vec::new();
-    for (id, kept) in future::join_all(asked).await.into_iter().flatten() {
-        match kept {
+    for (id, ownership) in future::join_all(asked).await.into_iter().flatten() {
+        match ownership {
             Ok(Ownership::Ours) => {}
             Ok(Ownership::Theirs) => bridge.inflight.release(id),
             Ok(Ownership::Ended) => {
@@ -130,11 +132,11 @@ async fn reconcile(bridge: &Bridge, shared: &dyn Shared, unsure: &mut Vec<TaskId
                 bridge.inflight.remember_ended([id]);
             }
             Err(error) => {
-                debug!(task = %id, %error, "could not ask whose a task is; trying again");
+                debug!(task = %id, %error, "could not ask who owns a task; trying again");
                 failed.push(id);
             }
         }
     }
-    // Last, so that the others come first.
-    unsure.splice(0..0, failed);
+    // The failed ones are tried again after all others.
+    unverified.splice(0..0, failed);
 }

@@ -1,4 +1,4 @@
-//! Taking over the tasks of processes that died.
+//! The loop that adopts the tasks of dead processes.
 
 use crate::{
     context::Bridge,
@@ -13,10 +13,10 @@ use tokio::{
 };
 use tracing::debug;
 
-/// How often a process looks for the tasks of dead ones.
+/// Interval of the search for tasks of dead processes.
 const ADOPT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Until the process shuts down, and leaves its own tasks to the others.
+/// Adopts the tasks of dead processes. It ends when this process stops polling, because then the others are to adopt.
 pub(super) async fn adopt(bridge: &Arc<Bridge>, phase: watch::Receiver<Phase>) {
     let mut tick = interval(ADOPT_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

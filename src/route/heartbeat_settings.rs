@@ -9,6 +9,7 @@ pub const BEATS_PER_TIMEOUT: u32 = 3;
 /// Interval of heartbeats where no heartbeat timeout is known.
 const USUAL_INTERVAL: Duration = Duration::from_secs(20);
 
+/// The allowed range of a time in the settings, in seconds: up to a year.
 const SECONDS: std::ops::RangeInclusive<u64> = 1..=31_536_000;
 
 /// The heartbeat settings of a route.
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_are_discovered_unless_one_is_said() {
+    fn timeouts_are_discovered_unless_one_is_configured() {
         for (text, expected) in [
             ("", Discover::Types),
             ("timeout_secs = 60", Discover::Off),
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_that_cannot_meet_a_discovered_timeout_gives_way() {
+    fn an_interval_that_is_too_long_for_a_discovered_timeout_is_ignored() {
         let secs = Duration::from_secs;
         for (set, timeout, expected) in [
             (None, None, secs(20)),

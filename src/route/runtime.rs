@@ -28,7 +28,7 @@ pub struct Route {
     pub slots: Slots,
     /// The route's counters, bound to its labels.
     pub metrics: RouteMetrics,
-    /// The limit on log lines about what fails all the time.
+    /// The limit on log lines about repeated failures.
     pub log_limiter: LogLimiter,
     /// The headers that all tasks of the route share.
     headers: Vec<(&'static str, HeaderValue)>,

@@ -91,6 +91,7 @@ pub enum OversizeResult {
     Park,
 }
 
+/// The allowed range of a time in the settings, in seconds: up to a year.
 const SECONDS: RangeInclusive<u64> = 1..=31_536_000;
 
 /// Reads a route and notes its problems; `None` if a setting without a default is missing.

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_slots_than_there_are() {
+    async fn no_more_slots_than_the_total_can_be_acquired() {
         let slots = Slots::new(2);
         let (one, two) = (slots.acquire().await, slots.acquire().await);
         assert!(!is_free(&slots).await);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_in_flight_gets_a_slot_beyond_all_which_is_paid_back_first() {
+    async fn an_adopted_task_gets_a_slot_beyond_the_total_which_is_freed_first() {
         let slots = Slots::new(1);
         let adopted: Vec<_> = (0..3).map(|_| slots.acquire_beyond()).collect();
         assert_eq!(slots.in_use(), 3);

@@ -64,7 +64,7 @@ impl SourceError {
         }
     }
 
-    /// What it is counted as.
+    /// The label for metrics.
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {

@@ -12,9 +12,9 @@ pub fn cut(text: String, limit: usize) -> String {
         return text;
     }
     let mark = format!("… [cut, was {length} characters]");
-    let kept = limit.saturating_sub(mark.chars().count());
-    let mut short: String = text.chars().take(kept).collect();
-    short.extend(mark.chars().take(limit - kept));
+    let kept_chars = limit.saturating_sub(mark.chars().count());
+    let mut short: String = text.chars().take(kept_chars).collect();
+    short.extend(mark.chars().take(limit - kept_chars));
     short
 }
 

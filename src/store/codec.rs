@@ -193,7 +193,7 @@ mod tests {
         "of a later version":null}"#;
 
     #[test]
-    fn what_was_written_once_is_read() {
+    fn records_and_messages_of_version_1_are_read() {
         let id = TaskId::random();
         let record = StoredRecord::read(RECORD.as_bytes()).and_then(|stored| stored.with(id));
         let record = record.expect("a record");
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_what_will_be_read() {
+    fn records_are_written_as_version_1() {
         let record = StoredRecord::read(RECORD.as_bytes()).and_then(|stored| stored.bytes());
         let record = String::from_utf8(record.expect("bytes")).expect("text");
         let first = RECORD.replace("\n        ", "");
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_t_be_read_is_an_error() {
+    fn unreadable_bytes_are_an_error() {
         for bytes in [
             "",
             "{}",

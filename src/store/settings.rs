@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_back_at_a_shutdown_follows_the_store_unless_it_is_said() {
+    fn give_back_follows_the_store_unless_it_is_configured() {
         let given_back = |text: &str| read(text).expect(text).shutdown.give_back;
         assert!(given_back("kind = \"memory\""));
         assert!(!given_back(""));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_says_what_to_do_and_shows_no_password() {
+    fn every_problem_says_what_to_do_and_shows_no_password() {
         let of_redis = |key: &str, kind: &str| {
             format!(
                 "store.{key}: is of the store \"redis\", and this one is \"{kind}\"; remove it, or write kind = \"redis\""

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_workflow_learns_why_and_where_and_a_limit_that_is_known() {
+    fn the_failure_says_why_and_where_and_the_limit_if_it_is_known() {
         for (death, limit, reason, details) in [
             (
                 Death::Rejected,

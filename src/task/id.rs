@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_id_is_refused() {
+    fn a_text_that_is_not_an_id_is_refused() {
         for text in ["", "7", &"g".repeat(32), &"A".repeat(32), &"+".repeat(32)] {
             assert_eq!(text.parse::<TaskId>(), Err(NotATaskId), "{text}");
         }

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_in_its_place_is_ignored_and_json_all_the_same() {
+    fn an_invalid_traceparent_is_ignored_and_the_input_is_still_json() {
         for input in [
             format!(r#"["{VALID}"]"#),
             format!(r#""{VALID}""#),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_carries_nothing() {
+    fn a_text_that_is_not_json_has_no_traceparent() {
         for input in [
             String::new(),
             "plain words".to_owned(),

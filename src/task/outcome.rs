@@ -54,7 +54,7 @@ impl Outcome {
         }
     }
 
-    /// Which of the three it is, without what it says.
+    /// The kind of the outcome.
     #[must_use]
     pub fn kind(&self) -> OutcomeKind {
         match self {
@@ -68,11 +68,11 @@ impl Outcome {
 labels! {
     /// The kind of an [`Outcome`], for metrics and logs.
     pub enum OutcomeKind {
-        /// The worker is done.
+        /// The worker completed the task.
         Completed = "completed",
-        /// The worker, or the bridge on its behalf, failed.
+        /// The worker reported a failure, or the bridge failed the task itself.
         Failed = "failed",
-        /// The worker stopped because it was asked to.
+        /// The worker stopped because a cancel was requested.
         Canceled = "canceled",
     }
 }
@@ -80,13 +80,14 @@ labels! {
 labels! {
     /// How a settlement ended.
     pub enum SettleEnd {
-        /// AWS took it.
+        /// AWS accepted the outcome.
         Accepted = "accepted",
-        /// The token was dead: settled before (perhaps by an attempt of ours whose answer was lost), timed out or closed.
+        /// The token was dead: the task had timed out, its workflow was closed, or an earlier attempt had settled the task and
+        /// its answer was lost.
         Gone = "gone",
-        /// The task's deadline passed first.
+        /// The deadline of the task passed before AWS accepted the outcome.
         Expired = "expired",
-        /// AWS finds every outcome that we can offer invalid.
+        /// AWS refused the outcome as not valid, and the failure in its place too.
         Rejected = "rejected",
     }
 }

@@ -1,6 +1,7 @@
-//! The bridge's own spans: one for each task, with two inside.
+//! The bridge's own spans: one span for each task, with two child spans.
 //!
-//! They are there only in a binary with the feature `otlp`, and only where `[otlp]` is configured.
+//! Spans exist only in a binary with the feature `otlp`, and only if `[otlp]` is configured. This folder owns the spans and their
+//! export. The loops decide when a span begins and ends.
 
 #[cfg(feature = "otlp")]
 mod otlp;

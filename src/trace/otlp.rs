@@ -1,9 +1,8 @@
-//! The bridge's own spans, exported by OTLP over HTTP.
+//! Records spans and exports them by OTLP over HTTP.
 //!
-//! One for each task, from the poll's answer to its settlement, with a child for each of the two waits inside: until the
-//! broker has confirmed the message, and until AWS has taken the outcome. A span never holds a token, an input, a
-//! result, or anything else that a worker wrote. Nothing here waits: a span that finds the exporter's queue full is
-//! dropped.
+//! The span of a task begins with the answer to the poll and ends with the settlement. It has two child spans: until the broker
+//! has confirmed the message, and until AWS has accepted the outcome. A span never contains a token, an input, a result, or
+//! anything else that a worker wrote. No caller waits: if the exporter's queue is full, the span is dropped.
 
 use super::{
     recorder::{Exporter, Recorder},
@@ -31,12 +30,15 @@ use opentelemetry_sdk::{
 use std::{sync::Arc, time::Duration};
 use tracing::{info, warn};
 
-/// Ended spans that wait to be exported; at three for a task, a few seconds' worth on a busy day.
-const QUEUE: usize = 8_192;
+/// Maximum number of ended spans that wait for their export. With three spans for a task, a busy process fills it in some
+/// seconds.
+const MAX_QUEUED_SPANS: usize = 8_192;
 
-const BATCH: usize = 512;
+/// Maximum number of spans in one request.
+const MAX_SPANS_PER_REQUEST: usize = 512;
 
-const EXPORT_EVERY: Duration = Duration::from_secs(2);
+/// Interval of exports.
+const EXPORT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub(super) struct OtlpExporter {
@@ -45,20 +47,20 @@ pub(super) struct OtlpExporter {
 }
 
 impl OtlpExporter {
-    /// Starts it on the current runtime.
+    /// Starts the exporter on the current runtime.
     pub(super) fn start(config: &OtlpConfig) -> anyhow::Result<Self> {
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(Transport::new())
-            // The next batch is not far, and a retry would hold it up.
+            // The next batch follows soon, and a retry would delay it.
             .with_retry_policy(RetryPolicy::disabled())
             .with_endpoint(config.traces_url())
             .build()
             .context("the export of spans can't start")?;
         let batches = BatchConfigBuilder::default()
-            .with_max_queue_size(QUEUE)
-            .with_max_export_batch_size(BATCH)
-            .with_scheduled_delay(EXPORT_EVERY)
+            .with_max_queue_size(MAX_QUEUED_SPANS)
+            .with_max_export_batch_size(MAX_SPANS_PER_REQUEST)
+            .with_scheduled_delay(EXPORT_INTERVAL)
             .build();
         let processor = BatchSpanProcessor::builder(exporter)
             .with_batch_config(batches)
@@ -96,7 +98,7 @@ impl Exporter for OtlpExporter {
         };
         let builder = self.tracer.span_builder("activity_task");
         let builder = builder
-            // Its context goes out with the message.
+            // The message carries the context of this span.
             .with_kind(SpanKind::Producer)
             .with_start_time(task.polled_at)
             .with_attributes(attributes(route, task));
@@ -118,7 +120,8 @@ impl Exporter for OtlpExporter {
     }
 }
 
-/// The names of the OpenTelemetry conventions for messaging, and `activity_bridge.…` for what the bridge knows.
+/// The attributes of a task's span. Names come from the OpenTelemetry conventions for messaging; those of the bridge itself begin
+/// with `activity_bridge.`.
 fn attributes(route: &Route, task: &Task) -> Vec<KeyValue> {
     let id = task.id.to_string();
     let key = route.routing_key(task);
@@ -133,7 +136,7 @@ fn attributes(route: &Route, task: &Task) -> Vec<KeyValue> {
         KeyValue::new("activity_bridge.route", route.name().to_owned()),
         KeyValue::new("activity_bridge.source", route.source.kind()),
     ];
-    // Workflow, run and activity: what the worker sees in its headers too.
+    // Workflow, run and activity, as the worker sees them in the headers.
     all.extend(task.headers.iter().map(|(name, value)| {
         let name = format!("activity_bridge.{}", name.replace('-', "_"));
         let value = match value {

@@ -1,28 +1,28 @@
-//! Where the bridge's own spans go.
+//! The settings of the export of spans.
 
 use crate::settings::Reader;
 
-/// The settings of the export by OTLP over HTTP.
+/// The settings of the export of spans, by OTLP over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpConfig {
-    /// The collector's address, without the path of a signal.
+    /// The URL of the collector, without the path of a signal.
     endpoint: String,
-    /// How many in a hundred of the traces that begin here are exported. A trace that an input names is exported where
-    /// it says that it is sampled.
+    /// The percentage of exported traces, of those that begin here. A trace that an input names is exported if the input says
+    /// that it is sampled.
     pub sample_percent: u8,
-    /// The name of the bridge among services.
+    /// The service name of the bridge in the traces.
     pub service_name: String,
 }
 
 impl OtlpConfig {
-    /// Where spans are sent.
+    /// The URL to which spans are sent.
     #[must_use]
     pub fn traces_url(&self) -> String {
         format!("{}/v1/traces", self.endpoint.trim_end_matches('/'))
     }
 }
 
-/// Reads the table, which a binary without the feature refuses. `None` where it is not there.
+/// Reads the table `[otlp]`; `None` if there is none. A binary without the feature refuses the table.
 pub(crate) fn read(root: &mut Reader<'_>) -> Option<OtlpConfig> {
     let given = root.has("otlp");
     if given && !cfg!(feature = "otlp") {
@@ -34,7 +34,7 @@ pub(crate) fn read(root: &mut Reader<'_>) -> Option<OtlpConfig> {
     if given && !otlp.has("endpoint") {
         otlp.problem("endpoint", None, "is missing; say where the collector is");
     }
-    // Not shown where it is wrong: by mistake it may hold a password.
+    // A wrong URL is not shown, because it may contain a password by mistake.
     let endpoint = otlp.secret("endpoint", endpoint_rule);
     let sample_percent = otlp.integer("sample_percent", 0..=100).unwrap_or(100);
     let service_name = otlp.text("service_name", |text| match text.trim().is_empty() {
@@ -78,7 +78,7 @@ mod tests {
 
     #[cfg(not(feature = "otlp"))]
     #[test]
-    fn a_binary_without_the_feature_refuses_the_table_and_finds_what_else_is_wrong_with_it() {
+    fn a_binary_without_the_feature_refuses_the_table_and_reports_its_other_problems() {
         let text = "[otlp]\nendpoint = 1\nsample = 3\n";
         let error = text.parse::<Config>().expect_err("refused").to_string();
         for problem in [

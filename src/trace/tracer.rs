@@ -15,11 +15,11 @@ use std::{fmt, sync::Arc, time::Duration};
 pub struct Tracer(Option<Arc<dyn Exporter>>);
 
 impl Tracer {
-    /// Starts the exporter on the current runtime, or none without a configuration.
+    /// Starts the exporter on the current runtime, if it is configured.
     ///
     /// # Errors
     ///
-    /// Where a variable `OTEL_…` asks for what this binary can't do.
+    /// If a variable `OTEL_…` asks for something that this binary can't do.
     #[cfg_attr(
         not(feature = "otlp"),
         expect(unused_variables, reason = "such a binary refuses the table")
@@ -33,13 +33,13 @@ impl Tracer {
         Ok(Self(None))
     }
 
-    /// Begins the span of a task, in the trace that its input names or in one of its own.
+    /// Begins the span of a task, in the trace that its input names or else in a new trace.
     #[must_use]
     pub fn task(&self, route: &Route, task: &Task) -> Span {
         Span(self.0.as_ref().map(|exporter| exporter.task(route, task)))
     }
 
-    /// Exports what is left, for at most so long. Spans that are begun afterwards are not recorded.
+    /// Exports the remaining spans, for at most `within`. Spans that begin afterwards are not recorded.
     pub async fn shutdown(&self, within: Duration) {
         if let Some(exporter) = &self.0 {
             exporter.shutdown(within).await;
@@ -53,31 +53,31 @@ impl fmt::Debug for Tracer {
     }
 }
 
-/// A part of a task's way; nothing where spans are not configured. It ends at the latest when its last clone is dropped.
+/// A span. It ends at the latest when its last clone is dropped.
 #[derive(Clone, Default)]
 pub struct Span(Option<Arc<dyn Recorder>>);
 
 impl Span {
-    /// Of a task whose beginning is not at hand: nothing is recorded.
+    /// A span that is not recorded, for a task whose span began before a restart or in another process.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Begins a part of this part.
+    /// Begins a child span.
     #[must_use]
     pub fn child(&self, name: &'static str) -> Self {
         Self(self.0.as_ref().map(|recorder| recorder.child(name)))
     }
 
-    /// How the task was settled: `completed`, `failed`, `canceled`.
+    /// Notes the kind of the outcome: `completed`, `failed` or `canceled`.
     pub fn outcome(&self, kind: &'static str) {
         if let Some(recorder) = &self.0 {
             recorder.note("activity_bridge.outcome", kind, kind == "failed");
         }
     }
 
-    /// It is over, in this way.
+    /// Ends the span, and notes how it ended.
     pub fn ended(&self, end: &'static str) {
         if let Some(recorder) = &self.0 {
             let is_error = !matches!(end, "accepted" | "confirmed");
@@ -86,7 +86,7 @@ impl Span {
         }
     }
 
-    /// What a worker continues the trace from.
+    /// The trace context for the worker; `None` if the span is not recorded.
     #[must_use]
     pub fn traceparent(&self) -> Option<Traceparent> {
         self.0.as_ref()?.traceparent()

@@ -1,6 +1,6 @@
-//! How spans travel: over the one HTTP stack that the AWS clients use too.
+//! The HTTP client of the exporter. It uses the same HTTP stack as the AWS clients.
 //!
-//! The SDK exports from a thread of its own, which knows nothing of tokio; the request is made on the bridge's runtime.
+//! The OpenTelemetry SDK exports from its own thread, outside of tokio. Requests are made on the bridge's runtime.
 
 use async_trait::async_trait;
 use aws_smithy_http_client::{
@@ -17,11 +17,11 @@ use tokio::{
 };
 use tracing::warn;
 
-/// For one attempt, connecting included.
-const ATTEMPT: Duration = Duration::from_secs(5);
+/// Timeout for one request, the connection included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Failures are told no more often than this.
-const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
+/// Minimum interval between two warnings about failed requests.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub(crate) struct Transport {
@@ -31,7 +31,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// On the current runtime.
+    /// A client that makes its requests on the current runtime.
     pub(crate) fn new() -> Self {
         let connector = Connector::builder()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -47,7 +47,7 @@ impl Transport {
         let request = HttpRequest::try_from(request.map(Into::into))?;
         let call = {
             let _timers = self.runtime.enter();
-            timeout(ATTEMPT, self.connector.call(request))
+            timeout(REQUEST_TIMEOUT, self.connector.call(request))
         };
         let answer = self.runtime.spawn(call).await?;
         Ok(answer??.status().as_u16())
@@ -55,7 +55,7 @@ impl Transport {
 
     fn warn(&self, why: &dyn fmt::Display) {
         let mut warned = self.warned.lock();
-        if warned.is_none_or(|at| at.elapsed() >= BETWEEN_WARNINGS) {
+        if warned.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
             *warned = Some(Instant::now());
             warn!(%why, "spans could not be exported; those of this attempt may be lost");
         }
@@ -64,7 +64,7 @@ impl Transport {
 
 #[async_trait]
 impl HttpClient for Transport {
-    /// Gives back the status alone: nothing that a collector adds to it is of use here.
+    /// Returns only the status of the answer. The exporter does not use the rest.
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let status = self
             .attempt(request)

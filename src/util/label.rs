@@ -1,11 +1,11 @@
-//! The values of a metric's label as a closed enum.
+//! The values of a metric's label, as a closed enum.
 
 /// A closed set of values of one label.
 pub trait Label: Copy + 'static {
-    /// All of them, each at its own [`index`](Label::index).
+    /// All values, each at its [`index`](Label::index).
     const ALL: &'static [Self];
 
-    /// The place among [`ALL`](Label::ALL).
+    /// The position in [`ALL`](Label::ALL).
     fn index(self) -> usize;
 
     /// The value as it is exported.

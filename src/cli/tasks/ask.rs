@@ -1,4 +1,4 @@
-//! Asks the running process, on its admin endpoint.
+//! Asks the running process for its tasks in flight, on its admin endpoint.
 
 use crate::admin::Listing;
 use anyhow::{Context, anyhow, bail};
@@ -13,17 +13,17 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// For the whole of the answer.
+/// Timeout for the whole answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// More than the list of a million tasks.
-const LONGEST_ANSWER: usize = 400_000_000;
+/// Maximum length of the answer, in bytes. It is more than the list of a million tasks needs.
+const MAX_ANSWER_LENGTH: usize = 400_000_000;
 
-/// What the process that listens there has in flight.
+/// The tasks in flight of the process that listens on this address.
 ///
 /// # Errors
 ///
-/// Where none does, or where it has no such answer.
+/// If no process listens, or if its answer is not such a list.
 pub(crate) async fn running(listen: SocketAddr) -> anyhow::Result<Listing> {
     let url = format!("http://{}/tasks", reachable(listen));
     let answer = timeout(ASK_TIMEOUT, get(&url)).await;
@@ -38,7 +38,7 @@ pub(crate) async fn running(listen: SocketAddr) -> anyhow::Result<Listing> {
     })
 }
 
-/// Whether this error of [`running`] says that nobody listens there.
+/// Whether this error of [`running`] says that no process listens.
 pub(crate) fn is_nobody(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<legacy::Error>()
@@ -52,11 +52,11 @@ async fn get(url: &str) -> anyhow::Result<Listing> {
     if !status.is_success() {
         bail!("answered {status}; something else listens there, or another version of the bridge");
     }
-    let body = to_bytes(Body::new(answer.into_body()), LONGEST_ANSWER).await?;
+    let body = to_bytes(Body::new(answer.into_body()), MAX_ANSWER_LENGTH).await?;
     serde_json::from_slice(&body).context("answered something else than a list of tasks")
 }
 
-/// Where a server that listens there is reached from this machine.
+/// The address to reach a server on this machine that listens on `listen`.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen {
         SocketAddr::V4(_) if listen.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -76,7 +76,10 @@ mod tests {
     #[case("[::]:9464", "[::1]:9464")]
     #[case("10.0.0.7:80", "10.0.0.7:80")]
     #[case("[fe80::1]:80", "[fe80::1]:80")]
-    fn who_listens_everywhere_is_asked_on_loopback(#[case] listen: SocketAddr, #[case] to: &str) {
+    fn a_server_on_all_addresses_is_asked_on_loopback(
+        #[case] listen: SocketAddr,
+        #[case] to: &str,
+    ) {
         assert_eq!(reachable(listen).to_string(), to);
     }
 }

@@ -1,4 +1,4 @@
-//! `activity-bridge tasks`: the tasks in flight, for people and their machines.
+//! `activity-bridge tasks`: prints the tasks in flight, as a table for people or as JSON for machines.
 
 pub mod ask;
 pub mod print;

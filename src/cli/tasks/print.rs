@@ -1,6 +1,7 @@
-//! What is in flight, for people and their machines: `/tasks` of the admin endpoint, and `activity-bridge tasks`.
+//! Finds the tasks in flight and prints them.
 //!
-//! Of a task it tells the id, the route, how far it has come and how it is kept alive; never its token or its input.
+//! The running process is asked first, on its admin endpoint. If none runs, the file of the store is read. The store `redis` is
+//! always read, because it knows the tasks of all processes.
 
 use super::ask;
 use crate::{
@@ -14,11 +15,11 @@ use std::{
     time::SystemTime,
 };
 
-/// `activity-bridge tasks`: prints what is in flight.
+/// Prints the tasks in flight.
 ///
 /// # Errors
 ///
-/// Where that can't be told, and where standard output is gone.
+/// If the tasks can't be found, or if standard output can't be written.
 pub async fn print(config: &Config, json: bool) -> anyhow::Result<bool> {
     let listing = find(config).await?;
     let text = match json {
@@ -27,22 +28,22 @@ pub async fn print(config: &Config, json: bool) -> anyhow::Result<bool> {
     };
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Whoever reads it has seen enough: `… | head`.
+        // The reader has closed the pipe, as `head` does.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(true),
         written => Ok(written.map(|()| true)?),
     }
 }
 
-/// How many tasks are in flight.
+/// The number of tasks in flight.
 ///
 /// # Errors
 ///
-/// Where that can't be told.
+/// If the tasks can't be found.
 pub async fn count(config: &Config) -> anyhow::Result<usize> {
     Ok(find(config).await?.tasks.len())
 }
 
-/// What the process of this configuration has in flight.
+/// The tasks in flight of the running process with this configuration.
 async fn running(config: &Config) -> anyhow::Result<Listing> {
     let listing = ask::running(config.admin_listen).await?;
     let own = config.store.place();

@@ -1,12 +1,12 @@
-//! The list as a table for people.
+//! The list of tasks in flight as a table for people.
 
 use crate::admin::{Listing, listing::Entry};
 use std::fmt::{self, Write};
 
-/// So many digits of an owner tell it from the others.
+/// Number of digits that are shown of an owner. They are enough to tell owners apart.
 const OWNER_DIGITS: usize = 8;
 
-/// Aligned, and closed by the number of tasks.
+/// Writes the aligned table, and the number of tasks as the last line.
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.tasks.is_empty() {
@@ -51,7 +51,7 @@ impl Entry {
     }
 }
 
-/// The two largest units of a time, as people say it: `37 s`, `2 h 5 min`.
+/// A time in its two largest units: `37 s`, `2 h 5 min`.
 fn span(secs: u64) -> String {
     const UNITS: [(&str, u64, u64); 4] = [
         ("d", 86_400, u64::MAX),
@@ -91,7 +91,7 @@ mod tests {
     #[case(86_399, "23 h 59 min")]
     #[case(90_000, "1 d 1 h")]
     #[case(400 * 86_400 + 59, "400 d")]
-    fn a_time_is_told_in_its_two_largest_units(#[case] secs: u64, #[case] words: &str) {
+    fn a_time_is_written_in_its_two_largest_units(#[case] secs: u64, #[case] words: &str) {
         assert_eq!(span(secs), words);
     }
 
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_aligned_and_closed_by_the_count() {
+    fn the_table_is_aligned_and_ends_with_the_count() {
         let young = Entry {
             age_secs: 5,
             last_heartbeat_secs_ago: None,
@@ -136,7 +136,7 @@ bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb  thumbnails  waiting  5 s        -             
     }
 
     #[test]
-    fn one_task_and_none_are_counted_as_people_do() {
+    fn the_count_of_one_task_and_of_none_reads_well() {
         let one = listing(vec![entry("a", "payments", Progress::Settling)]).to_string();
         assert!(one.ends_with("\n\n1 task in flight\n"), "{one}");
         assert_eq!(listing(Vec::new()).to_string(), "no tasks in flight\n");

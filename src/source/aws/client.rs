@@ -19,7 +19,8 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(75);
 /// Timeout for any other call. AWS normally answers it in milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 
-const CONNECT: Duration = Duration::from_secs(5);
+/// Timeout for a connection to AWS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Loads the usual AWS chain: credentials from environment, profile, web identity, container or instance.
 pub async fn load(region: Option<&str>) -> SdkConfig {
@@ -54,7 +55,7 @@ pub fn for_responses(config: &SdkConfig) -> SdkConfig {
 
 fn with_timeout(config: &SdkConfig, attempt: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(attempt)
         .operation_attempt_timeout(attempt)
         .build();

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_validation_error_is_told_without_the_value_that_it_quotes() {
+    fn a_validation_error_does_not_show_the_value_that_it_quotes() {
         let message = "1 validation error detected: Value 'my secret' at 'result' failed to satisfy constraint: \
                        Member must have length less than or equal to 32768";
         let told = without_values(message);

@@ -306,6 +306,7 @@ fn read(timeout: Option<&str>) -> Timeout {
     }
 }
 
+/// A leap year.
 const YEAR: Duration = Duration::from_secs(31_622_400);
 
 #[cfg(test)]

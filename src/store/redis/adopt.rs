@@ -93,7 +93,7 @@ impl RedisStore {
                     && let Err(error) = self.notify_owner(&from, &[(id, epoch)], &[]).await
                 {
                     // The old owner learns it when it writes its next note.
-                    debug!(task = %id, %error, "the old owner was not told");
+                    debug!(task = %id, %error, "could not send a message to the old owner");
                 }
                 return Ok(Claim::Ours(record));
             }
@@ -225,7 +225,7 @@ impl RedisStore {
             self.owned.set(*id, *epoch);
         }
         if let Err(error) = self.notify_owner(owner, &ours, &stale).await {
-            debug!(owner, %error, "could not say what was taken over");
+            debug!(owner, %error, "could not send a message to the old owner");
         }
         self.remove_from_own_set(&not_ours).await;
         Ok(Page {
