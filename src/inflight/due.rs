@@ -103,10 +103,12 @@ impl InflightTable {
         self.with_schedule(id, |entry| entry.schedule.send(now))?
     }
 
-    /// AWS took a heartbeat. True where it wants the task canceled and the worker has not been told.
+    /// AWS took a heartbeat that was sent at `sent`, and has answered now. True where it wants the task canceled and the worker has not been told.
     pub fn beat_accepted(&self, id: TaskId, sent: Instant, cancel: bool) -> bool {
         let news = self.with_schedule(id, |entry| {
-            entry.schedule.accepted(sent, rand::random());
+            entry
+                .schedule
+                .accepted(sent, Instant::now(), rand::random());
             let open = entry.state != State::Settling;
             open && cancel && !std::mem::replace(&mut entry.cancel_requested, true)
         });

@@ -92,6 +92,8 @@ pub struct HeartbeatSchedule {
     polled: Instant,
     /// The poll, or the last heartbeat that AWS accepted: its clock runs from here.
     heard: Instant,
+    /// When the answer to that came. AWS's clock runs from here at the latest.
+    answered: Instant,
     /// Whether `heard` is a heartbeat's.
     taken: bool,
     /// When the bridge would speak on its own, a random part of an interval after the last heartbeat.
@@ -141,6 +143,7 @@ impl HeartbeatSchedule {
             terms,
             polled: now,
             heard: now,
+            answered: now,
             taken: false,
             own: first_own(terms, now, chance),
             not_before: now,
@@ -158,10 +161,12 @@ impl HeartbeatSchedule {
     #[must_use]
     pub fn adopted(terms: Terms, from: Adopted, now: Instant, chance: f64) -> Self {
         let ago = |age: Duration| now.checked_sub(age).unwrap_or(now);
+        let heard = ago(from.unheard.unwrap_or(terms.interval).min(from.age));
         let soon = now + (terms.interval / 4).min(ASK_ADOPTED_WITHIN).mul_f64(chance);
         let mut schedule = Self {
             polled: ago(from.age),
-            heard: ago(from.unheard.unwrap_or(terms.interval).min(from.age)),
+            heard,
+            answered: heard,
             taken: from.unheard.is_some(),
             own: soon,
             not_before: soon,
@@ -246,10 +251,11 @@ impl HeartbeatSchedule {
         may || self.stage == Stage::Over
     }
 
-    /// When a task of which nothing is heard must have timed out. To ask AWS is a heartbeat too, so where the task
+    /// When a task of which nothing is heard must have timed out, even if AWS got the last heartbeat only just before it
+    /// answered. To ask AWS is a heartbeat too, so where the task
     /// lives all the same the next question comes twice as late, lest questions keep a dead worker's task alive.
     fn asks_at(&self) -> Instant {
-        self.heard + self.supposed_timeout() * (1 << self.asked.min(MAX_DOUBLINGS)) + ASK_AFTER
+        self.answered + self.supposed_timeout() * (1 << self.asked.min(MAX_DOUBLINGS)) + ASK_AFTER
     }
 
     fn supposed_timeout(&self) -> Duration {
@@ -329,9 +335,10 @@ impl HeartbeatSchedule {
         Some(self.details.clone())
     }
 
-    /// AWS took the heartbeat that was sent at `sent`.
-    pub fn accepted(&mut self, sent: Instant, chance: f64) {
+    /// AWS took the heartbeat that was sent at `sent`; its answer came at `answered`.
+    pub fn accepted(&mut self, sent: Instant, answered: Instant, chance: f64) {
         self.heard = sent;
+        self.answered = answered;
         self.taken = true;
         self.own = sent + self.terms.interval.mul_f64((2.0 + chance) / 3.0);
         self.not_before = sent + self.terms.interval;
@@ -394,7 +401,7 @@ mod tests {
         schedule.want();
         assert_eq!(schedule.due(), None);
         schedule.send(at).expect("it is due");
-        schedule.accepted(at, 1.0);
+        schedule.accepted(at, at, 1.0);
         at
     }
 
@@ -429,11 +436,29 @@ mod tests {
             Some("3"),
             "the newest"
         );
-        schedule.accepted(now + INTERVAL, 1.0);
+        schedule.accepted(now + INTERVAL, now + INTERVAL, 1.0);
         // The worker is quiet: nothing before AWS has timed it out.
         let timed_out = now + INTERVAL + T;
         assert_eq!(schedule.times_out(), None);
         assert_eq!(schedule.due(), Some((timed_out + ASK_AFTER, Due::Beat)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_answer_delays_the_question_but_not_the_next_heartbeat() {
+        let now = Instant::now();
+        for (sign, due) in [(false, secs(3.0) + T + ASK_AFTER), (true, INTERVAL)] {
+            let mut schedule = HeartbeatSchedule::new(terms(By::Both), now, 1.0);
+            schedule.sign("1".to_owned());
+            schedule.want();
+            assert!(schedule.send(now).is_some());
+            if sign {
+                schedule.sign("2".to_owned());
+            }
+            // AWS may have got it only now, and waits for the next for all of the timeout.
+            schedule.accepted(now, now + secs(3.0), 1.0);
+            assert_eq!(schedule.due(), Some((now + due, Due::Beat)));
+            assert_eq!(schedule.times_out(), sign.then(|| now + T), "the earliest");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -461,7 +486,7 @@ mod tests {
             assert_eq!(schedule.due(), Some((now + INTERVAL, Due::Beat)));
             schedule.want();
             assert_eq!(schedule.send(now + INTERVAL).as_deref(), Some("half"));
-            schedule.accepted(now + INTERVAL, 1.0);
+            schedule.accepted(now + INTERVAL, now + INTERVAL, 1.0);
             schedule.want();
             let details = schedule.send(now + 2 * INTERVAL);
             assert_eq!(details.as_deref(), Some("half"), "kept, not blanked");
@@ -629,7 +654,7 @@ mod tests {
                 }
                 schedule.want();
                 prop_assert!(schedule.send(clock).is_some());
-                schedule.accepted(clock, chance());
+                schedule.accepted(clock, clock, chance());
                 heard = clock;
             }
         }
