@@ -101,7 +101,7 @@ def lint(totals):
 
 
 def unit(totals):
-    cargo_test(totals, "--lib", "--bins")
+    cargo_test(totals, "--lib", "--bins", "--test", "flow")
     cargo_test(totals, "--doc")
 
 
@@ -110,6 +110,7 @@ def it(totals):
     threads = os.environ.get("RUST_TEST_THREADS", "12")
     with broker(management=True) as env, redis_server() as more:
         env = {**env, **more, "RUST_TEST_THREADS": threads}
+        # `flow` runs once more with them; it takes no time.
         cargo_test(totals, "--test", "*", "--", "--skip", "scale::", env=env)
         # What the feature changes and nothing else: the bridge is compiled once more for it.
         cargo_test(totals, *OTLP, "--test", "it", "--test", "docs", "--", "trace_context::", "configuration::", env=env)

@@ -95,6 +95,8 @@ pub struct HeartbeatSchedule {
     polled: Instant,
     /// When the heartbeat timeout began: at the last heartbeat that AWS accepted, or else at the poll.
     timeout_began: Instant,
+    /// When AWS answered that heartbeat. The timeout began then at the latest.
+    answered: Instant,
     /// Whether `timeout_began` is the time of a heartbeat.
     any_accepted: bool,
     /// When the bridge's own heartbeat would be due: a random part of an interval after the last heartbeat.
@@ -144,6 +146,7 @@ impl HeartbeatSchedule {
             terms,
             polled: now,
             timeout_began: now,
+            answered: now,
             any_accepted: false,
             own_due: first_own_due(terms, now, chance),
             not_before: now,
@@ -161,13 +164,15 @@ impl HeartbeatSchedule {
     #[must_use]
     pub fn adopted(terms: Terms, from: Adopted, now: Instant, chance: f64) -> Self {
         let ago = |age: Duration| now.checked_sub(age).unwrap_or(now);
+        let timeout_began = ago(from.since_heartbeat.unwrap_or(terms.interval).min(from.age));
         let soon = now
             + (terms.interval / 4)
                 .min(ADOPTED_HEARTBEAT_TIME)
                 .mul_f64(chance);
         let mut schedule = Self {
             polled: ago(from.age),
-            timeout_began: ago(from.since_heartbeat.unwrap_or(terms.interval).min(from.age)),
+            timeout_began,
+            answered: timeout_began,
             any_accepted: from.since_heartbeat.is_some(),
             own_due: soon,
             not_before: soon,
@@ -252,12 +257,11 @@ impl HeartbeatSchedule {
         may || self.stage == Stage::Settling
     }
 
-    /// When the next check is due: after AWS must have timed the task out. A check is a heartbeat too, so checks could keep the
+    /// When the next check is due: after AWS must have timed the task out, even if AWS got the last heartbeat only just before it
+    /// answered. A check is a heartbeat too, so checks could keep the
     /// task of a dead worker alive. Therefore each check of a living task doubles the time to the next one.
     fn check_due(&self) -> Instant {
-        self.timeout_began
-            + self.assumed_timeout() * (1 << self.checks.min(MAX_DOUBLINGS))
-            + CHECK_DELAY
+        self.answered + self.assumed_timeout() * (1 << self.checks.min(MAX_DOUBLINGS)) + CHECK_DELAY
     }
 
     fn assumed_timeout(&self) -> Duration {
@@ -340,9 +344,10 @@ impl HeartbeatSchedule {
         Some(self.details.clone())
     }
 
-    /// Notes that AWS accepted the heartbeat that was sent at `sent`.
-    pub fn accepted(&mut self, sent: Instant, chance: f64) {
+    /// Notes that AWS accepted the heartbeat that was sent at `sent`. The answer came at `answered`.
+    pub fn accepted(&mut self, sent: Instant, answered: Instant, chance: f64) {
         self.timeout_began = sent;
+        self.answered = answered;
         self.any_accepted = true;
         self.own_due = sent + self.terms.interval.mul_f64((2.0 + chance) / 3.0);
         self.not_before = sent + self.terms.interval;
@@ -406,7 +411,7 @@ mod tests {
         schedule.enqueue();
         assert_eq!(schedule.due(), None);
         schedule.send(at).expect("it is due");
-        schedule.accepted(at, 1.0);
+        schedule.accepted(at, at, 1.0);
         at
     }
 
@@ -441,11 +446,29 @@ mod tests {
             Some("3"),
             "the newest"
         );
-        schedule.accepted(now + INTERVAL, 1.0);
+        schedule.accepted(now + INTERVAL, now + INTERVAL, 1.0);
         // The worker sends nothing more: nothing is due before AWS has timed the task out.
         let timed_out = now + INTERVAL + T;
         assert_eq!(schedule.times_out(), None);
         assert_eq!(schedule.due(), Some((timed_out + CHECK_DELAY, Due::Beat)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_answer_delays_the_check_but_not_the_next_heartbeat() {
+        let now = Instant::now();
+        for (sign, due) in [(false, secs(3.0) + T + CHECK_DELAY), (true, INTERVAL)] {
+            let mut schedule = HeartbeatSchedule::new(terms(By::Both), now, 1.0);
+            schedule.sign("1".to_owned());
+            schedule.enqueue();
+            assert!(schedule.send(now).is_some());
+            if sign {
+                schedule.sign("2".to_owned());
+            }
+            // AWS may have got it only now, and waits for the next one for the whole timeout.
+            schedule.accepted(now, now + secs(3.0), 1.0);
+            assert_eq!(schedule.due(), Some((now + due, Due::Beat)));
+            assert_eq!(schedule.times_out(), sign.then(|| now + T), "the earliest");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -473,7 +496,7 @@ mod tests {
             assert_eq!(schedule.due(), Some((now + INTERVAL, Due::Beat)));
             schedule.enqueue();
             assert_eq!(schedule.send(now + INTERVAL).as_deref(), Some("half"));
-            schedule.accepted(now + INTERVAL, 1.0);
+            schedule.accepted(now + INTERVAL, now + INTERVAL, 1.0);
             schedule.enqueue();
             let details = schedule.send(now + 2 * INTERVAL);
             assert_eq!(details.as_deref(), Some("half"), "kept, not blanked");
@@ -641,7 +664,7 @@ mod tests {
                 }
                 schedule.enqueue();
                 prop_assert!(schedule.send(clock).is_some());
-                schedule.accepted(clock, chance());
+                schedule.accepted(clock, clock, chance());
                 heard = clock;
             }
         }

@@ -189,8 +189,26 @@ impl InflightTable {
         self.settles(id, Event::GiveUp)
     }
 
+    /// The bridge ends a task that nobody has started; `None` where somebody has meanwhile.
+    pub fn give_up_unstarted(&self, id: TaskId) -> Option<TaskHandle> {
+        let table = self.table();
+        let started = |entry: &InflightTask| entry.schedule.has_begun();
+        match table.open.get(&id).is_some_and(started) {
+            true => None,
+            false => self.settle_in(table, id, Event::GiveUp),
+        }
+    }
+
     fn settles(&self, id: TaskId, event: Event) -> Option<TaskHandle> {
-        let mut table = self.table();
+        self.settle_in(self.table(), id, event)
+    }
+
+    fn settle_in(
+        &self,
+        mut table: MutexGuard<'_, Table>,
+        id: TaskId,
+        event: Event,
+    ) -> Option<TaskHandle> {
         if table.step(id, event) != Command::Settle {
             return None;
         }

@@ -42,12 +42,13 @@ pub async fn run(bridge: Arc<Bridge>) {
     }
 }
 
-async fn see_to(bridge: Arc<Bridge>, entry: DueTask) {
+/// Does for a task what it is due for, unless that has changed meanwhile.
+pub async fn see_to(bridge: Arc<Bridge>, entry: DueTask) {
     match entry.due {
         Due::Beat => beat(&bridge, entry).await,
         Due::Unstarted(wait) => {
             let (id, route) = (entry.handle.id, entry.handle.route.name());
-            if let Some(handle) = bridge.inflight.give_up(id) {
+            if let Some(handle) = bridge.inflight.give_up_unstarted(id) {
                 let reason = format!("no worker started it within {} s", wait.as_secs());
                 warn!(route, task = %id, "{reason}; failing it back to AWS");
                 outcome::settle(

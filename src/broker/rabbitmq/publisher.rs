@@ -48,6 +48,17 @@ impl Drop for Awaited<'_> {
     }
 }
 
+/// Whether the task's confirm is awaited. Then its publish fails, because of this return.
+fn awaits_confirm(all: &Unconfirmed, task: TaskId, why: &str) -> bool {
+    match all.lock().get_mut(&task) {
+        Some(returned) => {
+            *returned = Some(why.to_owned());
+            true
+        }
+        None => false,
+    }
+}
+
 /// A channel for each exchange.
 type Channels = AsyncMutex<HashMap<String, Option<Channel>>>;
 
@@ -138,15 +149,8 @@ impl Publisher {
         let Some(task) = id.and_then(|id| id.as_str().parse().ok()) else {
             return;
         };
-        let waiting = match self.unconfirmed.lock().get_mut(&task) {
-            Some(returned) => {
-                *returned = Some(why.to_owned());
-                true
-            }
-            None => false,
-        };
         // An error means that nobody reads any more: the process ends.
-        if !waiting {
+        if !awaits_confirm(&self.unconfirmed, task, why) {
             drop(self.inbound.send(Inbound::Returned(task)).await);
         }
     }
@@ -277,4 +281,23 @@ async fn confirming_channel(connection: &Connection) -> Result<Channel, Error> {
         .confirm_select(ConfirmSelectOptions::default())
         .await?;
     Ok(channel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_return_belongs_to_the_task_that_its_message_names() {
+        let all = Unconfirmed::default();
+        let [one, other, confirmed] = [1, 2, 3].map(|id: u128| TaskId::from(id));
+        let [first, second] = [one, other].map(|task| Awaited::begin(&all, task));
+        drop(Awaited::begin(&all, confirmed));
+        assert!(awaits_confirm(&all, other, "NO_ROUTE"));
+        assert_eq!(first.returned(), None, "though its confirm brought it");
+        assert_eq!(second.returned().as_deref(), Some("NO_ROUTE"));
+        assert!(!awaits_confirm(&all, confirmed, "NO_ROUTE"), "too late");
+        drop((first, second));
+        assert!(all.lock().is_empty());
+    }
 }

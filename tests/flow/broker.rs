@@ -1,0 +1,140 @@
+//! A broker that does what the test says.
+
+use super::{
+    log::{Did, Log},
+    script::Script,
+};
+use activity_bridge::{
+    broker::{
+        Acknowledge, Announcement, Broker, Delivery, Destination, Durability, Link, ParkedMessage,
+        PublishError, Readiness, ReadinessError, TaskMessage,
+    },
+    task::{Status, TaskId},
+};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
+
+pub struct ScriptedBroker {
+    log: Arc<Log>,
+    pub link: watch::Sender<Link>,
+    pub publishes: Script<Result<(), PublishError>>,
+    /// The tasks whose messages it was handed.
+    pub published: Mutex<Vec<TaskId>>,
+    pub readiness: Mutex<Result<Readiness, ReadinessError>>,
+    pub readiness_changed: Notify,
+}
+
+impl ScriptedBroker {
+    /// Connected, with one consumer on every queue.
+    pub fn new(log: Arc<Log>) -> Self {
+        Self {
+            log,
+            link: watch::channel(Link::Up).0,
+            publishes: Script::default(),
+            published: Mutex::default(),
+            readiness: Mutex::new(Ok(Readiness {
+                consumers: 1,
+                ..Readiness::default()
+            })),
+            readiness_changed: Notify::new(),
+        }
+    }
+
+    pub fn block(&self) {
+        self.link.send_replace(Link::Blocked("memory".to_owned()));
+    }
+
+    pub fn unblock(&self) {
+        self.link.send_replace(Link::Up);
+    }
+
+    /// How many more messages its consumers take.
+    pub fn set_credit(&self, credit: u64) {
+        *self.readiness.lock() = Ok(Readiness {
+            consumers: 1,
+            credit: Some(credit),
+            ready: 0,
+        });
+    }
+
+    async fn unblocked(&self) {
+        let mut link = self.link.subscribe();
+        let taken = link.wait_for(|link| !matches!(link, Link::Blocked(_)));
+        taken.await.expect("the broker lives");
+    }
+}
+
+#[async_trait]
+impl Broker for ScriptedBroker {
+    async fn publish(&self, message: &TaskMessage<'_>) -> Result<(), PublishError> {
+        self.log.note(Did::Publish);
+        self.published.lock().push(message.id);
+        self.unblocked().await;
+        self.publishes.next().await.unwrap_or(Ok(()))
+    }
+
+    async fn withdraw(&self, _task: TaskId) {}
+
+    async fn park(&self, _message: &ParkedMessage<'_>, because: &str) -> Result<(), PublishError> {
+        self.log.note(Did::Park(because.to_owned()));
+        Ok(())
+    }
+
+    async fn announce(&self, _task: TaskId, what: Announcement) -> Result<(), PublishError> {
+        self.log.note(Did::Announce(what));
+        Ok(())
+    }
+
+    async fn answer(&self, _sign: &Delivery, status: Status) -> Result<(), PublishError> {
+        self.log.note(Did::Answer(status));
+        Ok(())
+    }
+
+    fn reply_to(&self) -> &str {
+        "activity-bridge.replies.flow"
+    }
+
+    async fn readiness(&self, _destination: &Destination) -> Result<Readiness, ReadinessError> {
+        self.readiness.lock().clone()
+    }
+
+    async fn readiness_changed(&self, _destination: &Destination) {
+        self.readiness_changed.notified().await;
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Durable
+    }
+
+    async fn close(&self, expects_replies: bool) {
+        self.log.note(Did::CloseBroker(expects_replies));
+    }
+}
+
+/// Acknowledges the delivery of this number.
+pub struct Receipts {
+    pub number: usize,
+    pub log: Arc<Log>,
+}
+
+#[async_trait]
+impl Acknowledge for Receipts {
+    fn is_usable(&self) -> bool {
+        true
+    }
+
+    async fn ack(&self) -> bool {
+        self.log.note(Did::Ack(self.number));
+        true
+    }
+
+    async fn requeue(&self) {
+        self.log.note(Did::Requeue(self.number));
+    }
+}

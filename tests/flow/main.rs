@@ -1,0 +1,20 @@
+//! The order of things, in process: a scripted broker, source and store, on paused time.
+//!
+//! A test says what each of the three answers and when. The loops of the bridge run as in `app`. Time passes only when all of
+//! them wait, so each test is deterministic, and a promise in seconds is asserted to the millisecond.
+
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
+mod broker;
+mod drain;
+mod heartbeats;
+mod log;
+mod polling;
+mod publishing;
+mod replicas;
+mod replies;
+mod script;
+mod settling;
+mod source;
+mod store;
+mod world;

@@ -1,0 +1,202 @@
+//! Several processes on one store.
+
+use super::{
+    log::Did,
+    store::Kind,
+    world::{MOMENT, World, secs},
+};
+use activity_bridge::{
+    store::{Claim, Forwarded, Ownership, PeerEvent, Renewal, StoreError},
+    task::{OutcomeKind::Completed, Status, TaskId},
+};
+
+fn news(event: PeerEvent) -> Renewal {
+    Renewal {
+        lapsed: false,
+        events: vec![event],
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_of_another_process_s_task_is_settled_here() {
+    let world = World::with(Kind::Redis, "");
+    let task = world.task();
+    let claim = Claim::Ours(world.record(&task, false));
+    world.store.claims.then(Ok(claim));
+    world.reply(task.id, "completed", "done").await;
+    world.log.wait_for(Did::Removed).await;
+    world.log.assert_order(&[
+        Did::Claim,
+        Did::Accepted(Completed),
+        Did::Ack(1),
+        Did::Removed,
+    ]);
+    assert_eq!(world.log.count(&Did::Publish), 0);
+    assert_eq!(world.route.slots.in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_to_a_task_of_a_route_that_is_not_here_goes_back_after_five_seconds() {
+    let world = World::with(Kind::Redis, "");
+    world.store.claims.then(Ok(Claim::OtherRoute));
+    world.reply(TaskId::random(), "completed", "done").await;
+    let back = world.log.wait_for(Did::Requeue(1)).await;
+    assert!(back - secs(5.0) <= MOMENT, "{back:?}");
+    assert_eq!(world.log.count(&Did::Ack(1)), 0);
+    assert_eq!((world.log.settles(), world.log.parked()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_to_a_task_that_ended_elsewhere_is_acknowledged_and_goes_nowhere() {
+    let world = World::with(Kind::Redis, "");
+    world.store.claims.then(Ok(Claim::Ended));
+    let id = TaskId::random();
+    world.reply(id, "completed", "done").await;
+    world.log.wait_for(Did::Ack(1)).await;
+    world.reply(id, "completed", "done").await;
+    world.log.wait_for(Did::Ack(2)).await;
+    assert_eq!(world.log.count(&Did::Claim), 1, "it is remembered");
+    assert_eq!((world.log.settles(), world.log.parked()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_to_a_task_that_no_process_knows_is_parked() {
+    let world = World::with(Kind::Redis, "");
+    world.store.claims.then(Ok(Claim::Unknown));
+    world.reply(TaskId::random(), "completed", "done").await;
+    world.log.wait_for(Did::Ack(1)).await;
+    assert_eq!((world.log.settles(), world.log.parked()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_of_life_is_forwarded_to_the_owner_of_the_task_and_answered_here() {
+    let world = World::with(Kind::Redis, "");
+    let to = Forwarded::To(Status::CancelRequested);
+    world.store.forwards.then(Ok(to));
+    world.ask(TaskId::random(), "heartbeat").await;
+    world.log.wait_for(Did::Ack(1)).await;
+    world.log.assert_order(&[
+        Did::Forward(String::new()),
+        Did::Answer(Status::CancelRequested),
+        Did::Ack(1),
+    ]);
+    assert_eq!(world.log.count(&Did::Claim), 0);
+    assert_eq!(world.log.beats().len(), 0, "its owner tells AWS");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_of_life_for_a_task_whose_owner_is_dead_brings_the_task_here() {
+    let world = World::with(Kind::Redis, "");
+    let task = world.task();
+    let claim = Claim::Ours(world.record(&task, true));
+    world.store.forwards.then(Ok(Forwarded::Orphan));
+    world.store.claims.then(Ok(claim));
+    world.reply(task.id, "heartbeat", "half").await;
+    world.log.wait_for(Did::Beat("half".to_owned())).await;
+    assert_eq!(world.bridge.inflight.ids(), [task.id]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_waits_unacknowledged_until_the_store_says_whose_the_task_is() {
+    let world = World::with(Kind::Redis, "");
+    for _ in 0..5 {
+        let away = StoreError::Unavailable("no answer".to_owned());
+        world.store.claims.then(Err(away));
+    }
+    let task = world.task();
+    let claim = Claim::Ours(world.record(&task, true));
+    world.store.claims.then(Ok(claim));
+    world.reply(task.id, "completed", "done").await;
+    world.log.wait_for(Did::Removed).await;
+    assert_eq!((world.log.settles(), world.log.parked()), (1, 0));
+    world
+        .log
+        .assert_order(&[Did::Accepted(Completed), Did::Ack(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_another_process_took_is_let_go() {
+    let world = World::with(Kind::Redis, "");
+    let id = world.dispatch().await;
+    world.store.renewals.then(Ok(news(PeerEvent::Taken(id))));
+    world.at(secs(100.0)).await;
+    assert_eq!(world.log.beats().len(), 0);
+    assert_eq!(world.log.count(&Did::Removed), 0, "the record is not ours");
+    assert_eq!(world.route.slots.in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_another_process_took_while_its_outcome_is_on_the_way_is_settled_here() {
+    let world = World::with(Kind::Redis, "");
+    let accept = world.source.settles.hold();
+    let id = world.dispatch().await;
+    world.reply(id, "completed", "done").await;
+    world.store.renewals.then(Ok(news(PeerEvent::Taken(id))));
+    world.at(secs(1.0)).await;
+    accept.send(Ok(())).expect("it is awaited");
+    world.all_ended().await;
+    world
+        .log
+        .assert_order(&[Did::Accepted(Completed), Did::Ack(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_of_life_that_another_process_heard_is_passed_on_to_aws() {
+    let world = World::with(Kind::Redis, "");
+    let id = world.dispatch().await;
+    let details = "half".to_owned();
+    let sign = PeerEvent::Sign { id, details };
+    world.store.renewals.then(Ok(news(sign)));
+    let at = world.log.wait_for(Did::Beat("half".to_owned())).await;
+    assert!(at <= secs(0.2) + MOMENT, "{at:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_lapse_only_the_tasks_that_are_still_ours_are_kept() {
+    for (owner, kept) in [
+        (Ownership::Ours, 1),
+        (Ownership::Theirs, 0),
+        (Ownership::Ended, 0),
+    ] {
+        let world = World::with(Kind::Redis, "");
+        world.dispatch().await;
+        let lapsed = Renewal {
+            lapsed: true,
+            events: Vec::new(),
+        };
+        world.store.ownerships.then(Ok(owner));
+        world.store.renewals.then(Ok(lapsed));
+        world.at(secs(1.0)).await;
+        assert_eq!(world.bridge.inflight.len(), kept, "{owner:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tasks_of_a_dead_process_are_adopted_as_soon_as_the_store_hands_them_out() {
+    let world = World::with(Kind::Redis, "");
+    world.at(secs(5.0)).await;
+    let mut unconfirmed = Vec::new();
+    for number in 0..20 {
+        let task = world.task();
+        let published = number % 2 == 0;
+        let orphan = world.record(&task, published);
+        world.store.orphans.lock().push_back(orphan);
+        if !published {
+            unconfirmed.push(task.id);
+            world.store.messages.lock().insert(task.id, task);
+        }
+    }
+    world.at(secs(5.3)).await;
+    assert_eq!(world.bridge.inflight.len(), 20);
+    world.at(secs(6.3)).await;
+    assert_eq!(
+        world.log.beats().len(),
+        20,
+        "each was heartbeated within a second"
+    );
+    world.at(secs(14.0)).await;
+    let mut published = world.broker.published.lock().clone();
+    published.sort();
+    unconfirmed.sort();
+    assert_eq!(published, unconfirmed, "each once, and no other");
+}

@@ -1,0 +1,95 @@
+//! Replies: what is acknowledged, and when.
+
+use super::{log::Did, store::Kind, world::World};
+use activity_bridge::{
+    broker::Announcement,
+    task::{OutcomeKind::Completed, Status, TaskId},
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_is_acknowledged_when_aws_has_it_then_the_record_goes_and_then_the_slot() {
+    let world = World::new();
+    let accept = world.source.settles.hold();
+    let remove = world.store.removes.hold();
+    let id = world.dispatch().await;
+    world.reply(id, "completed", "done").await;
+    world.settle_down().await;
+    assert_eq!(world.log.count(&Did::Ack(1)), 0);
+    accept.send(Ok(())).expect("it is awaited");
+    world.settle_down().await;
+    assert_eq!(world.log.count(&Did::Ack(1)), 1);
+    assert_eq!(world.route.slots.in_use(), 1, "its record is still there");
+    remove.send(Ok(())).expect("it is awaited");
+    world.all_ended().await;
+    let order = [Did::Accepted(Completed), Did::Ack(1), Did::Removed];
+    world.log.assert_order(&order);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_replies_that_race_one_is_settled_and_the_second_is_acknowledged_when_aws_has_it() {
+    let world = World::new();
+    let accept = world.source.settles.hold();
+    let id = world.dispatch().await;
+    world.reply(id, "completed", "one").await;
+    world.reply(id, "failed", "two").await;
+    world.settle_down().await;
+    assert_eq!(
+        world.log.count(&Did::Ack(1)),
+        1,
+        "the second is held instead"
+    );
+    assert_eq!(world.log.count(&Did::Ack(2)), 0);
+    accept.send(Ok(())).expect("it is awaited");
+    world.all_ended().await;
+    assert_eq!(world.log.settles(), 1);
+    let order = [Did::Accepted(Completed), Did::Ack(2), Did::Removed];
+    world.log.assert_order(&order);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_to_a_task_that_has_ended_is_acknowledged_and_goes_nowhere() {
+    let world = World::new();
+    let id = world.dispatch().await;
+    world.reply(id, "completed", "one").await;
+    world.all_ended().await;
+    world.reply(id, "completed", "one").await;
+    world.log.wait_for(Did::Ack(2)).await;
+    assert_eq!((world.log.settles(), world.log.parked()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_starts_a_task_which_has_ended_is_told_that_it_is_gone() {
+    let world = World::new();
+    let id = world.dispatch().await;
+    world.reply(id, "completed", "").await;
+    world.all_ended().await;
+    world.ask(id, "started").await;
+    world.log.wait_for(Did::Ack(2)).await;
+    world.log.wait_for(Did::Announce(Announcement::Gone)).await;
+    world
+        .log
+        .assert_order(&[Did::Answer(Status::Gone), Did::Ack(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_to_a_task_that_nobody_knows_is_parked_before_it_is_acknowledged() {
+    let world = World::with(Kind::File, "");
+    world.reply(TaskId::random(), "completed", "").await;
+    world.log.wait_for(Did::Ack(1)).await;
+    let because = "no task of this bridge has this correlation_id".to_owned();
+    world.log.assert_order(&[Did::Park(because), Did::Ack(1)]);
+    assert_eq!(world.log.settles(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_can_not_be_used_is_parked_then_fails_the_task_and_is_then_acknowledged() {
+    let world = World::new();
+    let id = world.dispatch().await;
+    world.reply(id, "finished", "?").await;
+    world.all_ended().await;
+    let parked = world.log.times(|did| matches!(did, Did::Park(_)));
+    assert_eq!(parked.len(), 1);
+    assert_eq!(world.log.settles(), 1);
+    let failed = Did::Accepted(activity_bridge::task::OutcomeKind::Failed);
+    world.log.assert_order(&[failed, Did::Ack(1), Did::Removed]);
+}

@@ -1,0 +1,157 @@
+//! A store that does what the test says.
+
+use super::{
+    log::{Did, Log},
+    script::Script,
+};
+use activity_bridge::{
+    store::{
+        Claim, Forwarded, Lifetime, Note, Ownership, Record, Renewal, Shared, Store, StoreError,
+    },
+    task::{Task, TaskId, Timeouts},
+};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+/// Who else knows the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Nobody: they die with the process.
+    #[default]
+    Memory,
+    /// The next process.
+    File,
+    /// Other processes.
+    Redis,
+}
+
+pub struct ScriptedStore {
+    log: Arc<Log>,
+    kind: Kind,
+    pub inserts: Script<Result<(), StoreError>>,
+    pub removes: Script<Result<(), StoreError>>,
+    pub open: Mutex<HashSet<TaskId>>,
+    /// Records of tasks that nobody has, and their messages.
+    pub orphans: Mutex<VecDeque<Record>>,
+    pub messages: Mutex<HashMap<TaskId, Task>>,
+    pub unavailable: Mutex<Option<String>>,
+    pub renewals: Script<Result<Renewal, StoreError>>,
+    pub ownerships: Script<Result<Ownership, StoreError>>,
+    pub claims: Script<Result<Claim, StoreError>>,
+    pub forwards: Script<Result<Forwarded, StoreError>>,
+}
+
+impl ScriptedStore {
+    pub fn new(log: Arc<Log>, kind: Kind) -> Self {
+        Self {
+            log,
+            kind,
+            inserts: Script::default(),
+            removes: Script::default(),
+            open: Mutex::default(),
+            orphans: Mutex::default(),
+            messages: Mutex::default(),
+            unavailable: Mutex::default(),
+            renewals: Script::default(),
+            ownerships: Script::default(),
+            claims: Script::default(),
+            forwards: Script::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for ScriptedStore {
+    async fn insert(&self, _route: &str, task: &Task) -> Result<(), StoreError> {
+        self.inserts.next().await.unwrap_or(Ok(()))?;
+        self.open.lock().insert(task.id);
+        self.log.note(Did::Recorded);
+        Ok(())
+    }
+
+    async fn confirmed(&self, _id: TaskId, _timeouts: Timeouts) -> Result<(), StoreError> {
+        self.log.note(Did::NotedConfirm);
+        Ok(())
+    }
+
+    fn note(&self, _id: TaskId, _note: Note) {}
+
+    async fn remove(&self, id: TaskId) -> Result<(), StoreError> {
+        self.removes.next().await.unwrap_or(Ok(()))?;
+        self.open.lock().remove(&id);
+        self.log.note(Did::Removed);
+        Ok(())
+    }
+
+    async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+        let mut orphans = self.orphans.lock();
+        let page = orphans.len().min(most);
+        Ok(orphans.drain(..page).collect())
+    }
+
+    async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        Ok(self.messages.lock().remove(&id))
+    }
+
+    async fn ended(&self, _most: usize) -> Result<Vec<TaskId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn count(&self) -> Result<usize, StoreError> {
+        Ok(self.open.lock().len())
+    }
+
+    fn unavailable(&self) -> Option<String> {
+        self.unavailable.lock().clone()
+    }
+
+    fn owner(&self) -> &str {
+        "flow"
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        match self.kind {
+            Kind::Memory => Lifetime::Process,
+            Kind::File | Kind::Redis => Lifetime::Beyond("flow".to_owned()),
+        }
+    }
+
+    fn shared(&self) -> Option<&dyn Shared> {
+        (self.kind == Kind::Redis).then_some(self as &dyn Shared)
+    }
+
+    async fn close(&self) {
+        self.log.note(Did::CloseStore);
+    }
+}
+
+#[async_trait]
+impl Shared for ScriptedStore {
+    async fn renew(&self) -> Result<Renewal, StoreError> {
+        let renewal = self.renewals.next().await;
+        renewal.unwrap_or_else(|| Ok(Renewal::default()))
+    }
+
+    async fn is_anyone_silent(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn reassert(&self, _record: &Record) -> Result<Ownership, StoreError> {
+        let ownership = self.ownerships.next().await;
+        ownership.unwrap_or(Ok(Ownership::Ours))
+    }
+
+    async fn claim(&self, _id: TaskId) -> Result<Claim, StoreError> {
+        self.log.note(Did::Claim);
+        self.claims.next().await.unwrap_or(Ok(Claim::Unknown))
+    }
+
+    async fn forward(&self, _id: TaskId, details: &str) -> Result<Forwarded, StoreError> {
+        self.log.note(Did::Forward(details.to_owned()));
+        self.forwards.next().await.unwrap_or(Ok(Forwarded::Unknown))
+    }
+}

@@ -1,0 +1,281 @@
+//! A bridge in process, with one route.
+
+use super::{
+    broker::{Receipts, ScriptedBroker},
+    log::{Did, Log},
+    source::ScriptedSource,
+    store::{Kind, ScriptedStore},
+};
+use activity_bridge::{
+    broker::{Delivery, Inbound, Receipt},
+    config::Config,
+    context::Bridge,
+    inflight::{InflightTable, OwnershipCheck},
+    intake::{gate, gate::Gate, poller, publish},
+    metrics::Metrics,
+    phase::Phase,
+    process::{Shutdown, ShutdownConfig},
+    replicas::lease,
+    route::Route,
+    settle::{heartbeat, replies},
+    source::Source,
+    store::{Record, Store},
+    task::{Input, Task, TaskId, TaskToken, Timeout, Timeouts},
+    trace::Tracer,
+    util::supervise::Supervisor,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+/// The heartbeat timeout of every task.
+pub const T: Duration = Duration::from_secs(30);
+
+/// The heartbeat interval.
+pub const INTERVAL: Duration = Duration::from_secs(10);
+
+/// The smallest step of the clock. By then all loops have done what there was to do.
+pub const MOMENT: Duration = Duration::from_millis(1);
+
+pub fn secs(secs: f64) -> Duration {
+    Duration::from_secs_f64(secs)
+}
+
+pub struct World {
+    pub bridge: Arc<Bridge>,
+    pub route: Arc<Route>,
+    pub broker: Arc<ScriptedBroker>,
+    pub source: Arc<ScriptedSource>,
+    pub store: Arc<ScriptedStore>,
+    pub log: Arc<Log>,
+    pub phase: watch::Sender<Phase>,
+    /// What the route's gate says, once [`World::poll`] was called.
+    pub gate: watch::Receiver<Gate>,
+    shutdown: ShutdownConfig,
+    inbound: mpsc::Sender<Inbound>,
+    pollers: JoinSet<()>,
+    gates: JoinSet<()>,
+    start: Instant,
+    replies: AtomicUsize,
+}
+
+impl World {
+    /// With the store of a single process, which forgets.
+    pub fn new() -> Self {
+        Self::with(Kind::Memory, "")
+    }
+
+    /// `settings`: what else stands in the route's table of the configuration.
+    pub fn with(kind: Kind, settings: &str) -> Self {
+        let world = Self::before_the_start(kind, settings);
+        world.run_heartbeats();
+        tokio::spawn(lease::run(
+            Arc::clone(&world.bridge),
+            world.phase.subscribe(),
+        ));
+        world
+    }
+
+    /// Reads replies, and does nothing else.
+    pub fn before_the_start(kind: Kind, settings: &str) -> Self {
+        let config = config(kind, settings);
+        let log = Arc::new(Log::new());
+        let broker = Arc::new(ScriptedBroker::new(Arc::clone(&log)));
+        let source = Arc::new(ScriptedSource::new(Arc::clone(&log)));
+        let store = Arc::new(ScriptedStore::new(Arc::clone(&log), kind));
+        let metrics = Metrics::new().expect("metrics");
+        let shutdown = config.shutdown;
+        let route = config.routes.into_iter().next().expect("a route");
+        let of_route = metrics.for_route(&route.name, source.kind());
+        let route = Arc::new(Route::new(route, Arc::clone(&source) as _, of_route));
+        let bridge = Arc::new(Bridge {
+            broker: Arc::clone(&broker) as _,
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            routes: vec![Arc::clone(&route)],
+            inflight: InflightTable::new(100),
+            ownership: OwnershipCheck::default(),
+            metrics,
+            tracer: Tracer::start(None).expect("no tracer"),
+            supervisor: Supervisor::default(),
+        });
+        let (inbound, stream) = mpsc::channel(100);
+        tokio::spawn(replies::run(Arc::clone(&bridge), stream));
+        Self {
+            bridge,
+            route,
+            broker,
+            source,
+            store,
+            log,
+            phase: watch::channel(Phase::Running).0,
+            gate: watch::channel(Gate::Starting).1,
+            shutdown,
+            inbound,
+            pollers: JoinSet::new(),
+            gates: JoinSet::new(),
+            start: Instant::now(),
+            replies: AtomicUsize::new(0),
+        }
+    }
+
+    pub fn run_heartbeats(&self) {
+        tokio::spawn(heartbeat::run(Arc::clone(&self.bridge)));
+    }
+
+    /// Starts the route's gate and its poll loop.
+    pub fn poll(&mut self) {
+        let (gate, gate_seen) = watch::channel(Gate::Starting);
+        self.gate = gate_seen.clone();
+        let (bridge, route) = (Arc::clone(&self.bridge), Arc::clone(&self.route));
+        self.gates.spawn(gate::run(bridge, route, gate));
+        let (bridge, route) = (Arc::clone(&self.bridge), Arc::clone(&self.route));
+        self.pollers.spawn(poller::run(
+            bridge,
+            route,
+            gate_seen,
+            self.phase.subscribe(),
+        ));
+    }
+
+    /// What the drain needs of it.
+    pub fn shutdown(&mut self) -> Shutdown {
+        Shutdown {
+            bridge: Arc::clone(&self.bridge),
+            pollers: std::mem::take(&mut self.pollers),
+            gates: std::mem::take(&mut self.gates),
+            phase: self.phase.clone(),
+            config: self.shutdown,
+        }
+    }
+
+    /// A task as a poll brings it.
+    pub fn task(&self) -> Task {
+        Task {
+            id: TaskId::random(),
+            token: TaskToken::new("token").expect("a token"),
+            activity: "charge".to_owned(),
+            input: Input::from("{}".to_owned()),
+            headers: Vec::new(),
+            polled_at: SystemTime::now(),
+            timeouts: Timeouts {
+                heartbeat: Timeout::After(T),
+                start_to_close: Timeout::Unknown,
+            },
+        }
+    }
+
+    /// The record of such a task, as a store hands it out.
+    pub fn record(&self, task: &Task, published: bool) -> Record {
+        Record {
+            id: task.id,
+            route: self.route.name().to_owned(),
+            token: task.token.clone(),
+            polled_at: task.polled_at,
+            timeouts: task.timeouts,
+            published,
+            begun: false,
+            heard: None,
+        }
+    }
+
+    /// Sends a task on its way from the poll to the broker.
+    pub async fn submit(&self, task: Task) -> TaskId {
+        let id = task.id;
+        let (slot, unpersisted) = self.route.room().await;
+        let (bridge, route) = (Arc::clone(&self.bridge), Arc::clone(&self.route));
+        tokio::spawn(publish::fresh(bridge, route, task, slot, unpersisted));
+        id
+    }
+
+    /// A task that the broker has confirmed.
+    pub async fn dispatch(&self) -> TaskId {
+        let id = self.submit(self.task()).await;
+        self.log.wait_for(Did::NotedConfirm).await;
+        id
+    }
+
+    /// Sends a reply of a worker; says its number, from 1.
+    pub async fn reply(&self, id: TaskId, kind: &str, body: &str) -> usize {
+        self.send_reply(id, kind, body, None).await
+    }
+
+    /// Sends a sign of life that asks how the task fares.
+    pub async fn ask(&self, id: TaskId, kind: &str) -> usize {
+        self.send_reply(id, kind, "", Some("worker")).await
+    }
+
+    async fn send_reply(
+        &self,
+        id: TaskId,
+        kind: &str,
+        body: &str,
+        reply_to: Option<&str>,
+    ) -> usize {
+        let number = self.replies.fetch_add(1, Relaxed) + 1;
+        let log = Arc::clone(&self.log);
+        let delivery = Delivery {
+            correlation_id: Some(id.to_string()),
+            kind: Some(kind.to_owned()),
+            reply_to: reply_to.map(str::to_owned),
+            content_type: None,
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+            receipt: Receipt::new(Receipts { number, log }),
+        };
+        self.send(Inbound::Reply(delivery)).await;
+        number
+    }
+
+    pub async fn send(&self, inbound: Inbound) {
+        self.inbound.send(inbound).await.expect("somebody reads");
+    }
+
+    /// Lets everything happen that happens without time.
+    pub async fn settle_down(&self) {
+        sleep(MOMENT).await;
+    }
+
+    /// Lets time pass until this long after the start.
+    pub async fn at(&self, since_start: Duration) {
+        sleep_until(self.start + since_start).await;
+    }
+
+    /// Waits until no slot is in use.
+    pub async fn all_ended(&self) {
+        let free = tokio::time::timeout(secs(3_600.0), self.route.slots.all_free());
+        free.await.expect("every task ends within an hour");
+    }
+}
+
+fn config(kind: Kind, settings: &str) -> Config {
+    let store = match kind {
+        Kind::Memory => "kind = \"memory\"",
+        Kind::File => "kind = \"file\"",
+        Kind::Redis => "kind = \"redis\"\nurl = \"redis://127.0.0.1\"",
+    };
+    let text = format!(
+        r#"
+        [amqp]
+        uri = "amqp://127.0.0.1"
+        [store]
+        {store}
+        [shutdown]
+        grace_secs = 90
+        [[routes]]
+        name = "payments"
+        queue = "payments"
+        swf = {{ domain = "shop", task_list = "payments" }}
+        {settings}
+        "#
+    );
+    text.parse().expect("a valid configuration")
+}
