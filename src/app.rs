@@ -20,6 +20,7 @@ use crate::{
     source::Sources,
     store::{self, Lifetime},
     trace::Tracer,
+    util::supervise::Supervisor,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
@@ -31,12 +32,21 @@ const REMEMBER_MARGIN: usize = 10_000;
 /// At most so much of the grace period goes to the export of the last spans.
 const EXPORT_REST: Duration = Duration::from_secs(5);
 
-/// Runs until asked to stop. True where nothing was left in flight, or what was left is kept for the next process.
+/// Runs until asked to stop. True where nothing was left in flight, or what was left is kept for the next process. False too
+/// where a loop ended or panicked: the process is then to end as in a crash.
 ///
 /// # Errors
 ///
 /// What makes a start impossible: no AWS region, an admin address that can't be bound, a token store that can't be used.
-pub async fn run(mut config: Config) -> anyhow::Result<bool> {
+pub async fn run(config: Config) -> anyhow::Result<bool> {
+    let supervisor = Supervisor::default();
+    tokio::select! {
+        ended = run_until_stopped(config, supervisor.clone()) => ended,
+        () = supervisor.broken() => Ok(false),
+    }
+}
+
+async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow::Result<bool> {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         store = config.store.place(),
@@ -46,14 +56,16 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
     let signals = Signals::register()?;
     let admin_listener = server::bind(config.admin_listen).await?;
     warn_of_a_short_grace(config.shutdown.grace);
-    let stop = signals.asked_to_stop();
+    let stop = signals.asked_to_stop(supervisor.clone());
     tokio::pin!(stop);
     let routes = std::mem::take(&mut config.routes);
     let (bridge, inbound) = tokio::select! {
-        built = build(&config, routes) => built?,
+        built = build(&config, routes, supervisor.clone()) => built?,
         () = &mut stop => return Ok(true),
     };
     info!(owner = bridge.store.owner(), "token store ready");
+    let store = Arc::clone(&bridge.store);
+    supervisor.spawn_loop("the token store", async move { store.closed().await });
     let (phase, phase_seen) = watch::channel(Phase::Recovering);
     let gates: Vec<_> = bridge
         .routes
@@ -67,26 +79,32 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
         phase: phase_seen.clone(),
         store: config.store.place().into(),
     };
-    server::start(admin, admin_listener);
+    supervisor.spawn_loop("the admin endpoint", server::serve(admin, admin_listener));
 
     // Before any reply is read: to a task that is not taken on yet, it would be nobody's.
     let unpublished = tokio::select! {
         unpublished = recovery::restore_all(&bridge) => unpublished,
         () = &mut stop => {
+            supervisor.shut_down();
             bridge.store.close().await;
             return Ok(true);
         }
     };
-    tokio::spawn(replies::run(Arc::clone(&bridge), inbound));
-    tokio::spawn(heartbeat::run(Arc::clone(&bridge)));
-    tokio::spawn(lease::run(Arc::clone(&bridge), phase_seen.clone()));
+    supervisor.spawn_loop("the replies", replies::run(Arc::clone(&bridge), inbound));
+    supervisor.spawn_loop("the heartbeats", heartbeat::run(Arc::clone(&bridge)));
+    if bridge.store.shared().is_some() {
+        let lease = lease::run(Arc::clone(&bridge), phase_seen.clone());
+        supervisor.spawn_loop("the lease", lease);
+    }
     let mut running = Running::default();
     for (route, gate) in bridge.routes.iter().zip(gates) {
         running.add(&bridge, route, gate, phase_seen.clone());
     }
-    tokio::spawn(recover(Arc::clone(&bridge), unpublished, phase.clone()));
+    let recovering = recover(Arc::clone(&bridge), unpublished, phase.clone());
+    supervisor.spawn("the recovery", recovering);
 
     stop.await;
+    supervisor.shut_down();
     let end = Instant::now() + config.shutdown.grace;
     let tracer = bridge.tracer.clone();
     let shutdown = Shutdown {
@@ -106,6 +124,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<bool> {
 async fn build(
     config: &Config,
     routes: Vec<RouteConfig>,
+    supervisor: Supervisor,
 ) -> anyhow::Result<(Arc<Bridge>, InboundStream)> {
     let tracer = Tracer::start(config.otlp.as_ref())?;
     let metrics = Metrics::new()?;
@@ -120,6 +139,7 @@ async fn build(
     let options = BrokerOptions {
         replies,
         max_in_flight: slots,
+        supervisor: supervisor.clone(),
     };
     let (broker, inbound) = broker::open(&config.amqp_uris, options);
     let routes = routes.into_iter().map(|config| {
@@ -136,6 +156,7 @@ async fn build(
         store,
         metrics,
         tracer,
+        supervisor,
     };
     Ok((Arc::new(bridge), inbound))
 }
@@ -173,11 +194,13 @@ impl Running {
         (gate, gate_seen): (watch::Sender<Gate>, watch::Receiver<Gate>),
         phase: watch::Receiver<Phase>,
     ) {
+        let supervisor = &bridge.supervisor;
         let keeping = gate::run(Arc::clone(bridge), Arc::clone(route), gate);
-        self.gates.spawn(keeping);
-        let bridge = Arc::clone(bridge);
-        self.pollers
-            .spawn(poller::run(bridge, Arc::clone(route), gate_seen, phase));
+        let name = format!("the gate of route {}", route.name());
+        self.gates.spawn(supervisor.watch_loop(&name, keeping));
+        let polling = poller::run(Arc::clone(bridge), Arc::clone(route), gate_seen, phase);
+        let name = format!("the poller of route {}", route.name());
+        self.pollers.spawn(supervisor.watch_loop(&name, polling));
     }
 }
 

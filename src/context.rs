@@ -7,6 +7,7 @@ use crate::{
     route::Route,
     store::Store,
     trace::Tracer,
+    util::supervise::Supervisor,
 };
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub struct Bridge {
     pub metrics: Metrics,
     /// The maker of spans.
     pub tracer: Tracer,
+    /// What ends the process where a loop ends or a task of the runtime panics.
+    pub supervisor: Supervisor,
 }
 
 impl Bridge {

@@ -18,7 +18,7 @@
 //!  settle/outcome    AWS ─► acknowledge the reply ─► store.remove ─► free the slot
 //! ```
 
-/// What knows nothing of tasks: back-off, crash points, limits on log lines.
+/// What knows nothing of tasks: back-off, crash points, limits on log lines, supervised loops.
 pub mod util;
 
 /// What a task is: plain data, no I/O.

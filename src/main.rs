@@ -32,7 +32,7 @@ enum Command {
     /// routes can be overridden by the environment: ACTIVITY_BRIDGE_ADMIN__LISTEN sets admin.listen.
     ///
     /// Exit codes: 0 everything in flight was settled, or is kept in the token store; 1 it could not start, or the grace
-    /// period ended with tasks that no other process will know; 78 the configuration is wrong; 130 ended at once by a second signal.
+    /// period ended with tasks that no other process will know, or a part of it broke, which is a bug; 78 the configuration is wrong; 130 ended at once by a second signal.
     Run(Configured),
     /// Check a configuration, and with --online everything that it names
     ///

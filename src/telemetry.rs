@@ -4,6 +4,7 @@
 //! and the AWS SDK write message bodies at `debug`.
 
 use crate::settings::Reader;
+use std::{panic, thread};
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// Starts the log.
@@ -26,6 +27,21 @@ pub fn start(config: LogConfig) {
         use std::io::IsTerminal;
         builder.with_ansi(std::io::stderr().is_terminal()).init();
     }
+    log_panics();
+}
+
+/// A panic is a line of the log like any other. Its message may quote an input or a result, so only debug builds print it.
+fn log_panics() {
+    let print = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let at = info.location().map(ToString::to_string);
+        let thread = thread::current();
+        let thread = thread.name().unwrap_or_default();
+        tracing::error!(at, thread, "a panic; this is a bug of activity-bridge");
+        if cfg!(debug_assertions) {
+            print(info);
+        }
+    }));
 }
 
 /// The settings of the log.

@@ -1,7 +1,14 @@
 //! The HTTP server of the admin endpoint: plain HTTP on a configured address.
 
 use super::listing::Listing;
-use crate::{broker::Link, context::Bridge, intake::gate::Gate, phase::Phase, route::Route};
+use crate::{
+    broker::Link,
+    context::Bridge,
+    intake::gate::Gate,
+    phase::Phase,
+    route::Route,
+    util::crash_point::{CrashPoint, crash_point},
+};
 use anyhow::Context;
 use axum::{
     Json, Router,
@@ -38,7 +45,7 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves until the process ends.
-pub fn start(admin: Admin, listener: TcpListener) {
+pub async fn serve(admin: Admin, listener: TcpListener) {
     if let Ok(addr) = listener.local_addr() {
         tracing::info!(%addr, "admin listening");
     }
@@ -48,11 +55,10 @@ pub fn start(admin: Admin, listener: TcpListener) {
         .route("/metrics", get(metrics))
         .route("/tasks", get(tasks))
         .with_state(admin);
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "the admin endpoint ended");
-        }
-    });
+    crash_point(CrashPoint::AdminLoop);
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the admin endpoint ended");
+    }
 }
 
 #[derive(Serialize)]

@@ -6,7 +6,10 @@ use super::{
     names::REPLIES_EXCHANGE,
     rabbitmq::{self, Options, RabbitMq, Uri},
 };
-use crate::{task::TaskId, util::Row};
+use crate::{
+    task::TaskId,
+    util::{Row, supervise::Supervisor},
+};
 use std::{sync::Arc, time::Duration};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -23,6 +26,8 @@ pub struct BrokerOptions {
     pub replies: ReplyLifetime,
     /// How many tasks may be in flight.
     pub max_in_flight: usize,
+    /// What supervises the loop that connects.
+    pub supervisor: Supervisor,
 }
 
 /// How long replies are of use: as long as the records of their tasks.
@@ -46,6 +51,7 @@ pub fn open(uris: &[Uri], options: BrokerOptions) -> (Arc<dyn Broker>, InboundSt
         reply_queue: format!("{REPLIES_EXCHANGE}.{id}"),
         replies_expire,
         prefetch: u16::try_from(prefetch).unwrap_or(u16::MAX),
+        supervisor: options.supervisor,
     });
     (Arc::new(broker), inbound)
 }

@@ -7,7 +7,10 @@ use crate::{
     broker::{Link, Readiness, ReadinessError},
     context::Bridge,
     route::Route,
-    util::jittered,
+    util::{
+        crash_point::{CrashPoint, crash_point},
+        jittered,
+    },
 };
 use std::{fmt, mem::discriminant, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -102,6 +105,7 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
     let mut link = bridge.broker.link();
     let mut undelivered = route.undelivered();
     while !gate.is_closed() {
+        crash_point(CrashPoint::GateLoop);
         let (now, look_again) = observe(&bridge, &route, &mut link, &mut undelivered).await;
         let mut news = false;
         gate.send_if_modified(|was| {

@@ -11,7 +11,10 @@ use crate::{
     phase::{POLL_HOLD, Phase},
     route::{Route, Slot, UnpersistedPermit},
     source::{SourceError, rate_limit::Call},
-    util::log_limiter::LogTopic,
+    util::{
+        crash_point::{CrashPoint, crash_point},
+        log_limiter::LogTopic,
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -41,6 +44,7 @@ pub async fn run(
     let mut poll_scaler = PollScaler::new(route.config.pollers, route.source.busy_within());
     let mut not_before = Instant::now();
     while phase.borrow_and_update().polls() {
+        crash_point(CrashPoint::PollerLoop);
         let open = *gate.borrow_and_update() == Gate::Open;
         let wanted = open && polls.len() < poll_scaler.target();
         let waiting = Instant::now() < not_before;
@@ -133,7 +137,9 @@ async fn poll(
         Ok(Some(task)) => {
             route.metrics.polled(PollOutcome::Task);
             route.let_in(begun);
-            tokio::spawn(publish::fresh(bridge, route, task, slot, unpersisted));
+            let supervisor = bridge.supervisor.clone();
+            let publishing = publish::fresh(bridge, route, task, slot, unpersisted);
+            supervisor.spawn("a publication", publishing);
             Polled::Task
         }
         Ok(None) => {

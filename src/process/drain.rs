@@ -147,7 +147,8 @@ impl Shutdown {
             let reason = "activity-bridge was shut down before the worker replied";
             warn!(route = handle.route.name(), task = %id, "{reason}; failing it back to AWS");
             let outcome = Outcome::failed(OwnFailure::ShutDown, reason);
-            tokio::spawn(outcome::settle(Arc::clone(&self.bridge), handle, outcome));
+            let settling = outcome::settle(Arc::clone(&self.bridge), handle, outcome);
+            self.bridge.supervisor.spawn("a settlement", settling);
         }
     }
 }

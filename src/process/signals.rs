@@ -1,5 +1,6 @@
 //! The signals that ask the process to stop.
 
+use crate::util::supervise::Supervisor;
 use std::future::pending;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
@@ -61,10 +62,10 @@ impl Signals {
     ///
     /// A second SIGHUP is ignored. A terminal that is closed causes two of them: one by the terminal and one by its shell. systemd
     /// can send one right after SIGTERM.
-    pub async fn asked_to_stop(mut self) {
+    pub async fn asked_to_stop(mut self, supervisor: Supervisor) {
         let name = self.next().await;
         info!("{name}: shutting down; a second signal ends the process at once");
-        tokio::spawn(async move {
+        supervisor.spawn("the second signal", async move {
             while self.next().await == HANGUP {
                 info!("{HANGUP}: shutting down already");
             }

@@ -14,6 +14,7 @@ use crate::{
     phase::Phase,
     store::{Ownership, PeerEvent, RENEW_INTERVAL, Shared},
     task::TaskId,
+    util::crash_point::{CrashPoint, crash_point},
 };
 use futures_util::future;
 use std::{sync::Arc, time::Duration};
@@ -63,6 +64,7 @@ async fn renew_and_apply(bridge: &Bridge, shared: &dyn Shared) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
+        crash_point(CrashPoint::LeaseLoop);
         match shared.renew().await {
             Ok(renewal) => {
                 if renewal.lapsed {

@@ -4,6 +4,7 @@ use crate::{
     context::Bridge,
     intake::recovery::{self, Unpublished},
     phase::Phase,
+    util::crash_point::{CrashPoint, crash_point},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -21,13 +22,17 @@ pub(super) async fn adopt(bridge: &Arc<Bridge>, phase: watch::Receiver<Phase>) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while phase.borrow().polls() {
         tick.tick().await;
+        crash_point(CrashPoint::TakeoverLoop);
         let mut unpublished = Unpublished::new();
         if let Err(error) = recovery::adopt(bridge, &mut unpublished).await {
             debug!(%error, "could not look for tasks of dead processes");
         }
         if !unpublished.is_empty() {
+            let supervisor = &bridge.supervisor;
             let bridge = Arc::clone(bridge);
-            tokio::spawn(async move { recovery::republish(&bridge, unpublished).await });
+            supervisor.spawn("the recovery of a dead process's tasks", async move {
+                recovery::republish(&bridge, unpublished).await;
+            });
         }
     }
 }

@@ -11,7 +11,10 @@ use crate::{
     source::{CancelRequested, SourceError, Verdict, rate_limit::Call},
     store::Note,
     task::{Outcome, OwnFailure, SettleEnd},
-    util::log_limiter::LogTopic,
+    util::{
+        crash_point::{CrashPoint, crash_point},
+        log_limiter::LogTopic,
+    },
 };
 use std::{sync::Arc, time::SystemTime};
 use tokio::{
@@ -29,10 +32,12 @@ pub async fn run(bridge: Arc<Bridge>) {
     loop {
         bridge.inflight.wait_for_due().await;
         bridge.ownership.wait().await;
+        crash_point(CrashPoint::HeartbeatLoop);
         let now = Instant::now();
         // What is spawned is bounded: one for each task in flight.
         while let Some(entry) = bridge.inflight.next_due(now) {
-            tokio::spawn(see_to(Arc::clone(&bridge), entry));
+            let seeing_to = see_to(Arc::clone(&bridge), entry);
+            bridge.supervisor.spawn("a heartbeat", seeing_to);
         }
     }
 }

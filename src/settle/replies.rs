@@ -32,6 +32,7 @@ const OTHER_ROUTE_DELAY: Duration = Duration::from_secs(5);
 /// Reads what comes back from the broker until the broker is closed.
 pub async fn run(bridge: Arc<Bridge>, mut inbound: InboundStream) {
     while let Some(inbound) = inbound.recv().await {
+        crash_point(CrashPoint::ReplyLoop);
         handle(&bridge, inbound);
     }
 }
@@ -43,13 +44,15 @@ pub async fn run(bridge: Arc<Bridge>, mut inbound: InboundStream) {
 pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
     match inbound {
         Inbound::Reply(delivery) => handle_delivery(bridge, None, delivery),
-        Inbound::DeadLetter(letter, delivery) => handle_delivery(bridge, Some(letter), delivery),
+        Inbound::DeadLetter(dead_letter, delivery) => {
+            handle_delivery(bridge, Some(dead_letter), delivery)
+        }
         Inbound::Returned(id) => fail_returned(bridge, id),
     }
 }
 
 /// Handles a reply, or a task's own message where it is a dead letter.
-fn handle_delivery(bridge: &Arc<Bridge>, letter: Option<DeadLetter>, delivery: Delivery) {
+fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delivery: Delivery) {
     let id = match task_id(&delivery) {
         Ok(id) => id,
         Err(because) => return park(bridge, delivery, because),
@@ -58,20 +61,27 @@ fn handle_delivery(bridge: &Arc<Bridge>, letter: Option<DeadLetter>, delivery: D
         Standing::Open(route) => route,
         Standing::Ended => {
             count_late(bridge, id);
-            return match letter {
+            return match dead_letter {
                 Some(_) => acknowledge(delivery.receipt),
                 None => answer_sign(bridge, id, delivery, Status::Gone),
             };
         }
         Standing::Unknown if bridge.store.shared().is_some() => {
-            tokio::spawn(handle_elsewhere(Arc::clone(bridge), id, letter, delivery));
+            tokio::spawn(handle_elsewhere(
+                Arc::clone(bridge),
+                id,
+                dead_letter,
+                delivery,
+            ));
             return;
         }
         Standing::Unknown => return park_unknown(bridge, delivery),
     };
     crash_point(CrashPoint::OnReply);
-    match letter {
-        Some(letter) => handle_dead_letter(bridge, &route, (id, letter), delivery.receipt),
+    match dead_letter {
+        Some(dead_letter) => {
+            handle_dead_letter(bridge, &route, (id, dead_letter), delivery.receipt)
+        }
         None => handle_reply(bridge, &route, id, delivery),
     }
 }
@@ -79,17 +89,20 @@ fn handle_delivery(bridge: &Arc<Bridge>, letter: Option<DeadLetter>, delivery: D
 fn handle_dead_letter(
     bridge: &Arc<Bridge>,
     route: &Route,
-    (id, letter): (TaskId, DeadLetter),
+    (id, dead_letter): (TaskId, DeadLetter),
     receipt: Receipt,
 ) {
-    let kind = letter.death.label();
+    let kind = dead_letter.death.label();
     debug!(route = route.name(), task = %id, kind, "a dead letter");
-    route.metrics.dead_letter(letter.death);
+    route.metrics.dead_letter(dead_letter.death);
     if !route.config.dead_letters {
         return acknowledge(receipt);
     }
-    let limit = route.config.destination.delivery_limit_of(&letter.queue);
-    end(bridge, id, letter.outcome(limit), receipt);
+    let limit = route
+        .config
+        .destination
+        .delivery_limit_of(&dead_letter.queue);
+    end(bridge, id, dead_letter.outcome(limit), receipt);
 }
 
 /// No queue takes a message that the broker has confirmed, so nobody publishes it again.
@@ -256,7 +269,7 @@ fn task_id(delivery: &Delivery) -> Result<TaskId, &'static str> {
 async fn handle_elsewhere(
     bridge: Arc<Bridge>,
     id: TaskId,
-    letter: Option<DeadLetter>,
+    dead_letter: Option<DeadLetter>,
     delivery: Delivery,
 ) {
     let Some(shared) = bridge.store.shared() else {
@@ -264,7 +277,7 @@ async fn handle_elsewhere(
     };
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     // A dead letter has the task's type, which may be called anything.
-    let sign = (letter.is_none() && is_sign(&delivery)).then_some(&delivery);
+    let sign = (dead_letter.is_none() && is_sign(&delivery)).then_some(&delivery);
     let owner = loop {
         match owner::locate(&bridge, shared, id, sign).await {
             Ok(owner) => break owner,
@@ -281,7 +294,7 @@ async fn handle_elsewhere(
         }
     };
     match owner {
-        ReplyOwner::Here => handle_delivery(&bridge, letter, delivery),
+        ReplyOwner::Here => handle_delivery(&bridge, dead_letter, delivery),
         ReplyOwner::Forwarded(status) => answer_sign(&bridge, id, delivery, status),
         ReplyOwner::Unknown => park_unknown(&bridge, delivery),
         ReplyOwner::OtherRoute => {

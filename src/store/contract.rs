@@ -64,6 +64,11 @@ pub trait Store: Send + Sync + 'static {
     /// The calls of a store that several processes share; `None` if only one process can use this store.
     fn shared(&self) -> Option<&dyn Shared>;
 
+    /// Resolves once the store can't be used any more in this process: it was closed, or its thread has ended.
+    async fn closed(&self) {
+        std::future::pending().await
+    }
+
     /// Writes the pending notes and gives the ownership up, so that other processes can adopt this one's tasks at once.
     async fn close(&self);
 }

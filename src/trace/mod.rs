@@ -5,6 +5,7 @@
 
 #[cfg(feature = "otlp")]
 mod otlp;
+mod recorder;
 pub mod settings;
 mod tracer;
 #[cfg(feature = "otlp")]

@@ -5,8 +5,8 @@
 //! anything else that a worker wrote. No caller waits: if the exporter's queue is full, the span is dropped.
 
 use super::{
+    recorder::{Exporter, Recorder},
     settings::OtlpConfig,
-    tracer::{Exporter, Recorder},
     transport::Transport,
 };
 use crate::{

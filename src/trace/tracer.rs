@@ -1,33 +1,14 @@
-//! The tracer and its spans, as the rest of the bridge sees them. Two traits hide the recording, which exists only in a binary
-//! with the feature `otlp`.
+//! The tracer and its spans, as the rest of the bridge sees them.
 
-use super::settings::OtlpConfig;
+use super::{
+    recorder::{Exporter, Recorder},
+    settings::OtlpConfig,
+};
 use crate::{
     route::Route,
     task::{Task, Traceparent},
 };
-use async_trait::async_trait;
 use std::{fmt, sync::Arc, time::Duration};
-
-/// Makes spans and sends them away.
-#[async_trait]
-pub(super) trait Exporter: Send + Sync {
-    fn task(&self, route: &Route, task: &Task) -> Arc<dyn Recorder>;
-
-    async fn shutdown(&self, within: Duration);
-}
-
-/// Records one span.
-pub(super) trait Recorder: Send + Sync {
-    fn child(&self, name: &'static str) -> Arc<dyn Recorder>;
-
-    /// Sets an attribute, and the status of the span where the value is an error.
-    fn note(&self, key: &'static str, value: &'static str, is_error: bool);
-
-    fn end(&self);
-
-    fn traceparent(&self) -> Option<Traceparent>;
-}
 
 /// Makes the spans of tasks. Without the feature `otlp` or its configuration nothing is recorded.
 #[derive(Clone, Default)]

@@ -1,8 +1,9 @@
-//! Named points in the processing of a task at which a test can kill the process. A release build has none.
+//! Named points in the processing of a task, and in each loop, at which a test can kill the process or make it panic. A release
+//! build has none.
 
-pub use debug::crash_point;
+pub use points::{crash_point, crash_point_over};
 
-/// The points, in the order in which a task reaches them.
+/// The points: first those of a task, in its order, then one in each loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrashPoint {
     /// A poll brought the task.
@@ -29,14 +30,39 @@ pub enum CrashPoint {
     BeforeRemoval,
     /// The record is removed.
     AfterRemoval,
+    /// The loop of the admin endpoint.
+    AdminLoop,
+    /// The loop that connects to the broker.
+    BrokerLoop,
+    /// The loop of a route's gate.
+    GateLoop,
+    /// The loop of the heartbeats.
+    HeartbeatLoop,
+    /// The loop of the lease.
+    LeaseLoop,
+    /// The loop of a route's poller.
+    PollerLoop,
+    /// The loop of the replies.
+    ReplyLoop,
+    /// The loop of the file store's thread.
+    StoreLoop,
+    /// The loop that adopts the tasks of dead processes.
+    TakeoverLoop,
 }
 
-/// A task reaches this point. Nothing happens in a release build.
 #[cfg(not(debug_assertions))]
-pub fn crash_point(_point: CrashPoint) {}
+mod points {
+    use super::CrashPoint;
+
+    /// A task or a loop comes by.
+    pub fn crash_point(_point: CrashPoint) {}
+
+    /// A task comes by with this text.
+    pub fn crash_point_over(_point: CrashPoint, _text: &[u8]) {}
+}
 
 #[cfg(debug_assertions)]
-mod debug {
+mod points {
     use super::CrashPoint;
     use std::{
         process::{Command, id},
@@ -47,14 +73,31 @@ mod debug {
     };
 
     /// `ACTIVITY_BRIDGE_CRASH_AT=after-poll`, or `after-poll:3` for the third time that a task reaches the point.
-    static CRASH_AT: LazyLock<Option<(CrashPoint, AtomicU32)>> = LazyLock::new(|| {
-        let set = std::env::var("ACTIVITY_BRIDGE_CRASH_AT").ok()?;
-        let (name, times) = set.split_once(':').unwrap_or((&set, "1"));
+    static CRASH_AT: LazyLock<Option<(CrashPoint, AtomicU32)>> =
+        LazyLock::new(|| at(&std::env::var("ACTIVITY_BRIDGE_CRASH_AT").ok()?));
+
+    /// `ACTIVITY_BRIDGE_PANIC_AT` in the same form.
+    static PANIC_AT: LazyLock<Option<(CrashPoint, AtomicU32)>> =
+        LazyLock::new(|| at(&std::env::var("ACTIVITY_BRIDGE_PANIC_AT").ok()?));
+
+    /// `ACTIVITY_BRIDGE_PANIC_OVER=on-reply:TEXT`: a panic each time that a task reaches the point with a text that contains this one.
+    static PANIC_OVER: LazyLock<Option<(CrashPoint, String)>> = LazyLock::new(|| {
+        let set = std::env::var("ACTIVITY_BRIDGE_PANIC_OVER").ok()?;
+        let (name, text) = set.split_once(':')?;
+        Some((CrashPoint::named(name)?, text.to_owned()))
+    });
+
+    fn at(set: &str) -> Option<(CrashPoint, AtomicU32)> {
+        let (name, times) = set.split_once(':').unwrap_or((set, "1"));
         Some((
             CrashPoint::named(name)?,
             AtomicU32::new(times.parse().ok()?),
         ))
-    });
+    }
+
+    fn is_reached(at: Option<&(CrashPoint, AtomicU32)>, point: CrashPoint) -> bool {
+        at.is_some_and(|(at, left)| *at == point && left.fetch_sub(1, Relaxed) == 1)
+    }
 
     impl CrashPoint {
         fn named(name: &str) -> Option<Self> {
@@ -71,22 +114,43 @@ mod debug {
                 "after-ack" => Self::AfterAck,
                 "before-removal" => Self::BeforeRemoval,
                 "after-removal" => Self::AfterRemoval,
+                "admin-loop" => Self::AdminLoop,
+                "broker-loop" => Self::BrokerLoop,
+                "gate-loop" => Self::GateLoop,
+                "heartbeat-loop" => Self::HeartbeatLoop,
+                "lease-loop" => Self::LeaseLoop,
+                "poller-loop" => Self::PollerLoop,
+                "reply-loop" => Self::ReplyLoop,
+                "store-loop" => Self::StoreLoop,
+                "takeover-loop" => Self::TakeoverLoop,
                 _ => return None,
             })
         }
     }
 
-    /// A task reaches this point. It does not return if the process is to be killed here.
+    /// A task or a loop reaches this point. It does not return if the process is to be killed or to panic here.
     pub fn crash_point(point: CrashPoint) {
-        let Some((at, left)) = &*CRASH_AT else {
-            return;
-        };
-        if *at == point && left.fetch_sub(1, Relaxed) == 1 {
+        assert!(
+            !is_reached(PANIC_AT.as_ref(), point),
+            "panic point {point:?}"
+        );
+        if is_reached(CRASH_AT.as_ref(), point) {
             eprintln!("crash point {point:?}");
             let kill = Command::new("kill")
                 .args(["-9", &id().to_string()])
                 .status();
             unreachable!("killed, or there is no `kill`: {kill:?}");
         }
+    }
+
+    /// A task comes by with this text.
+    pub fn crash_point_over(point: CrashPoint, text: &[u8]) {
+        if let Some((at, over)) = &*PANIC_OVER {
+            let found = text
+                .windows(over.len())
+                .any(|window| window == over.as_bytes());
+            assert!(*at != point || !found, "panic point {point:?} over a text");
+        }
+        crash_point(point);
     }
 }

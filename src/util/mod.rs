@@ -1,10 +1,12 @@
-//! Helpers that know nothing of tasks: back-off, crash points, limits on log lines, labels of metrics, rows of a table.
+//! Helpers that know nothing of tasks: back-off, crash points, limits on log lines, supervised loops, labels of metrics, rows of
+//! a table.
 
 mod backoff;
 pub mod crash_point;
 mod label;
 pub mod log_limiter;
 mod report;
+pub mod supervise;
 
 pub use backoff::{Backoff, jittered};
 pub use label::Label;

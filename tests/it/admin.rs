@@ -1,6 +1,6 @@
 //! The admin endpoint and the log: what operators and their machines read.
 
-use crate::harness::{Answer, PATIENCE, Route, Scene, TaskMessage, World, command, eventually};
+use crate::harness::{Answer, Route, Scene, TEST_TIMEOUT, TaskMessage, World, command, eventually};
 use activity_sim::{Schedule, TaskState};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -111,7 +111,7 @@ async fn the_json_log_is_json_line_by_line_and_holds_nothing_of_a_task_but_its_i
         .args(["-TERM", &pid])
         .status();
     assert!(killed.expect("kill runs").success());
-    let ended = timeout(PATIENCE, bridge.wait())
+    let ended = timeout(TEST_TIMEOUT, bridge.wait())
         .await
         .expect("it ends in time");
     assert!(ended.expect("a status").success());

@@ -1,6 +1,6 @@
 //! A log that nobody reads any more. The bridge loses its words and nothing else.
 
-use crate::harness::{Answer, PATIENCE, Route, World, command};
+use crate::harness::{Answer, Route, TEST_TIMEOUT, World, command};
 use std::{io::pipe, path::Path};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -29,7 +29,7 @@ async fn a_bridge_whose_log_has_no_reader_settles_its_tasks_and_drains() {
     let log = tokio::fs::File::from_std(std::os::fd::OwnedFd::from(log).into());
     let mut lines = BufReader::new(log).lines();
     loop {
-        let line = timeout(PATIENCE, lines.next_line()).await;
+        let line = timeout(TEST_TIMEOUT, lines.next_line()).await;
         let line = line.expect("in time").expect("readable");
         if line.expect("a line").contains("admin listening") {
             break;
@@ -43,7 +43,7 @@ async fn a_bridge_whose_log_has_no_reader_settles_its_tasks_and_drains() {
     let pid = bridge.id().expect("the bridge runs").to_string();
     let kill = std::process::Command::new("kill").arg(pid).status();
     assert!(kill.expect("kill runs").success());
-    let ended = timeout(PATIENCE, bridge.wait()).await;
+    let ended = timeout(TEST_TIMEOUT, bridge.wait()).await;
     assert!(ended.expect("in time").expect("a status").success());
 }
 
@@ -66,7 +66,7 @@ async fn errors_that_nobody_reads_have_the_same_exit_codes() {
             bridge.env("ACTIVITY_BRIDGE_ADMIN__LISTEN", listen);
         }
         let mut bridge = bridge.stderr(stderr).spawn().expect("it starts");
-        let ended = timeout(PATIENCE, bridge.wait()).await;
+        let ended = timeout(TEST_TIMEOUT, bridge.wait()).await;
         assert_eq!(
             ended.expect("in time").expect("a status").code(),
             Some(code)

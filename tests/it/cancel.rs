@@ -1,6 +1,6 @@
 //! Cancels: how AWS's wish, and the end of a task, reach its worker.
 
-use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf, TaskMessage};
+use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, TEST_TIMEOUT, TaskMessage};
 use activity_sim::{Schedule, TaskRecord, TaskState, Timeouts};
 use lapin::types::ShortString;
 use rstest::rstest;
@@ -14,7 +14,11 @@ async fn until(
     what: &str,
     condition: impl Fn(&TaskRecord) -> bool,
 ) -> TaskRecord {
-    let found = scene.world.sim.wait_for_task(id, PATIENCE, condition).await;
+    let found = scene
+        .world
+        .sim
+        .wait_for_task(id, TEST_TIMEOUT, condition)
+        .await;
     found.unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 

@@ -1,7 +1,8 @@
 //! Learning the timeouts of tasks from SWF.
 
 use crate::harness::{
-    Answer, BridgeProcess, DOMAIN, Inbox, PATIENCE, Route, TaskMessage, World, eventually, unix_ms,
+    Answer, BridgeProcess, DOMAIN, Inbox, Route, TEST_TIMEOUT, TaskMessage, World, eventually,
+    unix_ms,
 };
 use activity_sim::{ActivityType, FaultRule, Schedule, TaskState, Timeouts};
 use std::{
@@ -176,7 +177,7 @@ async fn a_discovered_heartbeat_timeout_is_met_without_any_setting() {
         let started = task.started_ms.unwrap_or_default();
         !task.state.is_open() || newest.is_some_and(|at| at - started > 27_000)
     };
-    let record = world.sim.wait_for_task(&id, PATIENCE, waited).await;
+    let record = world.sim.wait_for_task(&id, TEST_TIMEOUT, waited).await;
     assert_eq!(record.expect("in time").state, TaskState::Started);
 }
 
@@ -270,7 +271,7 @@ async fn a_missing_permission_is_said_once_and_the_routes_settings_hold() {
 #[tokio::test]
 async fn a_type_that_is_slow_to_describe_holds_no_task_up_for_long() {
     let world = world(secs(30), None).await;
-    let fault = FaultRule::latency("DescribeActivityType", 2 * PATIENCE);
+    let fault = FaultRule::latency("DescribeActivityType", 2 * TEST_TIMEOUT);
     world.sim.fault(fault);
     let bridge = polling(&world, route("discover = true")).await;
     world.schedule("payments", 3);

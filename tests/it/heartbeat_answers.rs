@@ -1,7 +1,7 @@
 //! What a worker hears that asks, with a heartbeat or `started`, how its task fares.
 
 use crate::harness::{
-    Answer, Inbox, PATIENCE, Scene, Source, StepFunctions, Swf, TaskMessage, eventually,
+    Answer, Inbox, Scene, Source, StepFunctions, Swf, TEST_TIMEOUT, TaskMessage, eventually,
 };
 use activity_sim::TaskState;
 use futures_util::StreamExt;
@@ -95,7 +95,9 @@ async fn an_answer_reaches_amq_rabbitmq_reply_to() {
     let mut consumer = consumer.await.expect("a consumer");
     let sign = Answer::of("heartbeat", "").asking(direct);
     scene.inbox.reply(&task, sign).await;
-    let answer = timeout(PATIENCE, consumer.next()).await.expect("in time");
+    let answer = timeout(TEST_TIMEOUT, consumer.next())
+        .await
+        .expect("in time");
     let answer = answer.expect("open").expect("a delivery");
     assert_eq!(answer.data, b"alive");
 }
@@ -191,7 +193,7 @@ async fn an_answer_that_nobody_takes_disturbs_nothing() {
     let heard = scene
         .world
         .sim
-        .wait_for_task(&id, PATIENCE, |task| task.heartbeat_count == 1);
+        .wait_for_task(&id, TEST_TIMEOUT, |task| task.heartbeat_count == 1);
     heard.await.expect("the heartbeat reaches AWS");
     scene.all_replies_acknowledged().await;
     scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;

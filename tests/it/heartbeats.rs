@@ -1,6 +1,6 @@
 //! Signs of life from a worker to AWS.
 
-use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf};
+use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, TEST_TIMEOUT};
 use activity_sim::{FaultRule, Summary, TaskRecord, TaskState, TimeoutType, Timeouts};
 use rstest::rstest;
 use std::time::{Duration, Instant};
@@ -11,7 +11,11 @@ async fn until(
     what: &str,
     condition: impl Fn(&TaskRecord) -> bool,
 ) -> TaskRecord {
-    let found = scene.world.sim.wait_for_task(id, PATIENCE, condition).await;
+    let found = scene
+        .world
+        .sim
+        .wait_for_task(id, TEST_TIMEOUT, condition)
+        .await;
     found.unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 

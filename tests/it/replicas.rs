@@ -289,7 +289,7 @@ async fn details_of_a_heartbeat_reach_aws_whichever_process_hears_it() {
         let heard = pair
             .world
             .sim
-            .wait_for_task(&id, crate::harness::PATIENCE, heard)
+            .wait_for_task(&id, crate::harness::TEST_TIMEOUT, heard)
             .await;
         heard.unwrap_or_else(|error| panic!("{beat}: {error}"));
     }

@@ -1,6 +1,6 @@
 //! Replies that can't be used: none is dropped, and a workflow whose task was meant to end by one learns at once.
 
-use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf, TaskMessage};
+use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, TEST_TIMEOUT, TaskMessage};
 use activity_sim::{FaultRule, TaskRecord, TaskState};
 use lapin::{
     BasicProperties,
@@ -120,7 +120,11 @@ async fn started_or_heartbeat_that_is_not_utf_8_is_parked_and_the_task_goes_on()
         );
         // The second is too soon after the first to be passed on.
         let heard = |task: &TaskRecord| task.heartbeat_count == 1;
-        let record = scene.world.sim.wait_for_task(&id, PATIENCE, heard).await;
+        let record = scene
+            .world
+            .sim
+            .wait_for_task(&id, TEST_TIMEOUT, heard)
+            .await;
         record.expect("a heartbeat");
     }
     scene.all_replies_acknowledged().await;

@@ -14,6 +14,7 @@ use activity_bridge::{
     store::{FileStore, Store},
     task::TaskId,
     trace::{Span, Tracer},
+    util::supervise::Supervisor,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -47,9 +48,6 @@ async fn a_record_says_published_only_when_the_broker_has_confirmed_the_message(
     for (event, published) in [
         (None, false),
         (Some(Event::PublishFailed), false),
-        (Some(Event::Returned), false),
-        // Of the returned message: it is published again.
-        (Some(Event::Confirmed), false),
         (Some(Event::Confirmed), true),
     ] {
         if let Some(event) = event {
@@ -76,6 +74,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         reply_queue: "replies".to_owned(),
         replies_expire: Duration::from_secs(60),
         prefetch: 1,
+        supervisor: Supervisor::default(),
     });
     let bridge = Bridge {
         broker: Arc::new(broker),
@@ -85,6 +84,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         ownership: OwnershipCheck::default(),
         metrics: Metrics::new().expect("metrics"),
         tracer: Tracer::start(None).expect("none"),
+        supervisor: Supervisor::default(),
     };
     assert!(recovery::restore_all(&bridge).await.is_empty());
     for forgotten in 0..=3 {

@@ -2,7 +2,7 @@
 //!
 //! Polls in a loop, publishes what they bring (mandatory, persistent, confirmed, with the message that the bridge
 //! would send), and for each reply completes the task and acknowledges. The AWS clients are configured by the
-//! bridge's own code; the bounds are the bridge's: so many open polls, so many tasks in flight, publishing and
+//! bridge's own code; the bounds are the bridge's: so many open polls, so many tasks in entry, publishing and
 //! consuming on a connection each. There is no error handling: the first error ends the process.
 //!
 //!     floor AMQP_URI QUEUE DOMAIN TASK_LIST POLLERS MAX_IN_FLIGHT
@@ -42,7 +42,7 @@ struct Floor {
     domain: String,
     task_list: String,
     slots: Arc<Semaphore>,
-    /// The token of each task in flight, and its slot, by the correlation id.
+    /// The token of each task in entry, and its slot, by the correlation id.
     tokens: Mutex<HashMap<String, (String, OwnedSemaphorePermit)>>,
     next_id: AtomicU64,
 }
@@ -163,8 +163,8 @@ async fn publish(
 async fn complete(floor: Arc<Floor>, reply: Delivery) -> anyhow::Result<()> {
     let id = reply.properties.correlation_id().as_ref();
     let id = id.context("a reply without correlation_id")?;
-    let flight = lock(&floor.tokens).remove(id.as_str());
-    let (token, slot) = flight.context("a reply to no task")?;
+    let entry = lock(&floor.tokens).remove(id.as_str());
+    let (token, slot) = entry.context("a reply to no task")?;
     let result = String::from_utf8(reply.data)?;
     let call = floor.respond.respond_activity_task_completed();
     call.task_token(token).result(result).send().await?;

@@ -42,18 +42,20 @@ impl RabbitMq {
         let (link_tx, link) = watch::channel(Link::Away("connecting".to_owned()));
         let (inbound_tx, inbound) = mpsc::channel(usize::from(options.prefetch));
         let reply_queue = options.reply_queue.clone();
+        let process = options.supervisor.clone();
         let supervisor = Supervisor {
             options,
             current: current_tx,
             link: link_tx,
             inbound: inbound_tx,
         };
+        let connecting = process.spawn_loop("the connection to the broker", supervisor.run());
         let broker = Self {
             reply_queue_header: HeaderValue::Text(reply_queue.clone()),
             reply_queue,
             current,
             link,
-            supervisor: Mutex::new(Some(tokio::spawn(supervisor.run()))),
+            supervisor: Mutex::new(Some(connecting)),
         };
         (broker, inbound)
     }

@@ -76,7 +76,7 @@ pub(crate) fn properties(message: &Message<'_>) -> BasicProperties {
 /// A message from the reply queue.
 pub(crate) fn inbound(from: lapin::message::Delivery) -> Inbound {
     match dead_letter(&from) {
-        Some(letter) => Inbound::DeadLetter(letter, delivery(from)),
+        Some(dead_letter) => Inbound::DeadLetter(dead_letter, delivery(from)),
         None => Inbound::Reply(delivery(from)),
     }
 }

@@ -1,6 +1,7 @@
 //! How to reach RabbitMQ.
 
 use super::uri::Uri;
+use crate::util::supervise::Supervisor;
 use std::time::Duration;
 
 /// How to reach the broker, and what the bridge needs there.
@@ -14,4 +15,6 @@ pub struct Options {
     pub replies_expire: Duration,
     /// How many replies may be unacknowledged at once.
     pub prefetch: u16,
+    /// What ends the process where the loop that connects ends.
+    pub supervisor: Supervisor,
 }

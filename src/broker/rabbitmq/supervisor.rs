@@ -3,7 +3,10 @@
 use super::{generation::Generation, options::Options};
 use crate::{
     broker::{Inbound, Link},
-    util::Backoff,
+    util::{
+        Backoff,
+        crash_point::{CrashPoint, crash_point},
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -32,6 +35,7 @@ impl Supervisor {
     pub(super) async fn run(self) {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
         for uri in self.options.uris.iter().cycle() {
+            crash_point(CrashPoint::BrokerLoop);
             let opened = timeout(
                 OPEN_TIMEOUT,
                 Generation::open(uri, &self.options, &self.inbound),

@@ -111,8 +111,8 @@ pub(crate) async fn declare_parking(connection: &Connection) -> Result<(), Error
     let exchange = declare_exchange(connection, &UNCLAIMED).await?;
     declare_or_find(connection, PARKING_QUEUE, table(quorum())).await?;
     match exchange {
-        Origin::Found => Ok(()),
-        Origin::Declared => {
+        DeclareOutcome::Found => Ok(()),
+        DeclareOutcome::Declared => {
             let channel = connection.create_channel().await?;
             channel
                 .queue_bind(
@@ -129,12 +129,15 @@ pub(crate) async fn declare_parking(connection: &Connection) -> Result<(), Error
 }
 
 /// Whether we may declare a thing, or found it made for us.
-enum Origin {
+enum DeclareOutcome {
     Declared,
     Found,
 }
 
-async fn declare_exchange(connection: &Connection, exchange: &Exchange) -> Result<Origin, Error> {
+async fn declare_exchange(
+    connection: &Connection,
+    exchange: &Exchange,
+) -> Result<DeclareOutcome, Error> {
     let channel = connection.create_channel().await?;
     let options = ExchangeDeclareOptions {
         durable: true,
@@ -155,7 +158,7 @@ async fn declare_exchange(connection: &Connection, exchange: &Exchange) -> Resul
     match declared {
         Ok(()) => {
             channel.close(200, short("done")).await?;
-            Ok(Origin::Declared)
+            Ok(DeclareOutcome::Declared)
         }
         // An operator may have made it for us and kept the permission to himself.
         Err(error) if reply_code(&error) == Some(ACCESS_REFUSED) => {
@@ -163,7 +166,7 @@ async fn declare_exchange(connection: &Connection, exchange: &Exchange) -> Resul
             let found = find_exchange(&channel, exchange.name).await;
             found.map_err(|_| error)?;
             channel.close(200, short("done")).await?;
-            Ok(Origin::Found)
+            Ok(DeclareOutcome::Found)
         }
         Err(error) => Err(error),
     }

@@ -192,6 +192,10 @@ impl Store for FileStore {
         None
     }
 
+    async fn closed(&self) {
+        self.asks.closed().await;
+    }
+
     async fn close(&self) {
         let (closed, answered) = oneshot::channel();
         // What could not be written is what a crash would have forgotten.

@@ -12,7 +12,10 @@ use super::{
 use crate::{
     store::{Record, StoreError},
     task::{Task, TaskId},
-    util::Backoff,
+    util::{
+        Backoff,
+        crash_point::{CrashPoint, crash_point},
+    },
 };
 use anyhow::Context;
 use std::{mem, ops::Range, path::PathBuf, sync::Arc, thread, time::Duration};
@@ -101,6 +104,7 @@ impl Writer {
                 return self.write();
             }
             for ask in asks.drain(..) {
+                crash_point(CrashPoint::StoreLoop);
                 match ask {
                     Ask::Insert(insert) => self.insert(insert),
                     Ask::Change(id, change) => self.change(id, change),

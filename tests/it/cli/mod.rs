@@ -4,7 +4,7 @@ mod online;
 mod tasks;
 
 use crate::harness::{
-    Answer, PATIENCE, Route, StepFunctions, Swf, World, command, eventually, put,
+    Answer, Route, StepFunctions, Swf, TEST_TIMEOUT, World, command, eventually, put,
 };
 use serde_json::json;
 use std::path::Path;
@@ -44,7 +44,7 @@ impl Ended {
 }
 
 async fn ended(mut command: Command) -> Ended {
-    let output = timeout(PATIENCE, command.output()).await;
+    let output = timeout(TEST_TIMEOUT, command.output()).await;
     let output = output.expect("it ends in time").expect("it runs");
     Ended {
         code: output.status.code(),

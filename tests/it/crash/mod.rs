@@ -79,7 +79,7 @@ pub struct Toll {
     /// Of polls of a process that had died when AWS answered them: AWS timed the tasks out.
     pub unreached: usize,
     /// Of polls of a process that died after AWS had answered them, and before it had recorded them: likewise.
-    pub unrecorded: usize,
+    pub lost_before_record: usize,
 }
 
 impl Toll {
@@ -97,7 +97,7 @@ impl Toll {
         let mut toll = Self {
             completed: 0,
             unreached: 0,
-            unrecorded: 0,
+            lost_before_record: 0,
         };
         for task in world.sim.tasks() {
             let input = task.input.as_deref().expect("an input");
@@ -110,7 +110,7 @@ impl Toll {
             assert_eq!(task.settle_calls, 0, "{task:?}");
             match task.abandoned_poll {
                 true => toll.unreached += 1,
-                false => toll.unrecorded += 1,
+                false => toll.lost_before_record += 1,
             }
         }
         // A process may die between the record and the line about it.
@@ -121,7 +121,7 @@ impl Toll {
 
     /// Left to AWS: at most `pollers.max` of a route for each crash.
     pub fn never_recorded(&self) -> usize {
-        self.unreached + self.unrecorded
+        self.unreached + self.lost_before_record
     }
 }
 

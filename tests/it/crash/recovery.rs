@@ -2,7 +2,8 @@
 
 use super::{HEARTBEAT, Place, done, schedule};
 use crate::harness::{
-    Answer, File, HOLD, Inbox, PATIENCE, Proxy, Redis, Store, World, command, eventually, unix_ms,
+    Answer, File, HOLD, Inbox, Proxy, Redis, Store, TEST_TIMEOUT, World, command, eventually,
+    unix_ms,
 };
 use activity_sim::{TaskRecord, TaskState, TimeoutType};
 use rstest::rstest;
@@ -266,7 +267,7 @@ async fn a_second_process_with_the_same_file_is_refused() {
         .args(["run", "--config"])
         .arg(place.world.write_config("", &[place.route()]))
         .env("AWS_ENDPOINT_URL_SWF", place.world.sim.url());
-    let ended = tokio::time::timeout(PATIENCE, second.output()).await;
+    let ended = tokio::time::timeout(TEST_TIMEOUT, second.output()).await;
     let ended = ended.expect("in time").expect("it runs");
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{said}");

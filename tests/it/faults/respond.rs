@@ -218,7 +218,7 @@ async fn check(row: &Row<End>, world: &World, bridge: &BridgeProcess, first: &st
         }
         End::ByWhom => {
             let late = |task: &TaskRecord| task.settle_calls == 2 && task.late_calls == 1;
-            let limit = crate::harness::PATIENCE;
+            let limit = crate::harness::TEST_TIMEOUT;
             let task = world.sim.wait_for_task(first, limit, late).await;
             let task = task.unwrap_or_else(|error| panic!("{row}: no late call: {error}"));
             assert_eq!(

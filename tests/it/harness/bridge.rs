@@ -1,6 +1,6 @@
 //! The bridge as a process.
 
-use super::{PATIENCE, eventually, http};
+use super::{TEST_TIMEOUT, eventually, http};
 use std::{
     fs::File,
     os::unix::{fs::FileExt, process::ExitStatusExt},
@@ -165,7 +165,7 @@ impl BridgeProcess {
 
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
-        let ended = timeout(PATIENCE, self.child.wait()).await;
+        let ended = timeout(TEST_TIMEOUT, self.child.wait()).await;
         ended.expect("the bridge ends in time").expect("a status")
     }
 

@@ -32,7 +32,7 @@ use tokio::time::timeout;
 pub const DOMAIN: &str = "shop";
 
 /// The longest that anything may take which is not itself about time.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long the simulator holds a poll, unless a test is about that.
 pub const HOLD: Duration = Duration::from_secs(2);
@@ -156,18 +156,22 @@ impl World {
 
     /// Waits until the simulator's record satisfies a condition.
     pub async fn until(&self, what: &str, condition: impl Fn(&Summary) -> bool) -> Summary {
-        match self.sim.wait_until(PATIENCE, condition).await {
+        match self.sim.wait_until(TEST_TIMEOUT, condition).await {
             Ok(summary) => summary,
-            Err(error) => panic!("{what}: not within {PATIENCE:?}: {error:?}"),
+            Err(error) => panic!("{what}: not within {TEST_TIMEOUT:?}: {error:?}"),
         }
     }
 
     /// Waits until a task is closed.
     pub async fn closed(&self, activity_id: &str) -> TaskRecord {
         let closed = |task: &TaskRecord| !task.state.is_open();
-        match self.sim.wait_for_task(activity_id, PATIENCE, closed).await {
+        match self
+            .sim
+            .wait_for_task(activity_id, TEST_TIMEOUT, closed)
+            .await
+        {
             Ok(task) => task,
-            Err(error) => panic!("{activity_id} was not closed within {PATIENCE:?}: {error:?}"),
+            Err(error) => panic!("{activity_id} was not closed within {TEST_TIMEOUT:?}: {error:?}"),
         }
     }
 
@@ -270,21 +274,21 @@ pub fn unix_ms() -> u64 {
 }
 
 /// Looks again and again until there is something to return. Only for what can't announce itself.
-pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+pub async fn eventually<T, F>(what: &str, mut check: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
     let begun = Instant::now();
     loop {
-        let Ok(seen) = timeout(2 * PATIENCE, look()).await else {
-            panic!("{what}: a look took more than {:?}", 2 * PATIENCE);
+        let Ok(seen) = timeout(2 * TEST_TIMEOUT, check()).await else {
+            panic!("{what}: a look took more than {:?}", 2 * TEST_TIMEOUT);
         };
         if let Some(found) = seen {
             return found;
         }
         assert!(
-            begun.elapsed() < PATIENCE,
-            "{what}: not within {PATIENCE:?}"
+            begun.elapsed() < TEST_TIMEOUT,
+            "{what}: not within {TEST_TIMEOUT:?}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -315,7 +319,7 @@ async fn new_vhost(amqp_uri: &str, api: &str) -> String {
 
 /// What asks over HTTP, and does not wait for ever.
 pub fn http() -> reqwest::Client {
-    let client = reqwest::Client::builder().timeout(PATIENCE).build();
+    let client = reqwest::Client::builder().timeout(TEST_TIMEOUT).build();
     client.expect("a client")
 }
 

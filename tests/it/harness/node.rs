@@ -1,6 +1,6 @@
 //! A RabbitMQ node or a Redis of a test's own, for tests that kill, freeze or starve them.
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -39,7 +39,7 @@ pub(super) async fn run(script: &str, dir: &Path, verb: &str, args: &[&str]) -> 
         .args(args)
         .kill_on_drop(true)
         .output();
-    let ran = timeout(4 * PATIENCE, ran).await;
+    let ran = timeout(4 * TEST_TIMEOUT, ran).await;
     let ran = ran.unwrap_or_else(|_| panic!("{script} {verb} {args:?} never ended"));
     let ran = ran.expect("python3 runs");
     let said = String::from_utf8_lossy(&ran.stderr);

@@ -1,6 +1,6 @@
 //! Where the bridges of a world keep their tasks.
 
-use super::{PATIENCE, World, eventually};
+use super::{TEST_TIMEOUT, World, eventually};
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use std::{ffi::OsStr, path::Path};
 
@@ -56,8 +56,8 @@ impl World {
     pub async fn redis(&self) -> MultiplexedConnection {
         let client = redis::Client::open(super::env("REDIS_URL")).expect("a URL");
         let patient = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+            .set_connection_timeout(Some(TEST_TIMEOUT))
+            .set_response_timeout(Some(TEST_TIMEOUT));
         let connection = client.get_multiplexed_async_connection_with_config(&patient);
         connection.await.expect("connected")
     }

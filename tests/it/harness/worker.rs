@@ -1,6 +1,6 @@
 //! A worker, as a user's program would be one: it consumes, answers to `reply_to`, and acknowledges.
 
-use super::{PATIENCE, eventually};
+use super::{TEST_TIMEOUT, eventually};
 use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
@@ -345,7 +345,7 @@ impl Inbox {
 
     /// Replies to a task.
     pub async fn reply(&self, task: &TaskMessage, answer: Answer) {
-        let sent = timeout(PATIENCE, reply(&self.channel, task, answer)).await;
+        let sent = timeout(TEST_TIMEOUT, reply(&self.channel, task, answer)).await;
         sent.expect("in time").expect("the reply is taken");
     }
 

@@ -3,7 +3,7 @@
 mod told;
 
 use crate::harness::{
-    Answer, Inbox, PATIENCE, Route, Scene, Source, StepFunctions, Swf, TaskMessage, World,
+    Answer, Inbox, Route, Scene, Source, StepFunctions, Swf, TEST_TIMEOUT, TaskMessage, World,
 };
 use activity_sim::{FaultRule, Schedule, TaskRecord, TaskState, TimeoutType, Timeouts};
 use rstest::rstest;
@@ -36,7 +36,7 @@ async fn until(
     what: &str,
     is: impl Fn(&TaskRecord) -> bool,
 ) -> TaskRecord {
-    let found = world.sim.wait_for_task(id, PATIENCE, is).await;
+    let found = world.sim.wait_for_task(id, TEST_TIMEOUT, is).await;
     found.unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 

@@ -1,7 +1,7 @@
 //! What a worker is told of its task, and when.
 
 use super::{CONTROL, T, scene, timeouts, until};
-use crate::harness::{Answer, PATIENCE, Scene, Source, StepFunctions, Swf};
+use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, TEST_TIMEOUT};
 use activity_sim::{FaultRule, TaskState, Timeouts};
 use rstest::rstest;
 
@@ -22,7 +22,7 @@ async fn a_cancel_arrives_with_the_next_heartbeat() {
         })
         .await;
         // No other is answered while the worker waits to be told.
-        let hang = FaultRule::latency(Swf.heartbeat(), 2 * PATIENCE);
+        let hang = FaultRule::latency(Swf.heartbeat(), 2 * TEST_TIMEOUT);
         scene.world.sim.fault(hang);
         let told = scene.inbox.next(&own).await;
         assert_eq!(told.header("reason").as_deref(), Some("cancel-requested"));

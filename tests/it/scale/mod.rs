@@ -4,7 +4,7 @@
 mod kills;
 mod three;
 
-use crate::harness::{Answer, DOMAIN, Inbox, PATIENCE, Route, World, unix_ms};
+use crate::harness::{Answer, DOMAIN, Inbox, Route, TEST_TIMEOUT, World, unix_ms};
 use activity_sim::{Schedule, Summary, Throttle, Timeouts};
 use std::{
     collections::HashMap,
@@ -49,7 +49,7 @@ async fn ten_thousand_tasks_in_flight_are_kept_alive_by_heartbeats_that_are_even
     };
     let summary = world
         .sim
-        .wait_until(3 * PATIENCE, enough)
+        .wait_until(3 * TEST_TIMEOUT, enough)
         .await
         .expect("in time");
     assert_eq!((summary.timed_out, summary.open), (0, 10_000));

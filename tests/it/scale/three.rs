@@ -3,7 +3,7 @@
 use crate::{
     crash::{Hand, PAYMENTS, Toll, assert_none_parked, done, number, schedule},
     harness::{
-        BridgeProcess, Inbox, PATIENCE, Redis, Route, TaskMessage, World, all_acknowledged,
+        BridgeProcess, Inbox, Redis, Route, TEST_TIMEOUT, TaskMessage, World, all_acknowledged,
         eventually, unix_ms,
     },
     replicas::beaten_by,
@@ -73,7 +73,7 @@ async fn taken_over(world: &World, tasks: &[String], name: &str, since: u64) -> 
 }
 
 /// Kills one and freezes one, with tasks coming all the while, and thaws it again.
-async fn trouble(world: &World, killed: &mut BridgeProcess, frozen: &BridgeProcess) {
+async fn kill_and_freeze(world: &World, killed: &mut BridgeProcess, frozen: &BridgeProcess) {
     let theirs = of(world, "killed");
     let since = unix_ms();
     killed.kill().await;
@@ -143,7 +143,7 @@ async fn one_of_three_replicas_is_killed_and_one_frozen_in_the_middle_of_five_th
             schedule(&world, from..TASKS.min(from + FED), HEARTBEAT);
         }
     };
-    tokio::join!(feeding, trouble(&world, &mut killed, &frozen));
+    tokio::join!(feeding, kill_and_freeze(&world, &mut killed, &frozen));
     let thawed = unix_ms();
     // Each is heard of again before the end begins.
     let later = |task: &TaskRecord| {
@@ -159,7 +159,7 @@ async fn one_of_three_replicas_is_killed_and_one_frozen_in_the_middle_of_five_th
     let hand = Hand::of(&world).await;
     hand.end(worker.seen().into_iter().filter(waits)).await;
     let ended = |s: &Summary| s.closed() == u64::from(TASKS);
-    let ended = world.sim.wait_until(2 * PATIENCE, ended).await;
+    let ended = world.sim.wait_until(2 * TEST_TIMEOUT, ended).await;
     ended.expect("all end in time");
     for bridge in [&frozen, &well] {
         bridge.idle().await;

@@ -1,6 +1,6 @@
 //! Redis: frozen, slow, cut off, and back with nothing in it.
 
-use super::{BEFORE, COUNT, T, Trouble, are_failed_back};
+use super::{BEFORE, COUNT, StoreOutage, T, are_failed_back};
 use crate::{
     crash::{HEARTBEAT, Hand, PAYMENTS, done, route, schedule},
     harness::{Proxy, Redis, RedisServer, World},
@@ -12,36 +12,36 @@ use std::time::Duration;
 async fn a_frozen_redis_stops_polling_and_what_is_in_flight_goes_on() {
     let redis = RedisServer::start().await;
     let world = World::new().await.kept_at_redis(&redis.url);
-    let trouble = Trouble::with(world, "").await;
+    let outage = StoreOutage::with(world, "").await;
     redis.pause();
-    trouble.begins().await;
-    trouble.goes_on().await;
+    outage.begins().await;
+    outage.goes_on().await;
     // What AWS has taken may be acknowledged, though its record can't be removed yet.
-    let seen = trouble.worker.seen();
-    trouble.reply(&seen[..5]).await;
-    trouble.world.until("settled", |s| s.completed == 5).await;
+    let seen = outage.worker.seen();
+    outage.reply(&seen[..5]).await;
+    outage.world.until("settled", |s| s.completed == 5).await;
     redis.resume();
-    trouble.is_over(5).await;
+    outage.is_over(5).await;
 }
 
 #[tokio::test]
 async fn what_a_frozen_redis_can_not_record_in_time_is_failed_back_to_aws() {
     let redis = RedisServer::start().await;
     let world = World::new().await.kept_at_redis(&redis.url);
-    let trouble = Trouble::with(world, "publish_within_secs = 3").await;
+    let outage = StoreOutage::with(world, "publish_within_secs = 3").await;
     redis.pause();
-    let polled = trouble.begins().await;
-    are_failed_back(&trouble, polled).await;
+    let polled = outage.begins().await;
+    are_failed_back(&outage, polled).await;
     redis.resume();
-    trouble.bridge.route_is(PAYMENTS, "polling").await;
+    outage.bridge.route_is(PAYMENTS, "polling").await;
     let rest = COUNT as usize - polled as usize;
-    let seen = trouble.worker.has_seen(rest).await;
-    trouble.reply(&seen).await;
+    let seen = outage.worker.has_seen(rest).await;
+    outage.reply(&seen).await;
     let all = |s: &Summary| s.completed == rest as u64;
-    trouble.world.until("the rest", all).await;
-    trouble.bridge.idle().await;
+    outage.world.until("the rest", all).await;
+    outage.bridge.idle().await;
     assert_eq!(
-        trouble.worker.seen().len(),
+        outage.worker.seen().len(),
         rest,
         "one that was failed came after all"
     );
@@ -53,12 +53,12 @@ async fn a_redis_that_is_cut_off_for_a_while_costs_nothing() {
     let world = World::new().await.kept_in(Redis);
     let proxy = Proxy::start(&std::env::var("REDIS_URL").expect("a Redis")).await;
     let world = world.kept_at_redis(&proxy.uri);
-    let trouble = Trouble::with(world, "").await;
+    let outage = StoreOutage::with(world, "").await;
     proxy.cut(true);
-    trouble.begins().await;
-    trouble.goes_on().await;
+    outage.begins().await;
+    outage.goes_on().await;
     proxy.cut(false);
-    trouble.is_over(0).await;
+    outage.is_over(0).await;
 }
 
 /// It has taken the record; that it has, does not arrive.
@@ -66,12 +66,12 @@ async fn a_redis_that_is_cut_off_for_a_while_costs_nothing() {
 async fn a_record_that_redis_has_not_answered_for_is_not_published() {
     let proxy = Proxy::start(&std::env::var("REDIS_URL").expect("a Redis")).await;
     let world = World::new().await.kept_at_redis(&proxy.uri);
-    let trouble = Trouble::with(world, "").await;
+    let outage = StoreOutage::with(world, "").await;
     proxy.hold_all(true);
-    trouble.begins().await;
-    trouble.goes_on().await;
+    outage.begins().await;
+    outage.goes_on().await;
     proxy.hold_all(false);
-    trouble.is_over(0).await;
+    outage.is_over(0).await;
 }
 
 /// The processes have their tasks in memory, and put them back.
@@ -79,10 +79,10 @@ async fn a_record_that_redis_has_not_answered_for_is_not_published() {
 async fn a_redis_that_comes_back_empty_costs_nothing() {
     let redis = RedisServer::start().await;
     let world = World::new().await.kept_at_redis(&redis.url);
-    let trouble = Trouble::with(world, "").await;
+    let outage = StoreOutage::with(world, "").await;
     redis.restart_empty().await;
-    schedule(&trouble.world, BEFORE..COUNT, T);
-    trouble.is_over(0).await;
+    schedule(&outage.world, BEFORE..COUNT, T);
+    outage.is_over(0).await;
 }
 
 /// And are found by a process that starts afterwards, with the replies to them.

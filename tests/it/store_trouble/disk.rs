@@ -1,6 +1,6 @@
 //! The file's disk: frozen, and full.
 
-use super::{T, Trouble, are_failed_back};
+use super::{StoreOutage, T, are_failed_back};
 use crate::{
     crash::{Hand, PAYMENTS, Toll, done, route},
     harness::{Disk, HOLD, Proxy, World, eventually},
@@ -17,16 +17,16 @@ async fn a_frozen_disk_stops_polling_and_what_is_in_flight_goes_on() {
     let Some(disk) = Disk::new().await else {
         return;
     };
-    let trouble = Trouble::with(on(&disk).await, "").await;
+    let outage = StoreOutage::with(on(&disk).await, "").await;
     disk.freeze().await;
-    trouble.begins().await;
-    trouble.goes_on().await;
+    outage.begins().await;
+    outage.goes_on().await;
     // What AWS has taken may be acknowledged, though its record can't be removed yet.
-    let seen = trouble.worker.seen();
-    trouble.reply(&seen[..5]).await;
-    trouble.world.until("settled", |s| s.completed == 5).await;
+    let seen = outage.worker.seen();
+    outage.reply(&seen[..5]).await;
+    outage.world.until("settled", |s| s.completed == 5).await;
     disk.thaw().await;
-    trouble.is_over(5).await;
+    outage.is_over(5).await;
 }
 
 #[tokio::test]
@@ -34,12 +34,12 @@ async fn what_a_frozen_disk_can_not_record_in_time_is_failed_back_to_aws() {
     let Some(disk) = Disk::new().await else {
         return;
     };
-    let trouble = Trouble::with(on(&disk).await, "publish_within_secs = 3").await;
+    let outage = StoreOutage::with(on(&disk).await, "publish_within_secs = 3").await;
     disk.freeze().await;
-    let polled = trouble.begins().await;
-    are_failed_back(&trouble, polled).await;
+    let polled = outage.begins().await;
+    are_failed_back(&outage, polled).await;
     disk.thaw().await;
-    trouble.bridge.route_is(PAYMENTS, "polling").await;
+    outage.bridge.route_is(PAYMENTS, "polling").await;
 }
 
 /// What was polled and not recorded is AWS's to time out; nobody has seen it.
@@ -48,23 +48,23 @@ async fn a_bridge_that_is_killed_while_its_disk_is_frozen_loses_nothing_that_was
     let Some(disk) = Disk::new().await else {
         return;
     };
-    let mut trouble = Trouble::with(on(&disk).await, "").await;
+    let mut outage = StoreOutage::with(on(&disk).await, "").await;
     disk.freeze().await;
-    let polled = trouble.begins().await;
-    trouble.bridge.signal("KILL");
+    let polled = outage.begins().await;
+    outage.bridge.signal("KILL");
     // A process that waits for a disk may end only when that goes on.
     disk.thaw().await;
-    trouble.bridge.ended().await;
-    let log = trouble.bridge.log();
-    trouble.bridge = trouble.world.bridge(&[route(T, "")]).await;
-    let hand = Hand::of(&trouble.world).await;
+    outage.bridge.ended().await;
+    let log = outage.bridge.log();
+    outage.bridge = outage.world.bridge(&[route(T, "")]).await;
+    let hand = Hand::of(&outage.world).await;
     eventually("the end of every task", || async {
-        hand.end(trouble.worker.seen()).await;
-        (trouble.world.sim.summary().open == 0).then_some(())
+        hand.end(outage.worker.seen()).await;
+        (outage.world.sim.summary().open == 0).then_some(())
     })
     .await;
-    let seen = trouble.worker.seen();
-    let toll = Toll::of(&trouble.world, &seen, &[log, trouble.bridge.log()]);
+    let seen = outage.worker.seen();
+    let toll = Toll::of(&outage.world, &seen, &[log, outage.bridge.log()]);
     println!("{toll:?}, of {polled} that were polled while the disk was frozen");
     assert!(toll.never_recorded() as u64 <= polled);
 }

@@ -27,14 +27,14 @@ const POLLS: usize = 4;
 const COUNT: u32 = BEFORE + MORE + LATER;
 
 /// Tasks that wait with a worker that says nothing, in a store that gets into trouble.
-struct Trouble {
+struct StoreOutage {
     world: World,
     worker: Worker,
     inbox: Inbox,
     bridge: BridgeProcess,
 }
 
-impl Trouble {
+impl StoreOutage {
     /// With some tasks in flight.
     async fn with(world: World, settings: &str) -> Self {
         let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
@@ -117,15 +117,15 @@ impl Trouble {
 }
 
 /// Tasks that were polled just before the trouble and can't be recorded are given up by the bridge in time.
-async fn are_failed_back(trouble: &Trouble, polled: u64) {
+async fn are_failed_back(outage: &StoreOutage, polled: u64) {
     let failed = |s: &activity_sim::Summary| s.failed == polled;
-    let world = &trouble.world;
+    let world = &outage.world;
     world.until("failed back", failed).await;
     let tasks = world.sim.tasks().into_iter();
     for task in tasks.filter(|task| task.state == TaskState::Failed) {
         let words = task.reason.unwrap_or_default();
         assert!(words.contains("could not hand it to"), "{words}");
     }
-    let seen = trouble.worker.seen().len();
+    let seen = outage.worker.seen().len();
     assert_eq!(seen, BEFORE as usize, "published, not recorded");
 }

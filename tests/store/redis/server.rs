@@ -9,7 +9,7 @@ use std::{path::Path, process::Command, sync::OnceLock, time::Duration};
 use tempfile::TempDir;
 
 /// How long what goes past the stores waits.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Where no server is to count as failed because it stood still.
 pub const PATIENT_CLUSTER: &str = "cluster-node-timeout 15000";
 
@@ -166,8 +166,8 @@ impl Server {
         let cmd = cmd.arg(&words[1..]);
         let answer = if self.cluster {
             let client = ClusterClientBuilder::new(self.urls.clone())
-                .connection_timeout(PATIENCE)
-                .response_timeout(PATIENCE)
+                .connection_timeout(TEST_TIMEOUT)
+                .response_timeout(TEST_TIMEOUT)
                 .build();
             let client = client.expect("URLs");
             let mut connection = client.get_async_connection().await.expect("connected");
@@ -187,8 +187,8 @@ impl Drop for Server {
 
 async fn connect(url: &str) -> MultiplexedConnection {
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE));
+        .set_connection_timeout(Some(TEST_TIMEOUT))
+        .set_response_timeout(Some(TEST_TIMEOUT));
     let client = Client::open(url).expect("a URL");
     let connection = client.get_multiplexed_async_connection_with_config(&config);
     connection.await.expect("connected")

@@ -1,0 +1,246 @@
+//! What runs beside the main task of the process: loops, which never end while it runs, and tasks of the runtime.
+//!
+//! A loop that ends or panics ends the process, and so does a task that panics. The token store and the broker make a crash
+//! harmless. A process that says that it is ready and does nothing is worse. While the process shuts down, both are only
+//! logged: the shutdown has a time limit of its own.
+//!
+//! A panic over one message must not end the process, because the next one would get the message again. Code that reads a
+//! message runs in [`catch`] or [`catch_async`].
+
+use futures_util::FutureExt;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tracing::{debug, error};
+
+/// Supervises the loops and the tasks of one process. A clone supervises for the same process.
+#[derive(Clone, Debug, Default)]
+pub struct Supervisor(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    shutting_down: AtomicBool,
+    broken: watch::Sender<bool>,
+}
+
+/// Something panicked. Where it did is in the log already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Panicked;
+
+impl Supervisor {
+    /// A loop under supervision. `name` says in the log which loop it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// A loop that is dropped or aborted has not ended by itself.
+    pub fn watch_loop<F: Future<Output = ()>>(
+        &self,
+        name: &str,
+        looping: F,
+    ) -> impl Future<Output = ()> + use<F> {
+        let (supervisor, name) = (self.clone(), name.to_owned());
+        async move {
+            let ended = catch_async(looping).await;
+            let shutting_down = supervisor.is_shutting_down();
+            match ended {
+                Ok(()) if shutting_down => debug!(name, "a loop ended"),
+                Ok(()) => error!(
+                    name,
+                    "a loop ended by itself; this is a bug of activity-bridge, and the process ends"
+                ),
+                Err(Panicked) if shutting_down => error!(
+                    name,
+                    "a loop panicked; this is a bug of activity-bridge, and the shutdown goes on"
+                ),
+                Err(Panicked) => error!(
+                    name,
+                    "a loop panicked; this is a bug of activity-bridge, and the process ends"
+                ),
+            }
+            supervisor.end();
+        }
+    }
+
+    /// Spawns a loop under supervision.
+    pub fn spawn_loop(
+        &self,
+        name: &str,
+        looping: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
+        tokio::spawn(self.watch_loop(name, looping))
+    }
+
+    /// Spawns a task of the runtime, which may end but must not panic.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let supervisor = self.clone();
+        tokio::spawn(async move {
+            if catch_async(task).await.is_ok() {
+                return;
+            }
+            match supervisor.is_shutting_down() {
+                true => error!(
+                    name,
+                    "a task of the runtime panicked; this is a bug of activity-bridge, and the shutdown goes on"
+                ),
+                false => error!(
+                    name,
+                    "a task of the runtime panicked; this is a bug of activity-bridge, and the process ends"
+                ),
+            }
+            supervisor.end();
+        })
+    }
+
+    /// From here on, loops may end.
+    pub fn shut_down(&self) {
+        self.0.shutting_down.store(true, Relaxed);
+    }
+
+    /// Waits until the process must end because a loop ended or something panicked.
+    pub async fn broken(&self) {
+        let mut broken = self.0.broken.subscribe();
+        // An error would mean that the sender is gone, which `self` keeps.
+        drop(broken.wait_for(|broken| *broken).await);
+    }
+
+    fn is_shutting_down(&self) -> bool {
+        self.0.shutting_down.load(Relaxed)
+    }
+
+    fn end(&self) {
+        if !self.is_shutting_down() {
+            self.0.broken.send_replace(true);
+        }
+    }
+}
+
+/// Runs what may panic over one message.
+///
+/// # Errors
+///
+/// Where it panicked.
+pub fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| Panicked)
+}
+
+/// The same for a future. A panic of its destructor is caught as well.
+///
+/// # Errors
+///
+/// Where it panicked.
+pub async fn catch_async<T>(run: impl Future<Output = T>) -> Result<T, Panicked> {
+    #[expect(
+        clippy::redundant_async_block,
+        reason = "it drops the future where a panic is caught"
+    )]
+    let run = async move { run.await };
+    let caught = AssertUnwindSafe(run).catch_unwind().await;
+    caught.map_err(|_| Panicked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        future::pending,
+        pin::Pin,
+        task::{Context, Poll},
+        time::Duration,
+    };
+    use tokio::time::{sleep, timeout};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    async fn is_broken(supervisor: &Supervisor) -> bool {
+        timeout(2 * SECOND, supervisor.broken()).await.is_ok()
+    }
+
+    async fn ends() {
+        sleep(SECOND).await;
+    }
+
+    async fn panics() {
+        sleep(SECOND).await;
+        panic!("as the test wants it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_ends_or_panics_ends_the_process() {
+        let ended = Supervisor::default();
+        ended.spawn_loop("a loop", ends());
+        assert!(is_broken(&ended).await);
+
+        let panicked = Supervisor::default();
+        panicked.spawn_loop("a loop", panics());
+        assert!(is_broken(&panicked).await);
+        // Whoever asks later is told as well.
+        assert!(is_broken(&panicked.clone()).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_goes_on_or_is_aborted_does_not() {
+        let supervisor = Supervisor::default();
+        supervisor.spawn_loop("a loop", pending());
+        supervisor.spawn_loop("another", ends()).abort();
+        drop(supervisor.watch_loop("a third", panics()));
+        assert!(!is_broken(&supervisor).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_ends_the_process_and_one_that_ends_does_not() {
+        let supervisor = Supervisor::default();
+        supervisor.spawn("a task", ends());
+        assert!(!is_broken(&supervisor).await);
+        supervisor.spawn("a task", panics());
+        assert!(is_broken(&supervisor).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_goes_on_whatever_ends_or_panics() {
+        let supervisor = Supervisor::default();
+        supervisor.spawn_loop("a loop", ends());
+        supervisor.spawn_loop("a loop", panics());
+        supervisor.spawn("a task", panics());
+        supervisor.shut_down();
+        assert!(!is_broken(&supervisor).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_of_a_destructor_is_one_of_its_task() {
+        struct Bomb;
+        impl Future for Bomb {
+            type Output = ();
+            fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+                Poll::Ready(())
+            }
+        }
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("as the test wants it");
+            }
+        }
+        let supervisor = Supervisor::default();
+        supervisor.spawn("a task", Bomb);
+        assert!(is_broken(&supervisor).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_caught_is_told_to_its_caller() {
+        assert_eq!(catch(|| 1), Ok(1));
+        assert_eq!(
+            catch(|| panic!("as the test wants it")),
+            Err::<(), _>(Panicked)
+        );
+        assert_eq!(catch_async(async { 1 }).await, Ok(1));
+        assert_eq!(catch_async(panics()).await, Err(Panicked));
+    }
+}
