@@ -4,7 +4,7 @@ use crate::{
     broker::{Destination, Durability, Link, PublishError, TaskMessage},
     context::Bridge,
     inflight::{
-        Standing,
+        Standing, TaskHandle,
         lifecycle::{Command, Event},
     },
     metrics::PublishOutcome,
@@ -14,8 +14,9 @@ use crate::{
     trace::Span,
     util::{
         Backoff, Label,
-        crash_point::{CrashPoint, crash_point},
+        crash_point::{CrashPoint, crash_point, crash_point_over},
         log_limiter::LogTopic,
+        supervise::{catch, catch_async},
     },
 };
 use parking_lot::Mutex;
@@ -25,7 +26,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 /// A short string of AMQP's, in bytes.
 const MAX_ROUTING_KEY: usize = 255;
@@ -40,15 +41,19 @@ pub async fn fresh(
     unpersisted: UnpersistedPermit,
 ) {
     debug!(route = route.name(), task = %task.id, activity = task.activity, "polled");
-    crash_point(CrashPoint::AfterPoll);
-    let span = bridge.tracer.task(&route, &task);
-    let context = span.traceparent().or(task.input.traceparent());
-    let header =
-        |context: Traceparent| ("traceparent".into(), HeaderValue::Text(context.to_string()));
-    task.headers.extend(context.map(header));
+    let traced = catch(|| {
+        crash_point_over(CrashPoint::AfterPoll, task.input.text().as_bytes());
+        trace(&bridge, &route, &task)
+    });
+    let panicked = traced.is_err();
+    let (span, header) = traced.unwrap_or_else(|_| (Span::none(), None));
+    task.headers.extend(header);
     bridge
         .inflight
         .enter(&task, Arc::clone(&route), slot, span.clone());
+    if panicked {
+        return fail_panicked(&bridge, &route, task.id).await;
+    }
     let until = Instant::now() + route.config.publish_within;
     let publication = Publication {
         bridge,
@@ -58,18 +63,28 @@ pub async fn fresh(
     publish(publication, task, Kind::Fresh(span, unpersisted)).await;
 }
 
+/// Begins the task's span. The header tells the worker of it, or of the one in the input.
+fn trace(
+    bridge: &Bridge,
+    route: &Route,
+    task: &Task,
+) -> (Span, Option<(Cow<'static, str>, HeaderValue)>) {
+    let span = bridge.tracer.task(route, task);
+    let context = span.traceparent().or(task.input.traceparent());
+    let header =
+        |context: Traceparent| ("traceparent".into(), HeaderValue::Text(context.to_string()));
+    let header = context.map(header);
+    (span, header)
+}
+
 /// Goes on with a task that is in the store and in the table of flights, but was not confirmed by the broker. Returns when it
 /// is confirmed or has ended, or when its time is up.
 pub async fn recovered(publication: Publication, task: Task) {
     let until = publication.until;
     // A publish that is still under way then is not waited for here.
-    drop(
-        timeout_at(
-            until,
-            tokio::spawn(publish(publication, task, Kind::Recovered)),
-        )
-        .await,
-    );
+    let supervisor = publication.bridge.supervisor.clone();
+    let publishing = supervisor.spawn("a publication", publish(publication, task, Kind::Recovered));
+    drop(timeout_at(until, publishing).await);
 }
 
 /// Which way a task goes.
@@ -90,7 +105,20 @@ enum Kind {
     Recovered,
 }
 
-async fn publish(publication: Publication, mut task: Task, kind: Kind) {
+/// A task over which publishing panics is failed back to AWS. A process that recovers it would panic again.
+async fn publish(publication: Publication, task: Task, kind: Kind) {
+    let id = task.id;
+    let bridge = Arc::clone(&publication.bridge);
+    let route = Arc::clone(&publication.route);
+    if catch_async(publish_until(publication, task, kind))
+        .await
+        .is_err()
+    {
+        fail_panicked(&bridge, &route, id).await;
+    }
+}
+
+async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
     let id = task.id;
     let Publication {
         bridge,
@@ -134,8 +162,30 @@ pub async fn fail_undelivered(bridge: &Arc<Bridge>, route: &Route, id: TaskId, l
         let reason = format!("activity-bridge could not hand it to {to} within {secs} s");
         warn!(route = route.name(), task = %id, last_error, "{reason}; failing it back to AWS");
         let outcome = Outcome::failed_with(OwnFailure::Undelivered, reason, last_error);
-        tokio::spawn(settle::settle(Arc::clone(bridge), handle, outcome));
+        spawn_settlement(bridge, handle, outcome);
     }
+}
+
+/// Fails a task back to AWS over which something panicked before the broker had it.
+async fn fail_panicked(bridge: &Arc<Bridge>, route: &Route, id: TaskId) {
+    error!(route = route.name(), task = %id, "publishing a task panicked; this is a bug of activity-bridge");
+    bridge.ownership.wait().await;
+    if !bridge.inflight.awaits_publish(id) {
+        return;
+    }
+    if let Some(handle) = bridge.inflight.give_up(id) {
+        let reason = "publishing it panicked; this is a bug of activity-bridge";
+        spawn_settlement(
+            bridge,
+            handle,
+            Outcome::failed(OwnFailure::Undelivered, reason),
+        );
+    }
+}
+
+fn spawn_settlement(bridge: &Arc<Bridge>, handle: TaskHandle, outcome: Outcome) {
+    let settling = settle::settle(Arc::clone(bridge), handle, outcome);
+    bridge.supervisor.spawn("a settlement", settling);
 }
 
 /// What went wrong last, for the reason of a task that is failed back.
@@ -172,7 +222,7 @@ async fn record(bridge: &Bridge, route: &Route, task: &Task, last_error: &LastEr
     };
     if recorded {
         debug!(task = %id, "recorded");
-        crash_point(CrashPoint::AfterInsert);
+        crash_point_over(CrashPoint::AfterInsert, task.input.text().as_bytes());
         return true;
     }
     // What was tried in vain may have come to the store after all, and after the record was removed. Unless the task has
@@ -302,7 +352,7 @@ fn fail_unroutable(bridge: &Arc<Bridge>, id: TaskId, routing_key: &str) {
         let reason = format!("its routing key has {bytes} bytes, and AMQP takes {MAX_ROUTING_KEY}");
         warn!(route = handle.route.name(), task = %id, "{reason}; failing it back to AWS");
         let outcome = Outcome::failed_with(OwnFailure::Undelivered, reason, routing_key);
-        tokio::spawn(settle::settle(Arc::clone(bridge), handle, outcome));
+        spawn_settlement(bridge, handle, outcome);
     }
 }
 

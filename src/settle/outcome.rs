@@ -2,7 +2,7 @@
 //!
 //! Then, and only then, the reply is acknowledged, the record removed and the slot freed, in that order.
 
-use super::park;
+use super::{park, parse::PANICKED};
 use crate::{
     context::Bridge,
     inflight::{InflightTask, TaskHandle},
@@ -13,9 +13,10 @@ use crate::{
     task::{Outcome, OwnFailure, SettleEnd, TaskId},
     util::{
         Backoff, Label,
-        crash_point::{CrashPoint, crash_point},
+        crash_point::{CrashPoint, crash_point, crash_point_over},
         jittered,
         log_limiter::LogTopic,
+        supervise::{catch, catch_async},
     },
 };
 use std::{
@@ -34,9 +35,8 @@ const SAY_AFTER: u32 = 3;
 /// Settles a task and clears up behind it.
 pub async fn settle(bridge: Arc<Bridge>, mut handle: TaskHandle, outcome: Outcome) {
     let id = handle.id;
-    let mut outcome = handle.route.source.fit(outcome);
     let settling = handle.span.child("settle");
-    let end = submit(&bridge, &mut handle, &mut outcome).await;
+    let (outcome, end) = submit_or_fail(&bridge, &mut handle, outcome).await;
     settling.ended(end.label());
     // What it was brought as: an outcome that AWS would not take becomes a failure on the way.
     handle.route.metrics.settled(outcome.kind(), end);
@@ -46,6 +46,29 @@ pub async fn settle(bridge: Arc<Bridge>, mut handle: TaskHandle, outcome: Outcom
     if let Some(entry) = bridge.inflight.on_settled(id) {
         clean_up(&bridge, id, entry, end).await;
     }
+}
+
+/// Brings an outcome to AWS. One over which this panics is parked, and the task failed in its place; without that, every process
+/// would get the reply again and panic.
+async fn submit_or_fail(
+    bridge: &Bridge,
+    handle: &mut TaskHandle,
+    mut outcome: Outcome,
+) -> (Outcome, SettleEnd) {
+    let source = Arc::clone(&handle.route.source);
+    if let Ok(fitted) = catch(|| source.fit(outcome.clone())) {
+        outcome = fitted;
+        let submitting = submit(bridge, handle, &mut outcome);
+        if let Ok(end) = catch_async(submitting).await {
+            return (outcome, end);
+        }
+    }
+    error!(route = handle.route.name(), task = %handle.id, "bringing an outcome to AWS panicked; this is a bug of activity-bridge");
+    park::park_outcome(bridge, handle.id, &outcome, PANICKED).await;
+    let reason = format!("unusable reply: {PANICKED}");
+    let mut failure = source.fit(Outcome::failed(OwnFailure::UnusableReply, reason));
+    let end = submit(bridge, handle, &mut failure).await;
+    (failure, end)
 }
 
 /// Acknowledges the reply that was held, removes the record, and frees the slot with the flight.
@@ -160,7 +183,7 @@ async fn attempt(handle: &mut TaskHandle, outcome: &mut Outcome) -> Result<(), S
     }
     let source = &handle.route.source;
     let permit = source.rate_limiter().acquire(call(outcome)).await;
-    crash_point(CrashPoint::BeforeAws);
+    crash_point_over(CrashPoint::BeforeAws, outcome.text().as_bytes());
     let answer = source.settle(&handle.token, outcome).await;
     crash_point(CrashPoint::AfterAws);
     permit.done((&answer).into());

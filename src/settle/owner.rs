@@ -5,6 +5,7 @@ use crate::{
     context::Bridge,
     store::{Claim, Forwarded, Record, Shared, StoreError},
     task::{Status, TaskId},
+    util::crash_point::{CrashPoint, crash_point_over},
 };
 
 /// No more of what a worker says is handed on; AWS takes no more, in characters.
@@ -38,6 +39,7 @@ pub async fn locate(
     if let Some(delivery) = sign
         && let Ok(details) = str::from_utf8(&delivery.body)
     {
+        crash_point_over(CrashPoint::OnReply, &delivery.body);
         let details: String = details.chars().take(MAX_DETAILS).collect();
         match shared.forward(id, &details).await? {
             Forwarded::To(status) => return Ok(ReplyOwner::Forwarded(status)),

@@ -34,11 +34,8 @@ pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> boo
 /// reply does, so this waits for a broker that is away.
 pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, because: &str) {
     let (body, reason) = match outcome {
-        Outcome::Completed { result } => (result, ""),
-        Outcome::Failed {
-            reason, details, ..
-        } => (details, reason.as_str()),
-        Outcome::Canceled { details } => (details, ""),
+        Outcome::Failed { reason, .. } => (outcome.text(), reason.as_str()),
+        Outcome::Completed { .. } | Outcome::Canceled { .. } => (outcome.text(), ""),
     };
     let reason = HeaderValue::Text(reason.to_owned());
     let id = id.to_string();

@@ -4,9 +4,14 @@ use crate::{
     broker::Delivery,
     route::{OversizeResult, Route},
     source::Unfit,
-    task::{HeaderValue, Outcome},
+    task::{DeadLetter, HeaderValue, Outcome, TaskId},
+    util::{
+        crash_point::{CrashPoint, crash_point_over},
+        supervise::catch,
+    },
 };
 use std::borrow::Cow;
+use tracing::error;
 
 /// What a usable reply says.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,9 +34,39 @@ pub fn is_sign(delivery: &Delivery) -> bool {
     matches!(delivery.kind.as_deref(), Some("started" | "heartbeat"))
 }
 
+/// Why a reply is parked that a bug makes unusable.
+pub(super) const PANICKED: &str = "handling it panicked; this is a bug of activity-bridge";
+
+/// Reads what came for an open task. A reply over which this panics is unusable; without that, every process would get it again
+/// and panic.
+pub(super) fn read(
+    route: &Route,
+    id: TaskId,
+    dead_letter: Option<&DeadLetter>,
+    delivery: &mut Delivery,
+) -> Result<Meaning, Unusable> {
+    let meaning = catch(|| {
+        crash_point_over(CrashPoint::OnReply, &delivery.body);
+        match dead_letter {
+            Some(dead) => {
+                let limit = route.config.destination.delivery_limit_of(&dead.queue);
+                Ok(Meaning::End(dead.outcome(limit)))
+            }
+            None => read_reply(route, delivery),
+        }
+    });
+    meaning.unwrap_or_else(|_| {
+        error!(route = route.name(), task = %id, "handling a reply panicked; this is a bug of activity-bridge");
+        Err(Unusable {
+            because: PANICKED.to_owned(),
+            fails_task: dead_letter.is_some() || !is_sign(delivery),
+        })
+    })
+}
+
 /// Reads a reply by the worker protocol and the limits of the route's source. Takes the body out of it where that is
 /// usable; an unusable one stays whole.
-pub(super) fn read(route: &Route, delivery: &mut Delivery) -> Result<Meaning, Unusable> {
+fn read_reply(route: &Route, delivery: &mut Delivery) -> Result<Meaning, Unusable> {
     let kind = delivery.kind.as_deref().unwrap_or("completed");
     let ends = matches!(kind, "completed" | "failed" | "canceled");
     if !ends && !matches!(kind, "started" | "heartbeat") {

@@ -7,7 +7,7 @@ use super::{
     notify, outcome,
     owner::{self, ReplyOwner},
     park,
-    parse::{Meaning, Unusable, is_sign, read},
+    parse::{Meaning, PANICKED, Unusable, is_sign, read},
 };
 use crate::{
     broker::{Announcement, Delivery, Inbound, InboundStream, Receipt, names::REPLIES_EXCHANGE},
@@ -20,11 +20,12 @@ use crate::{
     util::{
         Backoff, Label,
         crash_point::{CrashPoint, crash_point},
+        supervise::catch_async,
     },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Time for which a reply to a task of a route that is not configured here is kept from other processes, lest it goes round too fast.
 const OTHER_ROUTE_DELAY: Duration = Duration::from_secs(5);
@@ -62,47 +63,28 @@ fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delive
         Standing::Ended => {
             count_late(bridge, id);
             return match dead_letter {
-                Some(_) => acknowledge(delivery.receipt),
+                Some(_) => acknowledge(bridge, delivery.receipt),
                 None => answer_sign(bridge, id, delivery, Status::Gone),
             };
         }
         Standing::Unknown if bridge.store.shared().is_some() => {
-            tokio::spawn(handle_elsewhere(
-                Arc::clone(bridge),
-                id,
-                dead_letter,
-                delivery,
-            ));
+            let handling = handle_elsewhere(Arc::clone(bridge), id, dead_letter, delivery);
+            bridge
+                .supervisor
+                .spawn("a reply to another process's task", handling);
             return;
         }
         Standing::Unknown => return park_unknown(bridge, delivery),
     };
-    crash_point(CrashPoint::OnReply);
-    match dead_letter {
-        Some(dead_letter) => {
-            handle_dead_letter(bridge, &route, (id, dead_letter), delivery.receipt)
+    if let Some(dead_letter) = &dead_letter {
+        let kind = dead_letter.death.label();
+        debug!(route = route.name(), task = %id, kind, "a dead letter");
+        route.metrics.dead_letter(dead_letter.death);
+        if !route.config.dead_letters {
+            return acknowledge(bridge, delivery.receipt);
         }
-        None => handle_reply(bridge, &route, id, delivery),
     }
-}
-
-fn handle_dead_letter(
-    bridge: &Arc<Bridge>,
-    route: &Route,
-    (id, dead_letter): (TaskId, DeadLetter),
-    receipt: Receipt,
-) {
-    let kind = dead_letter.death.label();
-    debug!(route = route.name(), task = %id, kind, "a dead letter");
-    route.metrics.dead_letter(dead_letter.death);
-    if !route.config.dead_letters {
-        return acknowledge(receipt);
-    }
-    let limit = route
-        .config
-        .destination
-        .delivery_limit_of(&dead_letter.queue);
-    end(bridge, id, dead_letter.outcome(limit), receipt);
+    act(bridge, &route, (id, dead_letter), delivery);
 }
 
 /// No queue takes a message that the broker has confirmed, so nobody publishes it again.
@@ -111,12 +93,19 @@ fn fail_returned(bridge: &Arc<Bridge>, id: TaskId) {
         let reason = "activity-bridge could not route it to its queue";
         warn!(route = handle.route.name(), task = %id, "{reason}; failing it back to AWS");
         let outcome = Outcome::failed(OwnFailure::Undelivered, reason);
-        tokio::spawn(outcome::settle(Arc::clone(bridge), handle, outcome));
+        let settling = outcome::settle(Arc::clone(bridge), handle, outcome);
+        bridge.supervisor.spawn("a settlement", settling);
     }
 }
 
-fn handle_reply(bridge: &Arc<Bridge>, route: &Route, id: TaskId, mut delivery: Delivery) {
-    match read(route, &mut delivery) {
+/// Does what a reply to an open task, or its dead letter, means.
+fn act(
+    bridge: &Arc<Bridge>,
+    route: &Route,
+    (id, dead_letter): (TaskId, Option<DeadLetter>),
+    mut delivery: Delivery,
+) {
+    match read(route, id, dead_letter.as_ref(), &mut delivery) {
         Ok(Meaning::Alive { details }) => {
             route.metrics.replied(ReplyKind::Alive);
             let (status, first) = bridge.inflight.on_sign(id, details);
@@ -130,7 +119,9 @@ fn handle_reply(bridge: &Arc<Bridge>, route: &Route, id: TaskId, mut delivery: D
             answer(bridge, delivery, status);
         }
         Ok(Meaning::End(outcome)) => {
-            route.metrics.replied(outcome.kind().into());
+            if dead_letter.is_none() {
+                route.metrics.replied(outcome.kind().into());
+            }
             end(bridge, id, outcome, delivery.receipt);
         }
         Err(unusable) => {
@@ -147,7 +138,8 @@ fn handle_reply(bridge: &Arc<Bridge>, route: &Route, id: TaskId, mut delivery: D
                     bridge.store.note(id, Note::Begun);
                 }
             }
-            tokio::spawn(refuse(Arc::clone(bridge), id, delivery, unusable));
+            let refusing = refuse(Arc::clone(bridge), id, delivery, unusable);
+            bridge.supervisor.spawn("an unusable reply", refusing);
         }
     }
 }
@@ -156,18 +148,19 @@ fn handle_reply(bridge: &Arc<Bridge>, route: &Route, id: TaskId, mut delivery: D
 fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
     match bridge.inflight.on_final_reply(id, receipt) {
         FinalReply::Settle(handle) => {
-            tokio::spawn(outcome::settle(Arc::clone(bridge), handle, outcome));
+            let settling = outcome::settle(Arc::clone(bridge), handle, outcome);
+            bridge.supervisor.spawn("a settlement", settling);
         }
         // One copy stays unacknowledged until AWS has the outcome; the older may go.
         FinalReply::Superseded(older) => {
             bridge.metrics.late_replies.inc();
             if let Some(older) = older {
-                acknowledge(older);
+                acknowledge(bridge, older);
             }
         }
         FinalReply::Late(receipt) => {
             count_late(bridge, id);
-            acknowledge(receipt);
+            acknowledge(bridge, receipt);
         }
     }
 }
@@ -181,8 +174,11 @@ fn count_late(bridge: &Bridge, id: TaskId) {
 /// Tells a worker that has just begun what was announced before it listened.
 fn tell(bridge: &Arc<Bridge>, id: TaskId, status: Status) {
     if let Some(what) = Announcement::of(status) {
+        let supervisor = &bridge.supervisor;
         let bridge = Arc::clone(bridge);
-        tokio::spawn(async move { notify::announce(&bridge, id, what).await });
+        supervisor.spawn("the announcement of a cancel", async move {
+            notify::announce(&bridge, id, what).await;
+        });
     }
 }
 
@@ -193,11 +189,19 @@ fn is_start(delivery: &Delivery) -> bool {
 /// Acknowledges a reply; a sign of life that asks how the task fares is answered first.
 fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
     if !is_question(&delivery) {
-        return acknowledge(delivery.receipt);
+        return acknowledge(bridge, delivery.receipt);
     }
+    let supervisor = &bridge.supervisor;
     let bridge = Arc::clone(bridge);
-    tokio::spawn(async move {
-        notify::answer(&bridge, &delivery, status).await;
+    supervisor.spawn("the answer to a sign of life", async move {
+        let answering = notify::answer(&bridge, &delivery, status);
+        let answered = catch_async(answering).await;
+        if answered.is_err() {
+            log_panic(&delivery);
+            if !park::park_reply(&bridge, &delivery, PANICKED).await {
+                return;
+            }
+        }
         delivery.receipt.ack().await;
     });
 }
@@ -217,9 +221,17 @@ fn is_question(delivery: &Delivery) -> bool {
     is_sign(delivery) && delivery.reply_to.as_ref().is_some_and(|to| !own(to))
 }
 
-fn acknowledge(receipt: Receipt) {
+fn acknowledge(bridge: &Bridge, receipt: Receipt) {
     // One whose connection has gone is delivered again, and met as late.
-    tokio::spawn(receipt.ack());
+    bridge.supervisor.spawn("an acknowledgement", receipt.ack());
+}
+
+fn log_panic(delivery: &Delivery) {
+    let task = delivery.correlation_id.as_deref();
+    error!(
+        task,
+        "handling a reply panicked; this is a bug of activity-bridge"
+    );
 }
 
 /// Parks a reply to a task that nobody knows.
@@ -229,8 +241,9 @@ fn park_unknown(bridge: &Arc<Bridge>, delivery: Delivery) {
 }
 
 fn park(bridge: &Arc<Bridge>, delivery: Delivery, because: &'static str) {
+    let supervisor = &bridge.supervisor;
     let bridge = Arc::clone(bridge);
-    tokio::spawn(async move {
+    supervisor.spawn("an unusable reply", async move {
         warn!(because, "a reply can't be used; parking it");
         if park::park_reply(&bridge, &delivery, because).await {
             answer(&bridge, delivery, Status::Gone);
@@ -279,7 +292,16 @@ async fn handle_elsewhere(
     // A dead letter has the task's type, which may be called anything.
     let sign = (dead_letter.is_none() && is_sign(&delivery)).then_some(&delivery);
     let owner = loop {
-        match owner::locate(&bridge, shared, id, sign).await {
+        let locating = owner::locate(&bridge, shared, id, sign);
+        let Ok(located) = catch_async(locating).await else {
+            log_panic(&delivery);
+            let unusable = Unusable {
+                because: PANICKED.to_owned(),
+                fails_task: sign.is_none(),
+            };
+            return refuse(bridge, id, delivery, unusable).await;
+        };
+        match located {
             Ok(owner) => break owner,
             // It will be delivered again.
             Err(_) if !delivery.receipt.is_usable() => return,

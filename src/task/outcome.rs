@@ -45,6 +45,15 @@ impl Outcome {
         }
     }
 
+    /// The result or the details.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Completed { result } => result,
+            Self::Failed { details, .. } | Self::Canceled { details } => details,
+        }
+    }
+
     /// The kind of the outcome.
     #[must_use]
     pub fn kind(&self) -> OutcomeKind {

@@ -1,4 +1,4 @@
-//! The tracer and its spans, as the rest of the bridge sees them.
+//! The tracer and its spans as the rest of the bridge sees them.
 
 use super::{
     recorder::{Exporter, Recorder},
@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Makes the spans of tasks. Without the feature `otlp` or its configuration nothing is recorded.
+/// Makes spans where `[otlp]` is configured.
 #[derive(Clone, Default)]
 pub struct Tracer(Option<Arc<dyn Exporter>>);
 

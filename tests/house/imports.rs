@@ -4,7 +4,7 @@ use crate::{graph::problems, source::File};
 use std::{fs, path::Path};
 
 /// All files below a `src/`.
-fn files_of(src: &str) -> Vec<File> {
+pub(crate) fn files_of(src: &str) -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(src);
     let mut files = Vec::new();
     let mut folders = vec![root.clone()];

@@ -35,6 +35,7 @@ mod heartbeat_answers;
 mod heartbeats;
 mod hostile_replies;
 mod liveness;
+mod panics;
 mod permissions;
 mod polling;
 mod replicas;

@@ -1,4 +1,4 @@
-//! The bridge is killed at each named point of a task's way, and started again.
+//! The bridge is killed at each named point of a task's way, or panics in a loop, and is started again.
 
 use super::{
     HEARTBEAT, Hand, PAYMENTS, Toll, assert_none_parked, assert_same_messages, done, number, route,
@@ -10,7 +10,9 @@ use crate::harness::{
 };
 use activity_sim::TaskRecord;
 use rstest::rstest;
-use std::{collections::HashSet, os::unix::process::ExitStatusExt, time::Duration};
+use std::{
+    collections::HashSet, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration,
+};
 use tokio::time::timeout;
 
 /// More than there are slots, so that there are tasks at each stage, and some still with AWS.
@@ -47,6 +49,41 @@ async fn a_bridge_that_is_killed_at_a_point_loses_no_task(
     killed_at(point, store, Swf, Then::StartedAgain).await;
 }
 
+/// In such a loop, a panic is a bug. The process ends as in a crash, and the next one goes on.
+#[rstest]
+#[case::replies("reply-loop:10", "the replies", File)]
+#[case::replies_of_replicas("reply-loop:10", "the replies", Redis)]
+#[case::heartbeats("heartbeat-loop", "the heartbeats", File)]
+#[case::gate("gate-loop:10", "the gate of route payments", File)]
+#[case::poller("poller-loop:20", "the poller of route payments", File)]
+#[case::store("store-loop:50", "the token store", File)]
+#[case::lease("lease-loop:100", "the lease", Redis)]
+#[case::takeover("takeover-loop:80", "the lease", Redis)]
+#[tokio::test]
+async fn a_loop_that_panics_ends_the_process_and_loses_no_task(
+    #[case] point: &str,
+    #[case] name: &str,
+    #[case] store: Store,
+) {
+    let death = Death {
+        variable: "ACTIVITY_BRIDGE_PANIC_AT",
+        at: point.to_owned(),
+        is: |status| status.code() == Some(1),
+        line: format!("name=\"{name}\""),
+    };
+    dies_at(death, store, Swf, Then::StartedAgain).await;
+}
+
+/// How a process dies.
+struct Death {
+    /// The variable that says where.
+    variable: &'static str,
+    at: String,
+    is: fn(ExitStatus) -> bool,
+    /// What its log then says.
+    line: String,
+}
+
 /// What differs by service is on the way to AWS and back.
 #[rstest]
 #[tokio::test]
@@ -79,8 +116,8 @@ enum Then {
     Another,
 }
 
-/// Schedules tasks until the process has come to its point and was killed. The answer is when.
-async fn crashed(world: &World, killed: &mut BridgeProcess) -> u64 {
+/// Schedules tasks until the process has come to its point and was ended. The answer is how, and when.
+async fn crashed(world: &World, killed: &mut BridgeProcess) -> (ExitStatus, u64) {
     let mut next = 0;
     let mut more = TASKS;
     let status = loop {
@@ -94,8 +131,7 @@ async fn crashed(world: &World, killed: &mut BridgeProcess) -> u64 {
             Err(_) => assert!(next < 30 * TASKS, "it never came to its point"),
         }
     };
-    assert_eq!(status.signal(), Some(9));
-    unix_ms()
+    (status, unix_ms())
 }
 
 /// Whether nothing is open but tasks that AWS had handed to the process that was killed, and that no worker has seen. AWS
@@ -122,6 +158,23 @@ fn time_out_what_is_left(world: &World, worker: &Worker, crashed: u64) -> bool {
 }
 
 async fn killed_at(point: &str, store: Store, source: Source, then: Then) {
+    let death = Death {
+        variable: "ACTIVITY_BRIDGE_CRASH_AT",
+        // Not the first time, so that tasks are at other points meanwhile.
+        at: format!("{point}:10"),
+        is: |status| status.signal() == Some(9),
+        line: "crash point".to_owned(),
+    };
+    let toll = dies_at(death, store, source, then).await;
+    if point == "after-poll" {
+        assert!(
+            toll.lost_before_record >= 1,
+            "the task that was at the point"
+        );
+    }
+}
+
+async fn dies_at(death: Death, store: Store, source: Source, then: Then) -> Toll {
     let world = World::new().await.of(source).kept_in(store);
     let worker = world
         .worker(PAYMENTS, |task| match is_long(task) {
@@ -129,9 +182,7 @@ async fn killed_at(point: &str, store: Store, source: Source, then: Then) {
             false => vec![done(task)],
         })
         .await;
-    // Not the first time, so that tasks are at other points meanwhile.
-    let crash = format!("{point}:10");
-    let env = [("ACTIVITY_BRIDGE_CRASH_AT", crash.as_str())];
+    let env = [(death.variable, death.at.as_str())];
     let routes = [route(HEARTBEAT, SETTINGS)];
     let another = match then {
         Then::Another => Some(world.bridge(&routes).await),
@@ -141,10 +192,11 @@ async fn killed_at(point: &str, store: Store, source: Source, then: Then) {
     for bridge in another.iter().chain([&killed]) {
         bridge.route_is(PAYMENTS, "polling").await;
     }
-    let crashed = crashed(&world, &mut killed).await;
+    let (status, crashed) = crashed(&world, &mut killed).await;
+    assert!((death.is)(status), "{status}");
     let log = killed.log();
     let last = log.lines().last().unwrap_or_default();
-    assert!(log.contains("crash point"), "{last}");
+    assert!(log.contains(&death.line), "{last}");
 
     // Some replies come while nobody has their tasks.
     let hand = Hand::of(&world).await;
@@ -169,12 +221,7 @@ async fn killed_at(point: &str, store: Store, source: Source, then: Then) {
     assert_none_parked(&inbox).await;
     assert_same_messages(&seen);
     let toll = Toll::of(&world, &seen, &[log, bridge.log()]);
-    println!("{point}, {source:?}, {store:?}, {then:?}: {toll:?}");
+    println!("{}, {source:?}, {store:?}, {then:?}: {toll:?}", death.at);
     assert!(toll.never_recorded() <= POLLS);
-    if point == "after-poll" {
-        assert!(
-            toll.lost_before_record >= 1,
-            "the task that was at the point"
-        );
-    }
+    toll
 }

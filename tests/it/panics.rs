@@ -1,0 +1,200 @@
+//! Panics, each of which would be a bug. One over a message costs that message; one in a loop ends the process.
+
+use crate::{
+    crash::{HEARTBEAT, PAYMENTS, route},
+    harness::{
+        Answer, BridgeProcess, File, Inbox, Redis, Store, Swf, TEST_TIMEOUT, TaskMessage, Worker,
+        World, all_acknowledged, command, eventually,
+    },
+};
+use activity_sim::{Schedule, TaskRecord, TaskState};
+use rstest::rstest;
+use std::process::Stdio;
+use tokio::time::timeout;
+
+const PARKED: &str = "activity-bridge.parked";
+const BECAUSE: &str = "handling it panicked; this is a bug of activity-bridge";
+
+/// Each process of this place panics over each text with `poison` that comes by a point.
+struct Place {
+    world: World,
+    worker: Worker,
+    inbox: Inbox,
+    over: String,
+}
+
+impl Place {
+    async fn new(point: &str, store: Store) -> Self {
+        let world = World::new().await.kept_in(store);
+        Self {
+            worker: world.worker(PAYMENTS, |_| Vec::new()).await,
+            inbox: Inbox::connect(&world.amqp_uri).await,
+            world,
+            over: format!("{point}:poison"),
+        }
+    }
+
+    async fn bridge(&self) -> BridgeProcess {
+        let env = [("ACTIVITY_BRIDGE_PANIC_OVER", self.over.as_str())];
+        let routes = [route(HEARTBEAT, "")];
+        let bridge = self.world.bridge_in(&env, "", &routes).await;
+        bridge.ready().await;
+        bridge
+    }
+
+    fn schedule(&self, input: &str) -> String {
+        let schedule = Schedule {
+            input: Some(input.to_owned()),
+            ..self.world.plain(PAYMENTS)
+        };
+        self.world.sim.schedule(schedule).remove(0)
+    }
+
+    /// Schedules a task with this input and waits for its message.
+    async fn task(&self, input: &str) -> (String, TaskMessage) {
+        let id = self.schedule(input);
+        let message = eventually("the task's message", || async {
+            let mut seen = self.worker.seen().into_iter();
+            seen.find(|task| task.body == input)
+        });
+        (id, message.await)
+    }
+
+    /// Another task ends as its worker says.
+    async fn goes_on(&self, input: &str) {
+        let (id, task) = self.task(input).await;
+        self.inbox
+            .reply(&task, Answer::done("fine").remove(0))
+            .await;
+        assert_eq!(self.world.closed(&id).await.state, TaskState::Completed);
+    }
+
+    async fn is_parked(&self, task: &TaskMessage, body: &str) {
+        let parked = self.inbox.next(PARKED).await;
+        assert_eq!(parked.header("parked-because").as_deref(), Some(BECAUSE));
+        assert_eq!((parked.body.as_str(), parked.id()), (body, task.id()));
+    }
+
+    /// The process is killed, and the next one gets nothing over which it would panic.
+    async fn next_does_not_panic(&self, mut bridge: BridgeProcess) {
+        let reply_to = self.worker.seen()[0].reply_to();
+        all_acknowledged(&self.world, &self.inbox, &reply_to).await;
+        bridge.kill().await;
+        // AWS would hand the next task to a poll of the dead process.
+        self.world.until("no polls", |s| s.open_polls == 0).await;
+        let mut bridge = self.bridge().await;
+        self.goes_on("after a restart").await;
+        bridge.idle().await;
+        all_acknowledged(&self.world, &self.inbox, &reply_to).await;
+        assert!(self.inbox.get(PARKED).await.is_none());
+        assert!(bridge.terminate().await.success());
+        assert!(!bridge.log().contains("panic"));
+    }
+}
+
+fn is_failed(task: &TaskRecord, name: &str, words: &str) {
+    assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
+    let (reason, details) = Swf.failure(name, words, "");
+    assert_eq!(task.reason.as_deref(), Some(reason.as_str()));
+    assert_eq!(task.details, details);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_reply_over_which_the_bridge_panics_is_parked_and_fails_its_task_and_no_other(
+    #[values("on-reply", "before-aws")] point: &str,
+    #[values(File, Redis)] store: Store,
+) {
+    let place = Place::new(point, store).await;
+    let bridge = place.bridge().await;
+    let (id, task) = place.task("first").await;
+    place
+        .inbox
+        .reply(&task, Answer::done("poison").remove(0))
+        .await;
+    place.is_parked(&task, "poison").await;
+    let words = format!("unusable reply: {BECAUSE}");
+    is_failed(&place.world.closed(&id).await, "UnusableReply", &words);
+    place.goes_on("second").await;
+    bridge.idle().await;
+    place.next_does_not_panic(bridge).await;
+}
+
+#[tokio::test]
+async fn a_sign_of_life_over_which_the_bridge_panics_is_parked_and_its_task_goes_on() {
+    let place = Place::new("on-reply", File).await;
+    let bridge = place.bridge().await;
+    let (id, task) = place.task("first").await;
+    let heartbeat = Answer::of("heartbeat", "poison");
+    place.inbox.reply(&task, heartbeat).await;
+    place.is_parked(&task, "poison").await;
+    place.inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    assert_eq!(place.world.closed(&id).await.state, TaskState::Completed);
+    bridge.idle().await;
+    place.next_does_not_panic(bridge).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_task_over_which_the_bridge_panics_is_failed_back_and_no_other(
+    #[values("after-poll", "after-insert")] point: &str,
+) {
+    let place = Place::new(point, File).await;
+    let bridge = place.bridge().await;
+    let id = place.schedule("poison");
+    let words = "publishing it panicked; this is a bug of activity-bridge";
+    is_failed(&place.world.closed(&id).await, "Undelivered", words);
+    place.goes_on("second").await;
+    bridge.idle().await;
+    place.next_does_not_panic(bridge).await;
+}
+
+/// Loops that panic later, with tasks in flight, are among the crash points.
+#[rstest]
+#[case::admin("admin-loop", "the admin endpoint")]
+#[case::broker("broker-loop", "the connection to the broker")]
+#[tokio::test]
+async fn a_loop_that_panics_at_the_start_ends_the_process(#[case] point: &str, #[case] name: &str) {
+    let world = World::new().await.kept_in(File);
+    let config = world.write_config("", &[route(HEARTBEAT, "")]);
+    let bridge = command()
+        .args(["run", "--config"])
+        .arg(config)
+        .env("AWS_ENDPOINT_URL_SWF", world.sim.url())
+        .env("ACTIVITY_BRIDGE_PANIC_AT", point)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the bridge starts");
+    let ended = timeout(TEST_TIMEOUT, bridge.wait_with_output()).await;
+    let ended = ended.expect("in time").expect("an output");
+    assert_eq!(ended.status.code(), Some(1));
+    let log = String::from_utf8_lossy(&ended.stderr);
+    let line = log.lines().find(|line| line.contains("a loop panicked"));
+    assert!(line.is_some_and(|line| line.contains(name)), "{log}");
+}
+
+/// The loop that reads replies is the one, and the grace period ends without the reply. The next process gets it.
+#[tokio::test]
+async fn a_loop_that_panics_in_a_shutdown_does_not_end_it() {
+    let world = World::new().await.kept_in(File);
+    let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let env = [("ACTIVITY_BRIDGE_PANIC_AT", "reply-loop")];
+    let (settings, routes) = ("[shutdown]\ngrace_secs = 4", [route(HEARTBEAT, "")]);
+    let mut bridge = world.bridge_in(&env, settings, &routes).await;
+    world.schedule(PAYMENTS, 1);
+    let task = worker.has_seen(1).await.remove(0);
+    bridge.signal("TERM");
+    bridge.logged("shutting down phase=").await;
+    inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    let line = bridge.logged("a loop panicked").await;
+    assert!(line.contains("the shutdown goes on"), "{line}");
+    assert!(bridge.ended().await.success());
+    let log = bridge.log();
+    assert!(log.contains("the tasks in flight stay in the token store"));
+
+    let bridge = world.bridge(&routes).await;
+    world.until("completed", |s| s.completed == 1).await;
+    bridge.idle().await;
+    world.assert_each_completed_once(1);
+}
