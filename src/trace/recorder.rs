@@ -1,4 +1,4 @@
-//! What records spans, as two traits. Only a binary with the feature `otlp` has an implementation.
+//! The two traits that hide the recording of spans. Only a binary with the feature `otlp` has an implementation.
 
 use crate::{
     route::Route,
@@ -7,7 +7,7 @@ use crate::{
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
 
-/// Makes spans and sends them away.
+/// Makes spans and exports them.
 #[async_trait]
 pub(super) trait Exporter: Send + Sync {
     fn task(&self, route: &Route, task: &Task) -> Arc<dyn Recorder>;
@@ -19,7 +19,7 @@ pub(super) trait Exporter: Send + Sync {
 pub(super) trait Recorder: Send + Sync {
     fn child(&self, name: &'static str) -> Arc<dyn Recorder>;
 
-    /// Sets an attribute, and the status of the span where the value is an error.
+    /// Sets an attribute. If the value is an error, it sets the status of the span too.
     fn note(&self, key: &'static str, value: &'static str, is_error: bool);
 
     fn end(&self);

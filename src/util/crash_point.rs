@@ -54,10 +54,10 @@ pub enum CrashPoint {
 mod points {
     use super::CrashPoint;
 
-    /// A task or a loop comes by.
+    /// A task or a loop reaches this point. Nothing happens in a release build.
     pub fn crash_point(_point: CrashPoint) {}
 
-    /// A task comes by with this text.
+    /// A task reaches this point with this text.
     pub fn crash_point_over(_point: CrashPoint, _text: &[u8]) {}
 }
 
@@ -143,7 +143,7 @@ mod points {
         }
     }
 
-    /// A task comes by with this text.
+    /// A task reaches this point with this text.
     pub fn crash_point_over(point: CrashPoint, text: &[u8]) {
         if let Some((at, over)) = &*PANIC_OVER {
             let found = text

@@ -1,4 +1,5 @@
-//! What runs beside the main task of the process: loops, which never end while it runs, and tasks of the runtime.
+//! Supervises what runs beside the main task of the process: loops, which never end while the process runs, and tasks of the
+//! runtime.
 //!
 //! A loop that ends or panics ends the process, and so does a task that panics. The token store and the broker make a crash
 //! harmless. A process that says that it is ready and does nothing is worse. While the process shuts down, both are only
@@ -28,7 +29,7 @@ struct State {
     broken: watch::Sender<bool>,
 }
 
-/// Something panicked. Where it did is in the log already.
+/// A caught panic. The log already says where it happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panicked;
 
@@ -100,7 +101,7 @@ impl Supervisor {
         })
     }
 
-    /// From here on, loops may end.
+    /// Notes that the process shuts down. From now on loops may end.
     pub fn shut_down(&self) {
         self.0.shutting_down.store(true, Relaxed);
     }
@@ -127,7 +128,7 @@ impl Supervisor {
 ///
 /// # Errors
 ///
-/// Where it panicked.
+/// If it panicked.
 pub fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|_| Panicked)
 }
@@ -136,7 +137,7 @@ pub fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
 ///
 /// # Errors
 ///
-/// Where it panicked.
+/// If it panicked.
 pub async fn catch_async<T>(run: impl Future<Output = T>) -> Result<T, Panicked> {
     #[expect(
         clippy::redundant_async_block,
@@ -182,7 +183,7 @@ mod tests {
         let panicked = Supervisor::default();
         panicked.spawn_loop("a loop", panics());
         assert!(is_broken(&panicked).await);
-        // Whoever asks later is told as well.
+        // A later caller gets the same answer.
         assert!(is_broken(&panicked.clone()).await);
     }
 
