@@ -16,7 +16,7 @@ const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Timeout for the answer to a sign of life. The worker's next heartbeat asks again.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Tells the worker of a task to stop, with the reason. Gives up after [`ANNOUNCE_TIMEOUT`]. A worker that was not told
+/// Tells the worker of a task to stop, with the reason. Gives up after `ANNOUNCE_TIMEOUT`. A worker that was not told
 /// learns the end of its task when its reply is late.
 pub async fn announce(bridge: &Bridge, id: TaskId, what: Announcement) {
     let announced = timeout(ANNOUNCE_TIMEOUT, try_to_announce(bridge, id, what));

@@ -128,7 +128,7 @@ impl Supervisor {
 ///
 /// # Errors
 ///
-/// Where it panicked.
+/// [`Panicked`] if it panicked.
 pub fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|_| Panicked)
 }
@@ -137,7 +137,7 @@ pub fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
 ///
 /// # Errors
 ///
-/// Where it panicked.
+/// [`Panicked`] if it panicked.
 pub async fn catch_async<T>(run: impl Future<Output = T>) -> Result<T, Panicked> {
     #[expect(
         clippy::redundant_async_block,

@@ -53,7 +53,7 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file or its disk, and how to repair it. The file is unchanged then.
+    /// The error says what is wrong with the file or its disk, and how to repair it. The file is unchanged then.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let ledger = open::open(path)?;
         let instance = ledger.instance.clone();

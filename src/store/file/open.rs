@@ -129,7 +129,7 @@ pub fn folder(path: &Path) -> &Path {
 ///
 /// # Errors
 ///
-/// What is wrong with the file. A running process may have it open.
+/// The error says what is wrong with the file, for example that a running process has it open.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
     match Builder::new().set_cache_size(CACHE).open_read_only(path) {
         Ok(database) => records(path, &database),
