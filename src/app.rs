@@ -1,4 +1,6 @@
-//! The only wiring: from a checked configuration to a running bridge, and from a signal to its end.
+//! Builds the bridge from a checked configuration, spawns its loops, and runs the shutdown after a signal.
+//!
+//! All parts are connected here and nowhere else. The parts themselves do the work.
 
 use crate::{
     admin::server::{self, Admin},
@@ -26,18 +28,19 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tracing::{info, warn};
 
-/// Ended tasks that are remembered beyond twice the slots, so that a late reply is known as late.
+/// Number of ended tasks that are remembered beyond twice the slots, so that a late reply is known to be late.
 const REMEMBER_MARGIN: usize = 10_000;
 
-/// At most so much of the grace period goes to the export of the last spans.
+/// Maximum time for the export of the last spans, within the grace period.
 const EXPORT_REST: Duration = Duration::from_secs(5);
 
-/// Runs until asked to stop. True where nothing was left in flight, or what was left is kept for the next process. False too
-/// where a loop ended or panicked: the process is then to end as in a crash.
+/// Runs until the process is asked to stop. Returns true if no task was left in flight, or if the store keeps the tasks
+/// that were left for the next process. Returns false also if a loop ended or panicked; the process must then end as in
+/// a crash.
 ///
 /// # Errors
 ///
-/// What makes a start impossible: no AWS region, an admin address that can't be bound, a token store that can't be used.
+/// The bridge can't start: no AWS region, an admin address that can't be bound, or a token store that can't be used.
 pub async fn run(config: Config) -> anyhow::Result<bool> {
     let supervisor = Supervisor::default();
     tokio::select! {
@@ -52,7 +55,7 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
         store = config.store.place(),
         "activity-bridge starts"
     );
-    // Before anything is asked of AWS or the broker.
+    // This comes before the first call to AWS or the broker.
     let signals = Signals::register()?;
     let admin_listener = server::bind(config.admin_listen).await?;
     warn_of_a_short_grace(config.shutdown.grace);
@@ -81,7 +84,8 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
     };
     supervisor.spawn_loop("the admin endpoint", server::serve(admin, admin_listener));
 
-    // Before any reply is read: to a task that is not taken on yet, it would be nobody's.
+    // This comes before any reply is read. A reply to a task that is not adopted yet would be a reply to an unknown
+    // task.
     let unpublished = tokio::select! {
         unpublished = recovery::restore_all(&bridge) => unpublished,
         () = &mut stop => {
@@ -120,7 +124,7 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
     Ok(ended_well)
 }
 
-/// All that the parts share, and the stream of what comes back from the broker.
+/// Builds what the parts share, and the inbound stream.
 async fn build(
     config: &Config,
     routes: Vec<RouteConfig>,
@@ -161,12 +165,13 @@ async fn build(
     Ok((Arc::new(bridge), inbound))
 }
 
-/// Publishes again what has to be, waits for what is soon to be taken on, and then the process is as any other.
+/// Publishes the unconfirmed tasks again. Then waits for the leases of other processes, adopts the tasks of dead ones,
+/// and sets the phase to running.
 async fn recover(bridge: Arc<Bridge>, unpublished: Unpublished, phase: watch::Sender<Phase>) {
     recovery::republish(&bridge, unpublished).await;
     lease::await_peer_leases(&bridge).await;
     let mut later = Unpublished::new();
-    // Where that fails, the process looks again every now and then.
+    // If that fails, the loop that adopts the tasks of dead processes tries again.
     drop(recovery::adopt(&bridge, &mut later).await);
     recovery::republish(&bridge, later).await;
     phase.send_if_modified(|phase| {
@@ -178,7 +183,7 @@ async fn recover(bridge: Arc<Bridge>, unpublished: Unpublished, phase: watch::Se
     });
 }
 
-/// What runs for the routes.
+/// The loops of the routes.
 #[derive(Default)]
 struct Running {
     pollers: JoinSet<()>,
@@ -186,7 +191,7 @@ struct Running {
 }
 
 impl Running {
-    /// Starts a route's gate and its poll loop.
+    /// Spawns a route's gate and its poll loop.
     fn add(
         &mut self,
         bridge: &Arc<Bridge>,

@@ -1,4 +1,5 @@
-//! The command line.
+//! The command line: parses the arguments, loads the configuration, runs one command, and maps its result to an exit
+//! code. The commands themselves are in the library.
 
 use activity_bridge::{
     app,
@@ -69,12 +70,12 @@ struct Configured {
 /// `EX_CONFIG` of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
 
-/// What a process that panicked ends with.
+/// The exit code of a process that panicked.
 const EXIT_PANIC: u8 = 101;
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    // The other commands read no messages.
+    // Only `run` reads messages, so only `run` needs deep stacks for lapin's threads.
     let deep = match command {
         Command::Run(_) => stack::ensure(),
         Command::Check { .. } | Command::Tasks { .. } => Ok(()),
@@ -88,7 +89,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says why the program ends. Nobody may be there to read it; then the exit code must do.
+/// Writes to stderr why the program ends. If stderr can't be written, the exit code still tells it.
 fn complain(why: &dyn Display) {
     drop(writeln!(io::stderr(), "activity-bridge: {why}"));
 }
@@ -104,7 +105,8 @@ fn execute(command: Command, deep: io::Result<()>) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    // The work is waiting, not computing: with more threads, each task would cost more. What blocks (the disk) has its own.
+    // The bridge mostly waits. More threads would make each task more expensive. Work that blocks, on the disk, has its
+    // own threads.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -121,7 +123,7 @@ fn execute(command: Command, deep: io::Result<()>) -> ExitCode {
                 );
             }
             let ended = runtime.block_on(app::run(config));
-            // Not waiting for a name look-up that hangs.
+            // A name look-up may hang, so this does not wait for it.
             runtime.shutdown_background();
             ended
         }
@@ -136,7 +138,7 @@ fn execute(command: Command, deep: io::Result<()>) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            // Whoever reads the log may read lines of JSON alone.
+            // The log's reader may understand only lines of JSON.
             match json_log {
                 true => tracing::error!("activity-bridge could not start: {error:#}"),
                 false => complain(&format_args!("{error:#}")),

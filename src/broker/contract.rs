@@ -1,7 +1,8 @@
-//! What the bridge wants of a broker.
+//! What the bridge needs from a broker: the trait [`Broker`].
 //!
-//! No type, name or quirk of an implementation crosses this seam. An implementation keeps its own connections. It says through
-//! [`Broker::link`] whether it can be used, and brings everything that comes back in one stream of [`Inbound`].
+//! No type, name or quirk of an implementation crosses this seam. An implementation owns its connections and opens them
+//! again. [`Broker::link`] says whether the broker can be used. Everything that comes back arrives in one stream of
+//! [`Inbound`].
 
 use super::{
     destination::Destination,
@@ -14,90 +15,93 @@ use crate::task::{Status, TaskId};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
-/// Everything that comes back from the broker, across however many connections. Bounded.
+/// Everything that comes back from the broker, from all its connections. Bounded.
 pub type InboundStream = mpsc::Receiver<Inbound>;
 
-/// A way to hand tasks to workers, and to hear from them.
+/// Carries tasks to workers, and replies from them.
 ///
-/// Every call may be repeated. No call waits for longer than the implementation's own time-outs, but that
-/// [`Broker::publish`], [`Broker::park`] and [`Broker::announce`] wait while the broker takes no messages ([`Link::Blocked`]).
+/// Every call may be repeated. Every call has a timeout, which the implementation sets. [`Broker::publish`],
+/// [`Broker::park`] and [`Broker::announce`] also wait while the broker takes no messages ([`Link::Blocked`]).
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
-    /// Hands a task's message to the broker, and waits until the broker has it.
+    /// Publishes a task's message, and waits until the broker has confirmed it.
     ///
     /// # Errors
     ///
-    /// Why the broker does not have it, or is not known to have it. Each error may be gone at the next attempt.
+    /// The broker does not have the message, or it is not known whether the broker has it. Another attempt may succeed
+    /// after each error.
     async fn publish(&self, message: &TaskMessage<'_>) -> Result<(), PublishError>;
 
-    /// Takes a task's message back where no worker has it. A broker that can't do that does nothing.
+    /// Takes a task's message back if no worker has it yet. A broker that can't do this does nothing.
     async fn withdraw(&self, task: TaskId);
 
     /// Keeps a message that can't be used, with the reason.
     ///
     /// # Errors
     ///
-    /// Why it is not kept, or not known to be.
+    /// The message is not kept, or it is not known whether it is kept.
     async fn park(&self, message: &ParkedMessage<'_>, because: &str) -> Result<(), PublishError>;
 
-    /// Tells whoever works on the task that it should stop, and why.
+    /// Tells the worker of a task to stop, with the reason.
     ///
     /// # Errors
     ///
-    /// Why it could not be told.
+    /// The announcement could not be published.
     async fn announce(&self, task: TaskId, what: Announcement) -> Result<(), PublishError>;
 
-    /// Answers a worker's sign of life, if the sign says where to.
+    /// Answers a worker's sign of life, if the sign of life says where the answer must go.
     ///
     /// # Errors
     ///
-    /// Why it could not be answered.
+    /// The answer could not be published.
     async fn answer(&self, sign: &Delivery, status: Status) -> Result<(), PublishError>;
 
-    /// Where workers send replies; the same for the life of the process.
+    /// The address of replies. It stays the same for the life of the process.
     fn reply_to(&self) -> &str;
 
-    /// Whether tasks may go to this destination now.
+    /// Says whether the destination can take tasks now.
     ///
     /// # Errors
     ///
-    /// Why they may not.
+    /// The destination can't take tasks, or the broker could not be asked.
     async fn readiness(&self, destination: &Destination) -> Result<Readiness, ReadinessError>;
 
-    /// Waits until the readiness of a destination may have changed. A broker that can't tell waits for ever; its readiness is to
-    /// be asked for at intervals.
+    /// Waits until the readiness of a destination may have changed. If the broker can't tell, this waits for ever, and
+    /// the caller must ask for the readiness at intervals.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost.
+    /// Dropping the future loses nothing.
     async fn readiness_changed(&self, destination: &Destination);
 
-    /// Whether the broker can be used, as it changes.
+    /// Says whether the broker can be used. The receiver sees each change.
     fn link(&self) -> watch::Receiver<Link>;
 
-    /// Whether the broker keeps what it has confirmed.
+    /// Says whether the broker keeps the messages that it has confirmed.
     fn durability(&self) -> Durability;
 
-    /// Ends all connections in good order. `expects_replies`: replies may still come, for the next process or another one.
+    /// Closes all connections with their closing handshakes. `expects_replies`: replies may still come for the next
+    /// process or for another one.
     async fn close(&self, expects_replies: bool);
 }
 
-/// Whether a broker keeps a message once it has confirmed it.
+/// Whether a broker keeps a message that it has confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// It does, across its own restarts and the bridge's. The store need not keep the message any more.
+    /// The broker keeps it across its own restarts and the bridge's. The store can delete its copy of the message.
     Durable,
-    /// The message is lost with the process. The store keeps it until the task has begun for good or has ended.
+    /// The message is lost with the process. The store keeps the message until the task has begun for good or has
+    /// ended.
     Process,
 }
 
-/// What a broker tells of a destination. A destination without a queue to look at tells zeros.
+/// The state of a destination. All numbers are zero if the route names no queue to look at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// Messages that wait for a consumer.
     pub ready: u64,
-    /// Consumers.
+    /// The number of consumers.
     pub consumers: u64,
-    /// How many more messages the consumers take at once; `None` where the broker can't tell.
+    /// How many more messages the consumers take at once; `None` if the broker can't tell.
     pub credit: Option<u64>,
 }

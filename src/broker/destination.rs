@@ -1,4 +1,5 @@
-//! Where the messages of a route go: into its queue, or to an exchange of the operator's.
+//! The destination of a route's messages: the route's queue, or an exchange of the operator's. This module owns its
+//! settings too.
 
 use super::{
     queue::{QueueArguments, QueueSpec},
@@ -7,24 +8,24 @@ use super::{
 use crate::settings::{Reader, required};
 use std::fmt;
 
-/// Where the messages of a route go.
+/// The destination of a route's messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// Into a queue, by the default exchange.
+    /// A queue, by the default exchange.
     Queue(QueueSpec),
-    /// To an exchange that is not the bridge's to make, and from there wherever it is bound to.
+    /// An exchange that the operator declares. Its bindings decide where the messages go.
     Exchange {
-        /// Its name; at most 255 bytes.
+        /// The exchange's name; at most 255 bytes.
         name: String,
-        /// The routing key; may come out longer than AMQP takes.
+        /// The routing key. With its values put in, it may be longer than AMQP allows.
         key: Template,
-        /// The queue whose consumers and length are looked at. Without one, neither is known.
+        /// The queue whose consumers and length the gate looks at. Without a queue, neither is known.
         queue: Option<QueueSpec>,
     },
 }
 
 impl Destination {
-    /// The exchange; empty for the default exchange.
+    /// The name of the exchange; empty for the default exchange.
     #[must_use]
     pub fn exchange(&self) -> &str {
         match self {
@@ -33,7 +34,7 @@ impl Destination {
         }
     }
 
-    /// The queue that is looked at before polling.
+    /// The queue that the gate looks at before the route polls.
     #[must_use]
     pub fn queue(&self) -> Option<&QueueSpec> {
         match self {
@@ -44,7 +45,7 @@ impl Destination {
 }
 
 impl Destination {
-    /// How often a message goes back into this queue, where the bridge declared it and so knows.
+    /// The delivery limit of this queue, if the bridge declares the queue with one.
     #[must_use]
     pub fn delivery_limit_of(&self, queue: &str) -> Option<u64> {
         let known = self.queue().filter(|known| known.name == queue)?;
@@ -61,7 +62,7 @@ impl fmt::Display for Destination {
     }
 }
 
-/// Reads where a route's messages go. Problems are noted; what is returned is whole only if there are none.
+/// Reads the destination of a route. It notes each problem. The returned value is complete only if there is no problem.
 pub(crate) fn read(route: &mut Reader<'_>, dead_letters: bool) -> Destination {
     let given = ["exchange", "routing_key"].map(|key| route.has(key));
     let missing = match given {
@@ -78,12 +79,13 @@ pub(crate) fn read(route: &mut Reader<'_>, dead_letters: bool) -> Destination {
     let queue = read_queue(route, dead_letters, given.contains(&true));
     match (exchange, key) {
         (Some(name), Some(key)) => Destination::Exchange { name, key, queue },
-        // Without a name only where that was noted as a problem.
+        // The name is missing only if that was noted as a problem.
         _ => Destination::Queue(queue.unwrap_or_else(|| QueueSpec::as_it_is(""))),
     }
 }
 
-/// The delivery limit of queues whose dead letters come back. It is RabbitMQ 4's own; before that there was none.
+/// Default delivery limit of queues whose dead letters come back. It is the default of RabbitMQ 4. Earlier versions had
+/// no limit.
 const DELIVERY_LIMIT: u64 = 20;
 
 fn read_queue(route: &mut Reader<'_>, dead_letters: bool, optional: bool) -> Option<QueueSpec> {
@@ -107,7 +109,8 @@ fn read_queue(route: &mut Reader<'_>, dead_letters: bool, optional: bool) -> Opt
     })
 }
 
-/// An exchange tells nothing of consumers, so what is about a queue has no meaning.
+/// Refuses the settings about a queue for an exchange without `queue`: an exchange can't tell how many consumers there
+/// are.
 fn without_queue(route: &mut Reader<'_>) -> Option<QueueSpec> {
     for key in ["declare", "delivery_limit", "max_ready"] {
         if route.has(key) {
@@ -115,7 +118,7 @@ fn without_queue(route: &mut Reader<'_>) -> Option<QueueSpec> {
             route.problem(key, None, rule);
         }
     }
-    // What they say means nothing now, but they are keys.
+    // The values have no meaning here, but the keys are known.
     route.flag("declare");
     route.integer("delivery_limit", 1..=1_000_000);
     route.text("queue", queue_rule);

@@ -1,29 +1,29 @@
-//! Why the broker did not do what it was asked.
+//! The errors of the broker seam: why a call to the broker failed.
 
 use crate::metrics::PublishOutcome;
 
-/// Why a message was not taken. Each may be tried again.
+/// Why a message was not published. Each attempt may be repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// There is no connection.
+    /// There is no connection to the broker.
     #[error("the broker is away")]
     Away,
-    /// No queue takes it.
+    /// No queue takes the message.
     #[error("unroutable: {0}")]
     Unroutable(String),
-    /// The broker can't take it now, in its own words.
+    /// The broker can't take the message now. The text is the broker's.
     #[error("the broker refused it {0}")]
     Nacked(&'static str),
-    /// The broker will not have it: no permission to write there, or no such exchange.
+    /// The broker refuses the message: there is no permission to write, or there is no such exchange.
     #[error("the broker refuses it: {0}")]
     Refused(String),
-    /// The connection ended, or the confirm did not come in time. The broker may have it all the same.
+    /// The connection ended, or the confirm did not come in time. The broker may have the message.
     #[error("not confirmed: {0}")]
     Unconfirmed(String),
 }
 
 impl PublishError {
-    /// What it is counted as.
+    /// The label under which the metrics count this error.
     #[must_use]
     pub fn kind(&self) -> PublishOutcome {
         match self {
@@ -36,13 +36,13 @@ impl PublishError {
     }
 }
 
-/// Why a destination can't be used.
+/// Why a destination can't take tasks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadinessError {
     /// The broker could not be asked.
     #[error("the broker could not be asked: {0}")]
     Away(String),
-    /// A person must do something, which the text says.
+    /// A person must do something. The text says what.
     #[error("{0}")]
     Unusable(String),
 }

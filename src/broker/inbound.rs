@@ -1,64 +1,64 @@
-//! What comes back from the broker: one stream of [`Inbound`].
+//! What comes back from the broker: the items of the one inbound stream, and the receipt that acknowledges a delivery.
 
 use crate::task::{DeadLetter, HeaderValue, TaskId};
 use async_trait::async_trait;
 use std::fmt;
 
-/// What comes back from the broker.
+/// One item of the inbound stream.
 #[derive(Debug)]
 pub enum Inbound {
     /// A worker's reply.
     Reply(Delivery),
-    /// A task's own message, which the broker could not hand to a worker, and why.
+    /// A dead letter: a task's own message that the broker took out of its queue, and why.
     DeadLetter(DeadLetter, Delivery),
-    /// No queue takes the task's message, though its publish was confirmed.
+    /// No queue takes the task's message, although its publish was confirmed.
     Returned(TaskId),
 }
 
-/// A message as it came from the broker.
+/// A message from the broker.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The id of the task that it is about, if the worker said so.
+    /// The property `correlation_id`, or the header of that name: the id of the task.
     pub correlation_id: Option<String>,
     /// The property `type`.
     pub kind: Option<String>,
-    /// Where the worker wants an answer.
+    /// The property `reply_to`, or the header of that name: where the worker wants an answer.
     pub reply_to: Option<String>,
-    /// The MIME type that the worker gave.
+    /// The MIME type that the worker set.
     pub content_type: Option<String>,
-    /// The headers that are texts or numbers.
+    /// The headers whose values are texts or numbers.
     pub headers: Vec<(String, HeaderValue)>,
     /// The body.
     pub body: Vec<u8>,
-    /// What acknowledges it.
+    /// Acknowledges the delivery.
     pub receipt: Receipt,
 }
 
 /// The right, and the duty, to acknowledge one delivery.
 ///
-/// Dropped without [`Receipt::ack`], the broker delivers it again when the connection ends.
+/// If it is dropped without [`Receipt::ack`], the broker delivers the message again when the connection ends.
 pub struct Receipt(Box<dyn Acknowledge>);
 
 impl Receipt {
-    /// Wraps what knows how to acknowledge.
+    /// Wraps an implementation of [`Acknowledge`].
     pub fn new(acknowledge: impl Acknowledge) -> Self {
         Self(Box::new(acknowledge))
     }
 
-    /// Whether it can still be acknowledged: its connection has not gone.
+    /// Whether the delivery can still be acknowledged: whether its connection is still open.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.0.is_usable()
     }
 
-    /// Puts the delivery back into its queue, for whoever else may consume from it.
+    /// Puts the delivery back into its queue for any consumer of that queue.
     pub async fn requeue(self) {
         self.0.requeue().await;
     }
 
     /// Acknowledges the delivery.
     ///
-    /// Returns false where its connection has gone: then the broker delivers it again.
+    /// Returns false if its connection has ended. The broker then delivers the message again.
     pub async fn ack(self) -> bool {
         self.0.ack().await
     }
@@ -70,7 +70,7 @@ impl fmt::Debug for Receipt {
     }
 }
 
-/// How a broker acknowledges.
+/// Acknowledges one delivery in a broker's own way.
 #[async_trait]
 pub trait Acknowledge: Send + Sync + 'static {
     /// See [`Receipt::is_usable`].

@@ -1,18 +1,18 @@
-//! Whether the broker can be used.
+//! The state of the link to the broker.
 
-/// Whether the broker can be used.
+/// The state of the link to the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// No connection, and why.
+    /// There is no connection, for this reason.
     Away(String),
     /// Connected.
     Up,
-    /// Connected, but the broker takes no messages for now, and why.
+    /// Connected, but the broker takes no messages for now, for this reason.
     Blocked(String),
 }
 
 impl Link {
-    /// Whether there is a connection at all.
+    /// Whether there is a connection, blocked or not.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         match self {

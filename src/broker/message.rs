@@ -1,16 +1,16 @@
-//! The messages that the bridge sends.
+//! The messages that the bridge sends: a task, a parked message, an announcement.
 
 use super::destination::Destination;
 use crate::task::{HeaderValue, Status, TaskId};
 
-/// A task's message, as the worker protocol says. It borrows everything.
+/// A task's message, as the worker protocol defines it. It borrows all its parts.
 #[derive(Debug)]
 pub struct TaskMessage<'a> {
-    /// The task.
+    /// The task's id.
     pub id: TaskId,
-    /// Where it goes.
+    /// Where the message goes.
     pub destination: &'a Destination,
-    /// The queue's name, or the routing key; at most 255 bytes.
+    /// The queue's name, or the routing key for the exchange; at most 255 bytes.
     pub routing_key: &'a str,
     /// As it is.
     pub body: &'a [u8],
@@ -20,42 +20,42 @@ pub struct TaskMessage<'a> {
     pub activity: &'a str,
     /// When the task was polled, in seconds since 1970.
     pub timestamp_secs: Option<u64>,
-    /// How long it may wait for a worker, in milliseconds.
+    /// How long the message may wait for a worker, in milliseconds.
     pub expiration_ms: Option<u64>,
-    /// Its priority, for queues that have them.
+    /// The priority, for queues with priorities.
     pub priority: Option<u8>,
     /// Application headers.
     pub headers: Vec<(&'a str, &'a HeaderValue)>,
 }
 
-/// A message that can't be used, or an outcome that AWS will not take.
+/// A message that can't be used, or an outcome that AWS does not accept.
 #[derive(Debug, Default)]
 pub struct ParkedMessage<'a> {
     /// As it is.
     pub body: &'a [u8],
-    /// The MIME type that the worker gave.
+    /// The MIME type that the worker set.
     pub content_type: Option<&'a str>,
-    /// The id of the task that it is about.
+    /// The task's id, as the worker sent it.
     pub correlation_id: Option<&'a str>,
-    /// What it says it is.
+    /// The property `type`.
     pub kind: Option<&'a str>,
-    /// Where the worker wanted an answer.
+    /// Where the worker wanted the answer.
     pub reply_to: Option<&'a str>,
-    /// Application headers; all together at most 65,536 bytes.
+    /// Application headers; at most 65,536 bytes in all.
     pub headers: Vec<(&'a str, &'a HeaderValue)>,
 }
 
-/// What workers are told without asking.
+/// What the bridge tells a worker that did not ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announcement {
-    /// AWS wants the task canceled.
+    /// AWS requests a cancel of the task.
     CancelRequested,
-    /// Nobody waits for the task any more.
+    /// The task has ended at AWS; its result is of no more use.
     Gone,
 }
 
 impl Announcement {
-    /// What there is to tell of a task that fares like this.
+    /// The announcement for a task with this status, if there is one.
     #[must_use]
     pub fn of(status: Status) -> Option<Self> {
         match status {

@@ -1,4 +1,7 @@
-//! Where messages go and answers come from: the seam between the bridge and whatever carries messages to workers.
+//! The seam between the bridge and what carries messages to workers.
+//!
+//! This folder owns the trait [`Broker`], the messages that cross it, the names of the worker protocol, and the
+//! implementations. It does not know which tasks are in flight, and it does not decide what a reply means.
 
 mod contract;
 pub(crate) mod destination;

@@ -1,16 +1,17 @@
-//! Names that are part of the worker protocol.
+//! Names that are part of the worker protocol. The other names of RabbitMQ's topology are in `rabbitmq/`.
 
-/// The exchange to which the bridge publishes cancels, by task id. Topic, durable.
+/// The exchange for cancels; the routing key is the task id. Topic, durable.
 pub const CONTROL_EXCHANGE: &str = "activity-bridge.control";
 
-/// The exchange through which locked-down workers may reply. Direct, durable. The names of reply queues begin with it.
+/// The exchange for replies of workers with restricted permissions. Direct, durable. The names of reply queues begin
+/// with it.
 pub const REPLIES_EXCHANGE: &str = "activity-bridge.replies";
 
-/// The queue of replies that could not be used.
+/// The parking queue: replies that can't be used.
 pub const PARKING_QUEUE: &str = "activity-bridge.parked";
 
 /// The header that says why a reply was parked.
 pub const PARKED_BECAUSE: &str = "parked-because";
 
-/// The `app_id` of every message of ours.
+/// The `app_id` of every message that the bridge publishes.
 pub const APP_ID: &str = "activity-bridge";

@@ -1,4 +1,5 @@
-//! Opens the broker that is configured.
+//! Opens the configured broker, and checks it for `activity-bridge check --online`. Here is decided how long a reply
+//! queue is kept.
 
 use super::{
     contract::{Broker, InboundStream},
@@ -13,32 +14,32 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a process's reply queue is kept without a consumer. After a day the process will not come back.
+/// Time for which a process's reply queue is kept without a consumer. After a day the process will not come back.
 const PROCESS_REPLIES_TTL: Duration = DAY;
-/// How long a store's reply queue is kept without a consumer: over a long weekend.
+/// Time for which a store's reply queue is kept without a consumer: longer than a long weekend.
 const STORE_REPLIES_TTL: Duration = DAY.saturating_mul(7);
-/// Deliveries that may wait for their acknowledgement beyond the tasks in flight: heartbeats, and replies to park.
+/// Maximum number of unacknowledged deliveries beyond one for each slot: heartbeats, and replies to park.
 const PREFETCH_MARGIN: usize = 100;
 
-/// What the bridge needs of its broker.
+/// What a broker must know of the bridge.
 pub struct BrokerOptions {
-    /// How long replies to this process's tasks are of use.
+    /// How long replies to this process's tasks can be used.
     pub replies: ReplyLifetime,
-    /// How many tasks may be in flight.
+    /// Maximum number of tasks in flight, all routes together.
     pub max_in_flight: usize,
-    /// What supervises the loop that connects.
+    /// Supervises the loop that connects.
     pub supervisor: Supervisor,
 }
 
-/// How long replies are of use: as long as the records of their tasks.
+/// How long replies can be used: as long as the records of their tasks live.
 pub enum ReplyLifetime {
     /// As long as the process.
     Process,
-    /// Beyond it, under this id.
+    /// As long as the store with this id.
     Store(String),
 }
 
-/// Starts the broker, which connects in the background. The first of `uris` that answers is used.
+/// Starts the broker, which connects in the background. It uses the first of `uris` that answers.
 #[must_use]
 pub fn open(uris: &[Uri], options: BrokerOptions) -> (Arc<dyn Broker>, InboundStream) {
     let (id, replies_expire) = match options.replies {
@@ -56,7 +57,7 @@ pub fn open(uris: &[Uri], options: BrokerOptions) -> (Arc<dyn Broker>, InboundSt
     (Arc::new(broker), inbound)
 }
 
-/// Looks at what of the broker works, without changing anything there. One table for each URI.
+/// Checks what works with the broker, and changes nothing there. One table for each URI.
 pub async fn check(uri: &Uri, destinations: impl Iterator<Item = &Destination>) -> Vec<Row> {
     rabbitmq::check::check(uri, destinations).await
 }

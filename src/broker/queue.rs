@@ -1,16 +1,16 @@
-//! A queue of tasks.
+//! How a route's queue is declared, or that it is not.
 
-/// A queue of tasks.
+/// A queue for task messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSpec {
-    /// Its name.
+    /// The queue's name.
     pub name: String,
-    /// Declare it with these arguments. Without them it is only checked that the queue is there.
+    /// The arguments for its declaration. Without them the bridge only checks that the queue exists.
     pub declare: Option<QueueArguments>,
 }
 
 impl QueueSpec {
-    /// A queue that is taken as it is.
+    /// A queue that the bridge does not declare.
     #[must_use]
     pub fn as_it_is(name: &str) -> Self {
         Self {
@@ -20,11 +20,11 @@ impl QueueSpec {
     }
 }
 
-/// What a queue is declared with.
+/// The arguments with which the bridge declares a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueArguments {
-    /// Whether what it can't hand to a worker comes back, at least once.
+    /// Whether its dead letters come back, at least once.
     pub dead_letters: bool,
-    /// How often a message may go back into the queue; `None` for no limit.
+    /// The delivery limit: how often a message may go back into the queue; `None` for no limit.
     pub delivery_limit: Option<u64>,
 }

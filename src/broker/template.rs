@@ -1,6 +1,6 @@
-//! Routing keys with placeholders, parsed once.
+//! Routing keys with placeholders. A template is parsed once, with the configuration, and rendered for each task.
 
-/// A text with places for what differs between tasks.
+/// A text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
 
@@ -10,21 +10,21 @@ enum Part {
     Value(Placeholder),
 }
 
-/// What differs between tasks.
+/// A placeholder: a value that differs between tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placeholder {
     /// The name of the activity type, or of the activity.
     ActivityType,
     /// The activity type's version.
     ActivityVersion,
-    /// The workflow's id.
+    /// The workflow id.
     WorkflowId,
     /// The task list that the route polls.
     TaskList,
 }
 
 impl Placeholder {
-    /// All of them.
+    /// All placeholders.
     pub(crate) const ALL: [Self; 4] = [
         Self::ActivityType,
         Self::ActivityVersion,
@@ -32,7 +32,7 @@ impl Placeholder {
         Self::TaskList,
     ];
 
-    /// The name in a template.
+    /// The placeholder's name in a template.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ActivityType => "activity_type",
@@ -42,7 +42,7 @@ impl Placeholder {
         }
     }
 
-    /// The header of a task's message that holds it; `None`: its type does.
+    /// The header of a task's message that holds the value; `None` if the property `type` holds it.
     #[must_use]
     pub fn header(self) -> Option<&'static str> {
         match self {
@@ -90,7 +90,7 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// What it is made of, in order.
+    /// The placeholders of this template, in their order.
     pub(crate) fn placeholders(&self) -> impl Iterator<Item = Placeholder> {
         self.0.iter().filter_map(|part| match part {
             Part::Value(placeholder) => Some(*placeholder),
@@ -98,7 +98,7 @@ impl Template {
         })
     }
 
-    /// The text, with the values put in.
+    /// The text with the values in place of the placeholders.
     pub fn render<'v>(&self, value: impl Fn(Placeholder) -> &'v str) -> String {
         let text = |part| match part {
             &Part::Value(placeholder) => value(placeholder),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_or_not_closed_is_refused_with_the_placeholders_that_there_are() {
+    fn an_unknown_or_unclosed_placeholder_is_refused_and_the_error_lists_the_known_ones() {
         for (text, why) in [
             ("{domain}", "{domain} is not known"),
             ("a.{}", "{} is not known"),

@@ -1,7 +1,8 @@
-//! The gate: whether a route may poll just now.
+//! The gate: whether a route may poll now, and if not, why.
 //!
-//! Nothing is taken from AWS that can't be handed on. So before any poll the token store must take records, and the broker
-//! must be there, take messages, have the exchange and the queue, room in it, and (by default) a consumer on it.
+//! The bridge takes no task from AWS that it can't pass on. So a route polls only under these conditions: the token
+//! store takes records, the broker is connected and takes messages, the exchange and the queue exist, the queue has
+//! room, and (by default) the queue has a consumer. This module checks the conditions. The poller acts on them.
 
 use crate::{
     broker::{Link, Readiness, ReadinessError},
@@ -16,22 +17,23 @@ use std::{fmt, mem::discriminant, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// How often a route's queue is looked at. A poll that is open when the last consumer leaves may still bring a task.
+/// Interval between two looks at a route's queue. A poll that is open when the last consumer leaves may still bring a
+/// task.
 const OBSERVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a queue is looked at that can't be used until a person does something.
+/// Interval between two looks at a queue that can't be used until a person does something.
 const OBSERVE_UNUSABLE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Whether to poll, and if not, why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// Poll.
+    /// The route may poll.
     Open,
     /// The queue has not been looked at yet.
     Starting,
     /// The token store can't be reached or written.
     StoreAway(String),
-    /// The broker is away.
+    /// The broker can't be reached.
     BrokerAway(String),
     /// The broker takes no messages.
     BrokerBlocked(String),
@@ -41,14 +43,14 @@ pub enum Gate {
     NoConsumers,
     /// The consumers have as many tasks as they take at once.
     NoCredit,
-    /// So many messages wait in the queue that it holds enough.
+    /// This number of messages waits in the queue, which is above the route's limit.
     QueueFull(u64),
-    /// So many tasks wait to be published again.
+    /// This number of tasks waits to be published again.
     Undelivered(usize),
 }
 
 impl Gate {
-    /// Whether this state of things is one that needs a person. Waiting for consumers, or for room, is not.
+    /// Whether this state needs no person. Waiting for consumers or for room does not need one.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         match self {
@@ -82,7 +84,7 @@ impl fmt::Display for Gate {
     }
 }
 
-/// Decides from what is known, in the order in which the reasons matter.
+/// Decides whether the route may poll. The most important reason against it wins.
 fn decide(route: &Route, link: &Link, undelivered: usize, readiness: Readiness) -> Gate {
     let Readiness {
         ready,
@@ -100,7 +102,7 @@ fn decide(route: &Route, link: &Link, undelivered: usize, readiness: Readiness) 
     }
 }
 
-/// Keeps a route's gate, for as long as anybody looks at it.
+/// Keeps a route's gate up to date until nobody reads it any more.
 pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gate>) {
     let mut link = bridge.broker.link();
     let mut undelivered = route.undelivered();
@@ -109,7 +111,7 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
         let (now, look_again) = observe(&bridge, &route, &mut link, &mut undelivered).await;
         let mut news = false;
         gate.send_if_modified(|was| {
-            // Not every message more in a full queue is worth a line in the log.
+            // A queue that is full is logged once, and not again for each further message.
             news = discriminant(was) != discriminant(&now);
             let changed = *was != now;
             was.clone_from(&now);
@@ -118,7 +120,7 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
         if news {
             announce(&route, &now);
         }
-        // Whichever comes first; the next round looks at everything again.
+        // The next round checks everything again, whichever of these comes first.
         tokio::select! {
             () = tokio::time::sleep(jittered(look_again)) => {}
             _ = link.changed() => {}

@@ -1,4 +1,7 @@
-//! From AWS to the worker: the gate, the polls, the publish, and recovery.
+//! From AWS to the worker: the gate, the polls, the publications, and recovery.
+//!
+//! This folder owns a task's way from the poll, or from the store, to the broker's confirm. What the worker answers is
+//! handled in `settle/`.
 
 pub mod gate;
 mod poll_scaler;

@@ -1,9 +1,10 @@
-//! How many polls a route holds open, and how long it waits after a bad one. Pure: no clock, no network.
+//! The poll scaler: how many polls a route holds open, and how long it waits after a failed one. Pure: no clock, no
+//! network.
 
 use crate::{route::Pollers, util::Backoff};
 use std::time::Duration;
 
-/// A poll that is answered empty within this time was not held.
+/// Time within which an empty answer means that the service did not hold the poll.
 const NOT_HELD_WITHIN: Duration = Duration::from_millis(500);
 
 /// How a poll ended.
@@ -13,15 +14,15 @@ pub enum Polled {
     Task,
     /// With nothing.
     Empty,
-    /// Throttled, or too many polls open.
+    /// The service throttled the poll, or too many polls are open.
     Throttled,
     /// The service could not be reached, or failed.
     Failed,
-    /// The service will not have us until a person does something.
+    /// The service refuses the bridge until a person does something.
     Refused,
 }
 
-/// Sets the number of open polls between the route's bounds.
+/// Chooses the number of open polls, within the route's bounds.
 #[derive(Debug)]
 pub struct PollScaler {
     bounds: Pollers,
@@ -33,7 +34,7 @@ pub struct PollScaler {
 }
 
 impl PollScaler {
-    /// Begins at the lower bound. A task that came within `busy_within` asks for one more poll.
+    /// Begins at the lower bound. A task that comes within `busy_within` raises the number of polls by one.
     #[must_use]
     pub fn new(bounds: Pollers, busy_within: Duration) -> Self {
         let (ms, s) = (Duration::from_millis, Duration::from_secs);
@@ -47,14 +48,15 @@ impl PollScaler {
         }
     }
 
-    /// How many polls should be open.
+    /// The number of polls that should be open.
     #[must_use]
     pub fn target(&self) -> usize {
         self.target
     }
 
-    /// Learns from a poll that took `took`; says how long to wait before the next is begun. `late`: it was begun before
-    /// the last wait was over. Polls that fail together are one failure, so a late one is none; a success always counts.
+    /// Records how a poll ended after `took`. Returns how long to wait before the next poll. `late`: the poll was begun
+    /// before the last wait ended. Polls that fail together count as one failure, so a late failure does not count. A
+    /// late success does.
     pub fn record(&mut self, polled: Polled, took: Duration, late: bool) -> Option<Duration> {
         if matches!(polled, Polled::Task | Polled::Empty) {
             self.after_fault.reset();
@@ -72,7 +74,7 @@ impl PollScaler {
             }
             Polled::Empty => {
                 self.target = (self.target - 1).max(self.bounds.min);
-                // A service that does not hold polls would otherwise be asked as fast as it answers.
+                // Without this wait, a service that does not hold polls would be polled as fast as it answers.
                 (took < NOT_HELD_WITHIN && !late).then(|| self.after_quick_empty.next_wait())
             }
             Polled::Throttled | Polled::Failed | Polled::Refused if late => None,
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn pollers_grow_while_polls_come_back_full_at_once_and_shrink_when_empty() {
+    fn quick_tasks_raise_the_number_of_polls_and_empty_polls_lower_it() {
         let mut poll_scaler = poll_scaler();
         for target in [3, 4, 5, 5] {
             assert_eq!(poll_scaler.record(Polled::Task, QUICK, false), None);
@@ -112,7 +114,7 @@ mod tests {
         assert_eq!(
             poll_scaler.target(),
             5,
-            "a task that was waited for asks for no more pollers"
+            "a task that came late raised the number of polls"
         );
         for target in [4, 3, 2, 2] {
             assert_eq!(poll_scaler.record(Polled::Empty, HELD, false), None);
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_poll_sees_only_some_of_the_tasks_each_task_asks_for_another() {
+    fn with_a_long_busy_time_each_task_raises_the_number_of_polls() {
         let mut poll_scaler = PollScaler::new(Pollers { min: 2, max: 100 }, HELD);
         for target in 3..=100 {
             assert_eq!(poll_scaler.record(Polled::Task, HELD / 2, false), None);
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_route_is_asked_once_at_a_time_and_slowly_until_it_is_let_in() {
+    fn a_refused_route_has_one_poll_and_long_waits_until_a_poll_succeeds() {
         let mut poll_scaler = poll_scaler();
         let wait = poll_scaler
             .record(Polled::Refused, QUICK, false)
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn throttling_halves_the_pollers_and_waits_longer_each_time() {
+    fn each_throttled_poll_halves_the_number_of_polls_and_waits_longer() {
         let mut poll_scaler = PollScaler::new(Pollers { min: 1, max: 16 }, NOT_HELD_WITHIN);
         for _ in 0..15 {
             poll_scaler.record(Polled::Task, QUICK, false);
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_answers_empty_at_once_is_not_asked_in_a_tight_loop() {
+    fn an_empty_answer_at_once_is_followed_by_a_wait() {
         assert!(poll_scaler().record(Polled::Empty, QUICK, false).is_some());
     }
 

@@ -1,4 +1,7 @@
-//! The poll loop of one route: a slot, then a poll, then (in a task of its own) the dispatch.
+//! The poll loop of one route: it takes a slot, polls, and spawns the publication of the task.
+//!
+//! The gate says whether to poll, the poll scaler says how many polls to hold open, and the rate limiter says when a
+//! poll may begin.
 
 use super::{
     gate::Gate,
@@ -24,16 +27,16 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-/// How a poll ended, when it began, and how long it took.
+/// The end of a poll: how it ended, when it began, and how long it took.
 struct Answer {
     polled: Polled,
     begun: Instant,
     took: Duration,
 }
 
-/// Polls until the process shuts down; returns when the last open poll has been answered.
+/// Polls until the process shuts down. Returns when the last open poll is answered.
 ///
-/// An open poll is never cancelled: AWS would hand it a task that nobody receives.
+/// An open poll is never cancelled: AWS would give it a task that nobody receives.
 pub async fn run(
     bridge: Arc<Bridge>,
     route: Arc<Route>,
@@ -57,7 +60,7 @@ pub async fn run(
                 polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), room, grant));
             }
             () = sleep_until(not_before), if wanted && waiting => {}
-            // Both senders live as long as the process; the loop's condition is looked at again.
+            // Both senders live as long as the process. The loop then checks its condition again.
             _ = gate.changed() => {}
             _ = phase.changed() => {}
         }
@@ -86,7 +89,7 @@ fn record(
     not_before: &mut Instant,
 ) {
     let answer = answer.unwrap_or_else(|panic| {
-        error!(route = route.name(), %panic, "a poll broke; this is a bug of activity-bridge");
+        error!(route = route.name(), %panic, "a poll panicked; this is a bug of activity-bridge");
         Answer {
             polled: Polled::Failed,
             begun: Instant::now(),
@@ -99,7 +102,7 @@ fn record(
     }
 }
 
-/// The leave to poll, which is looked at until the poll is begun.
+/// The permission to poll. It can be withdrawn until the poll begins.
 struct PollGrant {
     gate: watch::Receiver<Gate>,
     phase: watch::Receiver<Phase>,
@@ -115,7 +118,7 @@ impl PollGrant {
     }
 }
 
-/// One poll, when it is its turn, and the beginning of the dispatch of what it brings.
+/// Makes one poll when the rate limiter allows it, and spawns the publication of the task that it brings.
 async fn poll(
     bridge: Arc<Bridge>,
     route: Arc<Route>,

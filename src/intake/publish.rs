@@ -1,4 +1,7 @@
-//! From the poll to the broker's confirm: record the task, then publish it until the broker has it.
+//! Publication: from the poll, or from the store, to the broker's confirm. It records the task, and then publishes it
+//! until the broker has it.
+//!
+//! This module also fails a task back to AWS if its time for that is up, or if its publication panics.
 
 use crate::{
     broker::{Destination, Durability, Link, PublishError, TaskMessage},
@@ -28,11 +31,11 @@ use std::{
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, error, warn};
 
-/// A short string of AMQP's, in bytes.
+/// Maximum length of a routing key, in bytes: that of AMQP's short strings.
 const MAX_ROUTING_KEY: usize = 255;
 
-/// Carries a task that was just polled to the broker, or fails it back to AWS. The slot goes with the task; `unpersisted` is
-/// given back when a crash would no longer lose it.
+/// Publishes a task that was just polled, or fails it back to AWS. The task takes the slot along. `unpersisted` is
+/// given back as soon as a crash can't lose the task any more.
 pub async fn fresh(
     bridge: Arc<Bridge>,
     route: Arc<Route>,
@@ -63,7 +66,7 @@ pub async fn fresh(
     publish(publication, task, Kind::Fresh(span, unpersisted)).await;
 }
 
-/// Begins the task's span. The header tells the worker of it, or of the one in the input.
+/// Begins the task's span. The header holds the context of this span, or that of the input if there is no span.
 fn trace(
     bridge: &Bridge,
     route: &Route,
@@ -77,35 +80,36 @@ fn trace(
     (span, header)
 }
 
-/// Goes on with a task that is in the store and in the table of flights, but was not confirmed by the broker. Returns when it
-/// is confirmed or has ended, or when its time is up.
+/// Publishes a task that is in the store and in the table of tasks in flight, and that the broker has not confirmed.
+/// Returns when the task is confirmed or has ended, or when its time is up.
 pub async fn recovered(publication: Publication, task: Task) {
     let until = publication.until;
-    // A publish that is still under way then is not waited for here.
+    // After `until`, a publish that is still under way is not awaited here.
     let supervisor = publication.bridge.supervisor.clone();
     let publishing = supervisor.spawn("a publication", publish(publication, task, Kind::Recovered));
     drop(timeout_at(until, publishing).await);
 }
 
-/// Which way a task goes.
+/// What a publication needs.
 pub struct Publication {
-    /// What all parts share.
+    /// The state that all parts share.
     pub bridge: Arc<Bridge>,
-    /// The route that polled it.
+    /// The route that polled the task.
     pub route: Arc<Route>,
-    /// When it is failed back, unless the broker has it.
+    /// When the task is failed back to AWS, unless the broker has it.
     pub until: Instant,
 }
 
-/// Where a task comes from.
+/// Whether a task is fresh from a poll or recovered from the store.
 enum Kind {
-    /// AWS, with its span, and what is held until it is recorded.
+    /// Fresh from a poll, with its span, and with the permit that is held until the task is recorded.
     Fresh(Span, UnpersistedPermit),
-    /// The store.
+    /// Recovered from the store.
     Recovered,
 }
 
-/// A task over which publishing panics is failed back to AWS. A process that recovers it would panic again.
+/// Publishes a task. If that panics, the task is failed back to AWS. Otherwise a process that recovers the task would
+/// panic again.
 async fn publish(publication: Publication, task: Task, kind: Kind) {
     let id = task.id;
     let bridge = Arc::clone(&publication.bridge);
@@ -149,11 +153,11 @@ async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
         return;
     }
     fail_undelivered(&bridge, &route, id, last_error.newest()).await;
-    // A publish that is under way is awaited all the same: the broker may have the message, and then a reply may come.
+    // A publish that is still under way is awaited: the broker may have the message, and then a reply may come.
     carried.await;
 }
 
-/// Fails a task back to AWS whose time is up, unless it was published or has ended.
+/// Fails a task back to AWS because its time is up, unless it was published or has ended.
 pub async fn fail_undelivered(bridge: &Arc<Bridge>, route: &Route, id: TaskId, last_error: String) {
     bridge.ownership.wait().await;
     if let Some(handle) = bridge.inflight.give_up(id) {
@@ -166,7 +170,7 @@ pub async fn fail_undelivered(bridge: &Arc<Bridge>, route: &Route, id: TaskId, l
     }
 }
 
-/// Fails a task back to AWS over which something panicked before the broker had it.
+/// Fails a task back to AWS because its publication panicked, unless the broker has it.
 async fn fail_panicked(bridge: &Arc<Bridge>, route: &Route, id: TaskId) {
     error!(route = route.name(), task = %id, "publishing a task panicked; this is a bug of activity-bridge");
     bridge.ownership.wait().await;
@@ -188,7 +192,7 @@ fn spawn_settlement(bridge: &Arc<Bridge>, handle: TaskHandle, outcome: Outcome) 
     bridge.supervisor.spawn("a settlement", settling);
 }
 
-/// What went wrong last, for the reason of a task that is failed back.
+/// The last error of a publication. It becomes part of the reason if the task is failed back.
 #[derive(Debug, Default)]
 struct LastError(Mutex<String>);
 
@@ -202,8 +206,8 @@ impl LastError {
     }
 }
 
-/// The record is in the store before the message is published: a reply may beat the confirm. False where the task ended
-/// before it was recorded, or another process took it.
+/// Inserts the record into the store. This comes before the publish, because a reply may come before the confirm.
+/// Returns false if the task ended before it was recorded, or if another process owns it now.
 async fn record(bridge: &Bridge, route: &Route, task: &Task, last_error: &LastError) -> bool {
     let id = task.id;
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
@@ -225,15 +229,15 @@ async fn record(bridge: &Bridge, route: &Route, task: &Task, last_error: &LastEr
         crash_point_over(CrashPoint::AfterInsert, task.input.text().as_bytes());
         return true;
     }
-    // What was tried in vain may have come to the store after all, and after the record was removed. Unless the task has
-    // not ended, but is another process's now.
+    // An insert without an answer may have reached the store later, and after the removal of the record. If the task
+    // has ended, the record is removed again. If another process owns the task, the record stays.
     if let Standing::Ended = bridge.inflight.standing(id) {
         settle::remove_record(bridge, id).await;
     }
     false
 }
 
-/// Learns the timeouts that the poll's answer did not tell, and puts what is known into the headers.
+/// Asks for the timeouts that the poll's answer did not contain, and puts the known ones into the headers.
 async fn discover_timeouts(bridge: &Bridge, route: &Route, task: &mut Task) {
     let timeouts = route.source.timeouts(task).await;
     if timeouts != task.timeouts {
@@ -251,8 +255,8 @@ async fn discover_timeouts(bridge: &Bridge, route: &Route, task: &mut Task) {
     }
 }
 
-/// Publishes until the broker has the message, or a reply or the end of its time made that needless. True where the broker
-/// confirmed it.
+/// Publishes until the broker has the message, until a reply makes that unnecessary, or until the task has ended.
+/// Returns true if the broker confirmed the message.
 async fn publish_until_confirmed(
     bridge: &Arc<Bridge>,
     route: &Arc<Route>,
@@ -298,7 +302,7 @@ async fn publish_until_confirmed(
         debug!(route = route.name(), task = %task.id, %error, "not published; trying again");
         last_error.note(&error);
         sleep(backoff.next_wait()).await;
-        // An error means that the broker was closed, which the next attempt finds too.
+        // An error means that the broker was closed. The next attempt finds that too.
         drop(link.wait_for(Link::is_connected).await);
     }
     drop(undelivered);
@@ -313,14 +317,14 @@ async fn note_confirm(bridge: &Bridge, task: &Task) {
     if bridge.broker.durability() == Durability::Durable
         && let Err(error) = bridge.store.confirmed(task.id, task.timeouts).await
     {
-        // At worst the message is published once more after a restart, with the same id.
+        // At worst, the message is published once more after a restart, with the same id.
         debug!(task = %task.id, %error, "could not note the confirm");
     }
     crash_point(CrashPoint::AfterConfirm);
 }
 
-/// Whether the route takes no more tasks until this one is published. At an exchange of the operator's, no queue for the
-/// key of one task says nothing of the keys of others.
+/// Whether the route stops polling until this task is published. At an operator's exchange, a routing key that no queue
+/// takes says nothing about other routing keys.
 fn stops_polling(destination: &Destination, error: &PublishError) -> bool {
     match (destination, error) {
         (Destination::Queue(_), _) => true,
@@ -335,8 +339,8 @@ fn stops_polling(destination: &Destination, error: &PublishError) -> bool {
     }
 }
 
-/// How long the message may wait in its queue, where the route says so: until the task's deadline. A message that may
-/// wait for 0 ms is only taken by a consumer that is idle this moment.
+/// How long the message may wait in its queue: until the task's deadline, if the route is configured so. The minimum is
+/// 1 ms, because a message with 0 ms goes only to a consumer that is idle at this moment.
 fn expiration_ms(route: &Route, task: &Task, now: SystemTime) -> Option<u64> {
     let deadline = task
         .deadline()
@@ -345,7 +349,7 @@ fn expiration_ms(route: &Route, task: &Task, now: SystemTime) -> Option<u64> {
     Some(u64::try_from(left).unwrap_or(u64::MAX).max(1))
 }
 
-/// A task whose routing key AMQP does not take will never be published.
+/// Fails a task whose routing key is too long for AMQP, because it can never be published.
 fn fail_unroutable(bridge: &Arc<Bridge>, id: TaskId, routing_key: &str) {
     if let Some(handle) = bridge.inflight.give_up(id) {
         let bytes = routing_key.len();
@@ -356,7 +360,7 @@ fn fail_unroutable(bridge: &Arc<Bridge>, id: TaskId, routing_key: &str) {
     }
 }
 
-/// The message of a task, as the worker protocol says.
+/// The message of a task, as the worker protocol defines it.
 fn message<'a>(
     route: &'a Route,
     task: &'a Task,
@@ -385,8 +389,8 @@ fn message<'a>(
     }
 }
 
-/// The input; behind what a worker must know of the properties, where its client shows nothing but a body. No line breaks
-/// itself: AWS allows no control characters in names.
+/// The body: the input. If the route says so, some properties come before the input, for clients that show only a
+/// message's body. No value can break a line, because AWS allows no control characters in names.
 fn body<'a>(reply_to: &str, route: &Route, task: &'a Task) -> Cow<'a, [u8]> {
     let input = task.input.text();
     if !route.config.properties_in_body {

@@ -1,7 +1,9 @@
-//! Recovery: taking on the tasks that no living process has, from the store.
+//! Recovery: adopts the tasks in the store that no living process has, and publishes again those that the broker has
+//! not confirmed.
 //!
-//! At the start these are this process's own from before it ended, or those of another that shared the store. Where several
-//! processes share it, the same happens again and again: a process that dies leaves its tasks to the others.
+//! At the start, these are the tasks of this process's previous run, or those of a dead process that shared the store.
+//! If several processes share the store, this repeats: when a process dies, the others adopt its tasks. When that
+//! happens is decided in `replicas/`.
 
 use super::publish;
 use crate::{
@@ -17,24 +19,24 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
-/// How many records are read at once.
+/// Maximum number of records that are read at once.
 const PAGE: usize = 500;
 
-/// How many messages are published again at once.
+/// Maximum number of tasks of a route that are published again at once.
 const REPUBLISHED_AT_ONCE: usize = 100;
 
-/// No task of SWF's and no execution of a state machine lives longer than a year.
+/// Maximum life of a task: no task of SWF and no execution of a state machine lives longer than a year.
 const LONGEST_TASK: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Tasks whose messages the broker has not confirmed.
 pub type Unpublished = Vec<(Arc<Route>, TaskId)>;
 
-/// Takes on every task that nobody has: from here on it is in flight, and gets its heartbeats. What is to be published again
-/// is added to the list.
+/// Adopts every task that no living process has. An adopted task is in flight, and gets its heartbeats. The tasks to
+/// publish again are added to `unpublished`.
 ///
 /// # Errors
 ///
-/// Where the store can't be read. What was read before is taken on.
+/// The store can't be read. The tasks that were read before are adopted.
 pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(), StoreError> {
     let mut adopted = 0;
     let mut strange = BTreeMap::<String, usize>::new();
@@ -47,7 +49,7 @@ pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(),
         for record in page {
             let Some(route) = bridge.route(&record.route) else {
                 if is_long_over(&record) {
-                    // Where this fails, the next start tries again.
+                    // If this fails, the next start tries again.
                     drop(bridge.store.remove(record.id).await);
                 } else {
                     *strange.entry(record.route).or_default() += 1;
@@ -86,7 +88,7 @@ fn is_long_over(record: &Record) -> bool {
     age > limit.unwrap_or(LONGEST_TASK) + Duration::from_secs(24 * 60 * 60)
 }
 
-/// Takes on everything at the start, however long the store can't be read: nothing else goes on meanwhile.
+/// Adopts all tasks at the start. Repeats that until the store can be read. Nothing else happens meanwhile.
 pub async fn restore_all(bridge: &Bridge) -> Unpublished {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut all = Unpublished::new();
@@ -94,7 +96,7 @@ pub async fn restore_all(bridge: &Bridge) -> Unpublished {
         let ended = bridge.store.ended(bridge.inflight.remembers()).await;
         let adopted = match ended {
             Ok(ended) => {
-                // What is remembered last is forgotten last.
+                // The store lists the newest first. The table forgets first what it was told first.
                 bridge.inflight.remember_ended(ended.into_iter().rev());
                 adopt(bridge, &mut all).await
             }
@@ -108,8 +110,8 @@ pub async fn restore_all(bridge: &Bridge) -> Unpublished {
     }
 }
 
-/// Publishes again what the broker has not confirmed, and is over when each is confirmed or has ended. One route does not wait
-/// for another.
+/// Publishes the unconfirmed tasks again. Returns when each is confirmed or has ended, or when its time is up. The
+/// routes do not wait for each other.
 pub async fn republish(bridge: &Arc<Bridge>, unpublished: Unpublished) {
     let begun = Instant::now();
     let mut by_route: BTreeMap<String, Unpublished> = BTreeMap::new();

@@ -1,6 +1,8 @@
-//! Heartbeats to AWS: the bridge's own for tasks that wait, the workers' from their first sign of life on.
+//! Heartbeats to AWS: the bridge's own while a task waits for a worker, and the worker's from its first sign of life
+//! on.
 //!
-//! [`crate::schedule`] decides when and on whose behalf. The answer is the only way in which SWF ever asks for a cancel.
+//! [`crate::inflight::heartbeat_schedule`] decides when a heartbeat is due and on whose behalf. This module sends it
+//! and acts on the answer. With SWF, only the answer to a heartbeat carries a cancel request.
 
 use super::{notify, outcome};
 use crate::{
@@ -23,18 +25,18 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-/// So many heartbeats may wait for AWS's answer at once, each on a connection of its own. Only when very many tasks are taken
-/// on together, or when AWS is slow, do others wait for them.
+/// Maximum concurrent heartbeat calls, each on a connection of its own. Others wait only if very many tasks are adopted
+/// at once, or if AWS is slow.
 static MAX_CONCURRENT_HEARTBEATS: Semaphore = Semaphore::const_new(500);
 
-/// Sees to every flight that is due, for as long as the process lives.
+/// Handles every in-flight task that is due, for the life of the process.
 pub async fn run(bridge: Arc<Bridge>) {
     loop {
         bridge.inflight.wait_for_due().await;
         bridge.ownership.wait().await;
         crash_point(CrashPoint::HeartbeatLoop);
         let now = Instant::now();
-        // What is spawned is bounded: one for each task in flight.
+        // The number of spawned tasks is bounded: one for each task in flight.
         while let Some(entry) = bridge.inflight.next_due(now) {
             let seeing_to = see_to(Arc::clone(&bridge), entry);
             bridge.supervisor.spawn("a heartbeat", seeing_to);
@@ -62,7 +64,7 @@ pub async fn see_to(bridge: Arc<Bridge>, entry: DueTask) {
     }
 }
 
-/// One heartbeat, and what follows from its answer.
+/// Sends one heartbeat, and acts on its answer.
 async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
     let handle = entry.handle;
     let (id, route) = (handle.id, &handle.route);
@@ -80,7 +82,7 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
     let late = |_| Err(SourceError::Unavailable("no answer in time".to_owned()));
     let answer = answer.await.unwrap_or_else(late);
     permit.done((&answer).into());
-    // What follows may wait for the broker or the store; no heartbeat waits for that.
+    // The next steps may wait for the broker or the store. No other heartbeat may wait for them.
     drop(one);
     match answer {
         Ok(CancelRequested(cancel)) => {
@@ -107,7 +109,8 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
     }
 }
 
-/// A line for each heartbeat would bury all others while AWS is away: one for each route, now and then.
+/// Logs a failed heartbeat. While AWS is unavailable, a warning for each heartbeat would hide all other lines. So each
+/// route writes one from time to time.
 fn say_failed(handle: &TaskHandle, error: &SourceError) {
     let (route, task) = (handle.route.name(), handle.id);
     let throttled = matches!(error, SourceError::Throttled(_));

@@ -1,4 +1,7 @@
 //! From the worker to AWS: replies, outcomes, heartbeats, and what workers are told.
+//!
+//! This folder owns what a reply means and what follows from it. It calls AWS and the broker. It does not decide in
+//! which state a task is: it asks the table in [`crate::inflight`].
 
 pub mod heartbeat;
 pub mod notify;

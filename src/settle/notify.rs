@@ -1,4 +1,5 @@
-//! What workers are told: cancels, and answers to signs of life.
+//! What workers are told: cancels, and answers to signs of life. This module repeats what failed, within a timeout. The
+//! callers decide what is told, and when.
 
 use crate::{
     broker::{Announcement, Delivery, PublishError},
@@ -12,11 +13,11 @@ use tracing::{debug, warn};
 
 /// Timeout for an announcement, all attempts together.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(600);
-/// Timeout for the answer to a sign of life. The worker asks again with its next heartbeat.
+/// Timeout for the answer to a sign of life. The worker's next heartbeat asks again.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Tells whoever works on the task that it should stop, and why. Gives up after a while: a worker that was not told finds out when
-/// its reply is late.
+/// Tells the worker of a task to stop, with the reason. Gives up after `ANNOUNCE_TIMEOUT`. A worker that was not told
+/// learns the end of its task when its reply is late.
 pub async fn announce(bridge: &Bridge, id: TaskId, what: Announcement) {
     let announced = timeout(ANNOUNCE_TIMEOUT, try_to_announce(bridge, id, what));
     if announced.await.is_err() {
@@ -37,7 +38,7 @@ async fn try_to_announce(bridge: &Bridge, id: TaskId, what: Announcement) {
     }
 }
 
-/// Tells a worker how its task fares, where its sign of life asks for that.
+/// Tells a worker the status of its task. A sign of life without a `reply_to` gets no answer.
 pub async fn answer(bridge: &Bridge, sign: &Delivery, status: Status) {
     match timeout(ANSWER_TIMEOUT, bridge.broker.answer(sign, status)).await {
         Ok(Ok(())) => {}

@@ -1,6 +1,7 @@
-//! Settling: bringing an outcome to AWS until AWS has it, says that the token is dead, or has given up on the task.
+//! Settling: sends an outcome to AWS until AWS accepts it, says that the token is dead, or must have given up on the
+//! task.
 //!
-//! Then, and only then, the reply is acknowledged, the record removed and the slot freed, in that order.
+//! Only then is the reply acknowledged, then the record removed, then the slot freed.
 
 use super::{park, parse::PANICKED};
 use crate::{
@@ -26,19 +27,19 @@ use std::{
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
-/// After a throttle, before the outcome asks for its next turn.
+/// Wait after a throttled call, before the outcome asks for its next permit.
 const THROTTLED: Duration = Duration::from_millis(200);
 
-/// After so many attempts in vain a line is written, now and then.
+/// Number of failed attempts after which a warning may be written.
 const SAY_AFTER: u32 = 3;
 
-/// Settles a task and clears up behind it.
+/// Settles a task and cleans up behind it.
 pub async fn settle(bridge: Arc<Bridge>, mut handle: TaskHandle, outcome: Outcome) {
     let id = handle.id;
     let settling = handle.span.child("settle");
     let (outcome, end) = submit_or_fail(&bridge, &mut handle, outcome).await;
     settling.ended(end.label());
-    // What it was brought as: an outcome that AWS would not take becomes a failure on the way.
+    // The outcome may have changed on the way: one that AWS does not accept becomes a failure.
     handle.route.metrics.settled(outcome.kind(), end);
     let kind = outcome.kind().label();
     handle.span.outcome(kind);
@@ -48,8 +49,8 @@ pub async fn settle(bridge: Arc<Bridge>, mut handle: TaskHandle, outcome: Outcom
     }
 }
 
-/// Brings an outcome to AWS. One over which this panics is parked, and the task failed in its place; without that, every process
-/// would get the reply again and panic.
+/// Sends an outcome to AWS. If that panics, the outcome is parked and the task is failed. Otherwise the broker would
+/// deliver the reply to one process after another, and each would panic.
 async fn submit_or_fail(
     bridge: &Bridge,
     handle: &mut TaskHandle,
@@ -71,12 +72,12 @@ async fn submit_or_fail(
     (failure, end)
 }
 
-/// Acknowledges the reply that was held, removes the record, and frees the slot with the flight.
+/// Acknowledges the held reply, removes the record, and frees the slot by dropping the in-flight task.
 pub async fn clean_up(bridge: &Bridge, id: TaskId, mut entry: InflightTask, end: SettleEnd) {
     if let Some(receipt) = entry.held.take() {
         crash_point(CrashPoint::BeforeAck);
         if !receipt.ack().await {
-            // The broker delivers it again, and it is met as the late reply of a task that has ended.
+            // The broker delivers it again. It then counts as a late reply.
             debug!(task = %id, "the reply could not be acknowledged: its connection has gone");
         }
         crash_point(CrashPoint::AfterAck);
@@ -86,7 +87,7 @@ pub async fn clean_up(bridge: &Bridge, id: TaskId, mut entry: InflightTask, end:
     entry.span.ended(end.label());
 }
 
-/// Removes a record, however long that takes.
+/// Removes a record. Tries again until that succeeds.
 pub async fn remove_record(bridge: &Bridge, id: TaskId) {
     crash_point(CrashPoint::BeforeRemoval);
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
@@ -97,10 +98,10 @@ pub async fn remove_record(bridge: &Bridge, id: TaskId) {
     crash_point(CrashPoint::AfterRemoval);
 }
 
-/// Tries until there is an end.
+/// Repeats the call to AWS until there is an end.
 async fn submit(bridge: &Bridge, handle: &mut TaskHandle, outcome: &mut Outcome) -> SettleEnd {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
-    // While AWS refuses us, until somebody mends it.
+    // For the time in which AWS refuses the bridge, until a person repairs that.
     let mut slowly = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
     let mut replaced = false;
     loop {
@@ -111,11 +112,11 @@ async fn submit(bridge: &Bridge, handle: &mut TaskHandle, outcome: &mut Outcome)
         let (route, id) = (&handle.route, handle.id);
         let wait = match error.verdict() {
             Verdict::Gone => return SettleEnd::Gone,
-            // A heartbeat has found the token dead, while this is refused for another reason.
+            // A heartbeat has found that the token is dead, while this call fails for another reason.
             Verdict::Retry | Verdict::RetrySlowly if bridge.inflight.is_gone(id) => {
                 return SettleEnd::Gone;
             }
-            // Its lane of the budget paces it from here on.
+            // From here on, the rate limiter paces this operation.
             Verdict::Retry if matches!(error, SourceError::Throttled(_)) => jittered(THROTTLED),
             Verdict::Retry => {
                 if backoff.attempts() >= SAY_AFTER && route.log_limiter.allows(LogTopic::Outcomes) {
@@ -156,7 +157,7 @@ async fn submit(bridge: &Bridge, handle: &mut TaskHandle, outcome: &mut Outcome)
     }
 }
 
-/// How long to wait for the next attempt: `None` once the deadline has passed, and never beyond it.
+/// How long to wait before the next attempt. `None` if the deadline has passed. The wait never ends after the deadline.
 fn before(deadline: Option<SystemTime>, wait: Duration, now: SystemTime) -> Option<Duration> {
     let Some(at) = deadline else {
         return Some(wait);
@@ -165,7 +166,7 @@ fn before(deadline: Option<SystemTime>, wait: Duration, now: SystemTime) -> Opti
     (!left.is_zero()).then(|| wait.min(left))
 }
 
-/// One attempt. A cancel that AWS did not ask for becomes a failure, because AWS would refuse it.
+/// Makes one attempt. A cancel that AWS did not request becomes a failure, because AWS would refuse it.
 async fn attempt(handle: &mut TaskHandle, outcome: &mut Outcome) -> Result<(), SourceError> {
     if let Outcome::Canceled { details } = outcome
         && !handle.cancel_requested
@@ -198,10 +199,10 @@ fn call(outcome: &Outcome) -> Call {
     }
 }
 
-/// Asks AWS whether it wants the task canceled, which only a heartbeat can tell.
+/// Asks AWS whether a cancel is requested. Only the answer to a heartbeat tells that.
 async fn is_wanted(handle: &TaskHandle) -> Result<CancelRequested, SourceError> {
     let source = &handle.route.source;
-    // A result waits for it, and results go first.
+    // An outcome waits for this call, and outcomes have priority.
     let now = Instant::now();
     let due = Due {
         deadline: Some(now),

@@ -1,4 +1,5 @@
-//! Whose a task is that a reply is about.
+//! The owner of a task that is not in flight here, and what is done with a reply to such a task. Only a shared store
+//! needs this.
 
 use crate::{
     broker::Delivery,
@@ -8,34 +9,35 @@ use crate::{
     util::crash_point::{CrashPoint, crash_point_over},
 };
 
-/// No more of what a worker says is handed on; AWS takes no more, in characters.
+/// Maximum length of the details that are forwarded, in characters. It is AWS's limit for details.
 const MAX_DETAILS: usize = 2_048;
 
-/// Whose a task is that is not in flight here.
+/// Which process handles a reply to a task that was not in flight here.
 pub enum ReplyOwner {
-    /// It can be read like any other now.
+    /// This process: it owns the task now, or knows that the task has ended.
     Here,
-    /// The process that has the task will hear of it.
+    /// The task's owner gets the sign of life. The status is the answer for the worker.
     Forwarded(Status),
-    /// No process with its route has read it yet.
+    /// Another process: the task's route is not configured here.
     OtherRoute,
-    /// Nobody knows the task.
+    /// No process: there is no such task.
     Unknown,
 }
 
-/// Asks the shared store. `sign`: the reply, if it is no more than a sign of life, which is forwarded to the task's owner. Any other reply
-/// ends the task, so the task is claimed; likewise one whose owner is dead.
+/// Asks the shared store for the owner of a task. `sign` is the reply if it is a sign of life. A sign of life is
+/// forwarded to the owner, unless the owner is dead. Any other reply ends the task, so this process claims the task. It
+/// also claims the task of a dead owner.
 ///
 /// # Errors
 ///
-/// Where the store can't be asked.
+/// The store can't be asked.
 pub async fn locate(
     bridge: &Bridge,
     shared: &dyn Shared,
     id: TaskId,
     sign: Option<&Delivery>,
 ) -> Result<ReplyOwner, StoreError> {
-    // What is not UTF-8 is to be parked, by whoever has the task.
+    // A reply that is not UTF-8 is parked by the task's owner, so the task is claimed.
     if let Some(delivery) = sign
         && let Ok(details) = str::from_utf8(&delivery.body)
     {
@@ -49,7 +51,7 @@ pub async fn locate(
     Ok(match shared.claim(id).await? {
         Claim::Ours(record) => match bridge.route(&record.route) {
             Some(route) => {
-                // Whoever replies has its message.
+                // The worker that replied has the task's message.
                 let published = true;
                 bridge.inflight.adopt(
                     Record {

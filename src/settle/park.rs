@@ -1,4 +1,5 @@
-//! Parking: replies and outcomes that can't be used are kept in a queue of their own.
+//! Parking: puts replies and outcomes that can't be used into the parking queue, with the reason. The callers decide
+//! what happens to the task.
 
 use crate::{
     broker::{Delivery, Link, ParkedMessage, names::PARKING_QUEUE},
@@ -10,14 +11,15 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::warn;
 
-/// All headers of a message must fit one frame of 131,072 bytes, or the broker ends the connection. A worker may fill
-/// that by itself; of its headers so many bytes are kept.
+/// Maximum size of the kept headers of a reply, in bytes. All headers of a message must fit into one frame of 131,072
+/// bytes, or the broker ends the connection. A worker's headers alone may fill such a frame.
 const KEPT_HEADER_BYTES: usize = 65_536;
 
-/// How much is said of a reason, in characters.
+/// Maximum length of a reason, in characters.
 const MAX_BECAUSE: usize = 1_000;
 
-/// Parks a reply as it came, with the reason. False where the connection that it came on has gone: then it comes again.
+/// Parks a reply unchanged, with the reason. Returns false if the reply's connection has ended. The broker then
+/// delivers the reply again.
 pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> bool {
     let message = ParkedMessage {
         body: &reply.body,
@@ -30,8 +32,8 @@ pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> boo
     park(bridge, &message, because, || reply.receipt.is_usable()).await
 }
 
-/// Keeps an outcome that AWS will never take, so that the worker's words are not lost. It does not come again as a
-/// reply does, so this waits for a broker that is away.
+/// Parks an outcome that AWS does not accept, so that the worker's text is not lost. The broker would not deliver an
+/// outcome again, so this waits for the broker.
 pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, because: &str) {
     let (body, reason) = match outcome {
         Outcome::Failed { reason, .. } => (outcome.text(), reason.as_str()),
@@ -49,7 +51,7 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
     park(bridge, &message, because, || true).await;
 }
 
-/// As many of a reply's headers as fit, in their order.
+/// The headers of a reply that fit into [`KEPT_HEADER_BYTES`], in their order.
 fn kept(headers: &[(String, HeaderValue)]) -> impl Iterator<Item = (&str, &HeaderValue)> {
     let mut bytes = 0;
     headers.iter().filter_map(move |(name, value)| {
@@ -63,7 +65,7 @@ fn kept(headers: &[(String, HeaderValue)]) -> impl Iterator<Item = (&str, &Heade
     })
 }
 
-/// Parks until the broker has the message, or it is no longer `wanted`; true where the broker has it.
+/// Tries until the broker has the message, or until it is no longer `wanted`. Returns true if the broker has it.
 async fn park(
     bridge: &Bridge,
     message: &ParkedMessage<'_>,
@@ -80,7 +82,7 @@ async fn park(
         }
         warn!(%error, queue = PARKING_QUEUE, "could not park a reply; trying again");
         sleep(backoff.next_wait()).await;
-        // An error means that the broker was closed, which the next attempt finds too.
+        // An error means that the broker was closed. The next attempt finds that too.
         drop(link.wait_for(Link::is_connected).await);
     }
     true

@@ -1,4 +1,5 @@
-//! What a reply says, by the worker protocol.
+//! Reads a reply by the worker protocol: which outcome or sign of life it is, or why it can't be used. It changes no
+//! state.
 
 use crate::{
     broker::Delivery,
@@ -13,7 +14,7 @@ use crate::{
 use std::borrow::Cow;
 use tracing::error;
 
-/// What a usable reply says.
+/// The meaning of a usable reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     End(Outcome),
@@ -28,17 +29,17 @@ pub(super) struct Unusable {
     pub(super) fails_task: bool,
 }
 
-/// Whether it says no more than that a worker is alive.
+/// Whether a reply is a sign of life: it says only that a worker is alive.
 #[must_use]
 pub fn is_sign(delivery: &Delivery) -> bool {
     matches!(delivery.kind.as_deref(), Some("started" | "heartbeat"))
 }
 
-/// Why a reply is parked that a bug makes unusable.
+/// The reason for parking a reply whose handling panicked.
 pub(super) const PANICKED: &str = "handling it panicked; this is a bug of activity-bridge";
 
-/// Reads what came for an open task. A reply over which this panics is unusable; without that, every process would get it again
-/// and panic.
+/// Reads a reply to an open task, or its dead letter. If that panics, the reply is unusable. Otherwise the broker would
+/// deliver it to one process after another, and each would panic.
 pub(super) fn read(
     route: &Route,
     id: TaskId,
@@ -64,8 +65,8 @@ pub(super) fn read(
     })
 }
 
-/// Reads a reply by the worker protocol and the limits of the route's source. Takes the body out of it where that is
-/// usable; an unusable one stays whole.
+/// Reads a reply by the worker protocol and by the limits of the route's source. Moves the body out of a usable reply;
+/// an unusable one stays whole.
 fn read_reply(route: &Route, delivery: &mut Delivery) -> Result<Meaning, Unusable> {
     let kind = delivery.kind.as_deref().unwrap_or("completed");
     let ends = matches!(kind, "completed" | "failed" | "canceled");
@@ -126,7 +127,7 @@ fn unusable(unfit: Unfit, route: &Route) -> Unusable {
     }
 }
 
-/// The body, without copying it. It has been seen to be UTF-8.
+/// Moves the body out without copying it. The caller has checked that it is UTF-8.
 fn take_body(delivery: &mut Delivery) -> String {
     String::from_utf8(std::mem::take(&mut delivery.body)).expect("checked by the caller")
 }

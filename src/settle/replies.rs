@@ -1,7 +1,8 @@
-//! Replies: from what a worker sent to the one thing that it means.
+//! Replies: acts on each item of the broker's inbound stream.
 //!
-//! A reply is acknowledged when AWS has what it says, or when it can never matter; one that can't be used is parked
-//! first. None is dropped.
+//! A reply is acknowledged when AWS has accepted what it says, or when it can have no effect any more. A reply that
+//! can't be used is parked first. No reply is dropped. What a reply says is read in `parse`; what follows at AWS is
+//! done in `outcome`.
 
 use super::{
     notify, outcome,
@@ -27,10 +28,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-/// Time for which a reply to a task of a route that is not configured here is kept from other processes, lest it goes round too fast.
+/// Time for which a reply to a task of an unknown route is kept before it is requeued for another process. It limits
+/// how often such a reply goes round.
 const OTHER_ROUTE_DELAY: Duration = Duration::from_secs(5);
 
-/// Reads what comes back from the broker until the broker is closed.
+/// Reads the inbound stream until the broker is closed.
 pub async fn run(bridge: Arc<Bridge>, mut inbound: InboundStream) {
     while let Some(inbound) = inbound.recv().await {
         crash_point(CrashPoint::ReplyLoop);
@@ -38,10 +40,10 @@ pub async fn run(bridge: Arc<Bridge>, mut inbound: InboundStream) {
     }
 }
 
-/// Decides what came back, without waiting for anything; what takes time is spawned.
+/// Handles one item without waiting. Everything that takes time is spawned.
 ///
-/// How much is spawned is bounded: each spawned thing holds an unacknowledged delivery, of which the prefetch allows so
-/// many, or tells one worker that begins, which is over as soon as the broker has it.
+/// The number of spawned tasks is bounded. Each holds an unacknowledged delivery, and the prefetch limits those; or it
+/// tells one worker that has begun, and ends as soon as the broker has that message.
 pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
     match inbound {
         Inbound::Reply(delivery) => handle_delivery(bridge, None, delivery),
@@ -52,7 +54,7 @@ pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
     }
 }
 
-/// Handles a reply, or a task's own message where it is a dead letter.
+/// Handles a reply or a dead letter.
 fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delivery: Delivery) {
     let id = match task_id(&delivery) {
         Ok(id) => id,
@@ -87,7 +89,7 @@ fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delive
     act(bridge, &route, (id, dead_letter), delivery);
 }
 
-/// No queue takes a message that the broker has confirmed, so nobody publishes it again.
+/// Fails a task whose message was returned after its confirm. Nobody would publish that message again.
 fn fail_returned(bridge: &Arc<Bridge>, id: TaskId) {
     if let Some(handle) = bridge.inflight.on_returned(id) {
         let reason = "activity-bridge could not route it to its queue";
@@ -98,7 +100,7 @@ fn fail_returned(bridge: &Arc<Bridge>, id: TaskId) {
     }
 }
 
-/// Does what a reply to an open task, or its dead letter, means.
+/// Acts on a reply to an open task, or on its dead letter.
 fn act(
     bridge: &Arc<Bridge>,
     route: &Route,
@@ -115,7 +117,7 @@ fn act(
             if first || is_start(&delivery) {
                 tell(bridge, id, status);
             }
-            // A heartbeat that is lost is made good by the next one.
+            // If this heartbeat is lost, the next one replaces it.
             answer(bridge, delivery, status);
         }
         Ok(Meaning::End(outcome)) => {
@@ -132,7 +134,7 @@ fn act(
             } = &unusable;
             warn!(route = route.name(), task = %id, because, fails_task, "a reply can't be used; parking it");
             if !fails_task {
-                // There is a worker, of whose signs of life the task must now live.
+                // A worker has the task, so from now on the worker's signs of life keep the task alive.
                 let (_, first) = bridge.inflight.on_sign(id, String::new());
                 if first {
                     bridge.store.note(id, Note::Begun);
@@ -144,14 +146,14 @@ fn act(
     }
 }
 
-/// Ends the task with an outcome, or finds that something else already did.
+/// Ends the task with an outcome, unless the task has an outcome already.
 fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
     match bridge.inflight.on_final_reply(id, receipt) {
         FinalReply::Settle(handle) => {
             let settling = outcome::settle(Arc::clone(bridge), handle, outcome);
             bridge.supervisor.spawn("a settlement", settling);
         }
-        // One copy stays unacknowledged until AWS has the outcome; the older may go.
+        // One copy stays unacknowledged until AWS has accepted the outcome. The older copy can be acknowledged.
         FinalReply::Superseded(older) => {
             bridge.metrics.late_replies.inc();
             if let Some(older) = older {
@@ -165,13 +167,13 @@ fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
     }
 }
 
-/// Counts a reply to a task that has ended: the same reply again, or one that lost a race.
+/// Counts a late reply: the same reply again, or one that lost a race.
 fn count_late(bridge: &Bridge, id: TaskId) {
     debug!(task = %id, "a reply to a task that has ended");
     bridge.metrics.late_replies.inc();
 }
 
-/// Tells a worker that has just begun what was announced before it listened.
+/// Repeats, for a worker that has just begun, what was announced before the worker listened.
 fn tell(bridge: &Arc<Bridge>, id: TaskId, status: Status) {
     if let Some(what) = Announcement::of(status) {
         let supervisor = &bridge.supervisor;
@@ -186,7 +188,7 @@ fn is_start(delivery: &Delivery) -> bool {
     delivery.kind.as_deref() == Some("started")
 }
 
-/// Acknowledges a reply; a sign of life that asks how the task fares is answered first.
+/// Acknowledges a reply. A sign of life with a `reply_to` is answered first.
 fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
     if !is_question(&delivery) {
         return acknowledge(bridge, delivery.receipt);
@@ -206,7 +208,7 @@ fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
     });
 }
 
-/// Answers a reply to a task that is not this process's to settle.
+/// Answers a reply to a task that this process does not settle.
 fn answer_sign(bridge: &Arc<Bridge>, id: TaskId, delivery: Delivery, status: Status) {
     if is_start(&delivery) {
         tell(bridge, id, status);
@@ -214,15 +216,15 @@ fn answer_sign(bridge: &Arc<Bridge>, id: TaskId, delivery: Delivery, status: Sta
     answer(bridge, delivery, status);
 }
 
-/// Whether it is a sign of life that says where to answer. A worker that copies the task's properties names the bridge's
-/// own queue, which is no place for an answer.
+/// Whether a reply is a sign of life that says where the answer must go. A worker that copies the task's properties
+/// names the bridge's own reply queue, and no answer may go there.
 fn is_question(delivery: &Delivery) -> bool {
     let own = |reply_to: &String| reply_to.starts_with(REPLIES_EXCHANGE);
     is_sign(delivery) && delivery.reply_to.as_ref().is_some_and(|to| !own(to))
 }
 
 fn acknowledge(bridge: &Bridge, receipt: Receipt) {
-    // One whose connection has gone is delivered again, and met as late.
+    // If its connection has ended, the broker delivers it again, and it then counts as late.
     bridge.supervisor.spawn("an acknowledgement", receipt.ack());
 }
 
@@ -234,7 +236,7 @@ fn log_panic(delivery: &Delivery) {
     );
 }
 
-/// Parks a reply to a task that nobody knows.
+/// Parks a reply to a task that no process knows.
 fn park_unknown(bridge: &Arc<Bridge>, delivery: Delivery) {
     let because = "no task of this bridge has this correlation_id";
     park(bridge, delivery, because);
@@ -251,11 +253,11 @@ fn park(bridge: &Arc<Bridge>, delivery: Delivery, because: &'static str) {
     });
 }
 
-/// Parks a reply to an open task, then fails the task with the same reason, so that the workflow learns at once.
+/// Parks a reply to an open task, and then fails the task with the same reason, so that the workflow learns it at once.
 async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery, unusable: Unusable) {
     let because = &unusable.because;
     if !park::park_reply(&bridge, &delivery, because).await {
-        // The connection has gone, and the broker will deliver the reply again.
+        // The connection has ended. The broker delivers the reply again.
         return;
     }
     if unusable.fails_task {
@@ -289,7 +291,7 @@ async fn handle_elsewhere(
         return;
     };
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
-    // A dead letter has the task's type, which may be called anything.
+    // The `type` of a dead letter is the activity type, which may have the name of a sign of life.
     let sign = (dead_letter.is_none() && is_sign(&delivery)).then_some(&delivery);
     let owner = loop {
         let locating = owner::locate(&bridge, shared, id, sign);
@@ -303,14 +305,14 @@ async fn handle_elsewhere(
         };
         match located {
             Ok(owner) => break owner,
-            // It will be delivered again.
+            // The broker delivers it again.
             Err(_) if !delivery.receipt.is_usable() => return,
-            // The next one makes up for it; and results shall not wait behind it.
+            // The next heartbeat replaces this one, and results must not wait behind it.
             Err(_) if sign.is_some() && bridge.store.unavailable().is_some() => {
                 break ReplyOwner::Forwarded(Status::Alive);
             }
             Err(error) => {
-                debug!(task = %id, %error, "could not ask whose the task of a reply is; trying again");
+                debug!(task = %id, %error, "could not ask the store for the owner of a task; trying again");
                 sleep(backoff.next_wait()).await;
             }
         }

@@ -1,12 +1,12 @@
-//! Supervises what runs beside the main task of the process: loops, which never end while the process runs, and tasks of the
-//! runtime.
+//! Supervision of what runs beside the main task of the process: loops, which never end while the process runs, and
+//! tasks of the runtime, which may end.
 //!
-//! A loop that ends or panics ends the process, and so does a task that panics. The token store and the broker make a crash
-//! harmless. A process that says that it is ready and does nothing is worse. While the process shuts down, both are only
-//! logged: the shutdown has a time limit of its own.
+//! If a loop ends or panics, the process ends. If a task panics, the process ends too. The token store and the broker
+//! make a crash harmless. A process that reports ready and does nothing is worse. During a shutdown, both cases are
+//! only logged, because the shutdown has a time limit of its own.
 //!
-//! A panic over one message must not end the process, because the next one would get the message again. Code that reads a
-//! message runs in [`catch`] or [`catch_async`].
+//! A panic over one message must not end the process, because the next process would get the message again. So code
+//! that reads a message runs in [`catch`] or [`catch_async`].
 
 use futures_util::FutureExt;
 use std::{
@@ -19,7 +19,7 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::{debug, error};
 
-/// Supervises the loops and the tasks of one process. A clone supervises for the same process.
+/// Supervises the loops and the tasks of one process. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Supervisor(Arc<State>);
 
@@ -29,16 +29,16 @@ struct State {
     broken: watch::Sender<bool>,
 }
 
-/// A caught panic. The log already says where it happened.
+/// The code panicked. The log already says where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panicked;
 
 impl Supervisor {
-    /// A loop under supervision. `name` says in the log which loop it is.
+    /// Wraps a loop with supervision. `name` names the loop in the log.
     ///
     /// # Cancel safety
     ///
-    /// A loop that is dropped or aborted has not ended by itself.
+    /// A loop that is dropped or aborted does not count as ended.
     pub fn watch_loop<F: Future<Output = ()>>(
         &self,
         name: &str,
@@ -76,7 +76,7 @@ impl Supervisor {
         tokio::spawn(self.watch_loop(name, looping))
     }
 
-    /// Spawns a task of the runtime, which may end but must not panic.
+    /// Spawns a task of the runtime under supervision. The task may end, but must not panic.
     pub fn spawn<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -101,7 +101,7 @@ impl Supervisor {
         })
     }
 
-    /// Notes that the process shuts down. From now on loops may end.
+    /// Notes that the shutdown has begun. From here on, loops may end.
     pub fn shut_down(&self) {
         self.0.shutting_down.store(true, Relaxed);
     }
@@ -109,7 +109,7 @@ impl Supervisor {
     /// Waits until the process must end because a loop ended or something panicked.
     pub async fn broken(&self) {
         let mut broken = self.0.broken.subscribe();
-        // An error would mean that the sender is gone, which `self` keeps.
+        // An error would mean that the sender is dropped, but `self` holds it.
         drop(broken.wait_for(|broken| *broken).await);
     }
 
@@ -124,20 +124,20 @@ impl Supervisor {
     }
 }
 
-/// Runs what may panic over one message.
+/// Runs code that may panic over one message.
 ///
 /// # Errors
 ///
-/// If it panicked.
+/// [`Panicked`] if it panicked.
 pub fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|_| Panicked)
 }
 
-/// The same for a future. A panic of its destructor is caught as well.
+/// Runs a future that may panic over one message. A panic of the future's destructor is caught too.
 ///
 /// # Errors
 ///
-/// If it panicked.
+/// [`Panicked`] if it panicked.
 pub async fn catch_async<T>(run: impl Future<Output = T>) -> Result<T, Panicked> {
     #[expect(
         clippy::redundant_async_block,
@@ -183,12 +183,12 @@ mod tests {
         let panicked = Supervisor::default();
         panicked.spawn_loop("a loop", panics());
         assert!(is_broken(&panicked).await);
-        // A later caller gets the same answer.
+        // A later call returns at once.
         assert!(is_broken(&panicked.clone()).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_that_goes_on_or_is_aborted_does_not() {
+    async fn a_loop_that_goes_on_or_is_aborted_does_not_end_the_process() {
         let supervisor = Supervisor::default();
         supervisor.spawn_loop("a loop", pending());
         supervisor.spawn_loop("another", ends()).abort();
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_panic_of_a_destructor_is_one_of_its_task() {
+    async fn a_panic_in_the_destructor_of_a_task_ends_the_process() {
         struct Bomb;
         impl Future for Bomb {
             type Output = ();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_caught_is_told_to_its_caller() {
+    async fn a_caught_panic_is_returned_to_the_caller() {
         assert_eq!(catch(|| 1), Ok(1));
         assert_eq!(
             catch(|| panic!("as the test wants it")),

@@ -1,4 +1,4 @@
-//! A log that nobody reads any more. The bridge loses its words and nothing else.
+//! A log that can't be written. The bridge loses its log lines and nothing else.
 
 use crate::harness::{Answer, Route, TEST_TIMEOUT, World, command};
 use std::{io::pipe, path::Path};

@@ -1,4 +1,4 @@
-//! What the broker may do, and what the bridge makes of it.
+//! Failures of the broker: restarts, blocks, refusals, returns and lost connections, and how the bridge handles them.
 
 use crate::harness::{
     Answer, File, HOLD, Inbox, Memory, Node, Proxy, Redis, Route, Source, StepFunctions, Store,

@@ -1,4 +1,4 @@
-//! Learning the timeouts of tasks from SWF.
+//! Discovery: the bridge asks SWF for the timeouts of tasks.
 
 use crate::harness::{
     Answer, BridgeProcess, DOMAIN, Inbox, Route, TEST_TIMEOUT, TaskMessage, World, eventually,

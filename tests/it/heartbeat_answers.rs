@@ -1,4 +1,4 @@
-//! What a worker hears that asks, with a heartbeat or `started`, how its task fares.
+//! The answers to signs of life: a worker learns the status of its task.
 
 use crate::harness::{
     Answer, Inbox, Scene, Source, StepFunctions, Swf, TEST_TIMEOUT, TaskMessage, eventually,

@@ -1,4 +1,4 @@
-//! Signs of life from a worker to AWS.
+//! Heartbeats: a worker's signs of life reach AWS.
 
 use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, TEST_TIMEOUT};
 use activity_sim::{FaultRule, Summary, TaskRecord, TaskState, TimeoutType, Timeouts};

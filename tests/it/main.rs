@@ -9,8 +9,8 @@
 //! requests, its timeouts that can be asked for) and in `step_functions`. What is between the bridge and the broker or an
 //! operator, and the tests of scale, have tasks of SWF alone.
 //!
-//! Tasks are kept in memory unless a test says otherwise. What a crash costs with the other stores is in `crash`, what they
-//! cost when they are away in `store_trouble`, and several processes with one store are in `replicas`.
+//! Tasks are kept in memory unless a test says otherwise. Crashes with the other stores are in `crash`, failures of these
+//! stores are in `store_trouble`, and several processes with one store are in `replicas`.
 
 #![allow(
     unreachable_pub,

@@ -1,4 +1,4 @@
-//! A broker's user who may not do everything.
+//! A user of the broker with restricted permissions.
 
 use crate::harness::{Answer, DOMAIN, HOLD, Inbox, Route, Scene, World, eventually, http, put};
 use activity_sim::{Schedule, TaskState};

@@ -1,4 +1,4 @@
-//! Several processes with one Redis: each task is one process's, and any of them can settle it.
+//! Several processes with one Redis: each task has one owner, and any process can settle it.
 
 use crate::{
     crash::{Hand, PAYMENTS, done, route, schedule},

@@ -1,4 +1,4 @@
-//! Several routes in one process: the trouble of one is its own.
+//! Several routes in one process: the failure of one does not affect the others.
 
 use crate::harness::{Answer, Route, Source, StepFunctions, Swf, World, eventually};
 use activity_sim::{FaultRule, Schedule, TaskState};

@@ -1,4 +1,4 @@
-//! Addresses where something takes connections and then says nothing: each attempt must end without a trace.
+//! Servers that accept connections and then stay silent. No attempt to connect leaves a thread or a socket behind.
 
 use crate::harness::{BridgeProcess, HOLD, Route, World, eventually};
 use std::{fs, net::SocketAddr};

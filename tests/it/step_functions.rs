@@ -1,5 +1,5 @@
-//! What tasks of Step Functions have of their own. All else is tested from one body for both services: see `Source` in
-//! the harness, and the tests that take one.
+//! What only tasks of Step Functions have. Everything else is tested for both services by the same tests: see `Source`
+//! in the harness, and the tests that take one.
 
 use crate::harness::{Answer, Route, Scene, StepFunctions, Swf, World};
 use activity_sim::{ExecutionRecord, ExecutionStatus, Retry, Schedule, TaskState, Timeouts};

@@ -1,4 +1,5 @@
-//! What of a broker works, without changing anything there: login, permissions, each queue and its arguments.
+//! The check of a RabbitMQ for the command line: login, permissions, each queue and its arguments. It changes nothing
+//! there.
 
 use super::{
     connect::connect,
@@ -22,7 +23,7 @@ use tokio::time::timeout;
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks at one broker.
+/// Checks one broker.
 pub(crate) async fn check(uri: &Uri, routes: impl Iterator<Item = &Destination>) -> Vec<Row> {
     let what = format!("broker {uri}");
     let connection = match connect(uri, "activity-bridge check").await {
@@ -70,7 +71,7 @@ async fn asked(what: &str, answer: impl Future<Output = Result<(Mark, String), E
     }
 }
 
-/// Publishes to where nobody is: the broker returns it, unless it refuses first.
+/// Publishes a message that no queue takes. The broker returns it, or refuses it if the user may not publish.
 async fn may_publish(connection: &Connection) -> Result<(Mark, String), Error> {
     let channel = connection.create_channel().await?;
     channel
@@ -94,7 +95,7 @@ async fn may_publish(connection: &Connection) -> Result<(Mark, String), Error> {
     Ok((Mark::Ok, "granted".to_owned()))
 }
 
-/// Declares a queue with a name like the reply queue's, which goes with this connection.
+/// Declares a queue with a name like the reply queue's. It is deleted with this connection.
 async fn may_declare(connection: &Connection) -> Result<(Mark, String), Error> {
     let channel = connection.create_channel().await?;
     let name = format!("activity-bridge.replies.check-{}", TaskId::random());
@@ -105,7 +106,7 @@ async fn may_declare(connection: &Connection) -> Result<(Mark, String), Error> {
     Ok((Mark::Ok, "granted".to_owned()))
 }
 
-/// What the bridge declares for itself when it starts, if it is not there.
+/// The text for a queue or an exchange that is missing and that the bridge declares when it starts.
 const NOT_YET: &str = "not there yet; the bridge declares it, if it may";
 
 async fn find_ours(connection: &Connection, name: &str) -> Result<(Mark, String), Error> {
@@ -117,7 +118,7 @@ async fn find_ours(connection: &Connection, name: &str) -> Result<(Mark, String)
     }
 }
 
-/// An exchange of the operator's, which the bridge does not declare.
+/// Checks an exchange of the operator's. The bridge does not declare it.
 async fn find_theirs(connection: &Connection, name: &str) -> Result<(Mark, String), Error> {
     let channel = connection.create_channel().await?;
     match topology::find_exchange(&channel, name).await {
@@ -143,7 +144,7 @@ async fn find_parking(connection: &Connection, queue: &QueueSpec) -> Result<(Mar
     })
 }
 
-/// Looks at a queue; only one that is there already is declared, which compares its arguments.
+/// Checks a queue. It declares only a queue that exists already, because that compares the arguments.
 async fn check_queue(connection: &Connection, queue: &QueueSpec) -> Result<(Mark, String), Error> {
     let as_it_is = QueueSpec::as_it_is(&queue.name);
     let there = topology::inspect(&connection.create_channel().await?, &as_it_is).await;

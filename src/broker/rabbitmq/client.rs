@@ -1,4 +1,4 @@
-//! The broker seam on RabbitMQ: each call goes to the generation of connections that is up now.
+//! The broker seam on RabbitMQ. Each call goes to the generation that is connected now.
 
 use super::{
     generation::Generation,
@@ -27,7 +27,7 @@ use tracing::warn;
 /// See the module.
 pub struct RabbitMq {
     reply_queue: String,
-    /// The same, as a header of every task's message.
+    /// The reply queue's name as a header of every task's message.
     reply_queue_header: HeaderValue,
     current: watch::Receiver<Option<Arc<Generation>>>,
     link: watch::Receiver<Link>,
@@ -35,7 +35,7 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// Starts the supervisor, which connects in the background, and returns the stream of what comes back.
+    /// Starts the supervisor, which connects in the background. Returns the inbound stream.
     #[must_use]
     pub fn start(options: Options) -> (Self, InboundStream) {
         let (current_tx, current) = watch::channel(None);
@@ -76,13 +76,14 @@ impl Broker for RabbitMq {
         if let (Err(PublishError::Unroutable(_)), Destination::Queue(queue)) =
             (&published, task.destination)
         {
-            // The queue is declared again, where it is the bridge's to declare. The next attempt shows whether that helped.
+            // If the bridge declares this queue, it declares it again. The next attempt shows whether that helped.
             drop(generation.inspect(queue).await);
         }
         published
     }
 
-    /// A message can't be taken out of a queue of RabbitMQ's. The worker that gets it hears that the task is gone.
+    /// Does nothing: RabbitMQ can't take one message out of a queue. The worker that gets it hears that the task is
+    /// gone.
     async fn withdraw(&self, _task: TaskId) {}
 
     async fn park(&self, parked: &ParkedMessage<'_>, because: &str) -> Result<(), PublishError> {
@@ -91,7 +92,7 @@ impl Broker for RabbitMq {
         let message = Message::parked(parked, &because);
         let posted = generation.publisher().post(&message, true).await;
         if let Err(PublishError::Unroutable(_)) = posted {
-            // Somebody deleted the queue. The next attempt shows whether this helped.
+            // Somebody deleted the queue. The next attempt shows whether the declaration helped.
             drop(generation.declare_parking().await);
         }
         posted
@@ -136,7 +137,7 @@ impl Broker for RabbitMq {
         })
     }
 
-    /// RabbitMQ tells of a queue only when it is asked.
+    /// Waits for ever: RabbitMQ does not announce changes of a queue.
     async fn readiness_changed(&self, _destination: &Destination) {
         std::future::pending().await
     }

@@ -1,8 +1,8 @@
-//! Connecting, so that an attempt or a connection that is given up leaves nothing behind.
+//! Connects to RabbitMQ. An attempt or a connection that is dropped leaves no thread and no socket behind.
 //!
-//! lapin runs each connection on a thread of its own, which keeps all that it needs: neither dropping the future that
-//! connects nor dropping the connection ends that thread while the other side says nothing. Shutting its socket down
-//! does, so we keep a second handle to the socket.
+//! lapin runs each connection on a thread of its own, and that thread owns all that it needs. While the other side is
+//! silent, dropping the future that connects does not end the thread, and dropping the connection does not either.
+//! Shutting the socket down does. So this module keeps a second handle to the socket.
 
 use super::uri::Uri;
 use lapin::{
@@ -24,13 +24,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// For everything from the name's resolution to the login.
+/// Timeout for everything from the name look-up to the login.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For the closing handshake that lapin begins when a connection is dropped, and for which it would wait for ever.
+/// Timeout for the closing handshake that lapin begins when a connection is dropped. lapin itself would wait for ever.
 const CLOSING_GRACE: Duration = Duration::from_secs(3);
 
-/// A connection that ends soon after it is dropped, whatever the broker says or does not say.
+/// A connection that ends soon after it is dropped, whatever the broker answers.
 pub(crate) struct Connection {
     inner: lapin::Connection,
     line: Option<Line>,
@@ -47,7 +47,7 @@ impl Deref for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let line = self.line.take();
-        // Without a runtime the line is cut here and now, and by a runtime that ends, with the task.
+        // Without a runtime, the socket is shut down now. If the runtime ends, the socket is shut down with the task.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 sleep(CLOSING_GRACE).await;
@@ -57,21 +57,21 @@ impl Drop for Connection {
     }
 }
 
-/// The socket of a connection, once there is one. Cut when dropped.
+/// The socket of a connection, once there is one. Dropping this shuts the socket down.
 struct Line(UnboundedReceiver<TcpStream>);
 
 impl Drop for Line {
     fn drop(&mut self) {
-        // From here on lapin's thread can't hand in a socket any more: it gives up by itself.
+        // From here on, lapin's thread can't hand a socket over. It then ends by itself.
         self.0.close();
         while let Ok(socket) = self.0.try_recv() {
-            // An error means that the socket has been shut down already.
+            // An error means that the socket is shut down already.
             drop(socket.shutdown(Shutdown::Both));
         }
     }
 }
 
-/// Connects and logs in, within a time.
+/// Connects and logs in within [`HANDSHAKE_TIMEOUT`].
 ///
 /// # Cancel safety
 ///
@@ -83,7 +83,7 @@ pub(crate) async fn connect(uri: &Uri, name: &str) -> Result<Connection, Error> 
     let connecting = lapin::Connection::connector(
         uri.inner(),
         default_runtime()?,
-        // This runs on lapin's thread, which may outlive the runtime. A timer would panic then; a channel doesn't.
+        // This runs on lapin's thread, which may outlive the runtime. A timer would panic then; a channel does not.
         async move |uri, runtime| {
             let opening = async {
                 let host = &uri.authority.host;

@@ -1,4 +1,4 @@
-//! Between our messages and lapin's.
+//! Converts between the bridge's messages and lapin's.
 
 use super::message::Message;
 use crate::{
@@ -17,12 +17,12 @@ use lapin::{
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// An acknowledgement is written to a socket; only a dead connection makes that slow.
+/// Timeout for an acknowledgement. It is only written to a socket, so only a dead connection makes it slow.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 const PERSISTENT: u8 = 2;
 
-/// A short string, which AMQP limits to 255 bytes. Names are checked before they get here; ids are shorter.
+/// A short string. AMQP limits it to 255 bytes. Names are checked before they get here, and ids are shorter.
 pub(crate) fn short(text: &str) -> ShortString {
     let mut end = text.len().min(255);
     while !text.is_char_boundary(end) {
@@ -73,7 +73,7 @@ pub(crate) fn properties(message: &Message<'_>) -> BasicProperties {
     properties
 }
 
-/// A message from the reply queue.
+/// Converts a message from the reply queue.
 pub(crate) fn inbound(from: lapin::message::Delivery) -> Inbound {
     match dead_letter(&from) {
         Some(dead_letter) => Inbound::DeadLetter(dead_letter, delivery(from)),
@@ -101,8 +101,8 @@ fn delivery(from: lapin::message::Delivery) -> Delivery {
     }
 }
 
-/// What the broker says of a message that it took out of a queue. Workers may send what they like through the two
-/// exchanges for replies, copies of a dead letter's headers included.
+/// Why the broker took a message out of its queue; `None` if the message is no dead letter. Workers may send anything
+/// through the two exchanges for replies, also copies of a dead letter's headers.
 fn dead_letter(from: &lapin::message::Delivery) -> Option<DeadLetter> {
     if ["", REPLIES_EXCHANGE].contains(&from.exchange.as_str()) {
         return None;
@@ -113,7 +113,8 @@ fn dead_letter(from: &lapin::message::Delivery) -> Option<DeadLetter> {
         _ => None,
     };
     let first_reason = text(headers.get("x-first-death-reason"))?;
-    // Of several deaths, in retry queues of the operator's for example, the newest is listed first.
+    // A message may have died several times, for example in the operator's retry queues. The newest death is listed
+    // first.
     let newest = match headers.get("x-death") {
         Some(AMQPValue::FieldArray(deaths)) => match deaths.as_slice().first() {
             Some(AMQPValue::FieldTable(newest)) => Some(newest.inner()),
@@ -130,7 +131,7 @@ fn dead_letter(from: &lapin::message::Delivery) -> Option<DeadLetter> {
     })
 }
 
-/// From RabbitMQ's word for it; `maxlen`, and whatever may be added to them, count as dropped.
+/// The death for RabbitMQ's word. `maxlen`, and any word that RabbitMQ may add, count as dropped.
 fn death(word: &str) -> Death {
     match word {
         "rejected" => Death::Rejected,
@@ -140,7 +141,7 @@ fn death(word: &str) -> Death {
     }
 }
 
-/// The headers that mean anything to the bridge: texts and numbers.
+/// The headers that the bridge can read: texts and numbers.
 fn headers(table: &FieldTable) -> Vec<(String, HeaderValue)> {
     let plain = |value: &AMQPValue| match value {
         AMQPValue::LongString(text) => {
@@ -178,7 +179,7 @@ impl Acknowledge for Acker {
 
     async fn requeue(&self) {
         let options = BasicRejectOptions { requeue: true };
-        // Where the connection has gone, it is in its queue already.
+        // If the connection has ended, the message is in its queue already.
         drop(timeout(ACK_TIMEOUT, Acker::reject(self, options)).await);
     }
 }

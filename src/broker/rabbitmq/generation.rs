@@ -1,4 +1,4 @@
-//! One generation: two connections and all that hangs on them, good until the first thing breaks.
+//! One generation: two connections and all that belongs to them. It can be used until its first failure.
 
 use super::{
     connect::{Connection, connect},
@@ -22,19 +22,19 @@ use tokio::{
     time::timeout,
 };
 
-/// For a question about a queue, and for opening a channel.
+/// Timeout for a question about a queue, and for opening a channel.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// See the module.
 ///
-/// Publishing and consuming have a connection each: when the broker blocks publishers, lapin writes nothing at all on
-/// that connection, acknowledgements included.
+/// Publishing and consuming have a connection each. When the broker blocks publishers, lapin writes nothing at all on
+/// that connection, not even acknowledgements.
 pub(crate) struct Generation {
     publisher: Publisher,
     consuming: Connection,
-    /// Where replies come from.
+    /// The channel that consumes replies.
     replies: Channel,
-    /// For questions about queues; the broker closes it with every unwelcome answer.
+    /// The channel for questions about queues. The broker closes it after each negative answer.
     probe: Mutex<Option<Channel>>,
 }
 
@@ -74,7 +74,7 @@ impl Generation {
         &self.publisher
     }
 
-    /// Hands replies on and reports on the link, until something breaks; says what.
+    /// Passes replies on and reports the state of the link, until something fails. Returns the reason.
     pub(crate) async fn watch(
         &self,
         mut consumer: Consumer,
@@ -98,7 +98,7 @@ impl Generation {
                     }
                 }
                 delivery = consumer.next() => match delivery {
-                    // As many as the prefetch fit, so this waits for nothing.
+                    // The stream has room for the whole prefetch, so this does not wait.
                     Some(Ok(delivery)) => {
                         if inbound.send(convert::inbound(delivery)).await.is_err() {
                             return "the bridge stopped reading replies".to_owned();
@@ -131,7 +131,7 @@ impl Generation {
         self.ask(find).await
     }
 
-    /// Asks a question on the channel for questions, one at a time.
+    /// Asks a question about a queue on the channel for such questions, one at a time.
     async fn ask<T>(
         &self,
         question: impl AsyncFnOnce(&Channel) -> Result<T, QueueError>,
@@ -154,7 +154,7 @@ impl Generation {
                 *probe = Some(channel);
                 Ok(answer)
             }
-            // An error has closed the channel; the next question opens another.
+            // An error has closed the channel. The next question opens another.
             Ok(Err(error)) => Err(error),
             Err(_) => Err(no_answer()),
         }
@@ -168,14 +168,14 @@ impl Generation {
         }
     }
 
-    /// Ends both connections, and with `clean_up` deletes that queue first, if nothing is in it.
+    /// Closes both connections. With `clean_up`, it first deletes that queue if the queue is empty.
     pub(crate) async fn close(&self, clean_up: Option<&str>) {
         if let Some(queue) = clean_up
-            // With its channel closed, a reply that is being parked is back in the queue, and counted.
+            // Once the channel is closed, a reply that is being parked is back in the queue and is counted.
             && self.replies.close(200, convert::short("closing")).await.is_ok()
             && let Ok(channel) = self.consuming.create_channel().await
         {
-            // A quorum queue does not know `if-empty` before RabbitMQ 4, so the count decides.
+            // Quorum queues do not support `if-empty` before RabbitMQ 4, so the count decides.
             let spec = QueueSpec::as_it_is(queue);
             if let Ok(QueueFacts { ready: 0, .. }) = topology::inspect(&channel, &spec).await {
                 let options = QueueDeleteOptions::default();
@@ -185,7 +185,7 @@ impl Generation {
             }
         }
         for connection in [&self.publisher.connection, &self.consuming] {
-            // What is closed already says so, and that is fine.
+            // An error means that the connection is closed already.
             drop(connection.close(200, convert::short("closing")).await);
         }
     }
@@ -196,8 +196,8 @@ fn no_answer() -> QueueError {
     QueueError::Away(format!("no answer within {secs} s"))
 }
 
-/// Why the connection has ended, if this event says that it has. Soft errors close a channel alone, and whoever uses
-/// that channel hears of it.
+/// Why the connection has ended, if this event says that it has. A soft error closes one channel only, and the user of
+/// that channel sees the error.
 fn ending(event: Option<&Event>) -> Option<String> {
     match event {
         Some(Event::Error(error)) if error.is_amqp_soft_error() => None,

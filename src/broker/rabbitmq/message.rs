@@ -1,4 +1,4 @@
-//! A message of any kind, in AMQP's terms.
+//! The messages of the bridge in AMQP's terms: exchange, routing key, properties, headers, body.
 
 use super::names::REPLY_QUEUE;
 use crate::{
@@ -9,16 +9,16 @@ use crate::{
     task::{HeaderValue, Status},
 };
 
-/// A message to be published. It borrows everything.
+/// A message to publish. It borrows all its parts.
 #[derive(Debug, Default)]
 pub(super) struct Message<'a> {
     /// Empty for the default exchange.
     pub(super) exchange: &'a str,
-    /// At most 255 bytes, as all short strings are.
+    /// At most 255 bytes, like all short strings.
     pub(super) routing_key: &'a str,
     pub(super) body: &'a [u8],
     pub(super) content_type: Option<&'a str>,
-    /// The broker hands it back with a return.
+    /// A return carries it too.
     pub(super) message_id: Option<&'a str>,
     pub(super) correlation_id: Option<&'a str>,
     /// The property `type`.
@@ -31,8 +31,8 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// A task's message. `id` is its id as a text; `reply_queue` is the name of the reply queue twice, for the two ways in which
-    /// messages find back to this process.
+    /// A task's message. `id` is the task's id as a text. `reply_queue` is the name of the reply queue twice: replies
+    /// and dead letters find this process by different fields.
     pub(super) fn task(
         task: &'a TaskMessage<'_>,
         id: &'a str,
@@ -74,7 +74,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// What workers are told of a task. The body says the reason once more, for clients that show nothing else of a message.
+    /// An announcement. The body repeats the reason, for clients that show only a message's body.
     pub(super) fn announcement(what: Announcement, id: &'a str, reason: &'a HeaderValue) -> Self {
         Self {
             exchange: CONTROL_EXCHANGE,
@@ -87,7 +87,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The answer to a sign of life.
+    /// The answer to a worker's sign of life.
     pub(super) fn status(
         status: Status,
         reply_to: &'a str,

@@ -1,8 +1,10 @@
 //! RabbitMQ through lapin, without lapin's automatic recovery.
 //!
-//! A supervisor keeps one *generation* at a time: two connections with their channels, topology and consumer. A generation is
-//! opened as a whole and thrown away as a whole. The caller publishes again on the next generation what was not confirmed on
-//! this one.
+//! A supervisor keeps one *generation* at a time: two connections with their channels, topology and consumer. A
+//! generation is opened as a whole and dropped as a whole. If a message was not confirmed on one generation, the caller
+//! publishes it again on the next.
+//!
+//! Names, errors and quirks of RabbitMQ and of lapin stay in this folder.
 
 pub(super) mod check;
 mod client;

@@ -1,4 +1,4 @@
-//! How to reach RabbitMQ.
+//! The options of the RabbitMQ client.
 
 use super::uri::Uri;
 use crate::util::supervise::Supervisor;
@@ -7,14 +7,14 @@ use std::time::Duration;
 /// How to reach the broker, and what the bridge needs there.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Tried in turn.
+    /// The addresses, tried in turn.
     pub uris: Vec<Uri>,
-    /// The name of the reply queue: the same for the life of the token store.
+    /// The name of the reply queue. It stays the same for the life of the token store.
     pub reply_queue: String,
-    /// How long that queue is kept while nobody consumes from it.
+    /// Time for which the reply queue is kept without a consumer.
     pub replies_expire: Duration,
-    /// How many replies may be unacknowledged at once.
+    /// Maximum number of unacknowledged replies.
     pub prefetch: u16,
-    /// What ends the process where the loop that connects ends.
+    /// Ends the process if the loop that connects ends.
     pub supervisor: Supervisor,
 }

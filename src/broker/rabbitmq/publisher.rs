@@ -1,4 +1,5 @@
-//! Publishing: on a channel for each exchange, each message with its own confirm.
+//! The publishing half of a generation: one channel for each exchange, and a confirm for each message. It also assigns
+//! each return to the message that it belongs to.
 
 use super::{connect::Connection, convert, message::Message};
 use crate::{
@@ -14,17 +15,17 @@ use parking_lot::Mutex;
 use std::{collections::HashMap, time::Duration};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 
-/// How late a confirm may be while the broker is not blocked. Past it the connection is given up.
+/// Timeout for a confirm while the broker is not blocked. After it, the generation is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
 const NACKED: PublishError =
     PublishError::Nacked("(basic.nack): the queue is full or can't be written");
 
-/// The tasks whose confirm is awaited; with a text, where the broker has returned the message meanwhile. As many as tasks are being
-/// published.
+/// The tasks whose confirm is awaited. The text is set if the broker has returned the message meanwhile. Bounded by the
+/// number of tasks that are being published.
 type Unconfirmed = Mutex<HashMap<TaskId, Option<String>>>;
 
-/// A task whose confirm is awaited, for as long as this lives.
+/// A task whose confirm is awaited. Dropping this ends the wait.
 struct Awaited<'a> {
     all: &'a Unconfirmed,
     task: TaskId,
@@ -36,7 +37,7 @@ impl<'a> Awaited<'a> {
         Self { all, task }
     }
 
-    /// Why the broker returned the message, if it did.
+    /// Why the broker returned the message, if it has.
     fn returned(&self) -> Option<String> {
         self.all.lock().get(&self.task).cloned().flatten()
     }
@@ -65,14 +66,15 @@ type Channels = AsyncMutex<HashMap<String, Option<Channel>>>;
 /// The publishing half of a generation.
 pub(crate) struct Publisher {
     pub(crate) connection: Connection,
-    /// Task messages, many in flight, on a channel for each exchange: what the broker refuses at one does not touch the
-    /// others. As many as the configuration has exchanges.
+    /// The channels for task messages, many of which wait for their confirms at once. A refusal at one exchange does
+    /// not affect the others. Bounded by the number of exchanges in the configuration.
     tasks: Channels,
-    /// What is not mandatory, so that no return can get among the tasks': cancels, and answers to heartbeats.
+    /// The channels for messages that are not mandatory: cancels, and answers to heartbeats. Their channels are
+    /// separate from those of the tasks, so that a return on a task's channel belongs to a task.
     signals: Channels,
-    /// Everything else, one at a time, so that a return can only be of the message that was just sent.
+    /// The channel for all other messages, one at a time, so that a return belongs to the message that was sent last.
     posts: AsyncMutex<Option<Channel>>,
-    /// Why a publisher gave the generation up.
+    /// Why the generation was given up; `None` until then.
     given_up: watch::Sender<Option<String>>,
     blocked: watch::Sender<bool>,
     unconfirmed: Unconfirmed,
@@ -98,12 +100,12 @@ impl Publisher {
         })
     }
 
-    /// Why the generation was given up, once it was.
+    /// A receiver of the reason for which the generation is given up.
     pub(crate) fn given_up(&self) -> watch::Receiver<Option<String>> {
         self.given_up.subscribe()
     }
 
-    /// Takes note of an event on the publishing connection.
+    /// Handles an event of the publishing connection.
     pub(crate) fn note(&self, event: Option<Event>, link: &watch::Sender<Link>) {
         match event {
             Some(Event::ConnectionBlocked(why)) => {
@@ -120,7 +122,7 @@ impl Publisher {
         }
     }
 
-    /// Publishes a task's message, mandatory, and waits for its confirm.
+    /// Publishes a task's message as mandatory, and waits for its confirm.
     pub(crate) async fn publish(
         &self,
         task: TaskId,
@@ -141,15 +143,16 @@ impl Publisher {
         }
     }
 
-    /// RabbitMQ returns an unroutable message before it confirms it. lapin attaches a return to the next confirm of the channel,
-    /// and under coalesced confirms that may be another message's. So the message's own id decides whose return it is: one that
-    /// still waits for its confirm fails there; of one that has been confirmed already, the bridge is told.
+    /// Handles a return. RabbitMQ returns an unroutable message before it confirms it. lapin attaches a return to the
+    /// next confirm of the channel, and with coalesced confirms that may belong to another message. So the id in the
+    /// returned message decides. If that message still waits for its confirm, its publish fails. If it is confirmed
+    /// already, the bridge gets [`Inbound::Returned`].
     async fn returned(&self, properties: &BasicProperties, why: &str) {
         let id = properties.message_id().as_ref();
         let Some(task) = id.and_then(|id| id.as_str().parse().ok()) else {
             return;
         };
-        // An error means that nobody reads any more: the process ends.
+        // An error means that the inbound stream has no reader any more: the process ends.
         if !awaits_confirm(&self.unconfirmed, task, why) {
             drop(self.inbound.send(Inbound::Returned(task)).await);
         }
@@ -182,7 +185,7 @@ impl Publisher {
         self.usable(kept).await
     }
 
-    /// The channel that is kept, or a fresh one in its place where the broker has closed it.
+    /// The kept channel, or a new one if the broker has closed it.
     async fn usable(&self, kept: &mut Option<Channel>) -> Result<Channel, Error> {
         if let Some(channel) = kept
             && channel.status().connected()
@@ -194,9 +197,9 @@ impl Publisher {
         Ok(fresh)
     }
 
-    /// Sends a message and awaits its confirm, however long the broker stays blocked. The broker closes a channel with
-    /// what it refuses, and what else waits for its confirm there is refused too; whoever publishes next opens another.
-    /// Every other failure gives the generation up.
+    /// Sends a message and waits for its confirm, however long the broker stays blocked. When the broker refuses a
+    /// message, it closes the channel, and all other messages that wait for a confirm on that channel are refused too.
+    /// The next publish opens another channel. Every other failure gives the generation up.
     async fn send(
         &self,
         channel: impl Future<Output = Result<Channel, Error>>,
@@ -232,7 +235,7 @@ impl Publisher {
             let confirm = tokio::select! {
                 biased;
                 confirm = &mut confirmed => Some(confirm),
-                // Its connection may be one that answers nothing any more, not even to being closed.
+                // The connection may be silent, so that it would not answer a close either.
                 why = async { given_up.await.ok().and_then(|why| why.clone()) } => {
                     return Err(PublishError::Unconfirmed(why.unwrap_or_default()));
                 }
@@ -243,7 +246,8 @@ impl Publisher {
                 Some(Err(error)) if error.is_amqp_soft_error() => {
                     return Err(PublishError::Refused(error.to_string()));
                 }
-                // Refused just now, and this came after. Where the connection has gone too, that is seen elsewhere.
+                // The channel was closed by a refusal just before. If the connection has ended too, the watch sees
+                // that.
                 Some(Err(error)) if matches!(error.kind(), ErrorKind::InvalidChannelState(..)) => {
                     return Err(PublishError::Unconfirmed(error.to_string()));
                 }
@@ -263,7 +267,7 @@ impl Publisher {
         }
     }
 
-    /// Lets nobody wait any longer for a confirm.
+    /// Ends all waits for confirms, with this reason.
     pub(crate) fn give_up(&self, why: &str) {
         self.given_up.send_if_modified(|given_up| {
             let first = given_up.is_none();

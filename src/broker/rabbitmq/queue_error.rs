@@ -1,13 +1,13 @@
-//! What RabbitMQ tells of a queue or an exchange, and why one can't be used.
+//! What RabbitMQ says of a queue or an exchange, and why one can't be used. The texts tell the operator what to do.
 
 use crate::broker::ReadinessError;
 
-/// What RabbitMQ tells of a queue.
+/// The numbers that RabbitMQ reports for a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct QueueFacts {
     /// Messages that wait for a consumer.
     pub(super) ready: u64,
-    /// Consumers.
+    /// The number of consumers.
     pub(super) consumers: u64,
 }
 
@@ -17,26 +17,26 @@ pub(super) enum QueueError {
     /// The broker could not be asked.
     #[error("the broker could not be asked: {0}")]
     Away(String),
-    /// It isn't there, and the route says not to declare it.
+    /// The queue does not exist, and the route says `declare = false`.
     #[error("the queue {0:?} does not exist; create it, or remove `declare = false`")]
     Missing(String),
-    /// The exchange isn't there. Only its owner knows of what type it should be.
+    /// The exchange does not exist. Only its owner knows which type it should have.
     #[error(
         "the exchange {0:?} does not exist; create it: the bridge declares no exchange but its own"
     )]
     NoExchange(String),
-    /// It is there with other arguments.
+    /// The queue exists with other arguments.
     #[error(
         "the queue {queue:?} exists with other arguments ({difference}); delete it, or set `declare = false` to use \
          it as it is"
     )]
     Conflict {
-        /// The queue.
+        /// The queue's name.
         queue: String,
-        /// Which argument differs, in the broker's words.
+        /// The argument that differs, in the broker's words.
         difference: String,
     },
-    /// The user may not.
+    /// The user has no permission.
     #[error("the broker refuses access: {0}")]
     Forbidden(String),
 }

@@ -1,4 +1,4 @@
-//! The supervisor: one generation of connections after another.
+//! The supervisor: opens one generation after another, and reports the state of the link.
 
 use super::{generation::Generation, options::Options};
 use crate::{
@@ -15,13 +15,13 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-/// For everything from the TCP connection to the last declaration.
+/// Timeout for everything from the TCP connection to the last declaration.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A generation that lived this long was a good one: the next begins without waiting.
+/// Minimum life of a generation after which the next one is opened without a wait.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
 
-/// For the two closing handshakes.
+/// Timeout for the two closing handshakes.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct Supervisor {
@@ -60,7 +60,7 @@ impl Supervisor {
         }
     }
 
-    /// Offers a generation to all, until it fails; says why it did.
+    /// Lets all callers use a generation until it fails. Returns the reason.
     async fn live(&self, generation: Arc<Generation>, consumer: lapin::Consumer) -> String {
         self.current.send_replace(Some(Arc::clone(&generation)));
         self.link.send_replace(Link::Up);

@@ -1,4 +1,4 @@
-//! The exchanges and queues that the bridge needs, and what it says when the broker will not have them so.
+//! The exchanges and queues that the bridge needs: their declarations, and what the broker's refusals mean.
 
 use super::{
     convert::short,
@@ -16,18 +16,18 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-/// AMQP reply codes.
+/// AMQP's reply codes.
 const ACCESS_REFUSED: u16 = 403;
 
 const NOT_FOUND: u16 = 404;
 
 const PRECONDITION_FAILED: u16 = 406;
 
-/// A durable exchange of ours.
+/// A durable exchange of the bridge's.
 pub(crate) struct Exchange {
     pub(crate) name: &'static str,
     kind: ExchangeKind,
-    /// Takes what the exchange can't route.
+    /// The alternate exchange: it takes the messages that this one can't route.
     alternate: Option<&'static str>,
 }
 
@@ -55,12 +55,13 @@ const UNCLAIMED: Exchange = Exchange {
     alternate: None,
 };
 
-/// All of them.
+/// All exchanges of the bridge's.
 pub(crate) const EXCHANGES: [Exchange; 4] = [CONTROL, REPLIES, DEAD_LETTERS, UNCLAIMED];
 
-/// Declares what all routes share: the exchanges, the parking queue, the reply queue.
+/// Declares what all routes share: the exchanges, the parking queue and the reply queue.
 ///
-/// The reply queue is a quorum queue because only those keep a message that its worker forgot to mark persistent.
+/// The reply queue is a quorum queue, because a quorum queue keeps a message that its worker did not mark as
+/// persistent.
 pub(crate) async fn declare_shared(
     connection: &Connection,
     options: &Options,
@@ -73,7 +74,7 @@ pub(crate) async fn declare_shared(
     }
     let channel = connection.create_channel().await?;
     let mut arguments = quorum();
-    // A reply is delivered again with every connection for as long as AWS won't take it.
+    // While AWS does not accept a reply, the broker delivers it again with every connection.
     let limits = [
         ("x-expires", u64::try_from(expire).unwrap_or(u64::MAX)),
         ("x-delivery-limit", NO_DELIVERY_LIMIT),
@@ -105,8 +106,8 @@ pub(crate) async fn declare_shared(
     channel.close(200, short("done")).await
 }
 
-/// Declares the parking queue, and binds it to where unclaimed dead letters go. An operator who made that exchange for
-/// us has bound it too: we may not be permitted to.
+/// Declares the parking queue, and binds it to the exchange for unclaimed dead letters. If an operator made that
+/// exchange, the operator has bound the queue too, and the bridge may have no permission for it.
 pub(crate) async fn declare_parking(connection: &Connection) -> Result<(), Error> {
     let exchange = declare_exchange(connection, &UNCLAIMED).await?;
     declare_or_find(connection, PARKING_QUEUE, table(quorum())).await?;
@@ -128,7 +129,7 @@ pub(crate) async fn declare_parking(connection: &Connection) -> Result<(), Error
     }
 }
 
-/// Whether we may declare a thing, or found it made for us.
+/// Whether the bridge declared an exchange or a queue, or found that the operator had made it.
 enum DeclareOutcome {
     Declared,
     Found,
@@ -160,7 +161,7 @@ async fn declare_exchange(
             channel.close(200, short("done")).await?;
             Ok(DeclareOutcome::Declared)
         }
-        // An operator may have made it for us and kept the permission to himself.
+        // The operator may have made it and kept the permission.
         Err(error) if reply_code(&error) == Some(ACCESS_REFUSED) => {
             let channel = connection.create_channel().await?;
             let found = find_exchange(&channel, exchange.name).await;
@@ -172,7 +173,7 @@ async fn declare_exchange(
     }
 }
 
-/// Looks for an exchange of whatever type. An error closes the channel.
+/// Checks that an exchange exists, of any type. An error closes the channel.
 pub(crate) async fn find_exchange(channel: &Channel, name: &str) -> Result<(), Error> {
     let passive = ExchangeDeclareOptions {
         passive: true,
@@ -198,7 +199,7 @@ async fn declare_or_find(
         .await;
     match declared {
         Ok(_) => channel.close(200, short("done")).await,
-        // Refused, or there with arguments of the operator's: what matters is that it is there.
+        // The broker refuses the declaration, or the operator's arguments differ. The exchange only has to exist.
         Err(error)
             if matches!(
                 reply_code(&error),
@@ -236,7 +237,8 @@ pub(crate) async fn inspect(
     })
 }
 
-/// At least once, a quorum queue hands dead letters on only if it refuses what does not fit in place of dropping it.
+/// The arguments of a route's queue. With at-least-once dead lettering, a quorum queue must refuse messages beyond its
+/// limit, not drop them.
 fn route_queue(declared: &QueueArguments) -> FieldTable {
     let mut arguments = quorum();
     arguments.push((
@@ -275,7 +277,7 @@ fn table(arguments: Arguments) -> FieldTable {
     table
 }
 
-/// Whether the broker said that there is no such thing.
+/// Whether the broker said that the queue or exchange does not exist.
 pub(crate) fn is_missing(error: &Error) -> bool {
     reply_code(error) == Some(NOT_FOUND)
 }
@@ -287,7 +289,7 @@ fn reply_code(error: &Error) -> Option<u16> {
     }
 }
 
-/// What an answer about a queue means.
+/// Explains the broker's error about a queue.
 pub(crate) fn explain(queue: &str, error: &Error) -> QueueError {
     let words = match error.kind() {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
@@ -304,8 +306,8 @@ pub(crate) fn explain(queue: &str, error: &Error) -> QueueError {
     }
 }
 
-/// The telling part of "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received
-/// the value 'quorum' of type 'longstr' but current is none".
+/// The part that names the argument, from "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost
+/// '/': received the value 'quorum' of type 'longstr' but current is none".
 fn difference(words: &str) -> &str {
     words
         .split_once("inequivalent arg ")

@@ -1,21 +1,22 @@
-//! An AMQP URI, which usually holds a password.
+//! An AMQP URI. It usually holds a password, which is never shown.
 
 use lapin::uri::{AMQPScheme, AMQPUri};
 use std::{fmt, str::FromStr};
 
-/// Where a broker is, and who we are to it. Shown without the password.
+/// The address of a broker, with the user and the password. Shown without the password.
 #[derive(Clone)]
 pub struct Uri(AMQPUri);
 
-/// In seconds; a frozen broker is noticed after twice this time.
+/// Interval of AMQP heartbeats, in seconds. A frozen broker is noticed after twice this time.
 const HEARTBEAT_SECS: u16 = 10;
 
-/// RabbitMQ's own default. Said beforehand, it lets lapin reserve its buffers (32 frames, twice for each connection)
-/// without touching them; learnt from the broker, it makes lapin fill them, which is 16 MB of resident memory.
+/// Maximum size of a frame: RabbitMQ's default. If it is set before the handshake, lapin reserves its buffers (32
+/// frames, twice for each connection) without touching them. If lapin learns it from the broker, lapin fills the
+/// buffers, which takes 16 MB of resident memory.
 const FRAME_MAX: u32 = 131_072;
 
 impl Uri {
-    /// For lapin.
+    /// The URI for lapin.
     pub(crate) fn inner(&self) -> AMQPUri {
         self.0.clone()
     }

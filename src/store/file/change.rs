@@ -1,4 +1,4 @@
-//! What is to be written of a task.
+//! What the writer is asked to write: new tasks, and changes of their records.
 
 use crate::{
     store::{StoreError, codec::StoredRecord},
@@ -7,19 +7,19 @@ use crate::{
 use std::collections::HashMap;
 use tokio::sync::oneshot;
 
-/// A new task, as it is to be written.
+/// A new task in its stored form.
 pub(crate) struct Insert {
     pub(crate) id: TaskId,
     pub(crate) record: Vec<u8>,
     pub(crate) message: Vec<u8>,
-    /// Who waits until it is on the disk.
+    /// Receives the result once the task is on the disk.
     pub(crate) done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// What became of tasks since their records were last written.
+/// The changes of records that are not yet written, one for each task.
 pub(crate) type Changes = HashMap<TaskId, Change>;
 
-/// What became of one.
+/// All changes of one record that are not yet written.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
     confirmed: Option<Timeouts>,
@@ -49,17 +49,17 @@ impl Change {
         }
     }
 
-    /// The task has ended.
+    /// Whether the record is to be removed, because the task has ended.
     pub(crate) fn removes(&self) -> bool {
         self.removed
     }
 
-    /// The broker has its message.
+    /// Whether the message is to be removed, because the broker has confirmed it.
     pub(crate) fn confirms(&self) -> bool {
         self.confirmed.is_some()
     }
 
-    /// Changes a record that is not removed.
+    /// Applies the change to a record that is not removed.
     pub(super) fn apply(&self, record: &mut StoredRecord<'_>) {
         if let Some(timeouts) = self.confirmed {
             record.confirm(timeouts);
@@ -69,7 +69,7 @@ impl Change {
         }
     }
 
-    /// Adds what came later.
+    /// Adds a later change.
     pub(crate) fn merge(&mut self, later: &Self) {
         self.confirmed = later.confirmed.or(self.confirmed);
         self.begun |= later.begun;

@@ -1,15 +1,17 @@
-//! The store in one file: an embedded database that outlives the process, for one process at a time.
+//! The store in one file: an embedded database that survives a crash of the process. Only one process can use it at a
+//! time.
 //!
-//! One thread does all reading and writing (`writer`), and one transaction, which costs one flush of the disk, serves all
-//! that was asked for meanwhile. An insert waits for its transaction. Everything else rides along with the next one, a
-//! tenth of a second later at most.
+//! One thread (`writer`) does all reading and writing. It writes all requests that came in meanwhile in one
+//! transaction, which costs one flush of the disk. An insert waits for its transaction. All other changes are written
+//! with the next transaction, at most a tenth of a second later.
 //!
 //! | File | What it owns |
 //! |---|---|
-//! | `open` | making and opening the file, and what can be wrong with it |
+//! | `open` | creates and opens the file, and explains what is wrong with it |
 //! | `ledger` | the tables, and one transaction on them |
-//! | `change`, `health` | what the writer is given, and what it shows |
-//! | `writer` | the thread: what makes a group, and what happens when the disk fails |
+//! | `change` | what the writer is asked to write |
+//! | `health` | whether the file can be used |
+//! | `writer` | the thread: forms the groups, and opens the file again after a failure of the disk |
 
 use super::{
     change::{Change, Insert},
@@ -32,25 +34,26 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a call waits for the disk.
+/// Timeout for a call that waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// See the module. Its size is bounded by the routes' slots.
+/// See the module. The number of records is bounded by the routes' slots.
 #[derive(Debug)]
 pub struct FileStore {
     asks: mpsc::Sender<Ask>,
     health: Arc<Health>,
     instance: String,
-    /// The numbers of the tasks that were there at the start and were not adopted yet.
+    /// The numbers of the tasks that were in the file at the start and are not adopted yet.
     orphans: Mutex<Range<u64>>,
 }
 
 impl FileStore {
-    /// Opens the file, or makes it where there is none. Its folder is never made: it may be a volume that is missing.
+    /// Opens the file, or creates it. The folder is never created, because it may be the mount point of a missing
+    /// volume.
     ///
     /// # Errors
     ///
-    /// Says what is wrong with the file or its disk, and how to mend it. The file is then as it was.
+    /// The error says what is wrong with the file or its disk, and how to repair it. The file is unchanged then.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let ledger = open::open(path)?;
         let instance = ledger.instance.clone();
@@ -66,26 +69,26 @@ impl FileStore {
         })
     }
 
-    /// How many transactions were written so far; each costs one flush of the disk.
+    /// The number of transactions written so far. Each costs one flush of the disk.
     #[must_use]
     pub fn flushes(&self) -> u64 {
         self.health.flushes()
     }
 
-    /// Puts a question to the writer.
+    /// Asks the writer a question.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let question = Ask::Question(Box::new(move |writer| {
-            // Who asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = answer.send(question(writer));
         }));
         self.put(question, answered).await
     }
 
-    /// Puts something to the writer, and waits for its answer.
+    /// Sends a request to the writer, and waits for the answer.
     async fn put<T>(
         &self,
         ask: Ask,
@@ -98,7 +101,7 @@ impl FileStore {
         .await
     }
 
-    /// Puts a change to the writer, which nobody waits for.
+    /// Sends a change to the writer. Its write is not awaited.
     async fn change(&self, id: TaskId, change: Change) -> Result<(), StoreError> {
         let sent = self.asks.send(Ask::Change(id, change));
         patiently(async { sent.await.map_err(|_| stopped()) }).await
@@ -140,7 +143,7 @@ impl Store for FileStore {
         match note {
             Note::Begun => {
                 let begun = self.asks.try_send(Ask::Change(id, Change::begun()));
-                // It is said once for each task, and not again.
+                // This is noted once for each task, so it must not be lost.
                 if let Err(TrySendError::Full(begun)) = begun {
                     let asks = self.asks.clone();
                     tokio::spawn(async move { asks.send(begun).await });
@@ -158,7 +161,8 @@ impl Store for FileStore {
         let mut orphans = self.orphans.lock().await;
         let numbers = orphans.clone();
         let (page, next) = self.ask(move |writer| writer.page(numbers, most)).await?;
-        // Only now: where nobody had waited for the answer, the next call has to give it again.
+        // The start moves only now. If the caller stops waiting for the answer, the next call must return the same
+        // page.
         orphans.start = next;
         Ok(page)
     }
@@ -198,7 +202,7 @@ impl Store for FileStore {
 
     async fn close(&self) {
         let (closed, answered) = oneshot::channel();
-        // What could not be written is what a crash would have forgotten.
+        // Changes that could not be written are lost, as in a crash.
         let _ = self.put(Ask::Close(closed), answered).await;
     }
 }

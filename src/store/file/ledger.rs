@@ -1,7 +1,7 @@
-//! The tables of the file, and one transaction on them.
+//! The tables of the file, and one transaction on them. The ledger does not decide when a transaction is written.
 //!
-//! Tasks are numbered in the order in which they were inserted, and the number begins their key: tasks of the same age
-//! then share pages of the file, and a group touches few of them. Which id has which number is in memory.
+//! Each task has a number, in the order of insertion. The number is the first part of the task's key, so tasks of the
+//! same age share pages of the file, and a group touches few pages. The map from id to number is kept in memory.
 
 use super::change::{Change, Changes, Insert};
 use crate::{
@@ -21,29 +21,30 @@ type Key = (u64, u128);
 
 const RECORDS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("records");
 
-/// What is to be published of those tasks whose message was not confirmed.
+/// The messages of the tasks that the broker has not confirmed.
 const MESSAGES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("messages");
 
-/// The ids of the tasks that ended last, in their order.
+/// The ids of the tasks that ended last, in the order of their ends.
 const ENDED: TableDefinition<'_, u64, u128> = TableDefinition::new("ended");
 
 /// The version of the schema, and the id of the store.
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 
-/// How many tasks are remembered to have ended.
+/// Maximum number of ended tasks whose ids are kept.
 const MOST_ENDED: u64 = 20_000;
 
-/// How much is written to find out whether there is room.
+/// Number of bytes that are written to check that the disk has room.
 const PROBE: usize = 512 << 10;
 
-/// The version of what this module and `format` write. One that only adds fields to JSON needs no new version.
+/// The version of the schema: of these tables and of the records' format in `codec`. New fields in the JSON need no new
+/// version.
 const SCHEMA: &str = "1";
 
-/// The open database, and what is known of it without asking.
+/// The open database, and what is kept in memory about it.
 pub(crate) struct Ledger {
     /// The id of the store.
     pub(crate) instance: String,
-    /// The bytes of all records and messages.
+    /// The size of all records and messages when the file was opened, in bytes.
     pub(crate) bytes: u64,
     database: Database,
     numbers: HashMap<TaskId, u64>,
@@ -51,7 +52,7 @@ pub(crate) struct Ledger {
     next_ended: u64,
 }
 
-/// What is written when a store is new.
+/// Writes the tables and the id of a new store.
 pub(crate) fn initialize(database: &Database) -> Result<(), Error> {
     let write = database.begin_write()?;
     write.open_table(RECORDS)?;
@@ -65,7 +66,7 @@ pub(crate) fn initialize(database: &Database) -> Result<(), Error> {
     Ok(write.commit()?)
 }
 
-/// The id of the store; or what is wrong with its schema.
+/// The id of the store, or the schema version if it is an unknown one.
 pub(crate) fn instance(database: &impl ReadableDatabase) -> Result<Result<String, String>, Error> {
     let meta = database.begin_read()?.open_table(META)?;
     let schema = meta.get("schema")?;
@@ -92,13 +93,14 @@ pub(crate) fn records(database: &impl ReadableDatabase) -> Result<Vec<Record>, E
     rows.collect()
 }
 
-/// Its checksum was right, so that this is no damage; whatever wrote it, the task must not be passed over.
+/// Turns an unreadable record into an error. The database has checked the checksum, so the record is not damaged: it
+/// was written in another form. The task must not be skipped.
 fn readable<T>(id: TaskId, result: Result<T, Unreadable>) -> Result<T, Error> {
     result.map_err(|error| Error::Corrupted(format!("the record of task {id}: {error}")))
 }
 
 impl Ledger {
-    /// Reads which tasks there are.
+    /// Reads the keys of all tasks from the file.
     pub(crate) fn load(database: Database, instance: String) -> Result<Self, Error> {
         let read = database.begin_read()?;
         let mut bytes = 0;
@@ -126,7 +128,8 @@ impl Ledger {
         })
     }
 
-    /// Writes as much as a group may need, and takes it back: a disk that was full may have room again, or not.
+    /// Writes as much as a group may need, and deletes it again. This shows whether a disk that was full has room
+    /// again.
     pub(crate) fn probe(&self) -> Result<(), Error> {
         let write = self.database.begin_write()?;
         write
@@ -138,18 +141,18 @@ impl Ledger {
         Ok(write.commit()?)
     }
 
-    /// Makes the file as small as can be.
+    /// Makes the file as small as possible.
     pub(crate) fn compact(&mut self) -> Result<(), Error> {
         self.database.compact()?;
         Ok(())
     }
 
-    /// How many tasks there are.
+    /// The number of tasks.
     pub(crate) fn len(&self) -> usize {
         self.numbers.len()
     }
 
-    /// Whether there is such a task.
+    /// Whether this task is in the file.
     pub(crate) fn has(&self, id: TaskId) -> bool {
         self.numbers.contains_key(&id)
     }
@@ -159,7 +162,7 @@ impl Ledger {
         self.next
     }
 
-    /// Writes a group, in one transaction. Where it fails, the ledger is of no more use.
+    /// Writes a group in one transaction. After an error the ledger can't be used any more.
     pub(crate) fn write(&mut self, inserts: &[Insert], changes: &Changes) -> Result<(), Error> {
         let write = self.database.begin_write()?;
         {
@@ -206,7 +209,8 @@ impl Ledger {
         Ok(write.commit()?)
     }
 
-    /// At most so many records with these numbers, each as these changes leave it; and the number to go on with.
+    /// At most `most` records with these numbers, with these changes applied; and the number at which the next page
+    /// begins.
     pub(crate) fn page(
         &self,
         numbers: Range<u64>,
@@ -228,7 +232,7 @@ impl Ledger {
         Ok((page, numbers.end))
     }
 
-    /// What is to be published of a task, if anything is after these changes.
+    /// The message of a task, with these changes applied; `None` if nothing is to be published.
     pub(crate) fn message(&self, id: TaskId, changes: &Changes) -> Result<Option<Task>, Error> {
         let Some(&number) = self.numbers.get(&id) else {
             return Ok(None);
@@ -245,7 +249,7 @@ impl Ledger {
         task.transpose()
     }
 
-    /// The tasks that ended last, at most so many.
+    /// The tasks that ended last, at most `most`, the newest first.
     pub(crate) fn ended(&self, most: usize) -> Result<Vec<TaskId>, Error> {
         let ended = self.database.begin_read()?.open_table(ENDED)?;
         let rows = ended.iter()?.rev().take(most);
@@ -253,14 +257,14 @@ impl Ledger {
     }
 }
 
-/// What is to be stored of a record after a change that does not remove it.
+/// The stored form of a record after a change that does not remove it.
 fn changed(id: TaskId, stored: &[u8], change: &Change) -> Result<Vec<u8>, Error> {
     let mut record = readable(id, StoredRecord::read(stored))?;
     change.apply(&mut record);
     readable(id, record.bytes())
 }
 
-/// A record as these changes leave it; `None` where they remove it.
+/// A record with these changes applied; `None` if they remove it.
 fn read(id: TaskId, stored: &[u8], changes: &Changes) -> Result<Option<Record>, Error> {
     let mut record = readable(id, StoredRecord::read(stored))?;
     if let Some(change) = changes.get(&id) {

@@ -1,4 +1,6 @@
-//! The store in one file.
+//! The store `file`: the records of tasks in flight in an embedded database, in one file.
+//!
+//! It serves one process at a time, and survives its crash. How it works is described in `file_store`.
 
 pub mod change;
 mod file_store;

@@ -1,4 +1,5 @@
-//! Making and opening the file, and what can be wrong with it. What is there is never replaced by an empty store.
+//! Creates and opens the file, and explains what is wrong with it. An existing file is never replaced by an empty
+//! store.
 
 use super::ledger::{self, Ledger};
 use crate::store::Record;
@@ -14,13 +15,13 @@ use std::{
 };
 use tracing::{info, warn};
 
-/// What of the file is kept in memory. What a group touches is mostly what the last one did.
+/// Size of the cache, in bytes. Most pages that a group touches were touched by the group before.
 const CACHE: usize = 8 << 20;
 
-/// A file of this size that is mostly empty is made smaller when it is opened.
+/// Minimum size, in bytes, from which a mostly empty file is compacted when it is opened.
 const WORTH_COMPACTING: u64 = 64 << 20;
 
-/// Opens the file, or makes it.
+/// Opens the file, or creates it.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Ledger> {
     match fs::metadata(path) {
         Ok(_) => {}
@@ -35,7 +36,7 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Ledger> {
             Ok(()) => {
                 info!(path = %path.display(), before, after = size(), "token store made smaller");
             }
-            // It can be used as it is. After a failure it must be opened again.
+            // The file can be used without that. After the failure it must be opened again.
             Err(error) => {
                 warn!(%error, path = %path.display(), "could not make the token store smaller");
                 drop(ledger);
@@ -47,7 +48,7 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Ledger> {
     Ok(ledger)
 }
 
-/// Opens the file after a failure, if it is still that of this store and can be written again.
+/// Opens the file again after a failure, if it is still the file of this store and can be written again.
 pub(crate) fn again(path: &Path, instance: &str) -> Result<Ledger, String> {
     let ledger = open_existing(path).map_err(|error| error.to_string())?;
     if ledger.instance != instance {
@@ -57,7 +58,7 @@ pub(crate) fn again(path: &Path, instance: &str) -> Result<Ledger, String> {
     Ok(ledger)
 }
 
-/// Opens the file, which must be there. What a crash left is repaired; every page is checked.
+/// Opens an existing file. It repairs what a crash left, and checks every page.
 fn open_existing(path: &Path) -> anyhow::Result<Ledger> {
     let mut builder = Builder::new();
     builder
@@ -81,7 +82,8 @@ fn instance(path: &Path, database: &impl ReadableDatabase) -> anyhow::Result<Str
     })
 }
 
-/// Makes the file whole, beside its place, and puts it there only if nothing else has come there meanwhile.
+/// Creates the whole file under another name in the same folder, and moves it into its place only if no other file has
+/// appeared there meanwhile.
 fn create(path: &Path) -> anyhow::Result<()> {
     let folder = folder(path);
     if !folder.is_dir() {
@@ -91,7 +93,7 @@ fn create(path: &Path) -> anyhow::Result<()> {
             folder.display()
         ));
     }
-    // Readable for its owner alone: it holds tokens.
+    // Only its owner can read the file, because it holds tokens.
     let file = tempfile::Builder::new()
         .prefix(".new-token-store-")
         .tempfile_in(folder)
@@ -127,11 +129,11 @@ pub fn folder(path: &Path) -> &Path {
 ///
 /// # Errors
 ///
-/// Says what is wrong with the file; among others, that a running process has it.
+/// The error says what is wrong with the file, for example that a running process has it open.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
     match Builder::new().set_cache_size(CACHE).open_read_only(path) {
         Ok(database) => records(path, &database),
-        // A crash left it. It is repaired in memory.
+        // A crash left the file in need of repair. A copy in memory is repaired.
         Err(DatabaseError::RepairAborted) => records(path, &in_memory(path)?),
         Err(DatabaseError::DatabaseAlreadyOpen) => Err(anyhow!(
             "the token store {}: a bridge has it open. Give the `admin.listen` that it was started with",
@@ -173,7 +175,7 @@ fn failed(path: &Path, error: &Error) -> anyhow::Error {
     anyhow!("the token store {}", wrong(path, error))
 }
 
-/// What is wrong, and how to mend it.
+/// The text about what is wrong with the file, and how to repair it.
 pub(crate) fn wrong(path: &Path, error: &Error) -> String {
     let path = path.display();
     let what = match error {
@@ -181,7 +183,7 @@ pub(crate) fn wrong(path: &Path, error: &Error) -> String {
             "another process has it open, and a file serves one bridge at a time. Stop that process, or change `store.path`"
         }
         Error::UpgradeRequired(_) => OTHER_FORMAT,
-        // So redb says it of a format that is newer than it is.
+        // redb uses this error for a file format that is newer than its own.
         Error::Corrupted(what) if what.contains("file format version") => OTHER_FORMAT,
         Error::Io(error) => match error.kind() {
             ErrorKind::NotFound => "it is not there. Was a volume unmounted, or the file removed?",
@@ -219,9 +221,9 @@ mod tests {
     use super::*;
     use std::io;
 
-    /// Those that the integration tests can't bring about everywhere.
+    /// The errors that the integration tests can't cause on every machine.
     #[test]
-    fn what_the_disk_says_is_told_with_what_to_do() {
+    fn an_error_of_the_disk_is_explained_with_its_repair() {
         for (kind, told) in [
             (ErrorKind::ReadOnlyFilesystem, "mounted read-only"),
             (ErrorKind::StorageFull, "the disk is full. Make room"),

@@ -3,10 +3,10 @@
 use crate::settings::Reader;
 use std::path::PathBuf;
 
-/// Where the file is.
+/// The settings of the store `file`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileConfig {
-    /// The file; its folder must be there.
+    /// The path of the file. Its folder must exist.
     pub path: PathBuf,
 }
 

@@ -1,7 +1,8 @@
-//! The thread that reads and writes the file: what makes a group, and what happens when the disk fails.
+//! The thread that reads and writes the file: it forms the groups, and opens the file again after a failure of the
+//! disk.
 //!
-//! A group is whatever was asked for while the group before it was written. An insert that finds the thread idle is written
-//! at once, alone. The slower the disk is, the larger are the groups. No timer delays an insert.
+//! A group is everything that was requested while the previous group was written. If the thread is idle, an insert is
+//! written at once, alone. The slower the disk is, the larger the groups are. No timer delays an insert.
 
 use super::{
     change::{Change, Changes, Insert},
@@ -26,21 +27,21 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-/// Maximum number of requests that wait to be begun. A caller that finds no room waits.
+/// Maximum number of waiting requests. A caller waits if the queue is full.
 pub(super) const QUEUE: usize = 1024;
 
-/// Maximum delay of a change that no insert takes along.
+/// Maximum delay of a change if no insert comes.
 const MAX_CHANGE_DELAY: Duration = Duration::from_millis(100);
 
-/// What the writer is asked to do.
+/// A request to the writer.
 pub(crate) enum Ask {
-    /// To insert a task, and to say when it is on the disk.
+    /// Insert a task, and answer when it is on the disk.
     Insert(Insert),
-    /// To change a record, soon.
+    /// Change a record with the next group.
     Change(TaskId, Change),
-    /// To answer something.
+    /// Answer a question.
     Question(Box<dyn FnOnce(&mut Writer) + Send>),
-    /// To write what is not yet written, and let go of the file.
+    /// Write all that is not written yet, and close the file.
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
@@ -49,18 +50,18 @@ pub(crate) struct Writer {
     path: PathBuf,
     instance: String,
     health: Arc<Health>,
-    /// `None` after a failure, until the file could be opened again.
+    /// `None` after a failure, until the file is open again.
     ledger: Option<Ledger>,
     inserts: Vec<Insert>,
-    /// Bounded by the tasks in flight, of which each has one at most.
+    /// Bounded by the number of tasks in flight, because each task has at most one entry.
     changes: Changes,
-    /// When the changes are to be written, though no insert came; or, after a failure, the file to be opened again.
+    /// When the changes are written even if no insert comes. After a failure: when the file is opened again.
     due: Option<Instant>,
     backoff: Backoff,
 }
 
 impl Writer {
-    /// Starts the thread. It ends when it is closed, or when nobody can ask it any more.
+    /// Starts the thread. The thread ends when the store is closed or dropped.
     pub(crate) fn start(
         path: PathBuf,
         ledger: Ledger,
@@ -68,7 +69,7 @@ impl Writer {
         asked: mpsc::Receiver<Ask>,
     ) -> anyhow::Result<()> {
         let writer = Self::new(path, ledger, health);
-        // Its own, so that it writes to the end even where the bridge's is shut down.
+        // The thread has its own runtime, so that it can finish its writes when the bridge's runtime is shut down.
         let runtime = runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.context("can't start the token store's thread")?;
         let run = move || runtime.block_on(writer.run(asked));
@@ -113,7 +114,7 @@ impl Writer {
                         self.write();
                         drop(self);
                         drop(asked);
-                        // Nobody waits for it where the disk was too slow.
+                        // The caller may have stopped waiting for a slow disk.
                         let _ = closed.send(Ok(()));
                         return;
                     }
@@ -129,7 +130,7 @@ impl Writer {
     fn insert(&mut self, insert: Insert) {
         match &self.ledger {
             None => return answer(insert, Err(self.failure())),
-            // Who asks again did not wait for a slow disk to the end.
+            // The caller's first attempt ended at its timeout, and was written after that.
             Some(ledger) if ledger.has(insert.id) => return answer(insert, Ok(())),
             Some(_) => {}
         }
@@ -142,13 +143,13 @@ impl Writer {
             .get_or_insert_with(|| Instant::now() + MAX_CHANGE_DELAY);
     }
 
-    /// Writes the group. Where the file can't be used, tries to open it again.
+    /// Writes the group. If the file can't be used, this tries to open it again.
     fn write(&mut self) {
         self.due = None;
         let Some(ledger) = &mut self.ledger else {
             return self.open_again();
         };
-        // Who does not wait any more will try again, or has given the task up.
+        // A caller that has stopped waiting tries again, or the task has ended.
         self.inserts.retain(|insert| !insert.done.is_closed());
         let inserts = mem::take(&mut self.inserts);
         let changes = self.changes.keys().any(|id| ledger.has(*id));
@@ -173,7 +174,8 @@ impl Writer {
         }
     }
 
-    /// The file is of no more use as it is open. The changes are kept, and who inserts is told.
+    /// Handles a failure of the file, which must be opened again. The changes are kept. The callers of inserts get the
+    /// error.
     fn fail(&mut self, error: &redb::Error) -> String {
         let failure = open::wrong(&self.path, error);
         warn!(
@@ -208,7 +210,7 @@ impl Writer {
         }
     }
 
-    /// Why there is no ledger.
+    /// Why the file is not open.
     fn failure(&self) -> String {
         self.health.unavailable().unwrap_or_default()
     }
@@ -224,7 +226,7 @@ impl Writer {
         read.map_err(|error| StoreError::Unavailable(self.fail(&error)))
     }
 
-    /// At most so many records with these numbers, and the number to go on with.
+    /// At most `most` records with these numbers, and the number at which the next page begins.
     pub(crate) fn page(
         &mut self,
         numbers: Range<u64>,
@@ -253,7 +255,7 @@ impl Writer {
     }
 }
 
-/// Who inserted may have stopped waiting.
+/// Answers an insert. Its caller may have stopped waiting.
 fn answer(insert: Insert, outcome: Result<(), String>) {
     let _ = insert.done.send(outcome.map_err(StoreError::Unavailable));
 }

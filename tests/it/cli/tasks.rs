@@ -1,4 +1,4 @@
-//! `tasks`, and `/tasks` on the admin endpoint: what is in flight, and nothing that is not for every reader's eyes.
+//! The command `tasks`, and `/tasks` on the admin endpoint: they list the tasks in flight, and show no secret.
 
 use super::{Ended, NOBODY, ended};
 use crate::harness::{

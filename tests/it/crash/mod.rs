@@ -1,4 +1,4 @@
-//! What a crash costs with a store that outlives the process: nothing that was recorded.
+//! Crashes with a store that outlives the process: no recorded task is lost.
 //!
 //! The tasks of these tests have inputs of their own, by which the simulator's record and what the workers saw are laid
 //! beside each other. The simulator closes a task once, whatever is sent for it afterwards, as AWS does.

@@ -1,4 +1,4 @@
-//! The bridge is killed at each named point of a task's way, or panics in a loop, and is started again.
+//! The bridge is killed at each crash point, or panics in a loop, and is started again.
 
 use super::{
     HEARTBEAT, Hand, PAYMENTS, Toll, assert_none_parked, assert_same_messages, done, number, route,

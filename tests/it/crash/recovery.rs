@@ -1,4 +1,4 @@
-//! What a process does about the tasks that it finds in the store.
+//! Recovery: how a process adopts the tasks that it finds in the store.
 
 use super::{HEARTBEAT, Place, done, schedule};
 use crate::harness::{

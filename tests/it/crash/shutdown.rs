@@ -1,4 +1,4 @@
-//! A clean end with tasks in flight, where the store outlives the process.
+//! A shutdown with tasks in flight, with a store that outlives the process.
 
 use super::{HEARTBEAT, PAYMENTS, Place, done, route, schedule};
 use crate::harness::{File, Redis, Store, Swf, World};

@@ -1,4 +1,4 @@
-//! Queues of the operator's own, taken as they are.
+//! Queues that the operator declares: which of their dead letters reach the bridge.
 
 use super::{DEAD_LETTERS, Place, QUEUE, table, text};
 use crate::harness::{

@@ -1,4 +1,4 @@
-//! Dead letters that are no task of any process: none is dropped.
+//! Dead letters that belong to no task of any process. Each is parked.
 
 use super::{PARKED, Place, QUEUE, table, text};
 use crate::harness::{Inbox, all_acknowledged};

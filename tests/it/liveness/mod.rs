@@ -1,4 +1,4 @@
-//! Who keeps a task alive, and until when: the bridge while it waits, then the worker.
+//! Heartbeats on whose behalf: the bridge's while a task waits, then the worker's, until a dead worker is noticed.
 
 mod told;
 

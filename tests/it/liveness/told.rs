@@ -1,4 +1,4 @@
-//! What a worker is told of its task, and when.
+//! What a worker is told about its task, and when.
 
 use super::{CONTROL, T, scene, timeouts, until};
 use crate::harness::{Answer, Scene, Source, StepFunctions, Swf, TEST_TIMEOUT};

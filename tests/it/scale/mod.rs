@@ -1,5 +1,4 @@
-//! Many tasks at once: heartbeats that are evenly spread, a budget that is enough and no more, and processes that are
-//! killed in the middle.
+//! Many tasks at once: heartbeats that are evenly spread, heartbeats under a throttle, and processes that are killed.
 
 mod kills;
 mod three;

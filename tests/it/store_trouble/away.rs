@@ -1,4 +1,4 @@
-//! Redis: frozen, slow, cut off, and back with nothing in it.
+//! Redis that is unavailable: frozen, slow, cut off, and back without its data.
 
 use super::{BEFORE, COUNT, StoreOutage, T, are_failed_back};
 use crate::{

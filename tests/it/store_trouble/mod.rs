@@ -1,5 +1,5 @@
-//! A token store that is frozen, slow, full or away: nothing is published that is not recorded, nothing new is polled, and
-//! what is in flight goes on.
+//! A token store that is unavailable: frozen, slow, full or cut off. No task is published without a record, no new task
+//! is polled, and the tasks in flight go on.
 
 mod away;
 mod disk;

@@ -1,5 +1,5 @@
-//! Two replicas, whose Redis is away: a reply to a task of the other waits until its task can be claimed, and a worker whose
-//! heartbeats come to the other is presumed alive.
+//! Two replicas whose Redis is unavailable. A reply to a task of the other replica waits until its task can be claimed.
+//! A worker whose heartbeats reach the other replica is presumed alive.
 
 use super::T;
 use crate::{

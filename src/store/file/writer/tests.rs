@@ -1,5 +1,5 @@
-//! What makes a group. The writer runs on the test's own thread and on paused time, which stands still unless somebody waits
-//! for a timer; so nothing here depends on how fast the machine is.
+//! Tests of the groups. The writer runs on the test's own thread and on paused time. Time stands still unless the test
+//! waits for a timer, so the results do not depend on the speed of the machine.
 
 use super::*;
 use crate::store::file::ledger;
@@ -7,7 +7,7 @@ use redb::{Builder, StorageBackend, backends::InMemoryBackend};
 use std::{fmt, io, sync::Mutex};
 use tokio::time::sleep;
 
-/// What is done while the disk is flushed.
+/// What the test does while the disk is flushed.
 type During = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 /// A disk in memory.
@@ -84,7 +84,7 @@ impl Scene {
         asked.expect("there is room");
     }
 
-    /// Inserts so many tasks, and waits until they are written.
+    /// Inserts `count` tasks, and waits until they are written.
     async fn inserted(&self, count: usize) -> Vec<TaskId> {
         let (ids, done): (Vec<_>, Vec<_>) = (0..count).map(|_| insert(&self.asks)).unzip();
         written(done).await;
@@ -112,7 +112,7 @@ async fn written(done: impl IntoIterator<Item = Done>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_insert_waits_for_no_timer_however_large_the_last_group_was() {
+async fn no_timer_delays_an_insert_even_after_a_large_group() {
     let scene = Scene::new();
     let begun = Instant::now();
     for (flushes, count) in (1..).zip([1, 1, 100, 1, 1]) {
@@ -123,7 +123,7 @@ async fn an_insert_waits_for_no_timer_however_large_the_last_group_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_for_while_a_group_is_written_is_the_next_group() {
+async fn the_requests_that_come_while_a_group_is_written_are_the_next_group() {
     let scene = Scene::new();
     let removed = scene.inserted(1).await.remove(0);
     let asks = scene.asks.clone();
@@ -146,21 +146,21 @@ async fn what_is_asked_for_while_a_group_is_written_is_the_next_group() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_wait_for_the_next_insert_or_for_their_time() {
+async fn a_change_is_written_with_the_next_insert_or_after_its_maximum_delay() {
     const NEARLY: Duration = MAX_CHANGE_DELAY.saturating_sub(Duration::from_millis(1));
     let scene = Scene::new();
     let tasks = scene.inserted(3).await;
     let flushes = || scene.health.flushes();
     assert_eq!(flushes(), 1);
 
-    // The next insert takes the first along.
+    // The first change is written with the next insert.
     scene.change(tasks[0], Change::removed());
     sleep(NEARLY).await;
     assert_eq!(flushes(), 1);
     scene.inserted(1).await;
     assert_eq!(flushes(), 2);
 
-    // Nothing takes the others along. The time of both begins with the first.
+    // No insert comes for the other changes. The delay of both begins with the first.
     scene.change(tasks[1], Change::removed());
     sleep(NEARLY).await;
     scene.change(tasks[2], Change::removed());
@@ -168,7 +168,7 @@ async fn changes_wait_for_the_next_insert_or_for_their_time() {
     sleep(Duration::from_millis(2)).await;
     assert_eq!(flushes(), 3);
 
-    // What changes nothing is not written.
+    // A change of a task that is not in the file is not written.
     scene.change(tasks[0], Change::removed());
     sleep(MAX_CHANGE_DELAY * 2).await;
     assert_eq!(flushes(), 3);
