@@ -147,3 +147,18 @@ async fn a_message_waits_for_a_broker_that_is_away_and_goes_out_when_it_is_back(
     let confirmed = world.log.wait_for(Did::NotedConfirm).await;
     assert!(confirmed - secs(100.0) <= MOMENT, "{confirmed:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_comes_after_its_task_was_failed_back_is_removed() {
+    let world = World::with(Kind::File, "publish_within_secs = 60");
+    let recorded = world.store.inserts.hold();
+    world.submit(world.task()).await;
+    world.log.wait_for(Did::Accepted(Failed)).await;
+    world.all_ended().await;
+    recorded.send(Ok(())).expect("it is awaited");
+    world.log.wait_for(Did::Recorded).await;
+    world.settle_down().await;
+    assert!(world.store.open.lock().is_empty());
+    assert_eq!(world.log.count(&Did::Publish), 0);
+    world.log.assert_order(&[Did::Recorded, Did::Removed]);
+}
