@@ -20,6 +20,8 @@ pub struct ScriptedBroker {
     log: Arc<Log>,
     pub link: watch::Sender<Link>,
     pub publishes: Script<Result<(), PublishError>>,
+    pub parks: Script<Result<(), PublishError>>,
+    pub announces: Script<Result<(), PublishError>>,
     /// The tasks whose messages it was handed.
     pub published: Mutex<Vec<TaskId>>,
     pub readiness: Mutex<Result<Readiness, ReadinessError>>,
@@ -33,6 +35,8 @@ impl ScriptedBroker {
             log,
             link: watch::channel(Link::Up).0,
             publishes: Script::default(),
+            parks: Script::default(),
+            announces: Script::default(),
             published: Mutex::default(),
             readiness: Mutex::new(Ok(Readiness {
                 consumers: 1,
@@ -78,11 +82,13 @@ impl Broker for ScriptedBroker {
     async fn withdraw(&self, _task: TaskId) {}
 
     async fn park(&self, _message: &ParkedMessage<'_>, because: &str) -> Result<(), PublishError> {
+        self.parks.next().await.unwrap_or(Ok(()))?;
         self.log.note(Did::Park(because.to_owned()));
         Ok(())
     }
 
     async fn announce(&self, _task: TaskId, what: Announcement) -> Result<(), PublishError> {
+        self.announces.next().await.unwrap_or(Ok(()))?;
         self.log.note(Did::Announce(what));
         Ok(())
     }

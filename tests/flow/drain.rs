@@ -113,3 +113,39 @@ async fn a_poll_that_aws_still_holds_is_awaited_until_the_flush() {
     assert_eq!(world.store.open.lock().len(), 1);
     assert_eq!(world.log.count(&Did::Publish), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_waits_for_a_free_slot_does_not_poll_when_the_drain_frees_one() {
+    let mut world = World::with(
+        Kind::Memory,
+        "max_in_flight = 1\npollers = { min = 1, max = 1 }",
+    );
+    let id = world.dispatch().await;
+    world.poll();
+    world.at(secs(10.0)).await;
+    let drain = tokio::spawn(world.shutdown().run());
+    world.settle_down().await;
+    world.reply(id, "completed", "done").await;
+    assert!(drain.await.expect("no panic"));
+    assert_eq!(world.log.count(&Did::Poll), 0);
+    assert!(
+        world.log.now() <= secs(10.0) + 4 * MOMENT,
+        "{:?}",
+        world.log.now()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_aws_does_not_take_yet_is_tried_until_the_grace_period_ends() {
+    let mut world = World::with(Kind::Memory, ONE);
+    let id = world.dispatch().await;
+    let accept = world.source.settles.hold();
+    world.reply(id, "completed", "done").await;
+    let drain = tokio::spawn(world.shutdown().run());
+    world.at(secs(89.0)).await;
+    accept.send(Ok(())).expect("it is awaited");
+    assert!(drain.await.expect("no panic"));
+    assert_eq!(world.log.settles(), 1, "it is not failed back beside it");
+    let order = [Did::Accepted(Completed), Did::Ack(1), Did::Removed];
+    world.log.assert_order(&order);
+}

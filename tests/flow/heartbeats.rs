@@ -6,10 +6,14 @@ use super::{
     world::{INTERVAL, MOMENT, T, World, secs},
 };
 use activity_bridge::{
-    broker::Announcement::{CancelRequested, Gone},
+    broker::{
+        Announcement::{CancelRequested, Gone},
+        PublishError,
+    },
     inflight::heartbeat_schedule::Due,
     intake::recovery,
     settle::heartbeat,
+    source::SourceError,
     task::{Outcome, OutcomeKind, OwnFailure, Status},
 };
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -169,9 +173,8 @@ async fn a_worker_that_starts_a_task_between_max_wait_secs_and_the_failure_keeps
     heartbeat::see_to(Arc::clone(&world.bridge), unstarted).await;
     assert_eq!(world.log.count(&Did::Answer(Status::Alive)), 1);
     assert_eq!(world.log.settles(), 0);
-    world.run_heartbeats();
-    world.at(secs(26.0)).await;
     let beats = world.log.beats().len();
+    world.run_heartbeats();
     world.at(secs(36.0)).await;
     assert!(world.log.beats().len() > beats, "its start is passed on");
 }
@@ -189,4 +192,34 @@ async fn a_task_that_is_adopted_at_the_start_is_heartbeated_within_a_second() {
     world.at(secs(6.0) + MOMENT).await;
     assert_eq!(world.log.beats().len(), 1);
     assert_eq!(world.log.count(&Did::Publish), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_waits_outlives_two_intervals_in_which_no_heartbeat_comes_through() {
+    let world = World::new();
+    world.dispatch().await;
+    world.source.time_out_after(T);
+    let heard = world.log.wait_for(Did::Beat(String::new())).await;
+    for _ in 0..100 {
+        let error = SourceError::Unavailable("503".to_owned());
+        world.source.beats.then(Err(error));
+    }
+    world.at(heard + 2 * INTERVAL).await;
+    assert!(world.log.beats().len() > 2, "it is tried again");
+    world.source.beats.clear();
+    world.at(secs(300.0)).await;
+    assert_eq!(world.log.count(&Did::Announce(Gone)), 0);
+    assert_eq!(world.bridge.inflight.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_could_not_be_announced_is_announced_once_when_the_broker_is_back() {
+    let world = World::new();
+    for _ in 0..10 {
+        world.broker.announces.then(Err(PublishError::Away));
+    }
+    world.source.cancel.store(true, Relaxed);
+    world.dispatch().await;
+    world.at(secs(200.0)).await;
+    assert_eq!(world.log.count(&Did::Announce(CancelRequested)), 1);
 }

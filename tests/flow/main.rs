@@ -11,6 +11,7 @@ mod heartbeats;
 mod log;
 mod polling;
 mod publishing;
+mod recovery;
 mod replicas;
 mod replies;
 mod script;

@@ -6,6 +6,7 @@ use super::{
     world::{MOMENT, World, secs},
 };
 use activity_bridge::{
+    broker::PublishError,
     intake::gate::Gate,
     phase::Phase,
     source::rate_limit::{Answer, Call},
@@ -149,4 +150,27 @@ async fn in_no_phase_of_a_shutdown_is_anything_polled() {
         world.at(secs(100.0)).await;
         assert_eq!(world.log.count(&Did::Poll), 0, "{phase:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_waits_to_be_published_again_closes_the_gate_until_the_broker_has_it() {
+    let mut world = World::with(Kind::Memory, "pollers = { min = 1, max = 2 }");
+    let again = world.broker.publishes.hold();
+    world.poll();
+    world.log.wait_for(Did::Poll).await;
+    world.submit(world.task()).await;
+    let taken = world.broker.publishes.hold();
+    world.settle_down().await;
+    let full = PublishError::Nacked("full");
+    again.send(Err(full)).expect("it is awaited");
+    world.settle_down().await;
+    assert_eq!(*world.gate.borrow(), Gate::Undelivered(1));
+    world.at(secs(100.0)).await;
+    assert_eq!(world.log.count(&Did::Poll), 1);
+    taken.send(Ok(())).expect("it is awaited");
+    let opened = world.log.wait_for(Did::NotedConfirm).await;
+    world.settle_down().await;
+    assert_eq!(*world.gate.borrow(), Gate::Open);
+    assert!(opened - secs(100.0) <= MOMENT, "{opened:?}");
+    assert_eq!(world.log.count(&Did::Poll), 2);
 }

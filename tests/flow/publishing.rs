@@ -6,7 +6,7 @@ use super::{
     world::{MOMENT, World, secs},
 };
 use activity_bridge::{
-    broker::{Inbound, PublishError},
+    broker::{Inbound, Link, PublishError},
     store::StoreError,
     task::{Outcome, OutcomeKind::Completed, OutcomeKind::Failed, OwnFailure, TaskId},
 };
@@ -132,4 +132,33 @@ async fn a_task_that_can_not_be_recorded_is_failed_back_unpublished() {
     assert_eq!(settled, secs(60.0));
     world.all_ended().await;
     assert_eq!(world.log.count(&Did::Publish), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_waits_for_a_broker_that_is_away_and_goes_out_when_it_is_back() {
+    let world = World::new();
+    world.broker.link.send_replace(Link::Away("cut".to_owned()));
+    world.broker.publishes.then(Err(PublishError::Away));
+    world.submit(world.task()).await;
+    world.at(secs(100.0)).await;
+    assert_eq!(world.log.count(&Did::Publish), 1, "it is not tried in vain");
+    assert!(world.log.beats().len() >= 10, "meanwhile it is kept alive");
+    world.broker.unblock();
+    let confirmed = world.log.wait_for(Did::NotedConfirm).await;
+    assert!(confirmed - secs(100.0) <= MOMENT, "{confirmed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_comes_after_its_task_was_failed_back_is_removed() {
+    let world = World::with(Kind::File, "publish_within_secs = 60");
+    let recorded = world.store.inserts.hold();
+    world.submit(world.task()).await;
+    world.log.wait_for(Did::Accepted(Failed)).await;
+    world.all_ended().await;
+    recorded.send(Ok(())).expect("it is awaited");
+    world.log.wait_for(Did::Recorded).await;
+    world.settle_down().await;
+    assert!(world.store.open.lock().is_empty());
+    assert_eq!(world.log.count(&Did::Publish), 0);
+    world.log.assert_order(&[Did::Recorded, Did::Removed]);
 }

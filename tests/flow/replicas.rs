@@ -3,7 +3,7 @@
 use super::{
     log::Did,
     store::Kind,
-    world::{MOMENT, World, secs},
+    world::{MOMENT, T, World, secs},
 };
 use activity_bridge::{
     store::{Claim, Forwarded, Ownership, PeerEvent, Renewal, StoreError},
@@ -88,12 +88,14 @@ async fn a_sign_of_life_is_forwarded_to_the_owner_of_the_task_and_answered_here(
 async fn a_sign_of_life_for_a_task_whose_owner_is_dead_brings_the_task_here() {
     let world = World::with(Kind::Redis, "");
     let task = world.task();
-    let claim = Claim::Ours(world.record(&task, true));
+    let claim = Claim::Ours(world.record(&task, false));
     world.store.forwards.then(Ok(Forwarded::Orphan));
     world.store.claims.then(Ok(claim));
     world.reply(task.id, "heartbeat", "half").await;
     world.log.wait_for(Did::Beat("half".to_owned())).await;
     assert_eq!(world.bridge.inflight.ids(), [task.id]);
+    let unpublished = world.bridge.inflight.awaits_publish(task.id);
+    assert!(!unpublished, "a worker has its message");
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,7 +176,7 @@ async fn after_a_lapse_only_the_tasks_that_are_still_ours_are_kept() {
 #[tokio::test(start_paused = true)]
 async fn the_tasks_of_a_dead_process_are_adopted_as_soon_as_the_store_hands_them_out() {
     let world = World::with(Kind::Redis, "");
-    world.at(secs(5.0)).await;
+    world.at(secs(5.1)).await;
     let mut unconfirmed = Vec::new();
     for number in 0..20 {
         let task = world.task();
@@ -186,9 +188,9 @@ async fn the_tasks_of_a_dead_process_are_adopted_as_soon_as_the_store_hands_them
             world.store.messages.lock().insert(task.id, task);
         }
     }
-    world.at(secs(5.3)).await;
+    world.at(secs(5.4)).await;
     assert_eq!(world.bridge.inflight.len(), 20);
-    world.at(secs(6.3)).await;
+    world.at(secs(6.4)).await;
     assert_eq!(
         world.log.beats().len(),
         20,
@@ -199,4 +201,39 @@ async fn the_tasks_of_a_dead_process_are_adopted_as_soon_as_the_store_hands_them
     published.sort();
     unconfirmed.sort();
     assert_eq!(published, unconfirmed, "each once, and no other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_away_a_worker_that_others_may_hear_is_presumed_alive() {
+    let world = World::with(Kind::Redis, "");
+    let id = world.dispatch().await;
+    world.source.time_out_after(T);
+    world.reply(id, "started", "").await;
+    world.at(secs(5.0)).await;
+    // Each is asked for after a fifth of a second.
+    for _ in 0..600 {
+        let away = StoreError::Unavailable("no answer".to_owned());
+        world.store.renewals.then(Err(away));
+    }
+    world.at(secs(120.0)).await;
+    assert_eq!(world.bridge.inflight.ids(), [id]);
+    world.at(secs(200.0)).await;
+    assert!(
+        world.bridge.inflight.is_empty(),
+        "the store is back, and the worker is dead"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_away_a_worker_is_told_that_its_task_is_alive() {
+    let world = World::with(Kind::Redis, "");
+    *world.store.unavailable.lock() = Some("no answer".to_owned());
+    let away = StoreError::Unavailable("no answer".to_owned());
+    world.store.forwards.then(Err(away));
+    world.ask(TaskId::random(), "heartbeat").await;
+    world.log.wait_for(Did::Ack(1)).await;
+    world
+        .log
+        .assert_order(&[Did::Answer(Status::Alive), Did::Ack(1)]);
+    assert_eq!(world.log.parked(), 0);
 }

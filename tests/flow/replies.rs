@@ -1,8 +1,12 @@
 //! Replies: what is acknowledged, and when.
 
-use super::{log::Did, store::Kind, world::World};
+use super::{
+    log::Did,
+    store::Kind,
+    world::{World, secs},
+};
 use activity_bridge::{
-    broker::Announcement,
+    broker::{Announcement, PublishError},
     task::{OutcomeKind::Completed, Status, TaskId},
 };
 
@@ -92,4 +96,19 @@ async fn an_outcome_that_can_not_be_used_is_parked_then_fails_the_task_and_is_th
     assert_eq!(world.log.settles(), 1);
     let failed = Did::Accepted(activity_bridge::task::OutcomeKind::Failed);
     world.log.assert_order(&[failed, Did::Ack(1), Did::Removed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_is_not_acknowledged_before_it_is_parked() {
+    let world = World::new();
+    for _ in 0..5 {
+        world.broker.parks.then(Err(PublishError::Away));
+    }
+    let parked = world.broker.parks.hold();
+    world.reply(TaskId::random(), "completed", "").await;
+    world.at(secs(100.0)).await;
+    assert_eq!(world.log.count(&Did::Ack(1)), 0);
+    parked.send(Ok(())).expect("it is awaited");
+    world.log.wait_for(Did::Ack(1)).await;
+    assert_eq!(world.log.parked(), 1);
 }

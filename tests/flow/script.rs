@@ -38,6 +38,11 @@ impl<T> Script<T> {
         answer
     }
 
+    /// From now on the usual answer is given.
+    pub fn clear(&self) {
+        self.0.lock().clear();
+    }
+
     /// The answer to a call; `None`: the usual one. A call whose answer the test has dropped is never answered.
     pub async fn next(&self) -> Option<T> {
         let step = self.0.lock().pop_front();

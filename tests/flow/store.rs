@@ -38,6 +38,8 @@ pub struct ScriptedStore {
     /// Records of tasks that nobody has, and their messages.
     pub orphans: Mutex<VecDeque<Record>>,
     pub messages: Mutex<HashMap<TaskId, Task>>,
+    pub message_answers: Script<Result<Option<Task>, StoreError>>,
+    pub adoptions: Script<Result<(), StoreError>>,
     pub unavailable: Mutex<Option<String>>,
     pub renewals: Script<Result<Renewal, StoreError>>,
     pub ownerships: Script<Result<Ownership, StoreError>>,
@@ -55,6 +57,8 @@ impl ScriptedStore {
             open: Mutex::default(),
             orphans: Mutex::default(),
             messages: Mutex::default(),
+            message_answers: Script::default(),
+            adoptions: Script::default(),
             unavailable: Mutex::default(),
             renewals: Script::default(),
             ownerships: Script::default(),
@@ -88,13 +92,15 @@ impl Store for ScriptedStore {
     }
 
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+        self.adoptions.next().await.unwrap_or(Ok(()))?;
         let mut orphans = self.orphans.lock();
         let page = orphans.len().min(most);
         Ok(orphans.drain(..page).collect())
     }
 
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
-        Ok(self.messages.lock().remove(&id))
+        let answer = self.message_answers.next().await;
+        answer.unwrap_or_else(|| Ok(self.messages.lock().remove(&id)))
     }
 
     async fn ended(&self, _most: usize) -> Result<Vec<TaskId>, StoreError> {

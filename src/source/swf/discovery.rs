@@ -312,6 +312,63 @@ const YEAR: Duration = Duration::from_secs(31_622_400);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::{Input, TaskId, TaskToken};
+    use std::time::SystemTime;
+
+    fn unasked() -> Discovery {
+        let config = aws_sdk_swf::Config::builder()
+            .behavior_version_latest()
+            .build();
+        Discovery::new(Client::from_conf(config), Arc::new(RateLimiter::new()))
+    }
+
+    fn task() -> Task {
+        Task {
+            id: TaskId::random(),
+            token: TaskToken::new("token").expect("a token"),
+            activity: "charge".to_owned(),
+            input: Input::from(String::new()),
+            headers: vec![("started-event-id".into(), HeaderValue::Integer(7))],
+            polled_at: SystemTime::now(),
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_about_a_type_holds_a_task_for_three_seconds_at_most() {
+        let discovery = unasked();
+        let _never_free = discovery.calls.lock().await;
+        let begun = Instant::now();
+        let timeouts = discovery.of_type("shop", &task()).await;
+        assert_eq!(timeouts, Timeouts::default());
+        assert_eq!(begun.elapsed(), Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_about_a_history_holds_a_task_for_three_seconds_at_most() {
+        let discovery = unasked();
+        let limiter = Arc::clone(&discovery.rate_limiter);
+        let throttled = limiter.acquire(Call::History).await;
+        throttled.done(crate::source::rate_limit::Answer::Throttled);
+        // One call in a second, and others come first.
+        let others = (0..10).map(|_| limiter.acquire(Call::History));
+        let others = futures_util::future::join_all(others);
+        let known = Learnt::Known(Timeouts::default());
+        let key = TypeKey {
+            domain: "shop",
+            name: "charge",
+            version: "",
+        };
+        discovery.note(key, known);
+        let task = task();
+        let begun = Instant::now();
+        tokio::select! {
+            biased;
+            _ = others => panic!("the calls are throttled"),
+            timeouts = discovery.of_task("shop", &task) => assert_eq!(timeouts, Timeouts::default()),
+        }
+        assert_eq!(begun.elapsed(), Duration::from_secs(3));
+    }
 
     #[test]
     fn timeouts_are_read_as_swf_writes_them() {
