@@ -21,7 +21,7 @@ pub type InboundStream = mpsc::Receiver<Inbound>;
 /// Carries tasks to workers, and replies from them.
 ///
 /// Every call may be repeated. Every call has a timeout, which the implementation sets. [`Broker::publish`],
-/// [`Broker::park`] and [`Broker::announce`] also wait while the broker takes no messages ([`Link::Blocked`]).
+/// [`Broker::park`], [`Broker::announce`] and [`Broker::answer`] also wait while the broker takes no messages ([`Link::Blocked`]).
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
     /// Publishes a task's message, and waits until the broker has confirmed it.
@@ -91,7 +91,7 @@ pub enum Durability {
     /// The broker keeps it across its own restarts and the bridge's. The store can delete its copy of the message.
     Durable,
     /// The message is lost with the process. The store keeps the message until the task has begun for good or has
-    /// ended.
+    /// ended. No broker of today is like this.
     Process,
 }
 

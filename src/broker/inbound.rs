@@ -20,9 +20,9 @@ pub enum Inbound {
 pub struct Delivery {
     /// The property `correlation_id`, or the header of that name: the id of the task.
     pub correlation_id: Option<String>,
-    /// The property `type`.
+    /// The property `type`, or the header `reply-type`.
     pub kind: Option<String>,
-    /// The property `reply_to`, or the header of that name: where the worker wants an answer.
+    /// The property `reply_to`: where the worker wants an answer.
     pub reply_to: Option<String>,
     /// The MIME type that the worker set.
     pub content_type: Option<String>,

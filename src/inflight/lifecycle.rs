@@ -68,7 +68,9 @@ pub fn step(state: State, event: Event) -> (State, Command) {
         (S::Publishing, E::PublishFailed) => (S::Publishing, C::PublishAgain),
 
         // The return is known only after the confirm. The message is no longer in memory, so it can't be published again.
-        (S::Publishing | S::Dispatched, E::Returned) => (S::Settling, C::Settle),
+        (S::Dispatched, E::Returned) => (S::Settling, C::Settle),
+        // The return belongs to an attempt that failed. The next attempt is coming.
+        (S::Publishing, E::Returned) => (S::Publishing, C::Nothing),
 
         // A reply may come before the confirm, or without any confirm.
         (S::Publishing | S::Dispatched, E::FinalReply | E::GiveUp) => (S::Settling, C::Settle),
@@ -106,7 +108,7 @@ mod tests {
             (S::Settling,   E::Settled,       S::Ended,      C::CleanUp),
             // the broker refuses or returns the message
             (S::Publishing, E::PublishFailed, S::Publishing, C::PublishAgain),
-            (S::Publishing, E::Returned,      S::Settling,   C::Settle),
+            (S::Publishing, E::Returned,      S::Publishing, C::Nothing),
             (S::Publishing, E::GiveUp,        S::Settling,   C::Settle),
             (S::Dispatched, E::GiveUp,        S::Settling,   C::Settle),
             (S::Dispatched, E::Returned,      S::Settling,   C::Settle),

@@ -189,7 +189,7 @@ impl InflightTable {
         self.settles(id, Event::GiveUp)
     }
 
-    /// The bridge ends a task that nobody has started; `None` where somebody has meanwhile.
+    /// Notes that the bridge ends a task that no worker has started. `None` if a worker has started it meanwhile.
     pub fn give_up_unstarted(&self, id: TaskId) -> Option<TaskHandle> {
         let table = self.table();
         let started = |entry: &InflightTask| entry.schedule.has_begun();

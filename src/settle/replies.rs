@@ -58,7 +58,7 @@ pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
 fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delivery: Delivery) {
     let id = match task_id(&delivery) {
         Ok(id) => id,
-        Err(because) => return park(bridge, delivery, because),
+        Err(because) => return park(bridge, &dead_letter, delivery, because),
     };
     let route = match bridge.inflight.standing(id) {
         Standing::Open(route) => route,
@@ -76,7 +76,7 @@ fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delive
                 .spawn("a reply to another process's task", handling);
             return;
         }
-        Standing::Unknown => return park_unknown(bridge, delivery),
+        Standing::Unknown => return park_unknown(bridge, &dead_letter, delivery),
     };
     if let Some(dead_letter) = &dead_letter {
         let kind = dead_letter.death.label();
@@ -237,18 +237,28 @@ fn log_panic(delivery: &Delivery) {
 }
 
 /// Parks a reply to a task that no process knows.
-fn park_unknown(bridge: &Arc<Bridge>, delivery: Delivery) {
+fn park_unknown(bridge: &Arc<Bridge>, dead_letter: &Option<DeadLetter>, delivery: Delivery) {
     let because = "no task of this bridge has this correlation_id";
-    park(bridge, delivery, because);
+    park(bridge, dead_letter, delivery, because);
 }
 
-fn park(bridge: &Arc<Bridge>, delivery: Delivery, because: &'static str) {
+fn park(
+    bridge: &Arc<Bridge>,
+    dead_letter: &Option<DeadLetter>,
+    delivery: Delivery,
+    because: &'static str,
+) {
+    let is_reply = dead_letter.is_none();
     let supervisor = &bridge.supervisor;
     let bridge = Arc::clone(bridge);
     supervisor.spawn("an unusable reply", async move {
         warn!(because, "a reply can't be used; parking it");
-        if park::park_reply(&bridge, &delivery, because).await {
-            answer(&bridge, delivery, Status::Gone);
+        if !park::park_reply(&bridge, &delivery, because).await {
+            return;
+        }
+        match is_reply {
+            true => answer(&bridge, delivery, Status::Gone),
+            false => acknowledge(&bridge, delivery.receipt),
         }
     });
 }
@@ -295,11 +305,16 @@ async fn handle_elsewhere(
     let sign = (dead_letter.is_none() && is_sign(&delivery)).then_some(&delivery);
     let owner = loop {
         let locating = owner::locate(&bridge, shared, id, sign);
-        let Ok(located) = catch_async(locating).await else {
+        let located = match sign {
+            // Its body is read here, so it may cause a panic, and again in every other process.
+            Some(_) => catch_async(locating).await,
+            None => Ok(locating.await),
+        };
+        let Ok(located) = located else {
             log_panic(&delivery);
             let unusable = Unusable {
                 because: PANICKED.to_owned(),
-                fails_task: sign.is_none(),
+                fails_task: false,
             };
             return refuse(bridge, id, delivery, unusable).await;
         };
@@ -320,7 +335,7 @@ async fn handle_elsewhere(
     match owner {
         ReplyOwner::Here => handle_delivery(&bridge, dead_letter, delivery),
         ReplyOwner::Forwarded(status) => answer_sign(&bridge, id, delivery, status),
-        ReplyOwner::Unknown => park_unknown(&bridge, delivery),
+        ReplyOwner::Unknown => park_unknown(&bridge, &dead_letter, delivery),
         ReplyOwner::OtherRoute => {
             info!(task = %id, "a reply to a task of a route that is not configured here; leaving it to another process");
             sleep(OTHER_ROUTE_DELAY).await;

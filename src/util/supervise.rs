@@ -113,6 +113,12 @@ impl Supervisor {
         drop(broken.wait_for(|broken| *broken).await);
     }
 
+    /// Whether a loop has ended, or something has panicked, before the shutdown began.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        *self.0.broken.borrow()
+    }
+
     fn is_shutting_down(&self) -> bool {
         self.0.shutting_down.load(Relaxed)
     }
@@ -161,7 +167,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    async fn is_broken(supervisor: &Supervisor) -> bool {
+    async fn breaks(supervisor: &Supervisor) -> bool {
         timeout(2 * SECOND, supervisor.broken()).await.is_ok()
     }
 
@@ -178,13 +184,13 @@ mod tests {
     async fn a_loop_that_ends_or_panics_ends_the_process() {
         let ended = Supervisor::default();
         ended.spawn_loop("a loop", ends());
-        assert!(is_broken(&ended).await);
+        assert!(breaks(&ended).await);
 
         let panicked = Supervisor::default();
         panicked.spawn_loop("a loop", panics());
-        assert!(is_broken(&panicked).await);
+        assert!(breaks(&panicked).await);
         // A later call returns at once.
-        assert!(is_broken(&panicked.clone()).await);
+        assert!(breaks(&panicked.clone()).await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -193,16 +199,16 @@ mod tests {
         supervisor.spawn_loop("a loop", pending());
         supervisor.spawn_loop("another", ends()).abort();
         drop(supervisor.watch_loop("a third", panics()));
-        assert!(!is_broken(&supervisor).await);
+        assert!(!breaks(&supervisor).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_ends_the_process_and_one_that_ends_does_not() {
         let supervisor = Supervisor::default();
         supervisor.spawn("a task", ends());
-        assert!(!is_broken(&supervisor).await);
+        assert!(!breaks(&supervisor).await);
         supervisor.spawn("a task", panics());
-        assert!(is_broken(&supervisor).await);
+        assert!(breaks(&supervisor).await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -212,7 +218,7 @@ mod tests {
         supervisor.spawn_loop("a loop", panics());
         supervisor.spawn("a task", panics());
         supervisor.shut_down();
-        assert!(!is_broken(&supervisor).await);
+        assert!(!breaks(&supervisor).await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -231,7 +237,7 @@ mod tests {
         }
         let supervisor = Supervisor::default();
         supervisor.spawn("a task", Bomb);
-        assert!(is_broken(&supervisor).await);
+        assert!(breaks(&supervisor).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -146,8 +146,15 @@ async fn in_no_phase_of_a_shutdown_is_anything_polled() {
     for phase in [Phase::Quiescing, Phase::Draining, Phase::Flushing] {
         let mut world = World::with(Kind::Memory, ONE);
         world.phase.send_replace(phase);
+        // From here on the poll loop may end.
+        world.bridge.supervisor.shut_down();
         world.poll();
         world.at(secs(100.0)).await;
+        assert_eq!(
+            *world.gate.borrow(),
+            Gate::Open,
+            "the gate does not forbid it"
+        );
         assert_eq!(world.log.count(&Did::Poll), 0, "{phase:?}");
     }
 }

@@ -68,6 +68,14 @@ pub struct World {
     replies: AtomicUsize,
 }
 
+/// A loop that ended or panicked would let tests pass that see nothing happen.
+impl Drop for World {
+    fn drop(&mut self) {
+        let broken = self.bridge.supervisor.is_broken();
+        assert!(std::thread::panicking() || !broken, "a loop broke");
+    }
+}
+
 impl World {
     /// With the store of a single process, which forgets.
     pub fn new() -> Self {
@@ -78,10 +86,10 @@ impl World {
     pub fn with(kind: Kind, settings: &str) -> Self {
         let world = Self::before_the_start(kind, settings);
         world.run_heartbeats();
-        tokio::spawn(lease::run(
-            Arc::clone(&world.bridge),
-            world.phase.subscribe(),
-        ));
+        if world.bridge.store.shared().is_some() {
+            let lease = lease::run(Arc::clone(&world.bridge), world.phase.subscribe());
+            world.bridge.supervisor.spawn_loop("the lease", lease);
+        }
         world
     }
 
@@ -108,7 +116,8 @@ impl World {
             supervisor: Supervisor::default(),
         });
         let (inbound, stream) = mpsc::channel(100);
-        tokio::spawn(replies::run(Arc::clone(&bridge), stream));
+        let reading = replies::run(Arc::clone(&bridge), stream);
+        bridge.supervisor.spawn_loop("the replies", reading);
         Self {
             bridge,
             route,
@@ -128,7 +137,9 @@ impl World {
     }
 
     pub fn run_heartbeats(&self) {
-        tokio::spawn(heartbeat::run(Arc::clone(&self.bridge)));
+        let heartbeats = heartbeat::run(Arc::clone(&self.bridge));
+        let supervisor = &self.bridge.supervisor;
+        supervisor.spawn_loop("the heartbeats", heartbeats);
     }
 
     /// Starts the route's gate and its poll loop.
@@ -136,18 +147,18 @@ impl World {
         let (gate, gate_seen) = watch::channel(Gate::Starting);
         self.gate = gate_seen.clone();
         let (bridge, route) = (Arc::clone(&self.bridge), Arc::clone(&self.route));
-        self.gates.spawn(gate::run(bridge, route, gate));
+        let supervisor = self.bridge.supervisor.clone();
+        let gate = gate::run(bridge, route, gate);
+        self.gates.spawn(supervisor.watch_loop("the gate", gate));
         let (bridge, route) = (Arc::clone(&self.bridge), Arc::clone(&self.route));
-        self.pollers.spawn(poller::run(
-            bridge,
-            route,
-            gate_seen,
-            self.phase.subscribe(),
-        ));
+        let poller = poller::run(bridge, route, gate_seen, self.phase.subscribe());
+        self.pollers
+            .spawn(supervisor.watch_loop("the poller", poller));
     }
 
     /// What the drain needs of it.
     pub fn shutdown(&mut self) -> Shutdown {
+        self.bridge.supervisor.shut_down();
         Shutdown {
             bridge: Arc::clone(&self.bridge),
             pollers: std::mem::take(&mut self.pollers),
@@ -192,7 +203,9 @@ impl World {
         let id = task.id;
         let (slot, unpersisted) = self.route.room().await;
         let (bridge, route) = (Arc::clone(&self.bridge), Arc::clone(&self.route));
-        tokio::spawn(publish::fresh(bridge, route, task, slot, unpersisted));
+        let publishing = publish::fresh(bridge, route, task, slot, unpersisted);
+        let supervisor = &self.bridge.supervisor;
+        supervisor.spawn("a publication", publishing);
         id
     }
 

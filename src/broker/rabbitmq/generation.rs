@@ -136,7 +136,9 @@ impl Generation {
         &self,
         question: impl AsyncFnOnce(&Channel) -> Result<T, QueueError>,
     ) -> Result<T, QueueError> {
-        let mut probe = self.probe.lock().await;
+        let Ok(mut probe) = timeout(INSPECT_TIMEOUT, self.probe.lock()).await else {
+            return Err(no_answer());
+        };
         let kept = probe.take();
         let asked = timeout(INSPECT_TIMEOUT, async {
             let channel = match kept {

@@ -12,7 +12,11 @@ use lapin::{
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
 use parking_lot::Mutex;
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 
 /// Timeout for a confirm while the broker is not blocked. After it, the generation is given up.
@@ -23,37 +27,52 @@ const NACKED: PublishError =
 
 /// The tasks whose confirm is awaited. The text is set if the broker has returned the message meanwhile. Bounded by the
 /// number of tasks that are being published.
-type Unconfirmed = Mutex<HashMap<TaskId, Option<String>>>;
+type Unconfirmed = Mutex<HashMap<TaskId, Arc<Return>>>;
+
+/// Why the broker returned a message, once it has.
+type Return = OnceLock<String>;
 
 /// A task whose confirm is awaited. Dropping this ends the wait.
 struct Awaited<'a> {
     all: &'a Unconfirmed,
     task: TaskId,
+    returned: Arc<Return>,
 }
 
 impl<'a> Awaited<'a> {
     fn begin(all: &'a Unconfirmed, task: TaskId) -> Self {
-        all.lock().insert(task, None);
-        Self { all, task }
+        let returned = Arc::<Return>::default();
+        all.lock().insert(task, Arc::clone(&returned));
+        Self {
+            all,
+            task,
+            returned,
+        }
     }
 
     /// Why the broker returned the message, if it has.
     fn returned(&self) -> Option<String> {
-        self.all.lock().get(&self.task).cloned().flatten()
+        self.returned.get().cloned()
     }
 }
 
 impl Drop for Awaited<'_> {
     fn drop(&mut self) {
-        self.all.lock().remove(&self.task);
+        let mut all = self.all.lock();
+        // A later attempt for the same task has an entry of its own.
+        let own = |returned: &Arc<Return>| Arc::ptr_eq(returned, &self.returned);
+        if all.get(&self.task).is_some_and(own) {
+            all.remove(&self.task);
+        }
     }
 }
 
 /// Whether the task's confirm is awaited. Then its publish fails, because of this return.
 fn awaits_confirm(all: &Unconfirmed, task: TaskId, why: &str) -> bool {
-    match all.lock().get_mut(&task) {
+    match all.lock().get(&task) {
         Some(returned) => {
-            *returned = Some(why.to_owned());
+            // A message is returned once. If it is returned again, the first reason stands.
+            drop(returned.set(why.to_owned()));
             true
         }
         None => false,
@@ -303,5 +322,15 @@ mod tests {
         assert!(!awaits_confirm(&all, confirmed, "NO_ROUTE"), "too late");
         drop((first, second));
         assert!(all.lock().is_empty());
+    }
+
+    #[test]
+    fn the_end_of_an_attempt_does_not_end_a_later_one_for_the_same_task() {
+        let all = Unconfirmed::default();
+        let task = TaskId::from(1);
+        let [earlier, later] = [(), ()].map(|()| Awaited::begin(&all, task));
+        drop(earlier);
+        assert!(awaits_confirm(&all, task, "NO_ROUTE"));
+        assert_eq!(later.returned().as_deref(), Some("NO_ROUTE"));
     }
 }

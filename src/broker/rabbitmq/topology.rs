@@ -199,7 +199,7 @@ async fn declare_or_find(
         .await;
     match declared {
         Ok(_) => channel.close(200, short("done")).await,
-        // The broker refuses the declaration, or the operator's arguments differ. The exchange only has to exist.
+        // The broker refuses the declaration, or the operator's arguments differ. The queue only has to exist.
         Err(error)
             if matches!(
                 reply_code(&error),

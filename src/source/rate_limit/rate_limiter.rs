@@ -119,7 +119,7 @@ impl RateLimiter {
     ///
     /// A dropped future gives up its place in the queue. A future that is kept and not polled delays the callers behind it.
     pub async fn acquire(&self, call: Call) -> Permit<'_> {
-        let acquire = |begun, waited| Permit {
+        let permit = |begun, waited| Permit {
             rate_limiter: self,
             call,
             begun,
@@ -127,13 +127,13 @@ impl RateLimiter {
         };
         let now = Instant::now();
         let Some(place) = self.begin_or_wait(call, now) else {
-            return acquire(now, false);
+            return permit(now, false);
         };
         loop {
             let now = Instant::now();
             let moment = self.state().begin_first(&place, now);
             match moment {
-                Moment::Now => return acquire(now, true),
+                Moment::Now => return permit(now, true),
                 Moment::At(moment) => tokio::select! {
                     () = sleep_until(moment) => {}
                     () = place.wake.notified() => {}

@@ -255,12 +255,12 @@ impl Discovery {
             .send();
         let mut scheduled_id = None;
         for _ in 0..MAX_PAGES {
-            let acquire = self.rate_limiter.acquire(Call::History).await;
+            let permit = self.rate_limiter.acquire(Call::History).await;
             let Some(page) = pages.next().await else {
                 break;
             };
             let page = page.map_err(aws::to_source_error(OF_PLACES));
-            acquire.done((&page).into());
+            permit.done((&page).into());
             let page = page?;
             for event in &page.events {
                 if event.event_id == *started_id {
