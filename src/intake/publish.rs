@@ -171,7 +171,7 @@ pub async fn fail_undelivered(bridge: &Arc<Bridge>, route: &Route, id: TaskId, l
 }
 
 /// Fails a task back to AWS because its publication panicked, unless the broker has it.
-async fn fail_panicked(bridge: &Arc<Bridge>, route: &Route, id: TaskId) {
+pub(super) async fn fail_panicked(bridge: &Arc<Bridge>, route: &Route, id: TaskId) {
     error!(route = route.name(), task = %id, "publishing a task panicked; this is a bug of activity-bridge");
     bridge.ownership.wait().await;
     if !bridge.inflight.awaits_publish(id) {

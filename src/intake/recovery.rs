@@ -12,7 +12,7 @@ use crate::{
     route::Route,
     store::{Record, StoreError},
     task::TaskId,
-    util::Backoff,
+    util::{Backoff, supervise::catch_async},
 };
 use futures_util::{StreamExt, future::join_all, stream};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -151,7 +151,11 @@ async fn publish_again(publication: publish::Publication, id: TaskId) {
             )
             .await;
         }
-        match publication.bridge.store.message(id).await {
+        let reading = catch_async(publication.bridge.store.message(id));
+        let Ok(message) = reading.await else {
+            return publish::fail_panicked(&publication.bridge, &publication.route, id).await;
+        };
+        match message {
             Ok(Some(task)) => return publish::recovered(publication, task).await,
             Ok(None) => {
                 publication.bridge.inflight.on_publish(id, Event::Confirmed);

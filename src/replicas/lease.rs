@@ -14,7 +14,10 @@ use crate::{
     phase::Phase,
     store::{Ownership, PeerEvent, RENEW_INTERVAL, Shared},
     task::TaskId,
-    util::crash_point::{CrashPoint, crash_point},
+    util::{
+        crash_point::{CrashPoint, crash_point},
+        supervise::catch,
+    },
 };
 use futures_util::future;
 use std::{sync::Arc, time::Duration};
@@ -108,7 +111,8 @@ fn apply(bridge: &Bridge, event: PeerEvent) {
         PeerEvent::Sign { id, details } => {
             if let Standing::Open(route) = bridge.inflight.standing(id) {
                 route.metrics.replied(ReplyKind::Alive);
-                let details = route.source.fit_details(&details);
+                // A worker wrote them. A panic over them would end the next owner too.
+                let details = catch(|| route.source.fit_details(&details)).unwrap_or_default();
                 bridge.inflight.on_sign(id, details);
             }
         }

@@ -4,7 +4,7 @@
 //! [`crate::inflight::heartbeat_schedule`] decides when a heartbeat is due and on whose behalf. This module sends it
 //! and acts on the answer. With SWF, only the answer to a heartbeat carries a cancel request.
 
-use super::{notify, outcome};
+use super::{notify, outcome, parse::PANICKED};
 use crate::{
     broker::Announcement,
     context::Bridge,
@@ -16,6 +16,7 @@ use crate::{
     util::{
         crash_point::{CrashPoint, crash_point},
         log_limiter::LogTopic,
+        supervise::catch_async,
     },
 };
 use std::{sync::Arc, time::SystemTime};
@@ -75,12 +76,12 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
     let Some(details) = bridge.inflight.begin_beat(id, sent) else {
         return;
     };
-    let answer = timeout(
-        entry.patience,
-        route.source.heartbeat(&handle.token, &details),
-    );
+    // A worker wrote the details. If sending them panics, they are dropped as details that AWS rejects.
+    let sending = catch_async(route.source.heartbeat(&handle.token, &details));
+    let panicked = |_| Err(SourceError::Invalid(PANICKED.to_owned()));
     let late = |_| Err(SourceError::Unavailable("no answer in time".to_owned()));
-    let answer = answer.await.unwrap_or_else(late);
+    let answer = timeout(entry.patience, sending).await;
+    let answer = answer.map_or_else(late, |sent| sent.unwrap_or_else(panicked));
     permit.done((&answer).into());
     // The next steps may wait for the broker or the store. No other heartbeat may wait for them.
     drop(one);
