@@ -8,13 +8,14 @@
 //! A panic over one message must not end the process, because the next process would get the message again. So code
 //! that reads a message runs in [`catch`] or [`catch_async`].
 
-use futures_util::FutureExt;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    task::{Context, Poll},
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::{debug, error};
@@ -45,8 +46,9 @@ impl Supervisor {
         looping: F,
     ) -> impl Future<Output = ()> + use<F> {
         let (supervisor, name) = (self.clone(), name.to_owned());
+        let caught = catch_async(looping);
         async move {
-            let ended = catch_async(looping).await;
+            let ended = caught.await;
             let shutting_down = supervisor.is_shutting_down();
             match ended {
                 Ok(()) if shutting_down => debug!(name, "a loop ended"),
@@ -83,8 +85,9 @@ impl Supervisor {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<()> {
         let supervisor = self.clone();
+        let caught = catch_async(task);
         tokio::spawn(async move {
-            if catch_async(task).await.is_ok() {
+            if caught.await.is_ok() {
                 return;
             }
             match supervisor.is_shutting_down() {
@@ -144,25 +147,43 @@ pub fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
 /// # Errors
 ///
 /// [`Panicked`] if it panicked.
-pub async fn catch_async<T>(run: impl Future<Output = T>) -> Result<T, Panicked> {
-    #[expect(
-        clippy::redundant_async_block,
-        reason = "it drops the future where a panic is caught"
-    )]
-    let run = async move { run.await };
-    let caught = AssertUnwindSafe(run).catch_unwind().await;
-    caught.map_err(|_| Panicked)
+pub fn catch_async<F: Future>(run: F) -> impl Future<Output = Result<F::Output, Panicked>> {
+    // On the heap, because each future that holds this one would hold the space for `run` more than once.
+    Catching(Some(Box::pin(run)))
+}
+
+/// See [`catch_async`]. `None` once the future has ended.
+struct Catching<F>(Option<Pin<Box<F>>>);
+
+impl<F: Future> Future for Catching<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let run = &mut self.0;
+        let polled = catch(|| {
+            let polled = run
+                .as_mut()
+                .map_or(Poll::Pending, |run| run.as_mut().poll(cx));
+            if polled.is_ready() {
+                *run = None;
+            }
+            polled
+        });
+        match polled {
+            Ok(polled) => polled.map(Ok),
+            Err(Panicked) => {
+                // The destructor of a future that panicked may panic too.
+                let _ = catch(|| *run = None);
+                Poll::Ready(Err(Panicked))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        future::pending,
-        pin::Pin,
-        task::{Context, Poll},
-        time::Duration,
-    };
+    use std::{future::pending, time::Duration};
     use tokio::time::{sleep, timeout};
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -109,21 +109,21 @@ async fn without_credit_nothing_is_polled_and_credit_opens_the_gate_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_tasks_are_unrecorded_than_polls_may_be_open() {
+async fn unrecorded_tasks_and_open_polls_are_at_most_four_for_each_poller() {
     let mut world = World::with(Kind::Memory, "pollers = { min = 2, max = 2 }");
-    let held: Vec<_> = (0..2).map(|_| world.store.inserts.hold()).collect();
-    for _ in 0..2 {
+    let held: Vec<_> = (0..8).map(|_| world.store.inserts.hold()).collect();
+    for _ in 0..8 {
         let task = world.task();
         world.source.polls.then(Ok(Some(task)));
     }
     world.poll();
     world.at(secs(60.0)).await;
-    assert_eq!(world.log.count(&Did::Poll), 2);
+    assert_eq!(world.log.count(&Did::Poll), 8);
     for recorded in held {
         recorded.send(Ok(())).expect("it is awaited");
     }
     world.settle_down().await;
-    assert_eq!(world.log.count(&Did::Poll), 4);
+    assert_eq!(world.log.count(&Did::Poll), 10);
 }
 
 #[tokio::test(start_paused = true)]
