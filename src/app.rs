@@ -145,7 +145,7 @@ async fn build(
         max_in_flight: slots,
         supervisor: supervisor.clone(),
     };
-    let (broker, inbound) = broker::open(&config.amqp_uris, options);
+    let (broker, inbound) = broker::open(&config.broker, options)?;
     let routes = routes.into_iter().map(|config| {
         warn_of_an_unknown_timeout(&config);
         let source = sources.for_route(config.source_options());

@@ -3,13 +3,15 @@
 //! Each part reads and checks its own settings. This module composes them, and checks what concerns several parts. A [`Config`]
 //! is valid; nothing checks it again.
 
+mod across;
+
 use crate::{
     admin,
-    broker::{rabbitmq::Uri, settings::read_amqp},
+    broker::{BrokerConfig, settings::read_amqp},
     process::{self, ShutdownConfig},
     route::{self, RouteConfig},
     settings::{Problem, Problems, Reader},
-    source::{SourceConfig, aws::settings::region_rule, step_functions::StepFunctionsConfig},
+    source::aws::settings::region_rule,
     store::{self, StoreConfig},
     telemetry::{LogConfig, read_log},
     trace::{self, OtlpConfig},
@@ -18,7 +20,7 @@ use figment::{
     Figment, Profile, Provider,
     providers::{Env, Format, Toml},
 };
-use std::{collections::HashMap, net::SocketAddr, path::Path, str::FromStr};
+use std::{net::SocketAddr, path::Path, str::FromStr};
 
 const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
 
@@ -27,8 +29,8 @@ const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
 pub struct Config {
     /// The AWS region; `None` leaves it to the usual AWS chain.
     pub region: Option<String>,
-    /// The broker's addresses, tried in turn; at least one.
-    pub amqp_uris: Vec<Uri>,
+    /// The settings of the broker.
+    pub broker: BrokerConfig,
     /// The settings of the token store.
     pub store: StoreConfig,
     /// The address of the admin endpoint.
@@ -134,8 +136,11 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
     let region = aws.text("region", region_rule);
     aws.finish();
 
-    let amqp_uris = read_amqp(root.table("amqp"));
+    let (broker_kind, mut broker) = read_amqp(root.table("amqp"));
     let store = store::settings::read(root.table("store"));
+    if let (Some(broker), Some(store)) = (&mut broker, &store) {
+        across::place_parked_replies(&root, broker, store);
+    }
 
     let admin_listen = admin::settings::read(root.table("admin"));
     let outlives = store
@@ -155,17 +160,21 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
     }
     let routes: Vec<_> = tables
         .into_iter()
-        .filter_map(route::settings::read)
+        .filter_map(|table| route::settings::read(table, broker_kind))
         .collect();
-    refuse_twins(&root, &routes);
+    across::refuse_twins(&root, &routes);
+    across::refuse_different_acks(&root, &routes);
     if let Some(region) = &region {
-        refuse_other_regions(&root, region, &routes);
+        across::refuse_other_regions(&root, region, &routes);
+    }
+    if let Some(broker) = &broker {
+        across::refuse_unknown_routes(&root, broker, &routes);
     }
     root.finish();
 
     Some(Config {
         region,
-        amqp_uris: amqp_uris?,
+        broker: broker?,
         store: store?,
         admin_listen,
         shutdown,
@@ -175,38 +184,5 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
     })
 }
 
-/// Reports routes with the same name. They would share their metrics, and their log lines could not be told apart.
-fn refuse_twins(root: &Reader<'_>, routes: &[RouteConfig]) {
-    let mut names = HashMap::new();
-    for (index, route) in routes.iter().enumerate() {
-        if route.name.is_empty() {
-            continue;
-        }
-        if let Some(first) = names.insert(&route.name, index) {
-            let rule = format!("routes[{first}] has this name too; give each its own");
-            let path = format!("routes[{index}].name");
-            root.problem(&path, Some(format!("{:?}", route.name)), rule);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests;
-
-/// Reports activities of another AWS region. The bridge polls in its own region, where AWS would not find them.
-pub(crate) fn refuse_other_regions(root: &Reader<'_>, region: &str, routes: &[RouteConfig]) {
-    for (index, route) in routes.iter().enumerate() {
-        let SourceConfig::StepFunctions(StepFunctionsConfig { activity_arn, .. }) = &route.source
-        else {
-            continue;
-        };
-        if let Some(other) = activity_arn.split(':').nth(3)
-            && other != region
-        {
-            let path = format!("routes[{index}].step_functions.activity_arn");
-            let rule =
-                format!("is in {other}, and aws.region is {region}; a bridge serves one region");
-            root.problem(&path, Some(format!("{activity_arn:?}")), rule);
-        }
-    }
-}

@@ -2,6 +2,7 @@
 //! settings too.
 
 use super::{
+    kind::BrokerKind,
     queue::{QueueArguments, QueueSpec},
     template::Template,
 };
@@ -63,7 +64,7 @@ impl fmt::Display for Destination {
 }
 
 /// Reads the destination of a route. It notes each problem. The returned value is complete only if there is no problem.
-pub(crate) fn read(route: &mut Reader<'_>, dead_letters: bool) -> Destination {
+pub(crate) fn read(route: &mut Reader<'_>, dead_letters: bool, broker: BrokerKind) -> Destination {
     let given = ["exchange", "routing_key"].map(|key| route.has(key));
     let missing = match given {
         [true, false] => Some("routing_key"),
@@ -74,9 +75,14 @@ pub(crate) fn read(route: &mut Reader<'_>, dead_letters: bool) -> Destination {
         let rule = "is missing; `exchange` and `routing_key` go together";
         route.problem(key, None, rule);
     }
+    for key in ["exchange", "routing_key"] {
+        if route.has(key) {
+            broker.refuse_without_a_uri(route, key, None);
+        }
+    }
     let exchange = route.text("exchange", short_rule);
     let key = route.text("routing_key", Template::parse);
-    let queue = read_queue(route, dead_letters, given.contains(&true));
+    let queue = read_queue(route, dead_letters, given.contains(&true), broker);
     match (exchange, key) {
         (Some(name), Some(key)) => Destination::Exchange { name, key, queue },
         // The name is missing only if that was noted as a problem.
@@ -88,12 +94,20 @@ pub(crate) fn read(route: &mut Reader<'_>, dead_letters: bool) -> Destination {
 /// no limit.
 const DELIVERY_LIMIT: u64 = 20;
 
-fn read_queue(route: &mut Reader<'_>, dead_letters: bool, optional: bool) -> Option<QueueSpec> {
+fn read_queue(
+    route: &mut Reader<'_>,
+    dead_letters: bool,
+    optional: bool,
+    broker: BrokerKind,
+) -> Option<QueueSpec> {
     if optional && !route.has("queue") {
         return without_queue(route);
     }
     let name = required(route, "queue", queue_rule);
     let declare = route.flag("declare").unwrap_or(true);
+    if !declare {
+        broker.refuse_without_a_uri(route, "declare", Some("false".to_owned()));
+    }
     let limit = route.integer("delivery_limit", 1..=1_000_000);
     if let (false, Some(limit)) = (declare, limit) {
         let rule = "is for queues that the bridge declares; remove it, or `declare = false`";

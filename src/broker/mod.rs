@@ -5,8 +5,10 @@
 
 mod contract;
 pub(crate) mod destination;
+pub mod endpoint;
 mod error;
 mod inbound;
+mod kind;
 mod link;
 mod message;
 pub mod names;
@@ -20,7 +22,9 @@ pub use contract::{Broker, Durability, InboundStream, Readiness};
 pub use destination::Destination;
 pub use error::{PublishError, ReadinessError};
 pub use inbound::{Acknowledge, Delivery, Inbound, Receipt};
+pub use kind::BrokerKind;
 pub use link::Link;
 pub use message::{Announcement, ParkedMessage, TaskMessage};
-pub use open::{BrokerOptions, ReplyLifetime, check, open};
+pub use open::{BrokerOptions, ReplyLifetime, check, examine, open};
 pub use queue::{QueueArguments, QueueSpec};
+pub use settings::BrokerConfig;

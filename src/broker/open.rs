@@ -4,12 +4,15 @@
 use super::{
     contract::{Broker, InboundStream},
     destination::Destination,
+    endpoint::{EndpointConfig, EndpointFiles},
     names::REPLIES_EXCHANGE,
-    rabbitmq::{self, Options, RabbitMq, Uri},
+    rabbitmq::{self, Options, RabbitMq},
+    settings::BrokerConfig,
 };
 use crate::{
+    settings::Problem,
     task::TaskId,
-    util::{Row, supervise::Supervisor},
+    util::{Mark, Row, supervise::Supervisor},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -39,25 +42,82 @@ pub enum ReplyLifetime {
     Store(String),
 }
 
-/// Starts the broker, which connects in the background. It uses the first of `uris` that answers.
-#[must_use]
-pub fn open(uris: &[Uri], options: BrokerOptions) -> (Arc<dyn Broker>, InboundStream) {
+/// Starts the broker. A RabbitMQ is connected to in the background, at the first address that answers.
+///
+/// # Errors
+///
+/// The bridge is to be the broker and can't: a file can't be used, or this build has no such broker.
+pub fn open(
+    config: &BrokerConfig,
+    options: BrokerOptions,
+) -> anyhow::Result<(Arc<dyn Broker>, InboundStream)> {
+    let uris = match config {
+        BrokerConfig::Endpoint(config) => {
+            let files = EndpointFiles::read(config);
+            files.map_err(|problems| anyhow::anyhow!(in_one_line(&problems)))?;
+            anyhow::bail!(NO_ENDPOINT);
+        }
+        BrokerConfig::RabbitMq(uris) => uris,
+    };
     let (id, replies_expire) = match options.replies {
         ReplyLifetime::Process => (TaskId::random().to_string(), PROCESS_REPLIES_TTL),
         ReplyLifetime::Store(id) => (id, STORE_REPLIES_TTL),
     };
     let prefetch = options.max_in_flight + PREFETCH_MARGIN;
     let (broker, inbound) = RabbitMq::start(Options {
-        uris: uris.to_vec(),
+        uris: uris.clone(),
         reply_queue: format!("{REPLIES_EXCHANGE}.{id}"),
         replies_expire,
         prefetch: u16::try_from(prefetch).unwrap_or(u16::MAX),
         supervisor: options.supervisor,
     });
-    (Arc::new(broker), inbound)
+    Ok((Arc::new(broker), inbound))
 }
 
-/// Checks what works with the broker, and changes nothing there. One table for each URI.
-pub async fn check(uri: &Uri, destinations: impl Iterator<Item = &Destination>) -> Vec<Row> {
-    rabbitmq::check::check(uri, destinations).await
+/// Why the bridge can't be the broker.
+const NO_ENDPOINT: &str = "amqp.uri is not set, so the bridge itself should be the broker, and this build can't be one; set \
+                           amqp.uri, amqp.uris or amqp.uri_file";
+
+fn in_one_line(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems.iter().map(Problem::to_string).collect();
+    lines.join("; ")
+}
+
+/// Checks what can be checked without reaching anything: the files that the settings name.
+#[must_use]
+pub fn examine(config: &BrokerConfig) -> Vec<Row> {
+    let BrokerConfig::Endpoint(endpoint) = config else {
+        return Vec::new();
+    };
+    let mut rows = vec![Row::new(
+        format!("broker {config}"),
+        Mark::Fail,
+        NO_ENDPOINT,
+    )];
+    rows.extend(examine_files(endpoint));
+    rows
+}
+
+fn examine_files(endpoint: &EndpointConfig) -> Vec<Row> {
+    match EndpointFiles::read(endpoint) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems
+            .into_iter()
+            .map(|problem| Row::new(problem.path, Mark::Fail, problem.rule))
+            .collect(),
+    }
+}
+
+/// Checks what works with the broker, and changes nothing there. A RabbitMQ has a table for each address.
+pub async fn check(
+    config: &BrokerConfig,
+    destinations: impl Iterator<Item = &Destination> + Clone,
+) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if let BrokerConfig::RabbitMq(uris) = config {
+        for uri in uris {
+            rows.extend(rabbitmq::check::check(uri, destinations.clone()).await);
+        }
+    }
+    rows
 }

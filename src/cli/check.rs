@@ -2,7 +2,7 @@
 
 use super::tasks::print;
 use crate::{
-    broker::{self, rabbitmq::Uri},
+    broker,
     config::Config,
     source::{SourceError, Sources, aws},
     store::{self, StoreConfig},
@@ -36,13 +36,17 @@ pub async fn check(config: &Config, online: bool) -> anyhow::Result<bool> {
             table.add(Row::new(format!("route {}", route.name), Mark::Note, words))?;
         }
     }
+    for row in broker::examine(&config.broker) {
+        table.add(row)?;
+    }
     if online {
         for row in check_store(config).await {
             table.add(row)?;
         }
         check_aws(config, &mut table).await?;
-        for uri in &config.amqp_uris {
-            check_broker(config, uri, &mut table).await?;
+        let destinations = config.routes.iter().map(|route| &route.destination);
+        for row in broker::check(&config.broker, destinations).await {
+            table.add(row)?;
         }
     }
     Ok(table.failed == 0)
@@ -145,12 +149,4 @@ fn aws_row(what: String, error: &SourceError, action: &str) -> Row {
         | SourceError::Invalid(_)
         | SourceError::Gone(_) => Row::new(what, Mark::Fail, words),
     }
-}
-
-async fn check_broker(config: &Config, uri: &Uri, table: &mut Table) -> std::io::Result<()> {
-    let destinations = config.routes.iter().map(|route| &route.destination);
-    for row in broker::check(uri, destinations).await {
-        table.add(row)?;
-    }
-    Ok(())
 }

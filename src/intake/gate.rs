@@ -95,7 +95,7 @@ fn decide(route: &Route, link: &Link, undelivered: usize, readiness: Readiness) 
         Link::Away(why) => Gate::BrokerAway(why.clone()),
         Link::Blocked(why) => Gate::BrokerBlocked(why.clone()),
         Link::Up if undelivered > 0 => Gate::Undelivered(undelivered),
-        Link::Up if ready > route.config.max_ready => Gate::QueueFull(ready),
+        Link::Up if ready > route.config.max_ready_without_credit() => Gate::QueueFull(ready),
         Link::Up if consumers == 0 && !route.config.poll_without_consumers => Gate::NoConsumers,
         Link::Up if credit == Some(0) => Gate::NoCredit,
         Link::Up => Gate::Open,

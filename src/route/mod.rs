@@ -3,12 +3,14 @@
 //! A route joins one source of tasks to one destination of messages. This folder owns the route's settings, its slots (the
 //! bound on tasks in flight) and its health (whether AWS refuses it). It does not poll and does not publish: `intake/` does.
 
+mod ack_settings;
 pub mod heartbeat_settings;
 mod runtime;
 pub mod settings;
 mod slots;
 
+pub use ack_settings::{Ack, AckConfig};
 pub use heartbeat_settings::{BEATS_PER_TIMEOUT, By, HeartbeatConfig};
 pub use runtime::{Route, Undelivered, UnpersistedPermit};
-pub use settings::{OversizeResult, Pollers, RouteConfig};
+pub use settings::{MaxReady, OversizeResult, Pollers, RouteConfig};
 pub use slots::{Slot, Slots};

@@ -1,8 +1,11 @@
 //! The settings of one route.
 
-use super::heartbeat_settings::{self, By, HeartbeatConfig};
+use super::{
+    ack_settings::{self, AckConfig},
+    heartbeat_settings::{self, By, HeartbeatConfig},
+};
 use crate::{
-    broker::{Destination, destination, template::Placeholder},
+    broker::{BrokerKind, Destination, destination, template::Placeholder},
     settings::{Reader, required},
     source::{SourceConfig, SourceOptions, settings as source, swf::Discover},
     task::Timeouts,
@@ -26,10 +29,14 @@ pub struct RouteConfig {
     pub max_in_flight: usize,
     /// Minimum and maximum number of open polls.
     pub pollers: Pollers,
+    /// Whether the configuration says the minimum. Only then it holds where the workers have no room.
+    pub min_pollers_written: bool,
     /// Whether to poll while the queue has no consumer.
     pub poll_without_consumers: bool,
-    /// Maximum number of ready messages in the queue. The route does not poll while there are more.
-    pub max_ready: u64,
+    /// Maximum number of ready messages in the queue.
+    pub max_ready: MaxReady,
+    /// What a worker's acknowledgement means.
+    pub ack: AckConfig,
     /// Timeout for the publish of a task, all attempts included. After it the task is failed back to AWS.
     pub publish_within: Duration,
     /// The start-to-close timeout of the activity type, if it is configured.
@@ -59,6 +66,15 @@ impl RouteConfig {
         }
     }
 
+    /// Maximum number of ready messages where the broker does not tell the credit of the consumers.
+    #[must_use]
+    pub fn max_ready_without_credit(&self) -> u64 {
+        match self.max_ready {
+            MaxReady::Auto => self.max_in_flight as u64,
+            MaxReady::Number(number) => number,
+        }
+    }
+
     /// The interval of the bridge's heartbeats, if no timeout is known and the interval is therefore an assumption.
     #[must_use]
     pub fn supposed_interval(&self) -> Option<Duration> {
@@ -82,6 +98,15 @@ pub struct Pollers {
     pub max: usize,
 }
 
+/// Maximum number of ready messages in the queue of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxReady {
+    /// As many as the workers lately took in one second.
+    Auto,
+    /// This number.
+    Number(u64),
+}
+
 /// What happens to a result that is too long for AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OversizeResult {
@@ -95,13 +120,16 @@ pub enum OversizeResult {
 const SECONDS: RangeInclusive<u64> = 1..=31_536_000;
 
 /// Reads a route and notes its problems; `None` if a setting without a default is missing.
-pub(crate) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
+pub(crate) fn read(mut route: Reader<'_>, broker: BrokerKind) -> Option<RouteConfig> {
     let name = required(&mut route, "name", name_rule);
     let dead_letters = route.flag("dead_letters").unwrap_or(true);
     let priority = route.integer("priority", 0..=255);
+    if let Some(priority) = priority {
+        broker.refuse_without_a_uri(&route, "priority", Some(priority.to_string()));
+    }
     let source = source::read(&mut route);
     let blind = route.has("exchange") && !route.has("queue");
-    let destination = destination::read(&mut route, dead_letters);
+    let destination = destination::read(&mut route, dead_letters, broker);
     refuse_unknown_placeholders(&route, &destination, &source);
     let poll_without_consumers = route.flag("poll_without_consumers").unwrap_or(false);
     if blind && !poll_without_consumers {
@@ -109,6 +137,8 @@ pub(crate) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
         route.problem("poll_without_consumers", None, rule);
     }
     let max_in_flight = integer(&mut route, "max_in_flight", 1..=60_000).unwrap_or(100);
+    let max_ready = read_max_ready(&mut route, broker, max_in_flight);
+    let ack = ack_settings::read(&mut route, broker, &source);
     let publish_within = integer(&mut route, "publish_within_secs", SECONDS).unwrap_or(300);
     let start_to_close = integer(&mut route, "start_to_close_secs", SECONDS);
     let oversize_result = route.text("oversize_result", |text| match text {
@@ -118,6 +148,12 @@ pub(crate) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
     });
     let heartbeat = heartbeat_settings::read(route.table("heartbeat"), source.tells_timeouts());
 
+    let (pollers, min_pollers_written) =
+        read_pollers(&mut route, max_in_flight, usual_pollers(&source));
+    if broker == BrokerKind::Endpoint && poll_without_consumers && !min_pollers_written {
+        refuse_a_queue_without_room(&route, max_ready);
+    }
+
     let read = RouteConfig {
         name: name.unwrap_or_default(),
         destination,
@@ -125,11 +161,11 @@ pub(crate) fn read(mut route: Reader<'_>) -> Option<RouteConfig> {
         expire_at_deadline: route.flag("expire_at_deadline").unwrap_or(false),
         priority: priority.and_then(|priority| u8::try_from(priority).ok()),
         max_in_flight,
-        pollers: read_pollers(&mut route, max_in_flight, usual_pollers(&source)),
+        pollers,
+        min_pollers_written,
         poll_without_consumers,
-        max_ready: route
-            .integer("max_ready", 1..=1_000_000_000)
-            .unwrap_or(max_in_flight as u64),
+        max_ready,
+        ack,
         publish_within: Duration::from_secs(publish_within as u64),
         start_to_close: start_to_close.map(|secs| Duration::from_secs(secs as u64)),
         heartbeat,
@@ -187,7 +223,8 @@ fn usual_pollers(source: &SourceConfig) -> Pollers {
     }
 }
 
-fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize, usual: Pollers) -> Pollers {
+/// Reads the minimum and maximum number of open polls. True if the minimum is written.
+fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize, usual: Pollers) -> (Pollers, bool) {
     let mut table = route.table("pollers");
     // SWF holds at most 1,000 polls open for one task list, Step Functions for one activity.
     let min = integer(&mut table, "min", 1..=1_000);
@@ -202,10 +239,40 @@ fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize, usual: Pollers) ->
     }
     table.finish();
     // A poll needs a slot, so more pollers than slots would never run.
-    Pollers {
+    let within_slots = Pollers {
         min: pollers.min.min(max_in_flight),
         max: pollers.max.min(max_in_flight),
+    };
+    (within_slots, min.is_some())
+}
+
+/// Reads `max_ready`. RabbitMQ does not tell how fast workers take messages.
+fn read_max_ready(route: &mut Reader<'_>, broker: BrokerKind, max_in_flight: usize) -> MaxReady {
+    let auto = ("auto", MaxReady::Auto);
+    let read = route.integer_or("max_ready", 0..=1_000_000_000, auto, MaxReady::Number);
+    match (read, broker) {
+        (Some(MaxReady::Auto), BrokerKind::RabbitMq) => {
+            let rule = "is for the bridge as the broker, because RabbitMQ does not tell how fast workers take messages; \
+                        give a number";
+            route.problem("max_ready", Some("\"auto\"".to_owned()), rule);
+            MaxReady::Auto
+        }
+        (Some(read), _) => read,
+        (None, BrokerKind::RabbitMq) => MaxReady::Number(max_in_flight as u64),
+        (None, BrokerKind::Endpoint) => MaxReady::Auto,
     }
+}
+
+/// Reports a route that polls without consumers and lets no message wait. It would never poll.
+fn refuse_a_queue_without_room(route: &Reader<'_>, max_ready: MaxReady) {
+    let value = match max_ready {
+        MaxReady::Number(0) => Some("0".to_owned()),
+        MaxReady::Auto => None,
+        MaxReady::Number(_) => return,
+    };
+    let rule = "must be a number from 1 on beside poll_without_consumers = true, because otherwise no task may wait for a \
+                worker; say how many may, or set pollers.min";
+    route.problem("max_ready", value, rule);
 }
 
 fn name_rule(text: &str) -> Result<String, String> {

@@ -4,6 +4,7 @@
 //! the fix. Therefore the code here walks the tree that figment merges.
 
 pub mod address;
+mod lists;
 mod problem;
 mod reader;
 

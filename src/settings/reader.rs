@@ -38,7 +38,7 @@ impl<'p> Reader<'p> {
         }
     }
 
-    fn remove(&mut self, key: &'static str) -> Option<Value> {
+    pub(super) fn remove(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
         self.dict.remove(key)
     }
@@ -58,7 +58,7 @@ impl<'p> Reader<'p> {
         self.problems.add(self.path_of(key), value, rule);
     }
 
-    fn wrong_kind<T>(&self, key: &str, value: &Value, wanted: &str) -> Option<T> {
+    pub(super) fn wrong_kind<T>(&self, key: &str, value: &Value, wanted: &str) -> Option<T> {
         self.problem(key, Some(shown(value)), format!("must be {wanted}"));
         None
     }
@@ -135,45 +135,30 @@ impl<'p> Reader<'p> {
         }
     }
 
-    /// A list of texts that are never shown. At least one is needed if the key is there.
-    pub fn secrets<T>(
-        &mut self,
-        key: &'static str,
-        rule: impl Fn(&str) -> Result<T, String>,
-    ) -> Vec<T> {
-        let items = match self.remove(key) {
-            None => return Vec::new(),
-            Some(Value::Array(_, items)) => items,
-            Some(_) => Vec::new(),
-        };
-        if items.is_empty() {
-            self.problem(key, None, "must be a list of at least one text in quotes");
-        }
-        let read = |(index, item): (usize, &Value)| {
-            let result = item.as_str().ok_or("must be a text in quotes".to_owned());
-            result
-                .and_then(&rule)
-                .map_err(|why| self.problem(&format!("{key}[{index}]"), None, why))
-                .ok()
-        };
-        items.iter().enumerate().filter_map(read).collect()
-    }
-
     /// A whole number within bounds.
     pub fn integer(&mut self, key: &'static str, bounds: RangeInclusive<u64>) -> Option<u64> {
         let value = self.remove(key)?;
-        let number = match &value {
-            Value::Num(_, number) => number
-                .to_u128()
-                .or_else(|| number.to_i128().and_then(|n| u128::try_from(n).ok())),
-            _ => None,
-        };
-        match number.and_then(|n| u64::try_from(n).ok()) {
-            Some(number) if bounds.contains(&number) => Some(number),
-            _ => {
-                let wanted = format!("a whole number from {} to {}", bounds.start(), bounds.end());
-                self.wrong_kind(key, &value, &wanted)
-            }
+        let wanted = || format!("a whole number from {} to {}", bounds.start(), bounds.end());
+        number_in(&value, &bounds).or_else(|| self.wrong_kind(key, &value, &wanted()))
+    }
+
+    /// A whole number within bounds, or a word. `meaning` is what the word means.
+    pub fn integer_or<T>(
+        &mut self,
+        key: &'static str,
+        bounds: RangeInclusive<u64>,
+        (word, meaning): (&str, T),
+        number: impl FnOnce(u64) -> T,
+    ) -> Option<T> {
+        let value = self.remove(key)?;
+        if value.as_str() == Some(word) {
+            return Some(meaning);
+        }
+        let (least, most) = (bounds.start(), bounds.end());
+        let wanted = || format!("{word:?}, or a whole number from {least} to {most}");
+        match number_in(&value, &bounds) {
+            Some(found) => Some(number(found)),
+            None => self.wrong_kind(key, &value, &wanted()),
         }
     }
 
@@ -220,8 +205,20 @@ pub fn required<T>(
     reader.text(key, rule)
 }
 
+/// The value as a whole number, if it is one within the bounds.
+fn number_in(value: &Value, bounds: &RangeInclusive<u64>) -> Option<u64> {
+    let Value::Num(_, number) = value else {
+        return None;
+    };
+    let unsigned = number
+        .to_u128()
+        .or_else(|| number.to_i128().and_then(|n| u128::try_from(n).ok()));
+    let number = u64::try_from(unsigned?).ok()?;
+    bounds.contains(&number).then_some(number)
+}
+
 /// A value as the operator wrote it, cut to 80 characters.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     let text = match value {
         Value::String(_, text) => format!("{text:?}"),
         Value::Char(_, c) => format!("{c:?}"),

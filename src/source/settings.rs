@@ -3,8 +3,10 @@
 use crate::{
     settings::Reader,
     source::{
-        step_functions::settings::{StepFunctionsConfig, read_step_functions},
-        swf::settings::{SwfConfig, read_swf},
+        step_functions::settings::{
+            StepFunctionsConfig, read_step_functions, step_functions_result_rule,
+        },
+        swf::settings::{SwfConfig, read_swf, swf_result_rule},
     },
 };
 
@@ -23,6 +25,14 @@ impl SourceConfig {
         match self {
             Self::Swf(_) => true,
             Self::StepFunctions(_) => false,
+        }
+    }
+
+    /// The rule for a result that the configuration gives to tasks.
+    pub(crate) fn result_rule(&self, text: &str) -> Result<String, String> {
+        match self {
+            Self::Swf(_) => swf_result_rule(text),
+            Self::StepFunctions(_) => step_functions_result_rule(text),
         }
     }
 }

@@ -209,9 +209,10 @@ fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
         true => !name.starts_with("routes[].swf."),
         false => !name.starts_with("routes[].step_functions."),
     };
+    let rabbitmq = !of_endpoint(key);
     let other_uri = key != "amqp.uri" && key.starts_with("amqp.uri");
     let kept = |name: &&(&str, &str)| {
-        name.0 != key && of_source(name.0) && !(other_uri && name.0 == "amqp.uri")
+        name.0 != key && of_source(name.0) && (rabbitmq && !other_uri || name.0 != "amqp.uri")
     };
     let mut lines: Vec<_> = required.iter().filter(kept).copied().collect();
     if key.starts_with("otlp.") && key != "otlp.endpoint" {
@@ -226,11 +227,29 @@ fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
                 ("store.url", r#""redis://a""#),
             ]);
         }
+        "amqp.tls.cert_file" => lines.push(("amqp.tls.key_file", r#""a""#)),
+        "amqp.tls.key_file" => lines.push(("amqp.tls.cert_file", r#""a""#)),
+        "amqp.tls.client_ca_file" => lines.extend([
+            ("amqp.tls.cert_file", r#""a""#),
+            ("amqp.tls.key_file", r#""a""#),
+        ]),
+        "amqp.users[].name" => lines.push(("amqp.users[].password_file", r#""a""#)),
+        "amqp.users[].password_file" => lines.push(("amqp.users[].name", r#""a""#)),
+        _ if key.starts_with("amqp.users[].") => lines.extend([
+            ("amqp.users[].name", r#""a""#),
+            ("amqp.users[].password_file", r#""a""#),
+        ]),
         "routes[].exchange" => lines.push(("routes[].routing_key", r#""a""#)),
         "routes[].routing_key" => lines.push(("routes[].exchange", r#""a""#)),
         _ => {}
     }
     lines
+}
+
+/// Whether a key means something only where the bridge is the broker.
+fn of_endpoint(key: &str) -> bool {
+    let of_amqp = key.starts_with("amqp.") && !key.starts_with("amqp.uri");
+    of_amqp || key.starts_with("routes[].ack_")
 }
 
 /// The text of a configuration with these settings and one route.
@@ -240,9 +259,15 @@ fn configuration(lines: &[(&str, &str)]) -> String {
         .partition(|(key, _)| key.starts_with("routes[]."));
     let (mut text, mut inside) = (String::new(), "");
     for (key, value) in at_root {
-        let (table, key) = key.split_once('.').expect("a table");
+        let (table, key) = match key.split_once("[].") {
+            Some(parts) => parts,
+            None => key.split_once('.').expect("a table"),
+        };
         if table != inside {
-            text += &format!("[{table}]\n");
+            text += &match table {
+                "amqp.users" => format!("[[{table}]]\n"),
+                _ => format!("[{table}]\n"),
+            };
             inside = table;
         }
         text += &format!("{key} = {value}\n");
@@ -295,6 +320,10 @@ fn the_documented_types_and_bounds_are_those_of_the_code() {
             key.assert_accepts("true");
             key.assert_accepts("false");
             key.assert_refuses(r#""true""#);
+        } else if of_type.starts_with("list of texts") {
+            key.assert_accepts("[]");
+            key.assert_refuses("true");
+            key.assert_refuses("[true]");
         } else if of_type == "list of at least one text" {
             key.assert_refuses("[]");
             key.assert_refuses("[true]");
@@ -314,9 +343,12 @@ fn the_documented_types_and_bounds_are_those_of_the_code() {
                 "{}: a type of no known form: {of_type}",
                 key.path
             );
-            // A store of another kind than the default needs its address.
-            let needs_more =
-                |value: &&&str| (key.path.as_str(), **value) != ("store.kind", "\"redis\"");
+            // A store of another kind than the default needs its address, and RabbitMQ tells of no acknowledgement.
+            let elsewhere = [
+                ("store.kind", "\"redis\""),
+                ("routes[].ack", "\"completes\""),
+            ];
+            let needs_more = |value: &&&str| !elsewhere.contains(&(key.path.as_str(), **value));
             listed
                 .iter()
                 .filter(needs_more)
@@ -326,13 +358,11 @@ fn the_documented_types_and_bounds_are_those_of_the_code() {
     }
 }
 
-/// How the configuration with these settings is understood.
+/// How the configuration with these settings is understood, whether a value is written or a default.
 fn understood(lines: &[(&str, &str)]) -> String {
     let text = configuration(lines);
-    format!(
-        "{:?}",
-        parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
-    )
+    let config = parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    format!("{config:?}").replace("_written: true", "_written: false")
 }
 
 /// Defaults that go by other settings: the key, what the reference says, and cases of these settings and the default that follows.
@@ -354,8 +384,30 @@ const COMPUTED: &[Computed] = &[
     ),
     (
         "routes[].max_ready",
-        "`max_in_flight`",
-        &[(&[("routes[].max_in_flight", "7")], "7"), (&[], "100")],
+        r#"`max_in_flight` with RabbitMQ, else `"auto"`"#,
+        &[
+            (&[("routes[].max_in_flight", "7")], "7"),
+            (&[], "100"),
+            (ENDPOINT, r#""auto""#),
+        ],
+    ),
+    (
+        "amqp.parked_path",
+        "`store.path` with the ending `.parked`; with another store, in memory",
+        &[
+            (&[], r#""/var/lib/activity-bridge/tasks.parked""#),
+            (&[("store.path", r#""a/b.redb""#)], r#""a/b.parked""#),
+        ],
+    ),
+    (
+        "routes[].ack",
+        r#"`"completes"`, with RabbitMQ `"releases"`"#,
+        &[(&[], r#""releases""#), (ENDPOINT, r#""completes""#)],
+    ),
+    (
+        "routes[].ack_result",
+        r#"none, on Step Functions `"null"`"#,
+        &[(STEP_FUNCTIONS, r#""null""#)],
     ),
     (
         "routes[].pollers.min",
@@ -381,6 +433,8 @@ const COMPUTED: &[Computed] = &[
         ],
     ),
 ];
+/// Without an address of a RabbitMQ.
+const ENDPOINT: &[(&str, &str)] = &[("amqp.listen", r#""127.0.0.1:5672""#)];
 const STEP_FUNCTIONS: &[(&str, &str)] = &[("routes[].step_functions.activity_arn", ARN)];
 
 #[test]
@@ -406,9 +460,11 @@ fn the_documented_defaults_are_those_of_the_code() {
             assert_eq!(&key.default, said, "{}", key.path);
             for (settings, default) in *cases {
                 let swf = *settings != STEP_FUNCTIONS;
-                let kept = lines
-                    .iter()
-                    .filter(|(name, _)| swf || !name.starts_with("routes[].swf."));
+                let rabbitmq = *settings != ENDPOINT;
+                let kept = lines.iter().filter(|(name, _)| {
+                    (swf || !name.starts_with("routes[].swf."))
+                        && (rabbitmq || !name.starts_with("amqp.uri"))
+                });
                 let lines: Vec<_> = kept.chain(*settings).copied().collect();
                 with_default(&lines, default);
             }
@@ -437,7 +493,7 @@ fn the_documented_defaults_are_those_of_the_code() {
 fn known_keys(table: &str) -> Vec<String> {
     let text = match table {
         "" => "zzz = 1".to_owned(),
-        "routes[]" => "[[routes]]\nzzz = 1".to_owned(),
+        "routes[]" | "amqp.users[]" => format!("[[{}]]\nzzz = 1", table.trim_end_matches("[]")),
         _ => match table.strip_prefix("routes[].") {
             Some(inner) => format!("[[routes]]\n{inner}.zzz = 1"),
             None => format!("{table}.zzz = 1"),

@@ -3,7 +3,7 @@
 //! Step Functions does not tell the timeouts of a task; they are configured. It does not tell that an execution is being
 //! stopped either; the bridge sees it as a dead token.
 
-use super::settings::ResultAs;
+use super::settings::{MAX_OUTPUT, ResultAs};
 use crate::{
     source::{
         CancelRequested, Source, SourceError, Unfit,
@@ -23,10 +23,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Maximum length of a result, in bytes of UTF-8. This limit and those below are Step Functions' own.
-const MAX_OUTPUT: usize = 262_144;
-
-/// Maximum length of the error name of a failure, in characters.
+/// Maximum length of the error name of a failure, in characters. This limit and those below are Step Functions' own.
 const MAX_ERROR: usize = 256;
 
 /// Maximum length of the cause of a failure, in characters.

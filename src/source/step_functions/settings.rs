@@ -1,6 +1,7 @@
 //! The settings of an activity of Step Functions.
 
 use crate::settings::{Reader, required};
+use serde::de::IgnoredAny;
 
 /// The settings of an activity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,25 @@ pub(crate) fn read_step_functions(mut table: Reader<'_>, needed: bool) -> StepFu
     StepFunctionsConfig {
         activity_arn: activity_arn.unwrap_or_default(),
         result_as: result_as.unwrap_or(ResultAs::JsonOrString),
+    }
+}
+
+/// Maximum length of a result, in bytes of UTF-8.
+pub(super) const MAX_OUTPUT: usize = 262_144;
+
+/// The rule of Step Functions for a result.
+pub(crate) fn step_functions_result_rule(text: &str) -> Result<String, String> {
+    if text.len() > MAX_OUTPUT {
+        let length = text.len();
+        return Err(format!(
+            "must be at most {MAX_OUTPUT} bytes long; this has {length}"
+        ));
+    }
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(IgnoredAny) => Ok(text.to_owned()),
+        Err(error) => Err(format!(
+            "must be JSON, because Step Functions takes nothing else ({error}); a text is written '\"text\"'"
+        )),
     }
 }
 

@@ -36,6 +36,19 @@ pub(crate) fn read_swf(mut table: Reader<'_>, needed: bool) -> SwfConfig {
     }
 }
 
+/// Maximum length of a result, in characters.
+pub(super) const MAX_RESULT: usize = 32_768;
+
+/// SWF's rule for a result.
+pub(crate) fn swf_result_rule(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        length if length > MAX_RESULT => Err(format!(
+            "must be at most {MAX_RESULT} characters long; this has {length}"
+        )),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 /// SWF's rules for the names of domains and task lists, from SWF's API reference.
 pub(crate) fn swf_name_rule(text: &str) -> Result<String, String> {
     let length = text.chars().count();

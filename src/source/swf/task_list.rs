@@ -3,7 +3,7 @@
 use super::{
     discovery::Discovery,
     faults::{OF_PLACES, OF_TOKENS},
-    settings::Discover,
+    settings::{Discover, MAX_RESULT},
 };
 use crate::{
     source::{CancelRequested, Source, SourceError, Unfit, aws, cut, rate_limit::RateLimiter},
@@ -20,10 +20,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Maximum length of a result, in characters. This limit and those below are SWF's own.
-const MAX_RESULT: usize = 32_768;
-
-/// Maximum length of the details of a failure or a cancel, in characters.
+/// Maximum length of the details of a failure or a cancel, in characters. This limit and those below are SWF's own.
 const MAX_DETAILS: usize = 32_768;
 
 /// Maximum length of the reason of a failure, in characters.

@@ -78,6 +78,22 @@ async fn a_good_configuration_is_checked_without_reaching_anything() {
 }
 
 #[tokio::test]
+async fn without_an_address_of_a_broker_check_says_that_the_bridge_cannot_be_one_and_which_file_is_missing()
+ {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = dir.path().join("endpoint.toml");
+    let text = "[[amqp.users]]\nname = \"u\"\npassword_file = \"none\"\n[[routes]]\nname = \"payments\"\n\
+                queue = \"payments\"\nswf = { domain = \"shop\", task_list = \"payments\" }\n";
+    std::fs::write(&config, text).expect("written");
+    let ended = ended(check(&config)).await;
+    assert_eq!((ended.code, ended.err.as_str()), (Some(1), ""));
+    let broker = "broker endpoint 127.0.0.1:5672";
+    ended.assert_row(broker, "FAIL", "amqp.uri is not set");
+    let missing = "the file \"none\" can't be read";
+    ended.assert_row("amqp.users[0].password_file", "FAIL", missing);
+}
+
+#[tokio::test]
 async fn a_heartbeat_timeout_that_nobody_knows_is_said_by_check_and_by_run() {
     let world = World::new().await.of(StepFunctions);
     let routes = [

@@ -1,0 +1,158 @@
+//! The settings of the bridge's own broker.
+
+use super::user_settings::{self as users, UserConfig};
+use crate::settings::{Reader, required};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
+
+/// The settings of the bridge's own broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointConfig {
+    /// The address that workers connect to.
+    pub listen: SocketAddr,
+    /// Maximum number of connections.
+    pub max_connections: usize,
+    /// Maximum number of open channels of a connection.
+    pub max_channels: u16,
+    /// Maximum number of consumers of a connection.
+    pub max_consumers: usize,
+    /// Maximum number of a connection's own queues.
+    pub max_own_queues: usize,
+    /// Maximum size of a message of a worker, in bytes.
+    pub max_message_bytes: u64,
+    /// The prefetch of a consumer that sets none.
+    pub default_prefetch: u16,
+    /// Whether workers of other machines may connect without TLS.
+    pub plaintext: bool,
+    /// The file of the parked replies; `None` keeps them in memory.
+    pub parked_path: Option<PathBuf>,
+    /// The settings of TLS; `None` without it.
+    pub tls: Option<TlsConfig>,
+    /// The users. If there are none, any user and password are taken.
+    pub users: Vec<UserConfig>,
+}
+
+/// The files for TLS. They are read at the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The certificate of the server and those that lead to its authority, in PEM.
+    pub cert_file: PathBuf,
+    /// The private key of the server's certificate, in PEM.
+    pub key_file: PathBuf,
+    /// The authorities whose certificates clients must show, in PEM; `None` if clients need none.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// The keys of `[amqp]` that only the bridge's own broker has.
+pub(crate) const KEYS: [&str; 11] = [
+    "listen",
+    "max_connections",
+    "max_channels",
+    "max_consumers",
+    "max_own_queues",
+    "max_message_bytes",
+    "default_prefetch",
+    "plaintext",
+    "parked_path",
+    "tls",
+    "users",
+];
+
+/// The address where AMQP servers usually listen, for workers of this machine.
+const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 5672);
+
+/// The range of the size of a message: from the longest result that AWS takes to what a connection may have unfinished.
+const MESSAGE_BYTES: RangeInclusive<u64> = 262_144..=4_194_304;
+
+/// Reads the settings from the table `[amqp]` and notes their problems. What has a problem has its default in the result.
+pub(crate) fn read(amqp: &mut Reader<'_>) -> EndpointConfig {
+    let listen = amqp.text("listen", |text| {
+        text.parse()
+            .map_err(|_| "must be an address and a port, like \"127.0.0.1:5672\"".to_owned())
+    });
+    let max_connections = integer(amqp, "max_connections", 1..=60_000);
+    let max_channels = short_integer(amqp, "max_channels");
+    let max_consumers = integer(amqp, "max_consumers", 1..=65_535);
+    let max_own_queues = integer(amqp, "max_own_queues", 1..=65_535);
+    let max_message_bytes = amqp.integer("max_message_bytes", MESSAGE_BYTES);
+    let default_prefetch = short_integer(amqp, "default_prefetch");
+    let plaintext = amqp.flag("plaintext").unwrap_or(false);
+    let parked_path = amqp.text("parked_path", path_rule);
+    let has_tls = amqp.has("tls");
+    let tls = read_tls(amqp.table("tls"), has_tls);
+    let by_certificate = tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+    let users = users::read(amqp, by_certificate);
+    let config = EndpointConfig {
+        listen: listen.unwrap_or_else(|| SocketAddr::from(DEFAULT_LISTEN)),
+        max_connections: max_connections.unwrap_or(1_000),
+        max_channels: max_channels.unwrap_or(255),
+        max_consumers: max_consumers.unwrap_or(256),
+        max_own_queues: max_own_queues.unwrap_or(64),
+        max_message_bytes: max_message_bytes.unwrap_or(1_048_576),
+        default_prefetch: default_prefetch.unwrap_or(1),
+        plaintext,
+        parked_path,
+        tls,
+        users,
+    };
+    if has_tls && plaintext {
+        let rule = "stands beside [amqp.tls], and with TLS nobody connects without it; remove one of the two";
+        amqp.problem("plaintext", Some("true".to_owned()), rule);
+    }
+    refuse_an_open_door(amqp, &config, has_tls);
+    config
+}
+
+/// Reports an address that other machines reach without a login, or with a password that everybody on the way can read.
+fn refuse_an_open_door(amqp: &Reader<'_>, config: &EndpointConfig, has_tls: bool) {
+    let listen = config.listen;
+    if listen.ip().is_loopback() {
+        return;
+    }
+    if config.users.is_empty() && !amqp.has("users") {
+        let rule = format!(
+            "there is none, and other machines reach amqp.listen = \"{listen}\"; add an [[amqp.users]] table for each \
+             user, or listen on a loopback address"
+        );
+        amqp.problem("users", None, rule);
+    }
+    if !has_tls && !config.plaintext {
+        let rule = format!(
+            "is missing, and other machines reach amqp.listen = \"{listen}\"; add [amqp.tls] with cert_file and key_file, \
+             or write amqp.plaintext = true if the network itself is safe, or listen on a loopback address"
+        );
+        amqp.problem("tls", None, rule);
+    }
+}
+
+fn read_tls(mut table: Reader<'_>, given: bool) -> Option<TlsConfig> {
+    if !given {
+        return None;
+    }
+    let cert_file = required(&mut table, "cert_file", path_rule);
+    let key_file = required(&mut table, "key_file", path_rule);
+    let client_ca_file = table.text("client_ca_file", path_rule);
+    table.finish();
+    Some(TlsConfig {
+        cert_file: cert_file.unwrap_or_default(),
+        key_file: key_file.unwrap_or_default(),
+        client_ca_file,
+    })
+}
+
+fn path_rule(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("must not be empty".to_owned()),
+        path => Ok(path.into()),
+    }
+}
+
+fn integer(amqp: &mut Reader<'_>, key: &'static str, bounds: RangeInclusive<u64>) -> Option<usize> {
+    let number = amqp.integer(key, bounds)?;
+    usize::try_from(number).ok()
+}
+
+/// A number that AMQP keeps in 16 bits.
+fn short_integer(amqp: &mut Reader<'_>, key: &'static str) -> Option<u16> {
+    let number = amqp.integer(key, 1..=u64::from(u16::MAX))?;
+    u16::try_from(number).ok()
+}
