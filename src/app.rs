@@ -143,6 +143,7 @@ async fn build(
     let options = BrokerOptions {
         replies,
         max_in_flight: slots,
+        queues: routes.iter().filter_map(RouteConfig::task_queue).collect(),
         supervisor: supervisor.clone(),
     };
     let (broker, inbound) = broker::open(&config.broker, options)?;

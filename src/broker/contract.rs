@@ -106,4 +106,7 @@ pub struct Readiness {
     pub consumers: u64,
     /// How many more messages the consumers take at once; `None` if the broker can't tell.
     pub credit: Option<u64>,
+    /// How many messages the consumers took in the last second and were done with within a second: 0 while tasks are slow.
+    /// As many may wait in the queue where `max_ready` is "auto". Always 0 where the broker can't tell credit.
+    pub taken_last_second: u64,
 }

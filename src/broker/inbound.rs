@@ -71,7 +71,7 @@ impl Delivery {
             content_type: None,
             headers: Vec::new(),
             body: Vec::new(),
-            receipt: Receipt::new(NothingToAcknowledge),
+            receipt: Receipt::none(),
         }
     }
 }
@@ -101,6 +101,11 @@ impl Receipt {
     /// Wraps an implementation of [`Acknowledge`].
     pub fn new(acknowledge: impl Acknowledge) -> Self {
         Self(Box::new(acknowledge))
+    }
+
+    /// A receipt for what needs no acknowledgement.
+    pub(crate) fn none() -> Self {
+        Self::new(NothingToAcknowledge)
     }
 
     /// Whether the delivery can still be acknowledged: whether its connection is still open.

@@ -4,7 +4,7 @@
 use super::{
     contract::{Broker, InboundStream},
     destination::Destination,
-    endpoint::{EndpointConfig, EndpointFiles},
+    endpoint::{self, Endpoint, EndpointConfig, EndpointFiles, TaskQueue},
     names::REPLIES_EXCHANGE,
     rabbitmq::{self, Options, RabbitMq},
     settings::BrokerConfig,
@@ -30,7 +30,9 @@ pub struct BrokerOptions {
     pub replies: ReplyLifetime,
     /// Maximum number of tasks in flight, all routes together.
     pub max_in_flight: usize,
-    /// Supervises the loop that connects.
+    /// The queues of the routes, for the bridge as the broker.
+    pub queues: Vec<TaskQueue>,
+    /// Supervises the loops.
     pub supervisor: Supervisor,
 }
 
@@ -54,8 +56,19 @@ pub fn open(
     let uris = match config {
         BrokerConfig::Endpoint(config) => {
             let files = EndpointFiles::read(config);
-            files.map_err(|problems| anyhow::anyhow!(in_one_line(&problems)))?;
-            anyhow::bail!(NO_ENDPOINT);
+            let files = files.map_err(|problems| anyhow::anyhow!(in_one_line(&problems)))?;
+            let id = match options.replies {
+                ReplyLifetime::Process => TaskId::random().to_string(),
+                ReplyLifetime::Store(id) => id,
+            };
+            let (endpoint, inbound) = Endpoint::start(endpoint::Options {
+                config: config.clone(),
+                files,
+                queues: options.queues,
+                id,
+                supervisor: options.supervisor,
+            })?;
+            return Ok((Arc::new(endpoint), inbound));
         }
         BrokerConfig::RabbitMq(uris) => uris,
     };

@@ -90,6 +90,7 @@ fn decide(route: &Route, link: &Link, undelivered: usize, readiness: Readiness) 
         ready,
         consumers,
         credit,
+        taken_last_second: _,
     } = readiness;
     match link {
         Link::Away(why) => Gate::BrokerAway(why.clone()),

@@ -1,11 +1,11 @@
 //! The settings of one route.
 
 use super::{
-    ack_settings::{self, AckConfig},
+    ack_settings::{self, Ack, AckConfig},
     heartbeat_settings::{self, By, HeartbeatConfig},
 };
 use crate::{
-    broker::{BrokerKind, Destination, destination, template::Placeholder},
+    broker::{BrokerKind, Destination, destination, endpoint::TaskQueue, template::Placeholder},
     settings::{Reader, required},
     source::{SourceConfig, SourceOptions, settings as source, swf::Discover},
     task::Timeouts,
@@ -73,6 +73,22 @@ impl RouteConfig {
             MaxReady::Auto => self.max_in_flight as u64,
             MaxReady::Number(number) => number,
         }
+    }
+
+    /// The queue of the route, for the bridge as the broker; `None` if the route names none.
+    #[must_use]
+    pub fn task_queue(&self) -> Option<TaskQueue> {
+        let queue = self.destination.queue()?;
+        let limit = queue.declare.and_then(|arguments| arguments.delivery_limit);
+        Some(TaskQueue {
+            name: queue.name.clone(),
+            route: self.name.clone(),
+            completes: self.ack.ack == Ack::Completes,
+            is_written: self.ack.ack_written,
+            ack_grace: self.ack.grace,
+            ack_timeout: self.ack.timeout,
+            delivery_limit: limit,
+        })
     }
 
     /// The interval of the bridge's heartbeats, if no timeout is known and the interval is therefore an assumption.

@@ -1,0 +1,240 @@
+//! Deliveries: which consumer gets which message, and what it is given.
+
+use super::{
+    content_header::ContentHeader,
+    custody_terms::{ConnectionId, ConsumerId, DeliveryId, Recipient},
+    exchange::Name,
+    frame,
+    message::Message,
+    method,
+    queue::Position,
+    state::{Entry, Location, QueueKind, State, Unacked},
+};
+use crate::{broker::Inbound, task::TaskId};
+use amq_protocol::protocol::{AMQPClass, basic};
+use bytes::BytesMut;
+use std::{collections::BTreeSet, sync::Arc};
+use tokio::time::Instant;
+
+/// How many messages at the head of a queue are looked at for one that a consumer may have.
+const LOOK_AHEAD: usize = 64;
+
+/// The credit of a consumer without a bound.
+const UNBOUNDED: u64 = 1_000;
+
+/// The header that counts failed deliveries, as quorum queues have it.
+const DELIVERY_COUNT: &str = "x-delivery-count";
+
+impl State {
+    /// How many more deliveries this consumer takes.
+    pub(super) fn credit(&self, id: ConsumerId) -> u64 {
+        let Some(consumer) = self.consumers.get(&id) else {
+            return 0;
+        };
+        let Some(connection) = self.connections.get(&consumer.connection) else {
+            return 0;
+        };
+        let Some(channel) = connection.channels.get(&consumer.channel) else {
+            return 0;
+        };
+        if connection.outbox.exceeds(self.limits.outbox_bytes) {
+            return 0;
+        }
+        let own = consumer.prefetch.map_or(UNBOUNDED, |most| {
+            u64::from(most.saturating_sub(consumer.unacked))
+        });
+        match channel.global_prefetch {
+            0 => own,
+            most => own.min(u64::from(most).saturating_sub(channel.unacked.len() as u64)),
+        }
+    }
+
+    /// Delivers what waits in a queue to the consumers that take it.
+    pub(super) fn dispatch(&mut self, name: &Name, now: Instant) {
+        while let Some((consumer, position, entry)) = self.next_delivery(name, now) {
+            self.deliver(name, consumer, position, entry, now);
+        }
+        if let Some(queue) = self.queues.get(name) {
+            queue.notify();
+        }
+    }
+
+    /// Delivers in all queues from which this connection consumes.
+    pub(crate) fn dispatch_for(&mut self, connection: ConnectionId, now: Instant) {
+        let of_connection = self.consumers.values();
+        let queues: BTreeSet<Name> = of_connection
+            .filter(|consumer| consumer.connection == connection)
+            .map(|consumer| Arc::clone(&consumer.queue))
+            .collect();
+        for queue in queues {
+            self.dispatch(&queue, now);
+        }
+    }
+
+    fn next_delivery(
+        &mut self,
+        name: &Name,
+        now: Instant,
+    ) -> Option<(ConsumerId, Position, Entry)> {
+        let queue = self.queues.get(name)?;
+        if queue.waiting.is_empty() || (!self.delivers && matches!(queue.kind, QueueKind::Tasks(_)))
+        {
+            return None;
+        }
+        let consumers: Vec<ConsumerId> = queue.consumers.iter().copied().collect();
+        for consumer in consumers {
+            if self.credit(consumer) == 0 {
+                continue;
+            }
+            let (queue, custody) = (self.queues.get_mut(name)?, &self.custody);
+            let may = |entry: &Entry| {
+                entry
+                    .task
+                    .is_none_or(|task| custody.may_deliver(task, Some(consumer), now))
+            };
+            if let Some((position, entry)) = queue.waiting.take_first(LOOK_AHEAD, may) {
+                // The consumer that was served goes to the end.
+                queue.consumers.retain(|other| *other != consumer);
+                queue.consumers.push_back(consumer);
+                return Some((consumer, position, entry));
+            }
+        }
+        None
+    }
+
+    fn deliver(
+        &mut self,
+        queue: &Name,
+        id: ConsumerId,
+        position: Position,
+        mut entry: Entry,
+        now: Instant,
+    ) {
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return;
+        };
+        let (connection, channel, no_ack) =
+            (consumer.connection, consumer.channel, consumer.no_ack);
+        let tag = Arc::clone(&consumer.tag);
+        if !no_ack {
+            consumer.unacked += 1;
+        }
+        let Ok(open) = self.channel(connection, channel) else {
+            return;
+        };
+        open.last_tag += 1;
+        let delivery_tag = open.last_tag;
+        let mut delivery = None;
+        if let Some(task) = entry.task {
+            let to = Recipient {
+                connection,
+                consumer: Some(id),
+                no_ack,
+            };
+            delivery = self.hand_out(task, &mut entry, to, now);
+            if !no_ack {
+                let location = Location::Out(connection, channel, delivery_tag);
+                self.locations.insert(task, location);
+            }
+        }
+        let deliver = basic::AMQPMethod::Deliver(basic::Deliver {
+            consumer_tag: (&*tag).into(),
+            delivery_tag,
+            redelivered: entry.redelivered,
+            exchange: (&*entry.message.exchange).into(),
+            routing_key: (&*entry.message.routing_key).into(),
+        });
+        self.send_content(connection, channel, deliver, &entry);
+        if !no_ack {
+            let unacked = Unacked {
+                consumer: Some(id),
+                queue: Arc::clone(queue),
+                position,
+                delivery,
+                since: now,
+                entry: Some(entry),
+            };
+            if let Ok(open) = self.channel(connection, channel) {
+                open.unacked.insert(delivery_tag, unacked);
+            }
+        }
+    }
+
+    /// Notes that a worker gets a task.
+    pub(super) fn hand_out(
+        &mut self,
+        task: TaskId,
+        entry: &mut Entry,
+        to: Recipient,
+        now: Instant,
+    ) -> Option<DeliveryId> {
+        self.locations.remove(&task);
+        let delivered = self.custody.deliver(task, to, now)?;
+        entry.redelivered = delivered.redelivered;
+        entry.count = delivered.count;
+        self.counts.redelivered += u64::from(entry.redelivered);
+        let count = entry.count;
+        self.tell(Inbound::Delivered { task, count });
+        if delivered.released {
+            self.counts.released += 1;
+            self.tell(Inbound::Released(task));
+        }
+        self.sooner.notify_one();
+        Some(delivered.id)
+    }
+
+    /// Writes a method with its content to a channel.
+    pub(super) fn send_content(
+        &self,
+        id: ConnectionId,
+        channel: u16,
+        method: basic::AMQPMethod,
+        entry: &Entry,
+    ) {
+        let Some(connection) = self.connections.get(&id) else {
+            return;
+        };
+        let count = entry.task.filter(|_| entry.count > 0).map(|_| entry.count);
+        let frame_max = connection.frame_max;
+        connection.put(|out| {
+            method::encode(&AMQPClass::Basic(method), channel, out)
+                .map_err(|error| error.to_string())?;
+            put_content(out, channel, &entry.message, count, frame_max)
+        });
+    }
+
+    /// Puts a message back into its place in the queue.
+    pub(super) fn put_back(&mut self, queue: &Name, position: Position, mut entry: Entry) {
+        entry.redelivered = true;
+        if let Some(state) = self.queues.get_mut(queue) {
+            if let Some(task) = entry.task {
+                let location = Location::Waiting(Arc::clone(queue), position);
+                self.locations.insert(task, location);
+            }
+            let bytes = entry.message.bytes();
+            state.waiting.put_back(position, entry, bytes);
+        }
+    }
+}
+
+/// Writes a content header and the bodies of a message.
+fn put_content(
+    out: &mut BytesMut,
+    channel: u16,
+    message: &Message,
+    delivery_count: Option<u32>,
+    frame_max: u32,
+) -> Result<(), String> {
+    let properties = match delivery_count {
+        None => message.properties.clone(),
+        Some(count) => message
+            .properties
+            .with_header(DELIVERY_COUNT, i64::from(count))
+            .map_err(|error| error.to_string())?,
+    };
+    let header = ContentHeader::new(message.body.len() as u64, properties);
+    let written = header
+        .encode(channel, out)
+        .and_then(|()| frame::encode_body(out, channel, &message.body, frame_max));
+    written.map_err(|error| error.to_string())
+}

@@ -1,0 +1,582 @@
+//! Exchanges and their bindings: which queues take a message. Pure.
+
+use super::refusal::Refusal;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// Maximum number of exchanges that clients may declare.
+const MAX_EXCHANGES: usize = 1_000;
+
+/// A name of a queue or of an exchange.
+pub(crate) type Name = Arc<str>;
+
+/// How an exchange chooses among its bindings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The binding's key is the routing key.
+    Direct,
+    /// Every binding.
+    Fanout,
+    /// The binding's key is a pattern of words.
+    Topic,
+    /// The binding's arguments are headers of the message.
+    Headers,
+}
+
+impl Kind {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "direct" => Self::Direct,
+            "fanout" => Self::Fanout,
+            "topic" => Self::Topic,
+            "headers" => Self::Headers,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Fanout => "fanout",
+            Self::Topic => "topic",
+            Self::Headers => "headers",
+        }
+    }
+}
+
+/// What a binding leads to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Target {
+    /// A queue.
+    Queue(Name),
+    /// Another exchange.
+    Exchange(Name),
+}
+
+/// A header or a binding argument, reduced to what can be compared.
+pub(crate) type Field = (Vec<u8>, Vec<u8>);
+
+/// A binding of an exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Binding {
+    /// What it leads to.
+    pub(crate) target: Target,
+    /// The binding key.
+    pub(crate) key: Arc<str>,
+    /// The arguments, for the kind `headers`.
+    pub(crate) arguments: Vec<Field>,
+    /// The connection that made it. Its bindings are bounded.
+    pub(crate) maker: u64,
+}
+
+/// One exchange.
+#[derive(Debug)]
+struct Exchange {
+    kind: Kind,
+    durable: bool,
+    auto_delete: bool,
+    internal: bool,
+    /// Whether the exchange exists from the start.
+    own: bool,
+    bindings: Vec<Binding>,
+}
+
+/// The flags of `exchange.declare`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flags {
+    /// Only asks whether the exchange exists.
+    pub(crate) passive: bool,
+    /// Survives the broker, where that can be.
+    pub(crate) durable: bool,
+    /// Is deleted with its last binding.
+    pub(crate) auto_delete: bool,
+    /// Takes no messages from clients.
+    pub(crate) internal: bool,
+}
+
+/// All exchanges.
+#[derive(Debug)]
+pub(crate) struct Exchanges {
+    by_name: HashMap<Name, Exchange>,
+    by_maker: HashMap<u64, usize>,
+    max_bindings: usize,
+}
+
+impl Exchanges {
+    /// The exchanges that exist from the start. `own` are those of the worker protocol.
+    pub(crate) fn new(own: &[(&str, Kind)], max_bindings: usize) -> Self {
+        let usual = [
+            ("amq.direct", Kind::Direct),
+            ("amq.fanout", Kind::Fanout),
+            ("amq.topic", Kind::Topic),
+            ("amq.headers", Kind::Headers),
+            ("amq.match", Kind::Headers),
+        ];
+        let by_name = usual.iter().chain(own).map(|(name, kind)| {
+            let exchange = Exchange {
+                kind: *kind,
+                durable: true,
+                auto_delete: false,
+                internal: false,
+                own: true,
+                bindings: Vec::new(),
+            };
+            (Name::from(*name), exchange)
+        });
+        Self {
+            by_name: by_name.collect(),
+            by_maker: HashMap::new(),
+            max_bindings,
+        }
+    }
+
+    /// `exchange.declare`.
+    pub(crate) fn declare(&mut self, name: &str, kind: &str, flags: Flags) -> Result<(), Refusal> {
+        if flags.passive {
+            return match name.is_empty() || self.by_name.contains_key(name) {
+                true => Ok(()),
+                false => Err(Refusal::not_found("exchange", name)),
+            };
+        }
+        let Some(kind) = Kind::parse(kind) else {
+            let text =
+                format!("invalid exchange type '{kind}'; use direct, fanout, topic or headers");
+            return Err(Refusal::connection(503, text));
+        };
+        if name.is_empty() {
+            return Err(Refusal::access(
+                "operation not permitted on the default exchange",
+            ));
+        }
+        if let Some(known) = self.by_name.get(name) {
+            return known.same(name, kind, flags);
+        }
+        if name.starts_with("amq.") {
+            return Err(Refusal::access(format_args!(
+                "exchange name '{name}' contains reserved prefix 'amq.*'"
+            )));
+        }
+        if self.by_name.len() >= MAX_EXCHANGES {
+            return Err(Refusal::channel(506, "too many exchanges; delete some"));
+        }
+        let exchange = Exchange {
+            kind,
+            durable: flags.durable,
+            auto_delete: flags.auto_delete,
+            internal: flags.internal,
+            own: false,
+            bindings: Vec::new(),
+        };
+        self.by_name.insert(name.into(), exchange);
+        Ok(())
+    }
+
+    /// `exchange.delete`. A missing exchange is no error.
+    pub(crate) fn delete(&mut self, name: &str, if_unused: bool) -> Result<(), Refusal> {
+        if name.is_empty() {
+            return Err(Refusal::access(
+                "operation not permitted on the default exchange",
+            ));
+        }
+        let Some(exchange) = self.by_name.get(name) else {
+            return Ok(());
+        };
+        if exchange.own {
+            return Err(Refusal::access(format_args!(
+                "exchange '{name}' belongs to the broker; declare an exchange of your own"
+            )));
+        }
+        if if_unused && !exchange.bindings.is_empty() {
+            return Err(Refusal::precondition(format_args!(
+                "exchange '{name}' in use"
+            )));
+        }
+        self.remove(name);
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(exchange) = self.by_name.remove(name) {
+            for binding in exchange.bindings {
+                self.count_down(binding.maker);
+            }
+        }
+        let target = Target::Exchange(name.into());
+        self.unbind_all(&target);
+    }
+
+    fn count_down(&mut self, maker: u64) {
+        if let Some(count) = self.by_maker.get_mut(&maker) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_maker.remove(&maker);
+            }
+        }
+    }
+
+    /// Whether there is such an exchange, and whether clients may publish to it.
+    pub(crate) fn check_publish(&self, name: &str) -> Result<(), Refusal> {
+        match self.by_name.get(name) {
+            None if name.is_empty() => Ok(()),
+            None => Err(Refusal::not_found("exchange", name)),
+            Some(exchange) if exchange.internal => Err(Refusal::access(format_args!(
+                "cannot publish to internal exchange '{name}'"
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// `queue.bind` and `exchange.bind`. The same binding twice is one.
+    pub(crate) fn bind(&mut self, source: &str, binding: Binding) -> Result<(), Refusal> {
+        if let Target::Exchange(target) = &binding.target
+            && !self.by_name.contains_key(target)
+        {
+            return Err(Refusal::not_found("exchange", target));
+        }
+        if source.is_empty() {
+            return Err(Refusal::access(
+                "operation not permitted on the default exchange",
+            ));
+        }
+        let Some(exchange) = self.by_name.get_mut(source) else {
+            return Err(Refusal::not_found("exchange", source));
+        };
+        if exchange
+            .bindings
+            .iter()
+            .any(|known| known.is_like(&binding))
+        {
+            return Ok(());
+        }
+        let count = self.by_maker.entry(binding.maker).or_default();
+        if *count >= self.max_bindings {
+            let text = format!("more than {} bindings of one connection", self.max_bindings);
+            return Err(Refusal::channel(506, text));
+        }
+        *count += 1;
+        exchange.bindings.push(binding);
+        Ok(())
+    }
+
+    /// `queue.unbind` and `exchange.unbind`. A missing binding is no error.
+    pub(crate) fn unbind(&mut self, source: &str, binding: &Binding) -> Result<(), Refusal> {
+        if source.is_empty() {
+            return Err(Refusal::access(
+                "operation not permitted on the default exchange",
+            ));
+        }
+        let Some(exchange) = self.by_name.get_mut(source) else {
+            return Ok(());
+        };
+        let found = exchange
+            .bindings
+            .iter()
+            .position(|known| known.is_like(binding));
+        if let Some(index) = found {
+            let binding = exchange.bindings.remove(index);
+            let unused = exchange.auto_delete && exchange.bindings.is_empty();
+            self.count_down(binding.maker);
+            if unused {
+                self.remove(source);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all bindings to a queue or an exchange that is deleted.
+    pub(crate) fn unbind_all(&mut self, target: &Target) {
+        let mut makers = Vec::new();
+        let mut unused = Vec::new();
+        for (name, exchange) in &mut self.by_name {
+            let before = exchange.bindings.len();
+            exchange.bindings.retain(|binding| {
+                let stays = binding.target != *target;
+                if !stays {
+                    makers.push(binding.maker);
+                }
+                stays
+            });
+            if exchange.auto_delete && before > 0 && exchange.bindings.is_empty() {
+                unused.push(Arc::clone(name));
+            }
+        }
+        for maker in makers {
+            self.count_down(maker);
+        }
+        for name in unused {
+            self.remove(&name);
+        }
+    }
+
+    /// The queues that take a message, each once. The default exchange is not asked here.
+    pub(crate) fn route(&self, exchange: &str, key: &str, headers: &[Field]) -> BTreeSet<Name> {
+        let mut queues = BTreeSet::new();
+        let mut seen = BTreeSet::from([Name::from(exchange)]);
+        let mut open = vec![Name::from(exchange)];
+        while let Some(name) = open.pop() {
+            let Some(exchange) = self.by_name.get(&name) else {
+                continue;
+            };
+            for binding in &exchange.bindings {
+                if !exchange.takes(binding, key, headers) {
+                    continue;
+                }
+                match &binding.target {
+                    Target::Queue(queue) => {
+                        queues.insert(Arc::clone(queue));
+                    }
+                    Target::Exchange(next) if seen.insert(Arc::clone(next)) => {
+                        open.push(Arc::clone(next));
+                    }
+                    Target::Exchange(_) => {}
+                }
+            }
+        }
+        queues
+    }
+}
+
+impl Binding {
+    fn is_like(&self, other: &Self) -> bool {
+        self.target == other.target && self.key == other.key && self.arguments == other.arguments
+    }
+}
+
+impl Exchange {
+    fn same(&self, name: &str, kind: Kind, flags: Flags) -> Result<(), Refusal> {
+        let differs = |what: &str,
+                       received: &dyn std::fmt::Display,
+                       current: &dyn std::fmt::Display| {
+            Err(Refusal::precondition(format_args!(
+                "inequivalent arg '{what}' for exchange '{name}' in vhost '/': received '{received}' but current is '{current}'"
+            )))
+        };
+        if self.kind != kind {
+            return differs("type", &kind.name(), &self.kind.name());
+        }
+        // The broker's own exchanges take any flags: workers declare them for whatever broker they meet.
+        if self.own {
+            return Ok(());
+        }
+        for (what, received, current) in [
+            ("durable", flags.durable, self.durable),
+            ("auto_delete", flags.auto_delete, self.auto_delete),
+            ("internal", flags.internal, self.internal),
+        ] {
+            if received != current {
+                return differs(what, &received, &current);
+            }
+        }
+        Ok(())
+    }
+
+    fn takes(&self, binding: &Binding, key: &str, headers: &[Field]) -> bool {
+        match self.kind {
+            Kind::Direct => *binding.key == *key,
+            Kind::Fanout => true,
+            Kind::Topic => matches_topic(&binding.key, key),
+            Kind::Headers => matches_headers(&binding.arguments, headers),
+        }
+    }
+}
+
+/// Whether a topic pattern matches a key: `*` is one word, `#` any number of words. The time is the product of both
+/// lengths.
+fn matches_topic(pattern: &str, key: &str) -> bool {
+    let words: Vec<&str> = match key.is_empty() {
+        true => Vec::new(),
+        false => key.split('.').collect(),
+    };
+    // Which beginnings of the key the pattern up to here matches.
+    let mut matched = vec![false; words.len() + 1];
+    matched[0] = true;
+    if pattern.is_empty() {
+        return words.is_empty();
+    }
+    for part in pattern.split('.') {
+        let mut next = vec![false; words.len() + 1];
+        if part == "#" {
+            let mut any = false;
+            for (index, was) in matched.iter().enumerate() {
+                any |= was;
+                next[index] = any;
+            }
+        } else {
+            for (index, word) in words.iter().enumerate() {
+                next[index + 1] = matched[index] && (part == "*" || part == *word);
+            }
+        }
+        matched = next;
+    }
+    matched[words.len()]
+}
+
+/// Whether the message has all, or with `x-match = any` one, of the binding's arguments as headers.
+fn matches_headers(arguments: &[Field], headers: &[Field]) -> bool {
+    let is_any = arguments
+        .iter()
+        .any(|(name, value)| name == b"x-match" && value.ends_with(b"any"));
+    let mut wanted = arguments
+        .iter()
+        .filter(|(name, _)| !name.starts_with(b"x-"));
+    let has = |(name, value): &Field| {
+        let void = value.first().is_none_or(|kind| *kind == b'V');
+        headers
+            .iter()
+            .any(|(header, found)| header == name && (void || found == value))
+    };
+    match is_any {
+        true => wanted.any(has),
+        false => wanted.all(has),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(queue: &str, key: &str) -> Binding {
+        Binding {
+            target: Target::Queue(queue.into()),
+            key: key.into(),
+            arguments: Vec::new(),
+            maker: 1,
+        }
+    }
+
+    const PLAIN: Flags = Flags {
+        passive: false,
+        durable: false,
+        auto_delete: false,
+        internal: false,
+    };
+
+    fn routed(exchanges: &Exchanges, exchange: &str, key: &str) -> Vec<String> {
+        let queues = exchanges.route(exchange, key, &[]);
+        queues.iter().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn a_topic_pattern_matches_by_words() {
+        for (pattern, key, matches) in [
+            ("a.b", "a.b", true),
+            ("a.*", "a.b", true),
+            ("a.*", "a", false),
+            ("a.*", "a.b.c", false),
+            ("a.#", "a", true),
+            ("a.#", "a.b.c", true),
+            ("#", "", true),
+            ("#", "a.b", true),
+            ("#.c", "a.b.c", true),
+            ("#.c", "a.b", false),
+            ("*.#.*", "a", false),
+            ("*.#.*", "a.b", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a..b", "a..b", true),
+        ] {
+            assert_eq!(matches_topic(pattern, key), matches, "{pattern} {key}");
+        }
+        // Many `#` take no exponential time.
+        assert!(!matches_topic(&"#.".repeat(120), &"a.".repeat(120)));
+    }
+
+    #[test]
+    fn headers_match_all_or_any() {
+        let field = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let both = [field("a", "S1"), field("b", "S2")];
+        assert!(matches_headers(&both, &both));
+        assert!(!matches_headers(&both, &both[..1]));
+        let any = [field("x-match", "Sany"), field("a", "S1"), field("b", "S2")];
+        assert!(matches_headers(&any, &both[1..]));
+        assert!(!matches_headers(&any, &[field("a", "S9")]));
+        assert!(matches_headers(&[field("a", "V")], &[field("a", "S9")]));
+    }
+
+    #[test]
+    fn bindings_route_once_through_other_exchanges_and_end_with_their_queue() {
+        let mut exchanges = Exchanges::new(&[], 10);
+        exchanges.declare("a", "fanout", PLAIN).expect("new");
+        exchanges.declare("b", "direct", PLAIN).expect("new");
+        let to_b = Binding {
+            target: Target::Exchange("b".into()),
+            ..binding("", "")
+        };
+        let to_a = Binding {
+            target: Target::Exchange("a".into()),
+            ..binding("", "k")
+        };
+        exchanges.bind("a", to_b).expect("bound");
+        exchanges.bind("b", to_a).expect("bound");
+        exchanges.bind("b", binding("q", "k")).expect("bound");
+        exchanges.bind("a", binding("q", "")).expect("bound");
+        assert_eq!(routed(&exchanges, "a", "k"), ["q"]);
+        exchanges.unbind_all(&Target::Queue("q".into()));
+        assert!(routed(&exchanges, "a", "k").is_empty());
+    }
+
+    #[test]
+    fn bindings_of_a_connection_are_bounded_and_counted_down() {
+        let mut exchanges = Exchanges::new(&[], 2);
+        exchanges
+            .bind("amq.direct", binding("q", "1"))
+            .expect("bound");
+        exchanges
+            .bind("amq.direct", binding("q", "1"))
+            .expect("the same");
+        exchanges
+            .bind("amq.direct", binding("q", "2"))
+            .expect("bound");
+        let refused = exchanges.bind("amq.direct", binding("q", "3"));
+        assert_eq!(refused.expect_err("too many").code, 506);
+        exchanges
+            .unbind("amq.direct", &binding("q", "1"))
+            .expect("unbound");
+        exchanges
+            .bind("amq.direct", binding("q", "3"))
+            .expect("bound");
+    }
+
+    #[test]
+    fn declarations_are_refused_as_amqp_says() {
+        let mut exchanges = Exchanges::new(&[("ours", Kind::Topic)], 2);
+        let code =
+            |declared: Result<(), Refusal>| declared.map_or_else(|refusal| refusal.code, |()| 0);
+        let passive = Flags {
+            passive: true,
+            ..PLAIN
+        };
+        assert_eq!(code(exchanges.declare("none", "direct", passive)), 404);
+        assert_eq!(code(exchanges.declare("amq.mine", "direct", PLAIN)), 403);
+        assert_eq!(code(exchanges.declare("x", "odd", PLAIN)), 503);
+        assert_eq!(
+            code(exchanges.declare(
+                "ours",
+                "topic",
+                Flags {
+                    durable: true,
+                    ..PLAIN
+                }
+            )),
+            0
+        );
+        assert_eq!(code(exchanges.declare("ours", "direct", PLAIN)), 406);
+        assert_eq!(code(exchanges.declare("x", "direct", PLAIN)), 0);
+        assert_eq!(
+            code(exchanges.declare(
+                "x",
+                "direct",
+                Flags {
+                    durable: true,
+                    ..PLAIN
+                }
+            )),
+            406
+        );
+        assert_eq!(code(exchanges.delete("ours", false)), 403);
+        assert_eq!(code(exchanges.delete("x", false)), 0);
+        assert_eq!(code(exchanges.delete("x", false)), 0);
+    }
+}

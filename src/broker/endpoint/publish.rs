@@ -1,0 +1,308 @@
+//! Messages from workers: replies, and messages between workers.
+
+use super::{
+    consumers::DIRECT_REPLY_TO,
+    custody_terms::{ConnectionId, Said},
+    exchange::Name,
+    message::Message,
+    properties::Properties,
+    queues::header_fields,
+    receipt::ReplyReceipt,
+    refusal::Refusal,
+    state::{Entry, QueueKind, State},
+    switch::Switch,
+    table,
+};
+use crate::{
+    broker::{Delivery, Inbound, Receipt, names::REPLIES_EXCHANGE},
+    task::{HeaderValue, TaskId},
+};
+use amq_protocol::protocol::{AMQPClass, basic};
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio::time::Instant;
+use tracing::error;
+
+/// A message that a client has published.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) publish: basic::Publish,
+    pub(crate) properties: Properties,
+    pub(crate) body: Bytes,
+}
+
+/// What became of a message.
+enum Routed {
+    /// It is a reply. Its confirm follows when AWS has it.
+    Reply,
+    /// A queue has it, or it was dropped as AMQP says.
+    Done,
+    /// No queue takes it.
+    Unroutable,
+}
+
+impl State {
+    /// Takes a message from a client.
+    pub(super) fn publish(
+        &mut self,
+        switch: &Switch,
+        (connection, channel): (ConnectionId, u16),
+        published: Published,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let Published {
+            publish,
+            properties,
+            body,
+        } = published;
+        let open = self.channel(connection, channel)?;
+        let sequence = open.confirms.as_mut().map(|last| {
+            *last += 1;
+            *last
+        });
+        let generation = open.generation;
+        let message = Message {
+            exchange: publish.exchange.as_str().into(),
+            routing_key: publish.routing_key.as_str().into(),
+            properties,
+            body,
+        };
+        let receipt = ReplyReceipt {
+            switch: switch.clone(),
+            connection,
+            channel,
+            generation,
+            sequence,
+        };
+        match self.route(connection, &message, receipt, now)? {
+            Routed::Reply => return Ok(()),
+            Routed::Done => {}
+            Routed::Unroutable if publish.mandatory => {
+                let no_route = basic::AMQPMethod::Return(basic::Return {
+                    reply_code: 312,
+                    reply_text: "NO_ROUTE".into(),
+                    exchange: (&*message.exchange).into(),
+                    routing_key: (&*message.routing_key).into(),
+                });
+                let entry = Entry::new(Arc::new(message));
+                self.send_content(connection, channel, no_route, &entry);
+            }
+            Routed::Unroutable => {}
+        }
+        if let Some(sequence) = sequence {
+            self.confirm(connection, channel, sequence, true);
+        }
+        Ok(())
+    }
+
+    /// Sends the publisher's confirm.
+    pub(super) fn confirm(
+        &self,
+        connection: ConnectionId,
+        channel: u16,
+        sequence: u64,
+        taken: bool,
+    ) {
+        let method = match taken {
+            true => basic::AMQPMethod::Ack(basic::Ack {
+                delivery_tag: sequence,
+                multiple: false,
+            }),
+            false => basic::AMQPMethod::Nack(basic::Nack {
+                delivery_tag: sequence,
+                multiple: false,
+                requeue: false,
+            }),
+        };
+        self.send(connection, channel, &AMQPClass::Basic(method));
+    }
+
+    fn route(
+        &mut self,
+        connection: ConnectionId,
+        message: &Message,
+        receipt: ReplyReceipt,
+        now: Instant,
+    ) -> Result<Routed, Refusal> {
+        self.exchanges.check_publish(&message.exchange)?;
+        let key = Arc::clone(&message.routing_key);
+        let is_reply = ["", REPLIES_EXCHANGE].contains(&&*message.exchange) && is_reply_key(&key);
+        if is_reply {
+            self.reply(connection, message, receipt, now)?;
+            return Ok(Routed::Reply);
+        }
+        if !message.exchange.is_empty() {
+            let fields = header_fields(message.properties.headers());
+            let queues = self.exchanges.route(&message.exchange, &key, &fields);
+            let shared = Arc::new(message.clone());
+            let mut taken = false;
+            for queue in queues {
+                taken |= self.enqueue_own(&queue, &shared, now)?;
+            }
+            return Ok(if taken {
+                Routed::Done
+            } else {
+                Routed::Unroutable
+            });
+        }
+        match self.enqueue_own(&key, &Arc::new(message.clone()), now)? {
+            true => Ok(Routed::Done),
+            false => Ok(Routed::Unroutable),
+        }
+    }
+
+    /// Puts a message into a worker's own queue. False if there is no such queue.
+    pub(super) fn enqueue_own(
+        &mut self,
+        name: &Name,
+        message: &Arc<Message>,
+        now: Instant,
+    ) -> Result<bool, Refusal> {
+        let (most, most_bytes) = (self.limits.queue_messages, self.limits.queue_bytes);
+        let Some(queue) = self.queues.get_mut(name) else {
+            return Ok(false);
+        };
+        if let QueueKind::Tasks(_) = &queue.kind {
+            return Err(Refusal::access(format_args!(
+                "queue '{name}' takes tasks of AWS alone: no task stands behind this message; start an activity instead, or use a queue of your own"
+            )));
+        }
+        queue
+            .waiting
+            .push(Entry::new(Arc::clone(message)), message.bytes());
+        self.dispatch(name, now);
+        let Some(queue) = self.queues.get_mut(name) else {
+            return Ok(true);
+        };
+        while queue.waiting.len() > most || queue.waiting.bytes() > most_bytes {
+            if queue.waiting.pop().is_none() {
+                break;
+            }
+            self.counts.dropped += 1;
+        }
+        Ok(true)
+    }
+
+    fn reply(
+        &mut self,
+        connection: ConnectionId,
+        message: &Message,
+        receipt: ReplyReceipt,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let mut delivery = delivery(message);
+        let task = delivery
+            .correlation_id
+            .as_deref()
+            .and_then(|id| id.parse::<TaskId>().ok());
+        match task {
+            Some(task) if self.custody.place(task).is_some() || self.ended.contains(task) => {
+                self.check_reply_access(connection, task)?;
+                self.hear(task, &delivery, now);
+            }
+            _ => {
+                for released in self.custody.distrust(connection) {
+                    self.released(released);
+                }
+            }
+        }
+        if let Some(open) = self.connections.get_mut(&connection) {
+            open.open_replies += 1;
+        }
+        delivery.receipt = Receipt::new(receipt);
+        self.tell(Inbound::Reply(delivery));
+        Ok(())
+    }
+
+    fn hear(&mut self, task: TaskId, delivery: &Delivery, now: Instant) {
+        let said = match delivery.kind.as_deref() {
+            Some("started" | "heartbeat") => Said::Sign,
+            _ => Said::Final,
+        };
+        let heard = self.custody.said(task, said, now);
+        if heard.leaves_queue {
+            self.take_message(task);
+        }
+        for released in heard.released {
+            self.released(released);
+        }
+        let Some(early) = heard.early_ack else {
+            return;
+        };
+        self.counts.early_acks += 1;
+        let route = &*early.route;
+        if early.turned {
+            error!(
+                route,
+                %task,
+                "a worker has acknowledged a task before it finished it, so the task was completed too early; from now on acknowledgements settle nothing for this route. Set ack = \"releases\" for it, or let the worker acknowledge at the end"
+            );
+        } else {
+            tracing::warn!(route, %task, "a worker spoke about a task that its acknowledgement has completed");
+        }
+    }
+
+    fn check_reply_access(&self, connection: ConnectionId, task: TaskId) -> Result<(), Refusal> {
+        let Some(open) = self.connections.get(&connection) else {
+            return Ok(());
+        };
+        let Some(allowed) = &open.allowed else {
+            return Ok(());
+        };
+        match self.queue_of.get(&task) {
+            Some(queue) if !allowed.contains(queue) => Err(Refusal::access(format_args!(
+                "the user may not settle tasks of queue '{queue}'; name its route in amqp.users"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_reply_key(key: &str) -> bool {
+    let rest = key.strip_prefix(REPLIES_EXCHANGE);
+    rest.is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Whether a routing key is that of a direct reply.
+pub(super) fn is_direct_reply(key: &str) -> bool {
+    key.starts_with(DIRECT_REPLY_TO)
+}
+
+/// The message as the bridge reads replies.
+fn delivery(message: &Message) -> Delivery {
+    let properties = &message.properties;
+    let text =
+        |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let headers = headers(properties.headers());
+    // Some clients can set headers, but not these properties.
+    let header = |name| match headers.iter().find(|(header, _)| header == name)? {
+        (_, HeaderValue::Text(text)) => Some(text.clone()),
+        (_, HeaderValue::Integer(_)) => None,
+    };
+    Delivery {
+        correlation_id: text(properties.correlation_id()).or_else(|| header("correlation-id")),
+        kind: text(properties.kind()).or_else(|| header("reply-type")),
+        reply_to: text(properties.reply_to()),
+        content_type: text(properties.content_type()),
+        headers,
+        body: message.body.to_vec(),
+        receipt: Receipt::none(),
+    }
+}
+
+/// The headers that the bridge can read: texts and numbers.
+fn headers(table: Option<&[u8]>) -> Vec<(String, HeaderValue)> {
+    let entries = table::entries(table.unwrap_or_default()).flatten();
+    let plain = entries.filter_map(|(name, value)| {
+        let value = match value {
+            table::Value::Text(text) => {
+                HeaderValue::Text(String::from_utf8_lossy(text).into_owned())
+            }
+            table::Value::Integer(number) => HeaderValue::Integer(number),
+            table::Value::Bool(flag) => HeaderValue::Text(flag.to_string()),
+            table::Value::Void | table::Value::Other(_) => return None,
+        };
+        Some((String::from_utf8_lossy(name).into_owned(), value))
+    });
+    plain.collect()
+}

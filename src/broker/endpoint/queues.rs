@@ -1,0 +1,380 @@
+//! Declarations: queues and exchanges, their bindings, their ends.
+
+use super::{
+    custody_terms::ConnectionId,
+    exchange::{Binding, Field, Flags, Name, Target},
+    refusal::Refusal,
+    state::{OwnQueue, QueueKind, QueueState, State},
+    table,
+};
+use crate::broker::names::{PARKING_QUEUE, REPLIES_EXCHANGE};
+use amq_protocol::{
+    protocol::{AMQPClass, basic, exchange, queue},
+    types::{AMQPValue, FieldTable},
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+impl State {
+    /// `queue.declare`. Returns the queue's name, and how many messages and consumers it has.
+    pub(super) fn declare_queue(
+        &mut self,
+        (connection, channel): (ConnectionId, u16),
+        declare: &queue::Declare,
+        now: Instant,
+    ) -> Result<(Name, u32, u32), Refusal> {
+        let wanted = declare.queue.as_str();
+        let name: Name = match wanted {
+            "" if declare.passive => Arc::clone(&self.channel(connection, channel)?.last_queue),
+            "" => self.generated_name("amq.gen"),
+            name => name.into(),
+        };
+        match self.queues.get(&name) {
+            Some(queue) => self.check_declare(connection, &name, queue, declare)?,
+            None if declare.passive => return Err(Refusal::not_found("queue", &name)),
+            None => self.create_queue(connection, &name, wanted, declare, now)?,
+        }
+        self.channel(connection, channel)?.last_queue = Arc::clone(&name);
+        let queue = &self.queues[&name];
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Ok((
+            Arc::clone(&name),
+            count(queue.waiting.len()),
+            count(queue.consumers.len()),
+        ))
+    }
+
+    /// A name that nobody can guess.
+    pub(super) fn generated_name(&mut self, prefix: &str) -> Name {
+        format!("{prefix}-{:032x}", rand::random::<u128>()).into()
+    }
+
+    fn check_declare(
+        &self,
+        connection: ConnectionId,
+        name: &str,
+        queue: &QueueState,
+        declare: &queue::Declare,
+    ) -> Result<(), Refusal> {
+        // A route's queue takes any flags and arguments: workers declare it for whatever broker they meet.
+        let QueueKind::Own(own) = &queue.kind else {
+            return Ok(());
+        };
+        own.check_access(connection, name)?;
+        if declare.passive {
+            return Ok(());
+        }
+        for (what, received, current) in [
+            ("durable", declare.durable, own.is_durable),
+            ("exclusive", declare.exclusive, own.is_exclusive),
+            ("auto_delete", declare.auto_delete, own.is_auto_delete),
+        ] {
+            if received != current {
+                return Err(Refusal::precondition(format_args!(
+                    "inequivalent arg '{what}' for queue '{name}' in vhost '/': received '{received}' but current is '{current}'"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn create_queue(
+        &mut self,
+        connection: ConnectionId,
+        name: &Name,
+        wanted: &str,
+        declare: &queue::Declare,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if wanted.starts_with("amq.") {
+            return Err(Refusal::access(format_args!(
+                "queue name '{wanted}' contains reserved prefix 'amq.*'"
+            )));
+        }
+        if wanted.starts_with(REPLIES_EXCHANGE) {
+            return Err(Refusal::access(format_args!(
+                "queue name '{wanted}' is the bridge's own"
+            )));
+        }
+        if declare.durable && !declare.exclusive && !declare.auto_delete {
+            return Err(Refusal::precondition(format_args!(
+                "queue '{name}' can't be durable, because this broker keeps no messages; declare it exclusive or auto-delete, or name a route's queue"
+            )));
+        }
+        let most = self.limits.own_queues;
+        let Some(owner) = self.connections.get_mut(&connection) else {
+            return Ok(());
+        };
+        if owner.own_queues >= most {
+            return Err(Refusal::channel(
+                506,
+                format_args!("more than {most} queues of one connection"),
+            ));
+        }
+        owner.own_queues += 1;
+        let own = OwnQueue {
+            maker: connection,
+            is_exclusive: declare.exclusive,
+            is_auto_delete: declare.auto_delete,
+            is_durable: declare.durable,
+        };
+        let queue = QueueState::new(QueueKind::Own(own), now);
+        self.queues.insert(Arc::clone(name), queue);
+        Ok(())
+    }
+
+    /// The queue that a client names, `""` for the last one that its channel declared. It may be used by this client.
+    pub(super) fn named_queue(
+        &mut self,
+        (connection, channel): (ConnectionId, u16),
+        name: &str,
+    ) -> Result<Name, Refusal> {
+        let name = match name {
+            "" => Arc::clone(&self.channel(connection, channel)?.last_queue),
+            name => name.into(),
+        };
+        if name.is_empty() {
+            return Err(Refusal::not_found(
+                "queue",
+                "(none was declared on this channel)",
+            ));
+        }
+        let Some(queue) = self.queues.get(&name) else {
+            return Err(Refusal::not_found("queue", &name));
+        };
+        let user = self.connections.get(&connection);
+        match &queue.kind {
+            QueueKind::Own(own) => own.check_access(connection, &name)?,
+            QueueKind::Tasks(_) => {
+                let allowed = user
+                    .is_none_or(|user| user.allowed.as_ref().is_none_or(|of| of.contains(&name)));
+                if !allowed {
+                    return Err(Refusal::access(format_args!(
+                        "the user may not use queue '{name}'; name its route in amqp.users"
+                    )));
+                }
+            }
+            QueueKind::Parked => {
+                if !user.is_none_or(|user| user.sees_parked) {
+                    return Err(Refusal::access(format_args!(
+                        "the user may not read '{PARKING_QUEUE}'; set parked = true in amqp.users"
+                    )));
+                }
+            }
+        }
+        Ok(name)
+    }
+
+    /// `queue.purge`. Returns the number of messages.
+    pub(super) fn purge_queue(
+        &mut self,
+        at: (ConnectionId, u16),
+        name: &str,
+    ) -> Result<u32, Refusal> {
+        let name = self.named_queue(at, name)?;
+        let Some(queue) = self.queues.get_mut(&name) else {
+            return Ok(0);
+        };
+        if matches!(queue.kind, QueueKind::Tasks(_)) {
+            return Err(Refusal::access(format_args!(
+                "queue '{name}' holds tasks of AWS, which can't be purged; end them there"
+            )));
+        }
+        Ok(u32::try_from(queue.waiting.purge()).unwrap_or(u32::MAX))
+    }
+
+    /// `queue.delete`. Returns the number of messages. A missing queue is no error. The consumers to cancel are told by
+    /// [`State::remove_queue`], which the caller calls after its answer.
+    pub(super) fn check_delete(
+        &mut self,
+        (connection, channel): (ConnectionId, u16),
+        delete: &queue::Delete,
+    ) -> Result<Option<(Name, u32)>, Refusal> {
+        let name = match delete.queue.as_str() {
+            "" => Arc::clone(&self.channel(connection, channel)?.last_queue),
+            name => name.into(),
+        };
+        let Some(queue) = self.queues.get(&name) else {
+            return Ok(None);
+        };
+        let QueueKind::Own(own) = &queue.kind else {
+            return Err(Refusal::access(format_args!(
+                "queue '{name}' belongs to the bridge; remove its route from the configuration instead"
+            )));
+        };
+        own.check_access(connection, &name)?;
+        if delete.if_unused && !queue.consumers.is_empty() {
+            return Err(Refusal::precondition(format_args!(
+                "queue '{name}' in vhost '/' in use"
+            )));
+        }
+        if delete.if_empty && !queue.waiting.is_empty() {
+            return Err(Refusal::precondition(format_args!(
+                "queue '{name}' in vhost '/' is not empty"
+            )));
+        }
+        let count = u32::try_from(queue.waiting.len()).unwrap_or(u32::MAX);
+        Ok(Some((name, count)))
+    }
+
+    /// Deletes a worker's queue, and tells its consumers.
+    pub(super) fn remove_queue(&mut self, name: &Name) {
+        let Some(queue) = self.queues.remove(name) else {
+            return;
+        };
+        if let QueueKind::Own(own) = &queue.kind
+            && let Some(maker) = self.connections.get_mut(&own.maker)
+        {
+            maker.own_queues -= 1;
+        }
+        self.exchanges.unbind_all(&Target::Queue(Arc::clone(name)));
+        for id in queue.consumers {
+            let Some(consumer) = self.consumers.remove(&id) else {
+                continue;
+            };
+            let Ok(channel) = self.channel(consumer.connection, consumer.channel) else {
+                continue;
+            };
+            channel.consumers.remove(&consumer.tag);
+            let wants = self.connections.get(&consumer.connection);
+            if wants.is_some_and(|connection| connection.wants_cancels) {
+                let cancel = basic::AMQPMethod::Cancel(basic::Cancel {
+                    consumer_tag: (&*consumer.tag).into(),
+                    nowait: true,
+                });
+                self.send(
+                    consumer.connection,
+                    consumer.channel,
+                    &AMQPClass::Basic(cancel),
+                );
+            }
+        }
+    }
+
+    /// Deletes the queues of a connection that ended: the exclusive ones, and those that nobody else consumes.
+    pub(super) fn delete_queues_of(&mut self, connection: ConnectionId) {
+        let of_connection = self.queues.iter().filter(|(_, queue)| match &queue.kind {
+            QueueKind::Own(own) => {
+                own.maker == connection && (own.is_exclusive || queue.consumers.is_empty())
+            }
+            QueueKind::Tasks(_) | QueueKind::Parked => false,
+        });
+        let names: Vec<Name> = of_connection.map(|(name, _)| Arc::clone(name)).collect();
+        for name in names {
+            self.remove_queue(&name);
+        }
+    }
+
+    /// `queue.bind` and `queue.unbind`.
+    pub(super) fn bind_queue(
+        &mut self,
+        at: (ConnectionId, u16),
+        bind: &queue::Bind,
+        undo: bool,
+    ) -> Result<(), Refusal> {
+        let name = match (undo, bind.queue.as_str()) {
+            // An unbinding of a queue that does not exist is no error.
+            (true, name) if !name.is_empty() && !self.queues.contains_key(name) => return Ok(()),
+            (_, name) => self.named_queue(at, name)?,
+        };
+        let binding = Binding {
+            target: Target::Queue(name),
+            key: bind.routing_key.as_str().into(),
+            arguments: fields(&bind.arguments),
+            maker: at.0,
+        };
+        match undo {
+            true => self.exchanges.unbind(bind.exchange.as_str(), &binding),
+            false => self.exchanges.bind(bind.exchange.as_str(), binding),
+        }
+    }
+
+    /// `exchange.bind` and `exchange.unbind`.
+    pub(super) fn bind_exchange(
+        &mut self,
+        connection: ConnectionId,
+        bind: &exchange::Bind,
+        undo: bool,
+    ) -> Result<(), Refusal> {
+        let binding = Binding {
+            target: Target::Exchange(bind.destination.as_str().into()),
+            key: bind.routing_key.as_str().into(),
+            arguments: fields(&bind.arguments),
+            maker: connection,
+        };
+        match undo {
+            true => self.exchanges.unbind(bind.source.as_str(), &binding),
+            false => self.exchanges.bind(bind.source.as_str(), binding),
+        }
+    }
+
+    /// `exchange.declare`.
+    pub(super) fn declare_exchange(&mut self, declare: &exchange::Declare) -> Result<(), Refusal> {
+        let flags = Flags {
+            passive: declare.passive,
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+        };
+        self.exchanges
+            .declare(declare.exchange.as_str(), declare.kind.as_str(), flags)
+    }
+}
+
+impl OwnQueue {
+    fn check_access(&self, connection: ConnectionId, name: &str) -> Result<(), Refusal> {
+        match self.is_exclusive && self.maker != connection {
+            true => Err(Refusal::channel(
+                405,
+                format_args!(
+                    "cannot obtain exclusive access to locked queue '{name}' in vhost '/'"
+                ),
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The arguments of a binding, in the form in which headers of messages are compared: the octet of the type, and the
+/// value.
+fn fields(arguments: &FieldTable) -> Vec<Field> {
+    let entries = arguments.inner().iter().map(|(name, value)| {
+        let value = match value {
+            AMQPValue::LongString(text) => [b"S", text.as_bytes()].concat(),
+            AMQPValue::ShortString(text) => [b"S", text.as_str().as_bytes()].concat(),
+            AMQPValue::Boolean(flag) => vec![b't', u8::from(*flag)],
+            AMQPValue::Void => vec![b'V'],
+            AMQPValue::ShortShortInt(n) => integer(i64::from(*n)),
+            AMQPValue::ShortShortUInt(n) => integer(i64::from(*n)),
+            AMQPValue::ShortInt(n) => integer(i64::from(*n)),
+            AMQPValue::ShortUInt(n) => integer(i64::from(*n)),
+            AMQPValue::LongInt(n) => integer(i64::from(*n)),
+            AMQPValue::LongUInt(n) => integer(i64::from(*n)),
+            AMQPValue::LongLongInt(n) => integer(*n),
+            // Nothing else is compared: such an argument never matches.
+            _ => vec![0],
+        };
+        (name.as_str().as_bytes().to_vec(), value)
+    });
+    entries.collect()
+}
+
+fn integer(number: i64) -> Vec<u8> {
+    [b"l".as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// The headers of a message, in the form in which they are compared with the arguments of bindings.
+pub(super) fn header_fields(headers: Option<&[u8]>) -> Vec<Field> {
+    let entries = table::entries(headers.unwrap_or_default()).flatten();
+    let fields = entries.filter_map(|(name, value)| {
+        let value = match value {
+            table::Value::Text(text) => [b"S", text].concat(),
+            table::Value::Integer(number) => integer(number),
+            table::Value::Bool(flag) => vec![b't', u8::from(flag)],
+            table::Value::Void => vec![b'V'],
+            table::Value::Other(_) => return None,
+        };
+        Some((name.to_vec(), value))
+    });
+    fields.collect()
+}
