@@ -5,6 +5,7 @@
 
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod begun;
 mod broker;
 mod deliveries;
 mod drain;
