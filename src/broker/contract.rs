@@ -69,6 +69,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Waits until the readiness of a destination may have changed. If the broker can't tell, this waits for ever, and
     /// the caller must ask for the readiness at intervals.
     ///
+    /// The wait begins when the future is polled for the first time. From then on it sees each change, also where others
+    /// wait for the same destination.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
@@ -104,4 +107,7 @@ pub struct Readiness {
     pub consumers: u64,
     /// How many more messages the consumers take at once; `None` if the broker can't tell.
     pub credit: Option<u64>,
+    /// How many messages the consumers took in the last second and were done with within a second: 0 while tasks are slow.
+    /// As many may wait in the queue where `max_ready` is "auto". Always 0 where the broker can't tell credit.
+    pub taken_last_second: u64,
 }

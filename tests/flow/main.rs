@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod broker;
+mod credit;
 mod drain;
 mod heartbeats;
 mod log;

@@ -134,6 +134,7 @@ impl Broker for RabbitMq {
             ready: facts.ready,
             consumers: facts.consumers,
             credit: None,
+            taken_last_second: 0,
         })
     }
 
