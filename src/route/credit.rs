@@ -7,7 +7,8 @@
 
 use super::{
     demand::{Demand, Pending},
-    settings::{MaxReady, RouteConfig},
+    poll_settings::MaxReady,
+    settings::RouteConfig,
 };
 use crate::broker::{Destination, Readiness};
 use parking_lot::Mutex;
@@ -125,7 +126,9 @@ impl RouteCredit {
         let demand = self.demand(&state);
         let has_room = demand.is_none_or(Demand::has_room);
         drop(state);
-        self.queue.more.send_replace(());
+        if readiness.credit.is_some() {
+            self.queue.more.send_replace(());
+        }
         has_room
     }
 
