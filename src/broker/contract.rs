@@ -70,6 +70,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Waits until the readiness of a destination may have changed. If the broker can't tell, this waits for ever, and
     /// the caller must ask for the readiness at intervals.
     ///
+    /// The wait begins when the future is polled for the first time. From then on it sees each change, also where others
+    /// wait for the same destination.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.

@@ -12,7 +12,7 @@ use activity_bridge::{
     inflight::{InflightTable, OwnershipCheck, Standing},
     intake::recovery,
     metrics::Metrics,
-    route::Route,
+    route::{QueueCredits, Route},
     source::Sources,
     store::{FileStore, Store},
     task::TaskId,
@@ -39,7 +39,12 @@ async fn route() -> Arc<Route> {
         .expect("metrics")
         .for_route("payments", "swf");
     let source = sources.for_route(config.source_options());
-    Arc::new(Route::new(config, source, metrics))
+    Arc::new(Route::new(
+        config,
+        source,
+        metrics,
+        &mut QueueCredits::default(),
+    ))
 }
 
 /// Otherwise, a record that is made anew after a lapse would never get the message that is still to be published.
