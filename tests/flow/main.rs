@@ -10,6 +10,7 @@ mod deliveries;
 mod drain;
 mod heartbeats;
 mod log;
+mod outcomes;
 mod polling;
 mod publishing;
 mod recovery;
