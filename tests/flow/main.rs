@@ -12,6 +12,7 @@ mod deliveries;
 mod drain;
 mod heartbeats;
 mod log;
+mod outcomes;
 mod polling;
 mod publishing;
 mod recovery;
