@@ -26,7 +26,6 @@ use bytes::BytesMut;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 use tokio::{
     sync::{Notify, mpsc},
