@@ -16,7 +16,7 @@ pub use proxy::Proxy;
 pub use scene::{Scene, all_acknowledged, unacknowledged};
 pub use source::Source::{self, StepFunctions, Swf};
 pub use store::Store::{self, File, Memory, Redis};
-pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge};
+pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge, reply};
 
 use activity_sim::{ExecutionStatus, Options, Schedule, Sim, Summary, TaskRecord, TaskState};
 use std::{
@@ -303,12 +303,19 @@ impl Route {
             queue => format!("queue = \"{queue}\"\n"),
         };
         let source = source.toml(self);
-        // The same worker for both brokers: it acknowledges what it has not finished.
-        let ack = match broker {
-            Broker::Endpoint(_) if !settings.contains("ack = ") => "ack = \"releases\"\n",
-            Broker::Endpoint(_) | Broker::RabbitMq => "",
-        };
-        format!("[[routes]]\nname = \"{name}\"\n{queue}{source}{ack}{settings}\n")
+        let has = |key: &str| settings.contains(&format!("{key} = "));
+        let mut more = String::new();
+        if matches!(broker, Broker::Endpoint(_)) {
+            // The same worker for both brokers: it acknowledges what it has not finished.
+            if !has("ack") {
+                more.push_str("ack = \"releases\"\n");
+            }
+            // Here polls follow the room of consumers, and without one there is room for what may wait.
+            if has("poll_without_consumers") && !has("max_ready") {
+                more.push_str("max_ready = 100\n");
+            }
+        }
+        format!("[[routes]]\nname = \"{name}\"\n{queue}{source}{more}{settings}\n")
     }
 }
 

@@ -32,7 +32,8 @@ pub struct TaskMessage {
 }
 
 impl TaskMessage {
-    fn of(delivery: &Delivery) -> Self {
+    /// Of a delivery.
+    pub fn of(delivery: &Delivery) -> Self {
         Self {
             body: String::from_utf8_lossy(&delivery.data).into_owned(),
             properties: delivery.properties.clone(),
