@@ -32,7 +32,8 @@ pub trait Broker: Send + Sync + 'static {
     /// after each error.
     async fn publish(&self, message: &TaskMessage<'_>) -> Result<(), PublishError>;
 
-    /// Takes a task's message back if no worker has it yet. A broker that can't do this does nothing.
+    /// Says that a task has ended, or that another process has it now. The broker takes the task's message back if no worker
+    /// has it, and delivers it no more. A broker that can't do this does nothing.
     async fn withdraw(&self, task: TaskId);
 
     /// Keeps a message that can't be used, with the reason.
@@ -91,7 +92,8 @@ pub enum Durability {
     /// The broker keeps it across its own restarts and the bridge's. The store can delete its copy of the message.
     Durable,
     /// The message is lost with the process. The store keeps the message until the task has begun for good or has
-    /// ended. No broker of today is like this.
+    /// ended. Such a broker sees each delivery and tells of it: [`Inbound::Delivered`] and what follows it. No broker of
+    /// today is like this.
     Process,
 }
 

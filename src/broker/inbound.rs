@@ -5,14 +5,40 @@ use async_trait::async_trait;
 use std::fmt;
 
 /// One item of the inbound stream.
+///
+/// What a broker tells of one task comes in the order in which it happened. Only a broker of [`Durability::Process`] tells
+/// [`Inbound::Delivered`] and the items below it.
+///
+/// [`Durability::Process`]: super::Durability::Process
 #[derive(Debug)]
 pub enum Inbound {
     /// A worker's reply.
     Reply(Delivery),
-    /// A dead letter: a task's own message that the broker took out of its queue, and why.
+    /// A dead letter: a task's own message that the broker took out of its queue, and why. A broker without a message of its
+    /// own for that makes the delivery with [`Delivery::about`].
     DeadLetter(DeadLetter, Delivery),
     /// No queue takes the task's message, although its publish was confirmed.
     Returned(TaskId),
+    /// A worker has the task's message. `count` deliveries of the task have failed before.
+    Delivered {
+        /// The task.
+        task: TaskId,
+        /// The number of failed deliveries.
+        count: u32,
+    },
+    /// The task's message waits for a worker again. `count` deliveries of the task have failed by now.
+    CameBack {
+        /// The task.
+        task: TaskId,
+        /// The number of failed deliveries.
+        count: u32,
+    },
+    /// A worker has acknowledged the task's message and has said nothing about the task. That completes the task.
+    Acknowledged(TaskId),
+    /// A worker has begun the task for good: the task's message is not delivered again, whatever happens.
+    Released(TaskId),
+    /// The connection of the worker that had begun the task for good has ended.
+    Abandoned(TaskId),
 }
 
 /// A message from the broker.
@@ -32,6 +58,38 @@ pub struct Delivery {
     pub body: Vec<u8>,
     /// Acknowledges the delivery.
     pub receipt: Receipt,
+}
+
+impl Delivery {
+    /// A delivery that says nothing but which task it is about. Nothing has to be acknowledged.
+    #[must_use]
+    pub fn about(task: TaskId) -> Self {
+        Self {
+            correlation_id: Some(task.to_string()),
+            kind: None,
+            reply_to: None,
+            content_type: None,
+            headers: Vec::new(),
+            body: Vec::new(),
+            receipt: Receipt::new(NothingToAcknowledge),
+        }
+    }
+}
+
+/// The receipt of a delivery that no message stands behind.
+struct NothingToAcknowledge;
+
+#[async_trait]
+impl Acknowledge for NothingToAcknowledge {
+    fn is_usable(&self) -> bool {
+        true
+    }
+
+    async fn ack(&self) -> bool {
+        true
+    }
+
+    async fn requeue(&self) {}
 }
 
 /// The right, and the duty, to acknowledge one delivery.

@@ -26,6 +26,11 @@ pub struct TaskMessage<'a> {
     pub priority: Option<u8>,
     /// Application headers.
     pub headers: Vec<(&'a str, &'a HeaderValue)>,
+    /// Whether a worker may have had the task before this process published it. Only a broker of
+    /// [`Durability::Process`](super::Durability::Process) needs this.
+    pub redelivered: bool,
+    /// The number of failed deliveries before this process published the task; 0 for a task fresh from a poll.
+    pub failed_deliveries: u32,
 }
 
 /// A message that can't be used, or an outcome that AWS does not accept.

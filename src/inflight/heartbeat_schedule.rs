@@ -1,7 +1,8 @@
 //! The heartbeat schedule of one task: when the next heartbeat is due, and whose sign of life it is. Pure: it has no clock and
 //! does no I/O.
 //!
-//! While no worker has begun, the bridge sends heartbeats of its own. After the worker's first sign of life only the worker's
+//! While no worker has begun, the bridge sends heartbeats of its own. A broker that sees each delivery also says when a worker has
+//! the task, and when the task waits again: the bridge goes on with its own heartbeats, and only the wait has a limit. After the worker's first sign of life only the worker's
 //! signs of life are sent, at most one in an interval, with the newest details. If the worker sends none any more, the task is
 //! left to time out. After the time at which AWS must have timed it out, a *check* asks AWS whether the task is gone. AWS has no
 //! call for that, so a check is a heartbeat too.
@@ -91,8 +92,8 @@ pub struct Adopted {
 #[derive(Debug)]
 pub struct HeartbeatSchedule {
     terms: Terms,
-    /// When the task was polled.
-    polled: Instant,
+    /// When the task began to wait for a worker: at the poll, or when its last delivery failed.
+    waits_since: Instant,
     /// When the heartbeat timeout began: at the last heartbeat that AWS accepted, or else at the poll.
     timeout_began: Instant,
     /// When AWS answered that heartbeat. The timeout began then at the latest.
@@ -117,9 +118,13 @@ pub struct HeartbeatSchedule {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// No worker has said that it works on the task.
+    /// No worker has said that it works on the task. Only a broker that sees deliveries can say whether a worker has it.
     Waiting,
-    /// A worker has said that it works on the task.
+    /// A worker has the task, on a connection that lives, and has said nothing.
+    Delivered,
+    /// A worker has begun for good, its connection lives, and it has said nothing.
+    Released,
+    /// A worker has said that it works on the task, or has begun for good and lost its connection.
     Begun,
     /// The outcome is being sent to AWS.
     Settling,
@@ -144,7 +149,7 @@ impl HeartbeatSchedule {
     pub fn new(terms: Terms, now: Instant, chance: f64) -> Self {
         Self {
             terms,
-            polled: now,
+            waits_since: now,
             timeout_began: now,
             answered: now,
             any_accepted: false,
@@ -170,7 +175,7 @@ impl HeartbeatSchedule {
                 .min(ADOPTED_HEARTBEAT_TIME)
                 .mul_f64(chance);
         let mut schedule = Self {
-            polled: ago(from.age),
+            waits_since: ago(from.age),
             timeout_began,
             answered: timeout_began,
             any_accepted: from.since_heartbeat.is_some(),
@@ -192,7 +197,8 @@ impl HeartbeatSchedule {
         match self.stage {
             Stage::Waiting => self.extend_wait(now),
             Stage::Begun => self.unsent = true,
-            Stage::Settling => {}
+            // The bridge speaks for these itself.
+            Stage::Delivered | Stage::Released | Stage::Settling => {}
         }
     }
 
@@ -200,14 +206,55 @@ impl HeartbeatSchedule {
     fn extend_wait(&mut self, now: Instant) {
         if let Some(wait) = self.terms.max_wait {
             let waited = wait.saturating_sub(RECOVERED_START_TIMEOUT);
-            self.polled = self.polled.max(now.checked_sub(waited).unwrap_or(now));
+            let earliest = now.checked_sub(waited).unwrap_or(now);
+            self.waits_since = self.waits_since.max(earliest);
         }
     }
 
-    /// Whether a worker has said that it works on the task.
+    /// Whether a worker has said that it works on the task or has begun it for good.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.stage != Stage::Waiting
+        !matches!(self.stage, Stage::Waiting | Stage::Delivered)
+    }
+
+    /// Whether the task waits for a worker, as far as the broker can tell.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.stage == Stage::Waiting
+    }
+
+    /// Notes that a worker has the task. What was said before came from an earlier holder.
+    pub fn deliver(&mut self) {
+        self.change_stage(Stage::Delivered);
+    }
+
+    /// Notes that the task waits for a worker again. The maximum wait begins anew.
+    pub fn come_back(&mut self, now: Instant) {
+        self.waits_since = now;
+        self.change_stage(Stage::Waiting);
+    }
+
+    /// Notes that a worker has begun for good. If it has said something, its own signs of life count already.
+    pub fn release(&mut self) {
+        if self.stage != Stage::Begun {
+            self.change_stage(Stage::Released);
+        }
+    }
+
+    /// Notes that the connection of a worker that had begun for good has ended. From now on it counts as a worker that sends no
+    /// signs of life.
+    pub fn abandon(&mut self) {
+        if self.stage == Stage::Released {
+            self.change_stage(Stage::Begun);
+        }
+    }
+
+    /// Nothing changes the stage of a task that is being settled.
+    fn change_stage(&mut self, stage: Stage) {
+        if self.stage != Stage::Settling {
+            self.stage = stage;
+            self.checks = 0;
+        }
     }
 
     /// When AWS accepted the last heartbeat; `None` if it accepted none, or if that is not known.
@@ -230,8 +277,8 @@ impl HeartbeatSchedule {
         }
         let beat = self.beat_at();
         Some(match self.terms.max_wait {
-            Some(wait) if self.stage == Stage::Waiting && self.polled + wait <= beat => {
-                (self.polled + wait, Due::Unstarted(wait))
+            Some(wait) if self.is_waiting() && self.waits_since + wait <= beat => {
+                (self.waits_since + wait, Due::Unstarted(wait))
             }
             _ => (beat, Due::Beat),
         })
@@ -249,7 +296,7 @@ impl HeartbeatSchedule {
 
     fn sends_own(&self) -> bool {
         let may = match self.terms.by {
-            By::Both => self.stage == Stage::Waiting || self.terms.timeout == Timeout::Never,
+            By::Both => self.stage != Stage::Begun || self.terms.timeout == Timeout::Never,
             By::Worker => false,
             By::Bridge => true,
         };
@@ -304,9 +351,9 @@ impl HeartbeatSchedule {
         limit.unwrap_or(self.terms.interval * BEATS_PER_TIMEOUT)
     }
 
-    /// Notes a sign of life of a worker. True if it is the first of the task.
+    /// Notes a sign of life of a worker. True if it is the first since the task last waited or was delivered.
     pub fn sign(&mut self, details: String) -> bool {
-        let first = self.stage == Stage::Waiting;
+        let first = !matches!(self.stage, Stage::Begun | Stage::Settling);
         if first {
             self.stage = Stage::Begun;
         }
@@ -516,6 +563,101 @@ mod tests {
         assert_eq!(schedule.due(), Some((now + wait, Due::Unstarted(wait))));
         schedule.sign(String::new());
         assert_eq!(schedule.due().map(|(_, due)| due), Some(Due::Beat));
+    }
+
+    /// What happens to a task, in the order in which a broker that sees deliveries tells it.
+    #[derive(Clone, Copy, Debug)]
+    enum Told {
+        Delivered,
+        CameBack,
+        Released,
+        Abandoned,
+        Sign,
+    }
+
+    fn tell(schedule: &mut HeartbeatSchedule, told: Told, now: Instant) {
+        match told {
+            Told::Delivered => schedule.deliver(),
+            Told::CameBack => schedule.come_back(now),
+            Told::Released => schedule.release(),
+            Told::Abandoned => schedule.abandon(),
+            Told::Sign => assert!(schedule.sign(String::new()), "the first"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_speaks_for_a_task_follows_from_what_became_of_its_delivery() {
+        use Told::{Abandoned, CameBack, Delivered, Released, Sign};
+        let now = Instant::now();
+        #[rustfmt::skip]
+        let rows: [(&[Told], bool, bool, bool); 12] = [
+            // what was told                            the bridge speaks, begun, waits
+            (&[],                                       true,  false, true),
+            (&[Delivered],                              true,  false, false),
+            (&[Delivered, CameBack],                    true,  false, true),
+            (&[Delivered, Sign],                        false, true,  false),
+            (&[Delivered, Sign, CameBack],              true,  false, true),
+            (&[Delivered, Sign, CameBack, Delivered],   true,  false, false),
+            (&[Delivered, Sign, Delivered],             true,  false, false),
+            (&[Delivered, Released],                    true,  true,  false),
+            (&[Delivered, Released, Sign],              false, true,  false),
+            (&[Delivered, Sign, Released],              false, true,  false),
+            (&[Delivered, Released, Abandoned],         false, true,  false),
+            (&[Delivered, Abandoned],                   true,  false, false),
+        ];
+        for (told, own, begun, waits) in rows {
+            let mut schedule = HeartbeatSchedule::new(terms(By::Both), now, 1.0);
+            for one in told {
+                tell(&mut schedule, *one, now);
+            }
+            let found = (schedule.has_begun(), schedule.is_waiting());
+            assert_eq!(found, (begun, waits), "{told:?}");
+            // A sign of life is sent first. What follows shows who speaks.
+            if schedule.due() == Some((now, Due::Beat)) {
+                beats(&mut schedule);
+            }
+            let next = if own { INTERVAL } else { T + CHECK_DELAY };
+            assert_eq!(schedule.due(), Some((now + next, Due::Beat)), "{told:?}");
+            schedule.begin_settling(now);
+            for one in [Delivered, CameBack, Released, Abandoned] {
+                tell(&mut schedule, one, now);
+                assert!(schedule.has_begun() && !schedule.is_waiting(), "{one:?}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_time_in_which_a_task_waits_counts_and_it_counts_anew_after_a_failed_delivery()
+    {
+        let now = Instant::now();
+        let wait = secs(15.0);
+        let terms = Terms {
+            max_wait: Some(wait),
+            ..terms(By::Both)
+        };
+        let mut schedule = HeartbeatSchedule::new(terms, now, 1.0);
+        schedule.deliver();
+        for nth in 1..10 {
+            assert_eq!(beats(&mut schedule), now + INTERVAL * nth);
+        }
+        schedule.come_back(now + secs(91.0));
+        assert_eq!(beats(&mut schedule), now + INTERVAL * 10);
+        let failed_at = now + secs(91.0) + wait;
+        assert_eq!(schedule.due(), Some((failed_at, Due::Unstarted(wait))));
+        schedule.release();
+        assert_eq!(schedule.due().map(|(_, due)| due), Some(Due::Beat));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_waits_again_after_its_worker_went_quiet_is_heartbeated_at_once() {
+        let now = Instant::now();
+        let mut schedule = HeartbeatSchedule::new(terms(By::Both), now, 1.0);
+        schedule.sign(String::new());
+        beats(&mut schedule);
+        schedule.come_back(now + secs(25.0));
+        let (at, due) = schedule.due().expect("nothing is under way");
+        assert!(at <= now + secs(25.0) && due == Due::Beat, "{at:?}");
+        assert_eq!(schedule.times_out(), Some(now + T), "before the timeout");
     }
 
     #[tokio::test(start_paused = true)]

@@ -35,6 +35,16 @@ pub enum Event {
     Gone,
     /// The settlement has ended: accepted, gone, rejected or expired.
     Settled,
+    /// A worker has the message.
+    Delivered,
+    /// The message waits for a worker again.
+    CameBack,
+    /// A worker acknowledged the message, and nothing was said about the task since its delivery.
+    Acknowledged,
+    /// A worker has begun for good. The message is not delivered again.
+    Released,
+    /// The connection of a worker that had begun for good has ended.
+    Abandoned,
 }
 
 /// What the caller has to do.
@@ -54,6 +64,10 @@ pub enum Command {
     AnnounceGone,
     /// Acknowledge the kept reply, and remove the task.
     CleanUp,
+    /// Change the heartbeat schedule.
+    Reschedule,
+    /// Change the heartbeat schedule, and note the event in the store.
+    Note,
 }
 
 /// The next state and the command.
@@ -77,6 +91,13 @@ pub fn step(state: State, event: Event) -> (State, Command) {
         (S::Publishing | S::Dispatched, E::Beat) => (state, C::Heartbeat),
         (S::Publishing | S::Dispatched, E::Gone) => (S::Ended, C::AnnounceGone),
 
+        // The broker has the message, or a worker had it, even if the publish has not returned yet.
+        (S::Publishing | S::Dispatched, E::Delivered | E::CameBack | E::Released) => {
+            (S::Dispatched, C::Note)
+        }
+        (S::Publishing | S::Dispatched, E::Acknowledged) => (S::Settling, C::Settle),
+        (S::Publishing | S::Dispatched, E::Abandoned) => (state, C::Reschedule),
+
         (S::Settling, E::FinalReply) => (S::Settling, C::Hold),
         (S::Settling, E::Settled) => (S::Ended, C::CleanUp),
 
@@ -84,7 +105,17 @@ pub fn step(state: State, event: Event) -> (State, Command) {
         // gets AWS's answer about a dead token itself.
         (
             S::Settling,
-            E::Confirmed | E::Returned | E::PublishFailed | E::GiveUp | E::Beat | E::Gone,
+            E::Confirmed
+            | E::Returned
+            | E::PublishFailed
+            | E::GiveUp
+            | E::Beat
+            | E::Gone
+            | E::Delivered
+            | E::CameBack
+            | E::Acknowledged
+            | E::Released
+            | E::Abandoned,
         )
         | (S::Dispatched, E::Confirmed | E::PublishFailed)
         | (S::Publishing | S::Dispatched, E::Settled)
@@ -128,6 +159,22 @@ mod tests {
             // AWS says that the task is gone
             (S::Publishing, E::Gone,          S::Ended,      C::AnnounceGone),
             (S::Dispatched, E::Gone,          S::Ended,      C::AnnounceGone),
+            // the broker tells of a delivery, perhaps before the publish returns
+            (S::Publishing, E::Delivered,     S::Dispatched, C::Note),
+            (S::Dispatched, E::Delivered,     S::Dispatched, C::Note),
+            (S::Publishing, E::CameBack,      S::Dispatched, C::Note),
+            (S::Dispatched, E::CameBack,      S::Dispatched, C::Note),
+            (S::Publishing, E::Released,      S::Dispatched, C::Note),
+            (S::Dispatched, E::Released,      S::Dispatched, C::Note),
+            (S::Publishing, E::Acknowledged,  S::Settling,   C::Settle),
+            (S::Dispatched, E::Acknowledged,  S::Settling,   C::Settle),
+            (S::Publishing, E::Abandoned,     S::Publishing, C::Reschedule),
+            (S::Dispatched, E::Abandoned,     S::Dispatched, C::Reschedule),
+            (S::Settling,   E::Delivered,     S::Settling,   C::Nothing),
+            (S::Settling,   E::CameBack,      S::Settling,   C::Nothing),
+            (S::Settling,   E::Acknowledged,  S::Settling,   C::Nothing),
+            (S::Settling,   E::Released,      S::Settling,   C::Nothing),
+            (S::Settling,   E::Abandoned,     S::Settling,   C::Nothing),
         ];
         for (state, event, next, command) in rows {
             assert_eq!(step(state, event), (next, command), "{state:?} {event:?}");
@@ -144,6 +191,11 @@ mod tests {
             Just(E::Beat),
             Just(E::Gone),
             Just(E::Settled),
+            Just(E::Delivered),
+            Just(E::CameBack),
+            Just(E::Acknowledged),
+            Just(E::Released),
+            Just(E::Abandoned),
         ]
     }
 

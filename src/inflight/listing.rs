@@ -17,7 +17,7 @@ pub enum Progress {
     Publishing,
     /// The broker has the message, and no worker has begun.
     Waiting,
-    /// A worker has said that it works on the task.
+    /// A worker has said that it works on the task, or the broker tells that a worker has it.
     Working,
     /// The outcome is being sent to AWS.
     Settling,
@@ -64,7 +64,9 @@ impl InflightTask {
     fn listed(&self, id: TaskId, now: Instant) -> Listed {
         let progress = match self.state {
             State::Settling | State::Ended => Progress::Settling,
-            State::Publishing | State::Dispatched if self.schedule.has_begun() => Progress::Working,
+            State::Publishing | State::Dispatched if !self.schedule.is_waiting() => {
+                Progress::Working
+            }
             State::Publishing => Progress::Publishing,
             State::Dispatched => Progress::Waiting,
         };

@@ -1,12 +1,13 @@
 //! The tasks in flight of this process: a table in memory, without any I/O.
 //!
 //! `table` owns the entries: state, slot, heartbeat schedule, and the reply that waits for its acknowledgement. `lifecycle`
-//! is the pure state machine of a task. `heartbeat_schedule` says when a heartbeat is due, `due` keeps the order of what is
+//! is the pure state machine of a task. `deliveries` applies what a broker tells of them. `heartbeat_schedule` says when a heartbeat is due, `due` keeps the order of what is
 //! due. `restore` enters adopted tasks. `listing` and `ownership` answer questions about the tasks.
 //!
 //! The table decides what an event means. It does not call AWS, the broker or the store: `intake/`, `settle/` and `replicas/`
 //! do what it decides.
 
+pub mod deliveries;
 pub mod due;
 pub mod heartbeat_schedule;
 pub mod lifecycle;
@@ -18,4 +19,5 @@ pub mod table;
 pub use due::DueTask;
 pub use listing::{Listed, Progress};
 pub use ownership::OwnershipCheck;
+pub use restore::Restored;
 pub use table::{FinalReply, InflightTable, InflightTask, Standing, TaskHandle};

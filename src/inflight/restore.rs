@@ -6,13 +6,22 @@ use super::{
     lifecycle::State,
     table::{InflightTable, InflightTask},
 };
-use crate::{route::Route, store::Record, task::TaskId, trace::Span};
+use crate::{broker::Durability, route::Route, store::Record, task::TaskId, trace::Span};
 use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
 
+/// How an adopted task goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// Its message must be published.
+    ToPublish,
+    /// The broker or a worker has its message.
+    Dispatched,
+}
+
 impl InflightTable {
     /// Enters an adopted task, unless it is in the table. It gets a slot, whether one is free or not.
-    pub fn adopt(&self, record: Record, route: &Arc<Route>) {
+    pub fn adopt(&self, record: Record, route: &Arc<Route>, restored: Restored) {
         let mut table = self.table();
         if table.open.contains_key(&record.id) {
             return;
@@ -30,9 +39,9 @@ impl InflightTable {
             since: now.checked_sub(from.age).unwrap_or(now),
             held: None,
             span: Span::none(),
-            state: match record.published {
-                true => State::Dispatched,
-                false => State::Publishing,
+            state: match restored {
+                Restored::ToPublish => State::Publishing,
+                Restored::Dispatched => State::Dispatched,
             },
             token: record.token,
             polled_at: record.polled_at,
@@ -42,6 +51,9 @@ impl InflightTable {
             cancel_requested: false,
             gone: false,
             recorded: true,
+            failed_deliveries: record.failed_deliveries,
+            is_out: false,
+            released: !record.durable && record.published,
             _slot: route.slots.acquire_beyond(),
         };
         table.open.insert(record.id, entry);
@@ -56,12 +68,14 @@ impl InflightTable {
     }
 
     /// Removes a task that another process owns now. A task that is being settled stays, because this process has its reply.
-    pub fn release(&self, id: TaskId) {
+    /// True if the task was removed.
+    pub fn release(&self, id: TaskId) -> bool {
         let mut table = self.table();
         let settling = |entry: &InflightTask| entry.state == State::Settling;
-        if table.open.get(&id).is_some_and(|entry| !settling(entry)) {
-            drop(table.remove(id));
+        if table.open.get(&id).is_none_or(settling) {
+            return false;
         }
+        table.remove(id).is_some()
     }
 
     /// Remembers tasks that ended before the start or at another process. A reply to one of them is late.
@@ -78,9 +92,9 @@ impl InflightTable {
         self.table().ended_without_reply.most
     }
 
-    /// The record of a task in flight, as the store should have it; `None` if the task is not in flight.
+    /// The record of a task in flight, as the store should have it without its message; `None` if the task is not in flight.
     #[must_use]
-    pub fn record(&self, id: TaskId) -> Option<Record> {
+    pub fn record(&self, id: TaskId, broker: Durability) -> Option<Record> {
         let table = self.table();
         let entry = table.open.get(&id)?;
         Some(Record {
@@ -89,9 +103,17 @@ impl InflightTable {
             token: entry.token.clone(),
             polled_at: entry.polled_at,
             timeouts: entry.timeouts,
-            published: !matches!(entry.state, State::Publishing),
+            published: match broker {
+                Durability::Durable => !matches!(entry.state, State::Publishing),
+                // What is not released must be published again by the next owner, who finds that the message is lost.
+                Durability::Process => entry.released,
+            },
             begun: entry.schedule.has_begun(),
             heard: None,
+            durable: broker == Durability::Durable,
+            failed_deliveries: entry
+                .failed_deliveries
+                .saturating_add(u32::from(entry.is_out)),
         })
     }
 }

@@ -45,6 +45,12 @@ pub struct InflightTask {
     pub(super) gone: bool,
     /// Whether the store has the record.
     pub(super) recorded: bool,
+    /// The number of failed deliveries, as far as they are known.
+    pub(super) failed_deliveries: u32,
+    /// Whether a delivery is under way. Only a broker that keeps no messages tells of deliveries, and of releases.
+    pub(super) is_out: bool,
+    /// Whether a worker has begun for good.
+    pub(super) released: bool,
     /// The slot. It is freed when the entry is dropped.
     pub(super) _slot: Slot,
 }
@@ -152,6 +158,9 @@ impl InflightTable {
             cancel_requested: false,
             gone: false,
             recorded: false,
+            failed_deliveries: 0,
+            is_out: false,
+            released: false,
             _slot: slot,
         };
         let mut table = self.table();
@@ -189,10 +198,10 @@ impl InflightTable {
         self.settles(id, Event::GiveUp)
     }
 
-    /// Notes that the bridge ends a task that no worker has started. `None` if a worker has started it meanwhile.
+    /// Notes that the bridge ends a task that no worker has started. `None` if a worker has started it or got it meanwhile.
     pub fn give_up_unstarted(&self, id: TaskId) -> Option<TaskHandle> {
         let table = self.table();
-        let started = |entry: &InflightTask| entry.schedule.has_begun();
+        let started = |entry: &InflightTask| !entry.schedule.is_waiting();
         match table.open.get(&id).is_some_and(started) {
             true => None,
             false => self.settle_in(table, id, Event::GiveUp),
@@ -203,7 +212,7 @@ impl InflightTable {
         self.settle_in(self.table(), id, event)
     }
 
-    fn settle_in(
+    pub(super) fn settle_in(
         &self,
         mut table: MutexGuard<'_, Table>,
         id: TaskId,
@@ -246,7 +255,9 @@ impl InflightTable {
             | Command::PublishAgain
             | Command::Heartbeat
             | Command::AnnounceGone
-            | Command::CleanUp => FinalReply::Late(receipt),
+            | Command::CleanUp
+            | Command::Reschedule
+            | Command::Note => FinalReply::Late(receipt),
         }
     }
 

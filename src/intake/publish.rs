@@ -13,6 +13,7 @@ use crate::{
     metrics::PublishOutcome,
     route::{Route, Slot, UnpersistedPermit},
     settle,
+    store::Note,
     task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, Traceparent, unix_millis},
     trace::Span,
     util::{
@@ -131,6 +132,7 @@ async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
     } = publication;
     let last_error = LastError::default();
     let carried = async {
+        let redelivered = matches!(kind, Kind::Recovered);
         let span = match kind {
             Kind::Fresh(span, unpersisted) => {
                 let recorded = record(&bridge, &route, &task, &last_error).await;
@@ -144,7 +146,7 @@ async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
         };
         discover_timeouts(&bridge, &route, &mut task).await;
         let publishing = span.child("publish");
-        if publish_until_confirmed(&bridge, &route, &task, &last_error).await {
+        if publish_until_confirmed(&bridge, &route, &task, redelivered, &last_error).await {
             publishing.ended(PublishOutcome::Confirmed.label());
         }
     };
@@ -243,6 +245,10 @@ async fn discover_timeouts(bridge: &Bridge, route: &Route, task: &mut Task) {
     if timeouts != task.timeouts {
         task.timeouts = timeouts;
         bridge.inflight.set_timeouts(task);
+        // With a durable broker the confirm does this.
+        if bridge.broker.durability() == Durability::Process {
+            bridge.store.note(task.id, Note::Learnt(timeouts));
+        }
     }
     if let Some(limit) = timeouts.heartbeat.limit() {
         let secs = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
@@ -261,6 +267,7 @@ async fn publish_until_confirmed(
     bridge: &Arc<Bridge>,
     route: &Arc<Route>,
     task: &Task,
+    redelivered: bool,
     last_error: &LastError,
 ) -> bool {
     let destination = &route.config.destination;
@@ -271,6 +278,8 @@ async fn publish_until_confirmed(
     }
     let body = body(bridge.broker.reply_to(), route, task);
     let mut message = message(route, task, &routing_key, &body);
+    message.redelivered = redelivered;
+    message.failed_deliveries = bridge.inflight.failed_deliveries(task.id);
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     let mut undelivered = None;
     let mut link = bridge.broker.link();
@@ -386,6 +395,8 @@ fn message<'a>(
         expiration_ms: None,
         priority: route.config.priority,
         headers,
+        redelivered: false,
+        failed_deliveries: 0,
     }
 }
 

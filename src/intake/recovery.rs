@@ -8,7 +8,7 @@
 use super::publish;
 use crate::{
     context::Bridge,
-    inflight::lifecycle::Event,
+    inflight::{Restored, lifecycle::Event},
     route::Route,
     store::{Record, StoreError},
     task::TaskId,
@@ -58,10 +58,14 @@ pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(),
             };
             adopted += 1;
             route.metrics.adopted.inc();
-            if !record.published {
+            let restored = match record.published {
+                true => Restored::Dispatched,
+                false => Restored::ToPublish,
+            };
+            if restored == Restored::ToPublish {
                 unpublished.push((Arc::clone(route), record.id));
             }
-            bridge.inflight.adopt(record, route);
+            bridge.inflight.adopt(record, route, restored);
         }
     };
     if adopted > 0 {

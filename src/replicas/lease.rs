@@ -107,7 +107,7 @@ async fn renew_and_apply(bridge: &Bridge, shared: &dyn Shared) {
 
 fn apply(bridge: &Bridge, event: PeerEvent) {
     match event {
-        PeerEvent::Taken(id) => bridge.inflight.release(id),
+        PeerEvent::Taken(id) => release(bridge, id),
         PeerEvent::Sign { id, details } => {
             if let Standing::Open(route) = bridge.inflight.standing(id) {
                 route.metrics.replied(ReplyKind::Alive);
@@ -119,20 +119,29 @@ fn apply(bridge: &Bridge, event: PeerEvent) {
     }
 }
 
+/// Drops a task that this process does not own any more. Its message must reach no worker from here.
+fn release(bridge: &Bridge, id: TaskId) {
+    if bridge.inflight.release(id) {
+        let broker = Arc::clone(&bridge.broker);
+        let withdrawing = async move { broker.withdraw(id).await };
+        bridge.supervisor.spawn("a withdrawal", withdrawing);
+    }
+}
+
 /// Asks for the owners of some of the tasks that are not verified since a lapse, and releases those of other owners.
 async fn reconcile(bridge: &Bridge, shared: &dyn Shared, unverified: &mut Vec<TaskId>) {
     let some = unverified.split_off(unverified.len().saturating_sub(MAX_CONCURRENT_REASSERTS));
     let asked = some.into_iter().map(|id| async move {
-        let record = bridge.inflight.record(id)?;
+        let record = bridge.inflight.record(id, bridge.broker.durability())?;
         Some((id, shared.reassert(&record).await))
     });
     let mut failed = Vec::new();
     for (id, ownership) in future::join_all(asked).await.into_iter().flatten() {
         match ownership {
             Ok(Ownership::Ours) => {}
-            Ok(Ownership::Theirs) => bridge.inflight.release(id),
+            Ok(Ownership::Theirs) => release(bridge, id),
             Ok(Ownership::Ended) => {
-                bridge.inflight.release(id);
+                release(bridge, id);
                 bridge.inflight.remember_ended([id]);
             }
             Err(error) => {

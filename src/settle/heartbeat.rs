@@ -4,7 +4,7 @@
 //! [`crate::inflight::heartbeat_schedule`] decides when a heartbeat is due and on whose behalf. This module sends it
 //! and acts on the answer. With SWF, only the answer to a heartbeat carries a cancel request.
 
-use super::{notify, outcome, parse::PANICKED};
+use super::{deliveries, notify, outcome, parse::PANICKED};
 use crate::{
     broker::Announcement,
     context::Bridge,
@@ -92,7 +92,9 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
             if bridge.inflight.beat_accepted(id, sent, cancel) {
                 bridge.store.note(id, Note::CancelRequested);
                 debug!(route = route.name(), task = %id, "AWS asks for a cancel");
-                notify::announce(bridge, id, Announcement::CancelRequested).await;
+                if !deliveries::end_canceled(bridge, id).await {
+                    notify::announce(bridge, id, Announcement::CancelRequested).await;
+                }
             }
         }
         Err(error) => {

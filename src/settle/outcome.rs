@@ -74,18 +74,16 @@ async fn submit_or_fail(
 
 /// Acknowledges the held reply, removes the record, and frees the slot by dropping the in-flight task.
 pub async fn clean_up(bridge: &Bridge, id: TaskId, mut entry: InflightTask, end: SettleEnd) {
-    match entry.held.take() {
-        Some(receipt) => {
-            crash_point(CrashPoint::BeforeAck);
-            if !receipt.ack().await {
-                // The broker delivers it again. It then counts as a late reply.
-                debug!(task = %id, "the reply could not be acknowledged: its connection has gone");
-            }
-            crash_point(CrashPoint::AfterAck);
+    if let Some(receipt) = entry.held.take() {
+        crash_point(CrashPoint::BeforeAck);
+        if !receipt.ack().await {
+            // The broker delivers it again. It then counts as a late reply.
+            debug!(task = %id, "the reply could not be acknowledged: its connection has gone");
         }
-        // No worker has replied, so the message may still wait for one.
-        None => bridge.broker.withdraw(id).await,
+        crash_point(CrashPoint::AfterAck);
     }
+    // The message may still wait for a worker: nobody has replied, or an earlier holder has.
+    bridge.broker.withdraw(id).await;
     remove_record(bridge, id).await;
     entry.route.metrics.ended(end, entry.since.elapsed());
     entry.span.ended(end.label());

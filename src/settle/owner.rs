@@ -4,7 +4,8 @@
 use crate::{
     broker::Delivery,
     context::Bridge,
-    store::{Claim, Forwarded, Record, Shared, StoreError},
+    inflight::Restored,
+    store::{Claim, Forwarded, Shared, StoreError},
     task::{Status, TaskId},
     util::crash_point::{CrashPoint, crash_point_over},
 };
@@ -52,14 +53,8 @@ pub async fn locate(
         Claim::Ours(record) => match bridge.route(&record.route) {
             Some(route) => {
                 // The worker that replied has the task's message.
-                let published = true;
-                bridge.inflight.adopt(
-                    Record {
-                        published,
-                        ..record
-                    },
-                    route,
-                );
+                let restored = Restored::Dispatched;
+                bridge.inflight.adopt(record, route, restored);
                 ReplyOwner::Here
             }
             None => ReplyOwner::OtherRoute,

@@ -5,7 +5,7 @@
 //! done in `outcome`.
 
 use super::{
-    notify, outcome,
+    deliveries, notify, outcome,
     owner::{self, ReplyOwner},
     park,
     parse::{Meaning, PANICKED, Unusable, is_sign, read},
@@ -43,7 +43,7 @@ pub async fn run(bridge: Arc<Bridge>, mut inbound: InboundStream) {
 /// Handles one item without waiting. Everything that takes time is spawned.
 ///
 /// The number of spawned tasks is bounded. Each holds an unacknowledged delivery, and the prefetch limits those; or it
-/// tells one worker that has begun, and ends as soon as the broker has that message.
+/// tells one worker that has begun, and ends as soon as the broker has that message; or it ends one task.
 pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
     match inbound {
         Inbound::Reply(delivery) => handle_delivery(bridge, None, delivery),
@@ -51,6 +51,11 @@ pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
             handle_delivery(bridge, Some(dead_letter), delivery)
         }
         Inbound::Returned(id) => fail_returned(bridge, id),
+        Inbound::Delivered { task, count } => deliveries::delivered(bridge, task, count),
+        Inbound::CameBack { task, count } => deliveries::came_back(bridge, task, count),
+        Inbound::Acknowledged(id) => deliveries::acknowledged(bridge, id),
+        Inbound::Released(id) => deliveries::released(bridge, id),
+        Inbound::Abandoned(id) => bridge.inflight.on_abandoned(id),
     }
 }
 

@@ -29,6 +29,31 @@ pub(in crate::store) struct StoredRecord<'a> {
     published: bool,
     #[serde(default)]
     begun: bool,
+    /// Written only with a broker that keeps no messages.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    durable: bool,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    failed_deliveries: u32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// A [`Timeout`], in milliseconds.
@@ -69,6 +94,8 @@ pub(in crate::store) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unre
         start_to_close: task.timeouts.start_to_close.into(),
         published: false,
         begun: false,
+        durable: true,
+        failed_deliveries: 0,
     })
 }
 
@@ -123,9 +150,15 @@ impl<'a> StoredRecord<'a> {
         serde_json::to_vec(self)
     }
 
-    /// Notes that the broker has the message, and the timeouts that are known now.
+    /// Notes that a durable broker has the message, and the timeouts that are known now.
     pub(in crate::store) fn confirm(&mut self, timeouts: Timeouts) {
         self.published = true;
+        self.durable = true;
+        self.learn(timeouts);
+    }
+
+    /// Notes the timeouts that are known now.
+    pub(in crate::store) fn learn(&mut self, timeouts: Timeouts) {
         self.heartbeat = timeouts.heartbeat.into();
         self.start_to_close = timeouts.start_to_close.into();
     }
@@ -133,6 +166,19 @@ impl<'a> StoredRecord<'a> {
     /// Notes that a worker works on the task.
     pub(in crate::store) fn begin(&mut self) {
         self.begun = true;
+    }
+
+    /// Notes the number of failed deliveries, of which only a broker that keeps no messages tells.
+    pub(in crate::store) fn fail_deliveries(&mut self, count: u32) {
+        self.durable = false;
+        self.failed_deliveries = count;
+    }
+
+    /// Notes that a worker has begun for good, of which only a broker that keeps no messages tells.
+    pub(in crate::store) fn release(&mut self) {
+        self.durable = false;
+        self.begun = true;
+        self.published = true;
     }
 
     /// The record with its id.
@@ -150,6 +196,8 @@ impl<'a> StoredRecord<'a> {
             published: self.published,
             begun: self.begun,
             heard: None,
+            durable: self.durable,
+            failed_deliveries: self.failed_deliveries,
         })
     }
 }
@@ -205,7 +253,8 @@ mod tests {
             start_to_close: Timeout::Never,
         };
         assert_eq!(record.timeouts, timeouts);
-        assert!(record.published && record.begun);
+        assert!(record.published && record.begun && record.durable);
+        assert_eq!(record.failed_deliveries, 0);
 
         let task = task(record, MESSAGE.as_bytes()).expect("a task");
         assert_eq!(task.activity, "charge");

@@ -26,8 +26,9 @@ pub trait Store: Send + Sync + 'static {
     /// Records a polled task. When the call returns, the record is as durable as the store can make it.
     async fn insert(&self, route: &str, task: &Task) -> Result<(), StoreError>;
 
-    /// Notes that the broker has confirmed the task's message, and stores the timeouts that were learnt meanwhile. The store
-    /// may drop its copy of the message. A crash can undo the call; then the message is published a second time.
+    /// Notes that a durable broker has confirmed the task's message, and stores the timeouts that were learnt meanwhile. The
+    /// store may drop its copy of the message. A crash can undo the call; then the message is published a second time. With a
+    /// broker that keeps no messages, nobody calls this.
     async fn confirmed(&self, id: TaskId, timeouts: Timeouts) -> Result<(), StoreError>;
 
     /// Notes something of a task. The store writes it soon, and nobody waits for it.
@@ -41,8 +42,9 @@ pub trait Store: Send + Sync + 'static {
     /// them, and they are not returned again. An empty answer means that there are no more at the moment.
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError>;
 
-    /// The task with its message, if the broker has not confirmed the message yet; `None` if it has. If the store lost its
-    /// newest writes and a process restored only the record, the answer is [`StoreError::NoMessage`].
+    /// The task with its message, if the message is still needed; `None` if it is not: a durable broker has confirmed it, or
+    /// the task was released. If the store lost its newest writes and a process restored only the record, the answer is
+    /// [`StoreError::NoMessage`].
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError>;
 
     /// At most `most` tasks that ended lately, from their tombstones. A reply to one of them is known to be late.

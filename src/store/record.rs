@@ -3,8 +3,7 @@
 use crate::task::{TaskId, TaskToken, Timeouts};
 use std::time::SystemTime;
 
-/// The record of a task in flight. What only the message needs is stored beside it until the broker has confirmed the
-/// message.
+/// The record of a task in flight. What only the message needs is stored beside it until the message is no longer needed.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// The bridge's id of the task.
@@ -17,15 +16,22 @@ pub struct Record {
     pub polled_at: SystemTime,
     /// The timeouts, as far as they are known.
     pub timeouts: Timeouts,
-    /// Whether the broker has confirmed the message. If not, [`Store::message`] returns what is to be published.
+    /// Whether the message is no longer needed: a durable broker has confirmed it, or the task was released. Until then
+    /// [`Store::message`](crate::store::Store::message) returns what is to be published.
     pub published: bool,
     /// Whether a worker has said that it works on the task.
     pub begun: bool,
     /// When AWS last accepted a heartbeat for the task; `None` if the store does not know.
     pub heard: Option<SystemTime>,
+    /// Whether the record was written with a durable broker. This is true until a broker that keeps no messages has told
+    /// something of the task.
+    pub durable: bool,
+    /// The number of failed deliveries. A delivery that is under way counts as failed until its end is noted.
+    pub failed_deliveries: u32,
 }
 
-/// A note about a task in flight. A lost note costs little, so nobody waits until it is written.
+/// A note about a task in flight. A lost note costs little, so nobody waits until it is written. Only a broker that keeps no
+/// messages causes [`Note::Learnt`], [`Note::FailedDeliveries`] and [`Note::Released`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
     /// A worker has said that it works on the task.
@@ -34,4 +40,11 @@ pub enum Note {
     Heard(SystemTime),
     /// AWS requests a cancel. Only a shared store keeps this note.
     CancelRequested,
+    /// The timeouts that were learnt after the task was recorded. For a durable broker,
+    /// [`Store::confirmed`](crate::store::Store::confirmed) stores them.
+    Learnt(Timeouts),
+    /// So many deliveries of the task have failed, a delivery that is under way included.
+    FailedDeliveries(u32),
+    /// A worker has begun for good. The task must not be published again, so the store drops the message.
+    Released,
 }

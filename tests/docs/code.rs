@@ -170,6 +170,11 @@ fn the_documented_life_of_a_task_is_the_functions() {
         E::Beat,
         E::Gone,
         E::Settled,
+        E::Delivered,
+        E::CameBack,
+        E::Acknowledged,
+        E::Released,
+        E::Abandoned,
     ];
     let rows = rows(&text_of("ARCHITECTURE.md"), "State");
     let lists = |cell: &str, name: String| cell.split(", ").any(|listed| listed == name);

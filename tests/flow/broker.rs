@@ -26,11 +26,14 @@ pub struct ScriptedBroker {
     pub published: Mutex<Vec<TaskId>>,
     pub readiness: Mutex<Result<Readiness, ReadinessError>>,
     pub readiness_changed: Notify,
+    /// What the messages said: whether it may have been delivered before, and how many deliveries failed.
+    pub redelivered: Mutex<Vec<(bool, u32)>>,
+    durability: Durability,
 }
 
 impl ScriptedBroker {
     /// Connected, with one consumer on every queue.
-    pub fn new(log: Arc<Log>) -> Self {
+    pub fn new(log: Arc<Log>, durability: Durability) -> Self {
         Self {
             log,
             link: watch::channel(Link::Up).0,
@@ -43,6 +46,8 @@ impl ScriptedBroker {
                 ..Readiness::default()
             })),
             readiness_changed: Notify::new(),
+            redelivered: Mutex::default(),
+            durability,
         }
     }
 
@@ -75,11 +80,15 @@ impl Broker for ScriptedBroker {
     async fn publish(&self, message: &TaskMessage<'_>) -> Result<(), PublishError> {
         self.log.note(Did::Publish);
         self.published.lock().push(message.id);
+        let said = (message.redelivered, message.failed_deliveries);
+        self.redelivered.lock().push(said);
         self.unblocked().await;
         self.publishes.next().await.unwrap_or(Ok(()))
     }
 
-    async fn withdraw(&self, _task: TaskId) {}
+    async fn withdraw(&self, task: TaskId) {
+        self.log.note(Did::Withdraw(task));
+    }
 
     async fn park(&self, _message: &ParkedMessage<'_>, because: &str) -> Result<(), PublishError> {
         self.parks.next().await.unwrap_or(Ok(()))?;
@@ -115,7 +124,7 @@ impl Broker for ScriptedBroker {
     }
 
     fn durability(&self) -> Durability {
-        Durability::Durable
+        self.durability
     }
 
     async fn close(&self, expects_replies: bool) {

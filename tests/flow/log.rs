@@ -1,6 +1,9 @@
 //! What the bridge did, in its order, and when.
 
-use activity_bridge::{broker::Announcement, task::OutcomeKind, task::Status};
+use activity_bridge::{
+    broker::Announcement,
+    task::{OutcomeKind, Status, TaskId},
+};
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::{
@@ -41,6 +44,8 @@ pub enum Did {
     Forward(String),
     /// Claimed a task.
     Claim,
+    /// Withdrew this task's message.
+    Withdraw(TaskId),
     /// Closed the broker; true: it expects replies.
     CloseBroker(bool),
     /// Closed the store.

@@ -126,6 +126,10 @@ impl Source for ScriptedSource {
         answer
     }
 
+    fn empty_result(&self) -> &'static str {
+        ""
+    }
+
     fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit> {
         Ok(Cow::Borrowed(body))
     }

@@ -45,6 +45,8 @@ pub struct ScriptedStore {
     pub ownerships: Script<Result<Ownership, StoreError>>,
     pub claims: Script<Result<Claim, StoreError>>,
     pub forwards: Script<Result<Forwarded, StoreError>>,
+    /// All notes but those of heartbeats.
+    pub notes: Mutex<Vec<(TaskId, Note)>>,
 }
 
 impl ScriptedStore {
@@ -64,6 +66,7 @@ impl ScriptedStore {
             ownerships: Script::default(),
             claims: Script::default(),
             forwards: Script::default(),
+            notes: Mutex::default(),
         }
     }
 }
@@ -82,7 +85,12 @@ impl Store for ScriptedStore {
         Ok(())
     }
 
-    fn note(&self, _id: TaskId, _note: Note) {}
+    fn note(&self, id: TaskId, note: Note) {
+        match note {
+            Note::Heard(_) => {}
+            _ => self.notes.lock().push((id, note)),
+        }
+    }
 
     async fn remove(&self, id: TaskId) -> Result<(), StoreError> {
         self.removes.next().await.unwrap_or(Ok(()))?;

@@ -7,7 +7,7 @@ use super::{
     store::{Kind, ScriptedStore},
 };
 use activity_bridge::{
-    broker::{Delivery, Inbound, Receipt},
+    broker::{Delivery, Durability, Inbound, Receipt},
     config::Config,
     context::Bridge,
     inflight::{InflightTable, OwnershipCheck},
@@ -84,7 +84,16 @@ impl World {
 
     /// `settings`: what else stands in the route's table of the configuration.
     pub fn with(kind: Kind, settings: &str) -> Self {
-        let world = Self::before_the_start(kind, settings);
+        Self::before_the_start(kind, settings).started()
+    }
+
+    /// With a broker that keeps no messages.
+    pub fn forgetful(kind: Kind, settings: &str) -> Self {
+        Self::before_the_start_with(kind, settings, Durability::Process).started()
+    }
+
+    fn started(self) -> Self {
+        let world = self;
         world.run_heartbeats();
         if world.bridge.store.shared().is_some() {
             let lease = lease::run(Arc::clone(&world.bridge), world.phase.subscribe());
@@ -95,9 +104,14 @@ impl World {
 
     /// Reads replies, and does nothing else.
     pub fn before_the_start(kind: Kind, settings: &str) -> Self {
+        Self::before_the_start_with(kind, settings, Durability::Durable)
+    }
+
+    /// With a broker of this kind.
+    pub fn before_the_start_with(kind: Kind, settings: &str, durability: Durability) -> Self {
         let config = config(kind, settings);
         let log = Arc::new(Log::new());
-        let broker = Arc::new(ScriptedBroker::new(Arc::clone(&log)));
+        let broker = Arc::new(ScriptedBroker::new(Arc::clone(&log), durability));
         let source = Arc::new(ScriptedSource::new(Arc::clone(&log)));
         let store = Arc::new(ScriptedStore::new(Arc::clone(&log), kind));
         let metrics = Metrics::new().expect("metrics");
@@ -195,6 +209,8 @@ impl World {
             published,
             begun: false,
             heard: None,
+            durable: true,
+            failed_deliveries: 0,
         }
     }
 
@@ -214,6 +230,26 @@ impl World {
         let id = self.submit(self.task()).await;
         self.log.wait_for(Did::NotedConfirm).await;
         id
+    }
+
+    /// A task that a broker which keeps no messages has delivered for the first time.
+    pub async fn deliver(&self) -> TaskId {
+        let id = self.submit(self.task()).await;
+        self.log.wait_for(Did::Publish).await;
+        self.redeliver(id, 0).await;
+        id
+    }
+
+    /// Tells that a worker has the task, after so many failed deliveries.
+    pub async fn redeliver(&self, task: TaskId, count: u32) {
+        self.send(Inbound::Delivered { task, count }).await;
+        self.settle_down().await;
+    }
+
+    /// Tells that the task waits again, after so many failed deliveries.
+    pub async fn come_back(&self, task: TaskId, count: u32) {
+        self.send(Inbound::CameBack { task, count }).await;
+        self.settle_down().await;
     }
 
     /// Sends a reply of a worker; says its number, from 1.

@@ -2,7 +2,10 @@
 
 use crate::harness::{insert, insist, task};
 use activity_bridge::{
-    broker::rabbitmq::{Options, RabbitMq},
+    broker::{
+        Durability,
+        rabbitmq::{Options, RabbitMq},
+    },
     config::Config,
     context::Bridge,
     inflight::lifecycle::Event,
@@ -53,7 +56,9 @@ async fn a_record_says_published_only_when_the_broker_has_confirmed_the_message(
         if let Some(event) = event {
             inflight.on_publish(task.id, event);
         }
-        let record = inflight.record(task.id).expect("in flight");
+        let record = inflight
+            .record(task.id, Durability::Durable)
+            .expect("in flight");
         assert_eq!(record.published, published, "{event:?}");
     }
 }

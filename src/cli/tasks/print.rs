@@ -102,6 +102,8 @@ mod tests {
             published,
             begun,
             heard: begun.then(|| at(NOW - 37)),
+            durable: true,
+            failed_deliveries: 0,
         };
         (record, begun.then(|| "0123456789abcdef".to_owned()))
     }

@@ -1,7 +1,7 @@
 //! What the writer is asked to write: new tasks, and changes of their records.
 
 use crate::{
-    store::{StoreError, codec::StoredRecord},
+    store::{Note, StoreError, codec::StoredRecord},
     task::{TaskId, Timeouts},
 };
 use std::collections::HashMap;
@@ -23,7 +23,10 @@ pub(crate) type Changes = HashMap<TaskId, Change>;
 #[derive(Debug, Default)]
 pub(crate) struct Change {
     confirmed: Option<Timeouts>,
+    learnt: Option<Timeouts>,
+    failed_deliveries: Option<u32>,
     begun: bool,
+    released: bool,
     removed: bool,
 }
 
@@ -35,11 +38,28 @@ impl Change {
         }
     }
 
-    pub(crate) fn begun() -> Self {
-        Self {
-            begun: true,
-            ..Self::default()
-        }
+    /// The change that a note makes; `None` if this store does not keep the note.
+    pub(crate) fn noted(note: Note) -> Option<Self> {
+        let none = Self::default();
+        Some(match note {
+            Note::Begun => Self {
+                begun: true,
+                ..none
+            },
+            Note::Learnt(timeouts) => Self {
+                learnt: Some(timeouts),
+                ..none
+            },
+            Note::FailedDeliveries(count) => Self {
+                failed_deliveries: Some(count),
+                ..none
+            },
+            Note::Released => Self {
+                released: true,
+                ..none
+            },
+            Note::Heard(_) | Note::CancelRequested => return None,
+        })
     }
 
     pub(crate) fn removed() -> Self {
@@ -54,9 +74,9 @@ impl Change {
         self.removed
     }
 
-    /// Whether the message is to be removed, because the broker has confirmed it.
-    pub(crate) fn confirms(&self) -> bool {
-        self.confirmed.is_some()
+    /// Whether the message is to be removed, because it is no longer needed.
+    pub(crate) fn drops_message(&self) -> bool {
+        self.confirmed.is_some() || self.released
     }
 
     /// Applies the change to a record that is not removed.
@@ -64,15 +84,27 @@ impl Change {
         if let Some(timeouts) = self.confirmed {
             record.confirm(timeouts);
         }
+        if let Some(timeouts) = self.learnt {
+            record.learn(timeouts);
+        }
+        if let Some(count) = self.failed_deliveries {
+            record.fail_deliveries(count);
+        }
         if self.begun {
             record.begin();
+        }
+        if self.released {
+            record.release();
         }
     }
 
     /// Adds a later change.
     pub(crate) fn merge(&mut self, later: &Self) {
         self.confirmed = later.confirmed.or(self.confirmed);
+        self.learnt = later.learnt.or(self.learnt);
+        self.failed_deliveries = later.failed_deliveries.or(self.failed_deliveries);
         self.begun |= later.begun;
+        self.released |= later.released;
         self.removed |= later.removed;
     }
 }

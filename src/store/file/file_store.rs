@@ -140,16 +140,13 @@ impl Store for FileStore {
     }
 
     fn note(&self, id: TaskId, note: Note) {
-        match note {
-            Note::Begun => {
-                let begun = self.asks.try_send(Ask::Change(id, Change::begun()));
-                // This is noted once for each task, so it must not be lost.
-                if let Err(TrySendError::Full(begun)) = begun {
-                    let asks = self.asks.clone();
-                    tokio::spawn(async move { asks.send(begun).await });
-                }
-            }
-            Note::Heard(_) | Note::CancelRequested => {}
+        let Some(change) = Change::noted(note) else {
+            return;
+        };
+        // Each of these is noted once for a delivery of the task, so it must not be lost.
+        if let Err(TrySendError::Full(change)) = self.asks.try_send(Ask::Change(id, change)) {
+            let asks = self.asks.clone();
+            tokio::spawn(async move { asks.send(change).await });
         }
     }
 

@@ -21,7 +21,7 @@ type Key = (u64, u128);
 
 const RECORDS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("records");
 
-/// The messages of the tasks that the broker has not confirmed.
+/// The messages that are still needed.
 const MESSAGES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("messages");
 
 /// The ids of the tasks that ended last, in the order of their ends.
@@ -192,7 +192,7 @@ impl Ledger {
                     self.numbers.remove(&id);
                     continue;
                 }
-                if change.confirms() {
+                if change.drops_message() {
                     messages.remove(key)?;
                 }
                 let changed = records

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
 /// The fields of a record, in the order in which [`record`] reads them.
-pub(crate) const FIELDS: [&str; 7] = [
+pub(crate) const FIELDS: [&str; 9] = [
     "route",
     "token",
     "polled_at",
@@ -19,6 +19,8 @@ pub(crate) const FIELDS: [&str; 7] = [
     "published",
     "begun",
     "heard",
+    "durable",
+    "failed_deliveries",
 ];
 
 /// Time for which a record is kept after the latest possible end of its task.
@@ -67,6 +69,7 @@ pub(crate) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, 
     let mut next = || fields.next().flatten().unwrap_or_default();
     let (route, token, polled_at, timeouts) = (next(), next(), next(), next());
     let (published, begun, heard) = (next(), next(), next());
+    let (durable, failed_deliveries) = (next(), next());
     // Timeouts that another version wrote in another form are unknown.
     let stored: StoredTimeouts = serde_json::from_str(&timeouts).unwrap_or_default();
     Ok(Record {
@@ -81,6 +84,8 @@ pub(crate) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, 
         published: published == "1",
         begun: begun == "1",
         heard: at(&heard),
+        durable: durable != "0",
+        failed_deliveries: failed_deliveries.parse().unwrap_or(0),
     })
 }
 

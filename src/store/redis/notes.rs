@@ -1,6 +1,9 @@
 //! Notes that are not written to Redis yet. The notes about one task are merged.
 
-use crate::{store::Note, task::TaskId};
+use crate::{
+    store::Note,
+    task::{TaskId, Timeouts},
+};
 use parking_lot::Mutex;
 use std::{collections::HashMap, time::SystemTime};
 
@@ -13,13 +16,20 @@ pub(crate) struct Noted {
     pub(crate) begun: bool,
     pub(crate) heard: Option<SystemTime>,
     pub(crate) cancel: bool,
+    pub(crate) released: bool,
+    pub(crate) failed_deliveries: Option<u32>,
+    pub(crate) learnt: Option<Timeouts>,
 }
 
 impl Noted {
-    fn merge(&mut self, other: Self) {
-        self.begun |= other.begun;
-        self.heard = self.heard.max(other.heard);
-        self.cancel |= other.cancel;
+    /// Adds later notes.
+    fn merge(&mut self, later: Self) {
+        self.begun |= later.begun;
+        self.heard = self.heard.max(later.heard);
+        self.cancel |= later.cancel;
+        self.released |= later.released;
+        self.failed_deliveries = later.failed_deliveries.or(self.failed_deliveries);
+        self.learnt = later.learnt.or(self.learnt);
     }
 }
 
@@ -34,15 +44,30 @@ impl Notes {
             Note::Begun => noted.begun = true,
             Note::Heard(at) => noted.heard = Some(at),
             Note::CancelRequested => noted.cancel = true,
+            Note::Learnt(timeouts) => noted.learnt = Some(timeouts),
+            Note::FailedDeliveries(count) => noted.failed_deliveries = Some(count),
+            Note::Released => noted.released = true,
         }
         self.put(id, noted);
     }
 
-    /// Merges notes about a task with those that are pending.
-    pub(crate) fn put(&self, id: TaskId, noted: Noted) {
+    /// Merges notes about a task with the older ones that are pending.
+    fn put(&self, id: TaskId, noted: Noted) {
+        self.with(id, |pending| pending.merge(noted));
+    }
+
+    /// Puts notes back that could not be written. Pending notes about the same task are newer.
+    pub(crate) fn put_back(&self, id: TaskId, mut noted: Noted) {
+        self.with(id, |pending| {
+            noted.merge(*pending);
+            *pending = noted;
+        });
+    }
+
+    fn with(&self, id: TaskId, act: impl FnOnce(&mut Noted)) {
         let mut notes = self.0.lock();
         if notes.len() < MAX_NOTED_TASKS || notes.contains_key(&id) {
-            notes.entry(id).or_default().merge(noted);
+            act(notes.entry(id).or_default());
         }
     }
 

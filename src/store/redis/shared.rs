@@ -144,7 +144,9 @@ impl RedisStore {
             .arg(format::ttl_millis(record.timeouts))
             .arg(u8::from(record.published))
             .arg(u8::from(record.begun))
-            .arg(format::moment(record.heard));
+            .arg(format::moment(record.heard))
+            .arg(u8::from(record.durable))
+            .arg(record.failed_deliveries);
         self.connection.run(&script).await
     }
 }

@@ -17,12 +17,19 @@ impl RedisStore {
             let flag = |set: bool| if set { "1" } else { "" };
             let script = &scripts::NOTE;
             let mut script = script.key(self.keys.task(id));
+            let failed = noted.failed_deliveries.map(|count| count.to_string());
+            let learnt = noted.learnt.map(format::timeouts).transpose();
             script
                 .arg(flag(noted.begun))
                 .arg(format::moment(noted.heard))
-                .arg(flag(noted.cancel));
+                .arg(flag(noted.cancel))
+                .arg(flag(noted.released))
+                .arg(failed.unwrap_or_default())
+                .arg(learnt.ok().flatten().unwrap_or_default())
+                .arg(format::ttl_millis(noted.learnt.unwrap_or_default()));
             let answer: Result<Vec<String>, _> = self.connection.run(&script).await;
-            let answer = answer.inspect_err(|_| self.notes.put(id, noted)).ok()?;
+            let answer = answer.inspect_err(|_| self.notes.put_back(id, noted));
+            let answer = answer.ok()?;
             Some((id, answer))
         };
         let mut written = Written::default();

@@ -36,6 +36,8 @@ pub fn record(task: &Task) -> Record {
         published: true,
         begun: false,
         heard: None,
+        durable: true,
+        failed_deliveries: 0,
     }
 }
 

@@ -20,5 +20,6 @@ if owner ~= ARGV[1] then
   redis.call('HSET', key, 'owner', ARGV[1])
   redis.call('HINCRBY', key, 'turn', 1)
 end
-local record = redis.call('HMGET', key, 'route', 'token', 'polled_at', 'timeouts', 'published', 'begun', 'heard')
+local record = redis.call('HMGET', key, 'route', 'token', 'polled_at', 'timeouts', 'published', 'begun', 'heard', 'durable',
+  'failed_deliveries')
 return {'ours', owner, redis.call('HGET', key, 'turn') or '0', unpack(record)}

@@ -1,11 +1,11 @@
 -- KEYS: the task. ARGV: timeouts, time to live after the poll in ms.
--- Notes that the broker has confirmed the message, and deletes the message.
+-- Notes that a durable broker has confirmed the message, and deletes the message.
 local key = KEYS[1]
 local polled_at = redis.call('HGET', key, 'polled_at')
 if not polled_at then
   return 0
 end
 redis.call('HSET', key, 'published', 1, 'timeouts', ARGV[1])
-redis.call('HDEL', key, 'message')
+redis.call('HDEL', key, 'message', 'durable')
 redis.call('PEXPIREAT', key, polled_at + ARGV[2])
 return 1
