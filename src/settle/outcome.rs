@@ -3,7 +3,7 @@
 //!
 //! Only then is the reply acknowledged, then the record removed, then the slot freed.
 
-use super::{park, parse::PANICKED};
+use super::{keep, park, parse::PANICKED};
 use crate::{
     context::Bridge,
     inflight::{InflightTask, TaskHandle},
@@ -37,7 +37,9 @@ const SAY_AFTER: u32 = 3;
 pub async fn settle(bridge: Arc<Bridge>, mut handle: TaskHandle, outcome: Outcome) {
     let id = handle.id;
     let settling = handle.span.child("settle");
-    let (outcome, end) = submit_or_fail(&bridge, &mut handle, outcome).await;
+    keep::hold(&bridge, id, &outcome);
+    let submitting = submit_or_fail(&bridge, &mut handle, outcome);
+    let (outcome, end) = keep::settle_or_keep(&bridge, id, submitting).await;
     settling.ended(end.label());
     // The outcome may have changed on the way: one that AWS does not accept becomes a failure.
     handle.route.metrics.settled(outcome.kind(), end);

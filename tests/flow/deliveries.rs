@@ -15,7 +15,7 @@ use activity_bridge::{
     task::{
         DeadLetter, Death, Outcome,
         OutcomeKind::{Canceled, Completed, Failed},
-        OwnFailure, TaskId,
+        OwnFailure, TaskId, Timeout, Timeouts,
     },
 };
 use std::sync::atomic::Ordering::Relaxed;
@@ -303,4 +303,19 @@ async fn a_task_that_no_worker_gets_is_failed_at_max_wait_secs() {
     let reason = "no worker started it within 25 s";
     let expected = Outcome::failed(OwnFailure::NotStarted, reason);
     assert_eq!(*world.source.outcomes.lock(), [expected]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_that_were_learnt_are_noted_though_there_is_no_confirm_to_note() {
+    let world = forgetful();
+    let learnt = Timeouts {
+        heartbeat: Timeout::Usually(T),
+        start_to_close: Timeout::Never,
+    };
+    *world.source.learnt.lock() = Some(learnt);
+    let id = world.submit(world.task()).await;
+    world.settle_down().await;
+    let notes = world.store.notes.lock().clone();
+    assert_eq!(notes, [(id, Note::Learnt(learnt))]);
+    assert_eq!(world.log.count(&Did::NotedConfirm), 0);
 }

@@ -8,6 +8,7 @@ use super::{
 use activity_bridge::{
     phase::Phase,
     source::SourceError,
+    store::Note,
     task::{Outcome, OutcomeKind::Completed, OutcomeKind::Failed, OwnFailure},
 };
 
@@ -178,5 +179,17 @@ async fn an_outcome_that_aws_does_not_take_yet_is_tried_until_the_grace_period_e
     assert!(drain.await.expect("no panic"));
     assert_eq!(world.log.settles(), 1, "it is not failed back beside it");
     let order = [Did::Accepted(Completed), Did::Ack(1), Did::Removed];
+    world.log.assert_order(&order);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_a_clean_shutdown_ends_is_not_counted_as_failed() {
+    let mut world = World::forgetful(Kind::File, ONE);
+    let id = world.deliver().await;
+    assert!(world.shutdown().run().await);
+    let notes = world.store.notes.lock().clone();
+    let counts = [1, 0].map(|count| (id, Note::FailedDeliveries(count)));
+    assert_eq!(notes, counts);
+    let order = [Did::CloseBroker(true), Did::CloseStore];
     world.log.assert_order(&order);
 }

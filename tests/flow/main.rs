@@ -11,6 +11,7 @@ mod deliveries;
 mod drain;
 mod heartbeats;
 mod log;
+mod outcomes;
 mod polling;
 mod publishing;
 mod recovery;

@@ -211,6 +211,7 @@ impl World {
             heard: None,
             durable: true,
             failed_deliveries: 0,
+            has_outcome: false,
         }
     }
 

@@ -81,7 +81,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         prefetch: 1,
         supervisor: Supervisor::default(),
     });
-    let bridge = Bridge {
+    let bridge = Arc::new(Bridge {
         broker: Arc::new(broker),
         store: Arc::new(store),
         routes: Vec::new(),
@@ -90,7 +90,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         metrics: Metrics::new().expect("metrics"),
         tracer: Tracer::start(None).expect("none"),
         supervisor: Supervisor::default(),
-    };
+    });
     assert!(recovery::restore_all(&bridge).await.is_empty());
     for forgotten in 0..=3 {
         let is_known = |id: &TaskId| matches!(bridge.inflight.standing(*id), Standing::Ended);

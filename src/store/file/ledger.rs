@@ -8,8 +8,9 @@ use crate::{
     store::{
         Record,
         codec::{self, StoredRecord, Unreadable},
+        outcome,
     },
-    task::{Task, TaskId},
+    task::{Outcome, Task, TaskId},
 };
 use redb::{
     Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
@@ -21,7 +22,7 @@ type Key = (u64, u128);
 
 const RECORDS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("records");
 
-/// The messages that are still needed.
+/// The messages that are still needed. The outcome of a task that AWS has not taken is in its message's place.
 const MESSAGES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("messages");
 
 /// The ids of the tasks that ended last, in the order of their ends.
@@ -192,7 +193,9 @@ impl Ledger {
                     self.numbers.remove(&id);
                     continue;
                 }
-                if change.drops_message() {
+                if let Some(outcome) = change.kept_outcome() {
+                    messages.insert(key, outcome)?;
+                } else if change.drops_message() {
                     messages.remove(key)?;
                 }
                 let changed = records
@@ -247,6 +250,32 @@ impl Ledger {
         let record = read(id, stored.value(), changes)?.filter(|record| !record.published);
         let task = record.map(|record| readable(id, codec::task(record, message.value())));
         task.transpose()
+    }
+
+    /// The outcome of a task that is kept, with these changes applied; `None` if there is none that this version can read.
+    pub(crate) fn kept_outcome(
+        &self,
+        id: TaskId,
+        changes: &Changes,
+    ) -> Result<Option<Outcome>, Error> {
+        let Some(&number) = self.numbers.get(&id) else {
+            return Ok(None);
+        };
+        let key = (number, u128::from(id));
+        let read_now = self.database.begin_read()?;
+        let stored = read_now.open_table(RECORDS)?.get(key)?;
+        let record = match stored {
+            Some(stored) => read(id, stored.value(), changes)?,
+            None => None,
+        };
+        if !record.is_some_and(|record| record.has_outcome) {
+            return Ok(None);
+        }
+        if let Some(unwritten) = changes.get(&id).and_then(Change::kept_outcome) {
+            return Ok(outcome::read(unwritten));
+        }
+        let kept = read_now.open_table(MESSAGES)?.get(key)?;
+        Ok(kept.and_then(|kept| outcome::read(kept.value())))
     }
 
     /// The tasks that ended last, at most `most`, the newest first.
