@@ -32,8 +32,8 @@ pub trait Broker: Send + Sync + 'static {
     /// after each error.
     async fn publish(&self, message: &TaskMessage<'_>) -> Result<(), PublishError>;
 
-    /// Says that a task has ended, or that another process has it now. The broker takes the task's message back if no worker
-    /// has it, and delivers it no more. A broker that can't do this does nothing.
+    /// Says that a task has an outcome, has ended, or belongs to another process now. The broker takes the task's message back
+    /// if no worker has it, and delivers it no more. A broker that can't do this does nothing.
     async fn withdraw(&self, task: TaskId);
 
     /// Keeps a message that can't be used, with the reason.

@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 impl InflightTable {
     /// Holds the outcome of a task that is being settled, unless the store has it, or has no record to keep it in.
-    pub fn hold_outcome(&self, id: TaskId, outcome: Arc<Outcome>) {
+    /// True if it is held.
+    pub fn hold_outcome(&self, id: TaskId, outcome: Arc<Outcome>) -> bool {
         if let Some(entry) = self.table().open.get_mut(&id)
             && entry.recorded
             && !entry.outcome_kept
         {
             entry.outcome = Some(outcome);
+            return true;
         }
+        false
     }
 
     /// The outcome of a task that is being settled; `None` if the store has it, or if the task has ended.

@@ -24,20 +24,23 @@ const KEEP_ALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum concurrent writes at a shutdown.
 const MAX_CONCURRENT_WRITES: usize = 100;
 
-/// Holds an outcome that is about to be sent to AWS, if it may have to be kept.
-pub(super) fn hold(bridge: &Bridge, id: TaskId, outcome: &Outcome) {
+/// Holds an outcome that is about to be sent to AWS, if it may have to be kept. True if it is held.
+pub(super) fn hold(bridge: &Bridge, id: TaskId, outcome: &Outcome) -> bool {
     let lasts = bridge.store.lifetime() != Lifetime::Process;
-    if lasts && bridge.broker.durability() == Durability::Process {
-        bridge.inflight.hold_outcome(id, Arc::new(outcome.clone()));
-    }
+    let forgets = bridge.broker.durability() == Durability::Process;
+    lasts && forgets && (bridge.inflight).hold_outcome(id, Arc::new(outcome.clone()))
 }
 
-/// Awaits the settlement of a task. If that takes long, the outcome that is held is kept meanwhile.
+/// Awaits the settlement of a task. If that takes long and the outcome is held, the outcome is kept meanwhile.
 pub(super) async fn settle_or_keep<T>(
     bridge: &Bridge,
     id: TaskId,
+    held: bool,
     settling: impl Future<Output = T>,
 ) -> T {
+    if !held {
+        return settling.await;
+    }
     tokio::pin!(settling);
     if let Ok(settled) = timeout(KEEP_AFTER, &mut settling).await {
         return settled;

@@ -200,6 +200,11 @@ impl<'a> StoredRecord<'a> {
         self.has_outcome = true;
     }
 
+    /// Whether the outcome is stored in place of the message.
+    pub(in crate::store) fn has_outcome(&self) -> bool {
+        self.has_outcome
+    }
+
     /// The record with its id.
     pub(in crate::store) fn with(self, id: TaskId) -> Result<Record, Unreadable> {
         let token = TaskToken::new(&self.token);

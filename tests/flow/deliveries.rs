@@ -82,7 +82,7 @@ async fn a_bare_acknowledgement_completes_the_task_with_the_empty_result() {
         *world.source.outcomes.lock(),
         [Outcome::Completed { result }]
     );
-    let order = [Did::Accepted(Completed), Did::Withdraw(id), Did::Removed];
+    let order = [Did::Withdraw(id), Did::Accepted(Completed), Did::Removed];
     world.log.assert_order(&order);
 }
 
@@ -293,6 +293,25 @@ async fn a_task_that_another_process_takes_is_withdrawn_and_its_acknowledgement_
     world.log.wait_for(Did::Removed).await;
     assert_eq!(world.log.count(&Did::Accepted(Completed)), 1);
     assert_eq!(world.log.count(&Did::Publish), 1);
+}
+
+/// It could be delivered while AWS refuses its outcome.
+#[tokio::test(start_paused = true)]
+async fn the_message_of_a_task_with_an_outcome_is_withdrawn_before_aws_has_the_outcome() {
+    let world = World::forgetful(Kind::File, MAX_WAIT);
+    for unstarted in [true, false] {
+        let accept = world.source.settles.hold();
+        let id = world.deliver().await;
+        world.come_back(id, 1).await;
+        if !unstarted {
+            // Its first holder speaks late.
+            world.reply(id, "completed", "done").await;
+        }
+        world.log.wait_for(Did::Withdraw(id)).await;
+        assert_eq!(world.log.count(&Did::Removed), usize::from(!unstarted));
+        accept.send(Ok(())).expect("it is awaited");
+        world.all_ended().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

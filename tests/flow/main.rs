@@ -7,7 +7,6 @@
 
 mod begun;
 mod broker;
-mod credit;
 mod deliveries;
 mod drain;
 mod heartbeats;

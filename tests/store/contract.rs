@@ -451,6 +451,12 @@ async fn a_kept_outcome_comes_back_in_place_of_the_message(
         let message = insist(async || store.message(task.id).await).await;
         assert!(message.is_none());
     }
+    // A note that was written late must not take it away.
+    store.note(task.id, Note::Released);
+    store = place.reopen(store).await;
+    assert!(the_record(&*store).await.has_outcome);
+    let kept = insist(async || store.kept_outcome(task.id).await).await;
+    assert!(kept.is_some());
     insist(async || store.remove(task.id).await).await;
     assert_eq!(store.kept_outcome(task.id).await.ok(), Some(None));
     let store = place.reopen(store).await;

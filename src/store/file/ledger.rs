@@ -193,16 +193,17 @@ impl Ledger {
                     self.numbers.remove(&id);
                     continue;
                 }
-                if let Some(outcome) = change.kept_outcome() {
-                    messages.insert(key, outcome)?;
-                } else if change.drops_message() {
-                    messages.remove(key)?;
-                }
                 let changed = records
                     .get(key)?
                     .map(|stored| changed(id, stored.value(), change));
-                if let Some(changed) = changed.transpose()? {
-                    records.insert(key, &*changed)?;
+                let Some((changed, has_outcome)) = changed.transpose()? else {
+                    continue;
+                };
+                records.insert(key, &*changed)?;
+                if let Some(outcome) = change.kept_outcome() {
+                    messages.insert(key, outcome)?;
+                } else if change.drops_message() && !has_outcome {
+                    messages.remove(key)?;
                 }
             }
             while ended.len()? > MOST_ENDED {
@@ -286,11 +287,12 @@ impl Ledger {
     }
 }
 
-/// The stored form of a record after a change that does not remove it.
-fn changed(id: TaskId, stored: &[u8], change: &Change) -> Result<Vec<u8>, Error> {
+/// The stored form of a record after a change that does not remove it, and whether an outcome is in its message's place.
+fn changed(id: TaskId, stored: &[u8], change: &Change) -> Result<(Vec<u8>, bool), Error> {
     let mut record = readable(id, StoredRecord::read(stored))?;
     change.apply(&mut record);
-    readable(id, record.bytes())
+    let has_outcome = record.has_outcome();
+    Ok((readable(id, record.bytes())?, has_outcome))
 }
 
 /// A record with these changes applied; `None` if they remove it.
