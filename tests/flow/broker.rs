@@ -29,6 +29,8 @@ pub struct ScriptedBroker {
     /// What the messages said: whether it may have been delivered before, and how many deliveries failed.
     pub redelivered: Mutex<Vec<(bool, u32)>>,
     durability: Durability,
+    /// How long it takes until an answer about readiness has come back.
+    pub observations: Script<()>,
 }
 
 impl ScriptedBroker {
@@ -48,6 +50,7 @@ impl ScriptedBroker {
             readiness_changed: Notify::new(),
             redelivered: Mutex::default(),
             durability,
+            observations: Script::default(),
         }
     }
 

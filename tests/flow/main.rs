@@ -7,6 +7,7 @@
 
 mod begun;
 mod broker;
+mod credit;
 mod deliveries;
 mod drain;
 mod heartbeats;

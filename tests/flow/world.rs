@@ -118,7 +118,11 @@ impl World {
 
     /// With a broker of this kind.
     pub fn before_the_start_with(kind: Kind, settings: &str, durability: Durability) -> Self {
-        let config = config(kind, settings);
+        let config = config("uri = \"amqp://127.0.0.1\"", kind, settings);
+        Self::of(config, kind, durability)
+    }
+
+    fn of(config: Config, kind: Kind, durability: Durability) -> Self {
         let log = Arc::new(Log::new());
         let broker = Arc::new(ScriptedBroker::new(Arc::clone(&log), durability));
         let source = Arc::new(ScriptedSource::new(Arc::clone(&log)));
