@@ -480,7 +480,8 @@ mod tests {
             assert_eq!(matches_topic(pattern, key), matches, "{pattern} {key}");
         }
         // Many `#` take no exponential time.
-        assert!(!matches_topic(&"#.".repeat(120), &"a.".repeat(120)));
+        let pattern = format!("{}b", "#.".repeat(120));
+        assert!(!matches_topic(&pattern, &"a.".repeat(120)));
     }
 
     #[test]
