@@ -76,6 +76,7 @@ impl State {
             task: Some(task.id),
             redelivered: task.redelivered,
             count: task.failed_deliveries,
+            expires: None,
         };
         let bytes = entry.message.bytes();
         let position = state.waiting.push(entry, bytes);

@@ -77,7 +77,9 @@ impl Client {
     /// The next delivery.
     pub(super) async fn next(&mut self) -> (TaskMessage, Delivery) {
         let next = timeout(SOON, self.consumer.next()).await;
-        let delivery = next.expect("a delivery in time").expect("the consumer lives");
+        let delivery = next
+            .expect("a delivery in time")
+            .expect("the consumer lives");
         let delivery = delivery.expect("a delivery");
         (TaskMessage::of(&delivery), delivery)
     }

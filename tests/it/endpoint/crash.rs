@@ -44,7 +44,9 @@ async fn a_released_task_is_not_delivered_again_after_a_kill_and_its_reply_still
     let mut worker = Client::consuming(&world.amqp_uri, 5).await;
     let (again, _) = worker.next().await;
     assert_eq!(again.id(), other.id(), "the one that was not acknowledged");
-    worker.says(&task, Answer::of("completed", "late, but there")).await;
+    worker
+        .says(&task, Answer::of("completed", "late, but there"))
+        .await;
     let ended = world.closed(&id).await;
     assert_eq!(ended.result.as_deref(), Some("late, but there"));
     worker.says(&again, Answer::of("completed", "")).await;

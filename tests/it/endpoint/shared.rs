@@ -25,5 +25,7 @@ async fn two_routes_with_one_queue_share_the_credit_of_its_consumers() {
         (_, delivery) = worker.next().await;
     }
     ack(&delivery).await;
-    world.until("all completions", |all| all.completed == 6).await;
+    world
+        .until("all completions", |all| all.completed == 6)
+        .await;
 }
