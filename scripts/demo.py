@@ -398,7 +398,7 @@ def report(sim_url, asked, confirmed, workers):
               f"{sum(len(execution['attempts']) > 1 for execution in executions.values())} of them tried again; "
               f"workers heard `gone` {gone} times")
     if taken := log_of(workers, "demo_dying_worker.py").split():
-        print(f"one worker died with {len(taken)} tasks; other workers took them")
+        print(f"tasks of a worker that died, which other workers took: {len(taken)}")
     print(f"p50 and p99 are from scheduled to settled; some tasks take {WAIT_SECS} s")
     return len(lost) + columns[-1]["duplicates"] + abs(stopped - gone)
 
