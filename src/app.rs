@@ -17,7 +17,7 @@ use crate::{
     phase::{POLL_HOLD, Phase},
     process::{Shutdown, Signals, flush_reserve},
     replicas::lease,
-    route::{Route, RouteConfig},
+    route::{QueueCredits, Route, RouteConfig},
     settle::{heartbeat, replies},
     source::Sources,
     store::{self, Lifetime},
@@ -147,11 +147,12 @@ async fn build(
         supervisor: supervisor.clone(),
     };
     let (broker, inbound) = broker::open(&config.broker, options)?;
+    let mut credits = QueueCredits::default();
     let routes = routes.into_iter().map(|config| {
         warn_of_an_unknown_timeout(&config);
         let source = sources.for_route(config.source_options());
         let metrics = metrics.for_route(&config.name, source.kind());
-        Arc::new(Route::new(config, source, metrics))
+        Arc::new(Route::new(config, source, metrics, &mut credits))
     });
     let bridge = Bridge {
         routes: routes.collect(),

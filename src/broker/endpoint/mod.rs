@@ -24,6 +24,7 @@ mod deliver;
 mod early_acks;
 mod endpoint;
 mod exchange;
+mod fast_tasks;
 mod files;
 mod frame;
 mod grace_clock;
@@ -55,6 +56,7 @@ mod users;
 
 pub use endpoint::TaskQueue;
 pub(crate) use endpoint::{Endpoint, Options};
+pub use fast_tasks::FastTasks;
 pub use files::{EndpointFiles, TlsFiles, UserPassword};
 pub use settings::{EndpointConfig, TlsConfig};
 pub use user_settings::UserConfig;

@@ -129,7 +129,7 @@ impl State {
         match fate {
             Fate::Acked => {
                 if let Some(queue) = self.queues.get_mut(&unacked.queue) {
-                    queue.count_taken(unacked.since, now);
+                    queue.fast.done(unacked.since, now);
                 }
                 self.acked(delivery, &unacked.queue, now);
             }

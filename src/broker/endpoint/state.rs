@@ -8,6 +8,7 @@ use super::{
     custody::Custody,
     custody_terms::{ConnectionId, ConsumerId, DeliveryId, Terms},
     exchange::{Exchanges, Kind, Name},
+    fast_tasks::FastTasks,
     message::Message,
     outbox::Outbox,
     queue::{Position, Queue},
@@ -25,7 +26,6 @@ use bytes::BytesMut;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -148,9 +148,8 @@ pub(crate) struct QueueState {
     pub(super) kind: QueueKind,
     /// Notified when the number of messages, consumers or the credit may have changed.
     pub(super) changed: Arc<Notify>,
-    /// The tasks that workers took and were done with within a second: the start of the running second, the number in it, and
-    /// the number in the one before.
-    pub(super) taken: (Instant, u64, u64),
+    /// The tasks that workers were done with quickly.
+    pub(super) fast: FastTasks,
 }
 
 /// Whose queue it is.
@@ -414,7 +413,7 @@ impl QueueState {
             has_exclusive_consumer: false,
             kind,
             changed: Arc::new(Notify::new()),
-            taken: (now, 0, 0),
+            fast: FastTasks::new(now),
         }
     }
 
@@ -422,29 +421,5 @@ impl QueueState {
     pub(super) fn notify(&self) {
         self.changed.notify_waiters();
         self.changed.notify_one();
-    }
-
-    /// Counts a task that a worker took at `since` and is done with now.
-    pub(super) fn count_taken(&mut self, since: Instant, now: Instant) {
-        self.roll(now);
-        if now.saturating_duration_since(since) < Duration::from_secs(1) {
-            self.taken.1 += 1;
-        }
-    }
-
-    /// See [`crate::broker::Readiness::taken_last_second`].
-    pub(crate) fn taken_last_second(&mut self, now: Instant) -> u64 {
-        self.roll(now);
-        self.taken.1.max(self.taken.2)
-    }
-
-    fn roll(&mut self, now: Instant) {
-        let (began, running, _) = self.taken;
-        let age = now.saturating_duration_since(began);
-        if age >= Duration::from_secs(2) {
-            self.taken = (now, 0, 0);
-        } else if age >= Duration::from_secs(1) {
-            self.taken = (began + Duration::from_secs(1), 0, running);
-        }
     }
 }

@@ -111,7 +111,7 @@ impl State {
             ready,
             consumers,
             credit: Some(credit),
-            taken_last_second: queue.taken_last_second(now),
+            taken_last_second: queue.fast.last_second(now),
         })
     }
 
