@@ -49,6 +49,7 @@ ALL_ROUTES = [
 RABBITMQ = bool(os.environ.get("AMQP_URI")) or os.environ.get("BROKER") == "rabbitmq"
 ROUTES = [route for route in ALL_ROUTES if route.queue != ACK or not RABBITMQ]
 
+SENT = "sent"  # what an acknowledgement gives as the result
 WAIT_SECS, HEARTBEAT_TIMEOUT_SECS = 4, 3  # without its heartbeats such a task would time out
 PLAIN_TIMEOUT_SECS = 60  # plain tasks have no heartbeat timeout
 HOLD_SECS = 3  # an empty poll; 60 at AWS, which would make the demo's shutdown as long
@@ -98,8 +99,8 @@ def task_at(index):
         task["retry"] = {"max_attempts": 1, "interval": 0.5}
         asked, end = {"do": "fail-once", "order": index}, completed({"order": index})
     elif kind == "ack":
-        # Step Functions wants JSON.
-        asked, end = {"to": "someone", "order": index}, {"state": "completed", "result": "null" if states else None}
+        # Step Functions wants JSON; the route of SWF says its own.
+        asked, end = {"to": "someone", "order": index}, {"state": "completed", "result": "null" if states else SENT}
     else:
         asked, end = {"price": index, "quantity": 2}, completed({"total": 2 * index})
     return {**task, "input": json.dumps(asked)}, end, kind
@@ -220,6 +221,7 @@ grace_secs = 20
 name = "{route.name}"
 queue = "{route.queue}"
 max_in_flight = 500
+{f'ack_result = "{SENT}"' if (route.source, route.queue) == (SWF, ACK) else ""}
 [routes.heartbeat]
 timeout_secs = {HEARTBEAT_TIMEOUT_SECS if route.queue == MORE else PLAIN_TIMEOUT_SECS}
 """

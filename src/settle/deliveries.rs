@@ -73,7 +73,8 @@ fn complete(bridge: &Arc<Bridge>, id: TaskId) {
             let route = &handle.route;
             debug!(route = route.name(), task = %id, "acknowledged without a reply; completing it");
             route.metrics.replied(ReplyKind::Completed);
-            let result = route.source.empty_result().to_owned();
+            let configured = route.config.ack.result.clone();
+            let result = configured.unwrap_or_else(|| route.source.empty_result().to_owned());
             let settling =
                 outcome::settle(Arc::clone(bridge), handle, Outcome::Completed { result });
             bridge.supervisor.spawn("a settlement", settling);
