@@ -52,6 +52,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
 async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow::Result<bool> {
     info!(
         version = env!("CARGO_PKG_VERSION"),
+        broker = %config.broker,
         store = config.store.place(),
         "activity-bridge starts"
     );

@@ -1,8 +1,6 @@
 //! A worker by hand, on a bridge that is the broker.
 
-use crate::harness::{
-    Answer, BridgeProcess, HOLD, Route, Source, TaskMessage, World, eventually, reply,
-};
+use crate::harness::{Answer, BridgeProcess, HOLD, Route, Source, TaskMessage, World, reply};
 use futures_util::StreamExt;
 use lapin::{
     Channel, Connection, ConnectionProperties, Consumer,
@@ -110,12 +108,4 @@ pub(super) async fn nack(delivery: &Delivery, requeue: bool) {
     };
     let nacked = delivery.acker.nack(options).await;
     assert!(nacked.expect("it is sent"));
-}
-
-/// Waits until the task is no longer open, for as long as a test may take.
-pub(super) async fn metric_is(bridge: &BridgeProcess, series: &str, value: f64) {
-    eventually(&format!("{series} being {value}"), || async {
-        (bridge.metric(series).await == value).then_some(())
-    })
-    .await;
 }
