@@ -10,7 +10,11 @@ use super::{
     queue::Position,
     state::{Entry, Location, QueueKind, State, Unacked},
 };
-use crate::{broker::Inbound, task::TaskId};
+use crate::{
+    broker::Inbound,
+    task::TaskId,
+    util::crash_point::{CrashPoint, crash_point},
+};
 use amq_protocol::protocol::{AMQPClass, basic};
 use bytes::BytesMut;
 use std::{collections::BTreeSet, sync::Arc};
@@ -226,6 +230,7 @@ impl State {
             self.tell(Inbound::Released(task));
         }
         self.sooner.notify_one();
+        crash_point(CrashPoint::AfterDeliver);
         Some(delivered.id)
     }
 
