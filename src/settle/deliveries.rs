@@ -73,8 +73,7 @@ fn complete(bridge: &Arc<Bridge>, id: TaskId) {
             let route = &handle.route;
             debug!(route = route.name(), task = %id, "acknowledged without a reply; completing it");
             route.metrics.replied(ReplyKind::Completed);
-            let configured = route.config.ack.result.clone();
-            let result = configured.unwrap_or_else(|| route.source.empty_result().to_owned());
+            let result = route.config.ack.result.clone().unwrap_or_default();
             let settling =
                 outcome::settle(Arc::clone(bridge), handle, Outcome::Completed { result });
             bridge.supervisor.spawn("a settlement", settling);

@@ -8,9 +8,10 @@ use super::{
 use activity_bridge::{
     broker::{
         Announcement::{CancelRequested, Gone},
-        Delivery, Inbound,
+        Delivery, Durability, Inbound,
     },
-    inflight::Progress,
+    inflight::{Progress, heartbeat_schedule::Due},
+    settle::heartbeat,
     store::{Claim, Note, PeerEvent, Renewal},
     task::{
         DeadLetter, Death, Outcome,
@@ -18,7 +19,8 @@ use activity_bridge::{
         OwnFailure, TaskId, Timeout, Timeouts,
     },
 };
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+use tokio::time::Instant;
 
 const MAX_WAIT: &str = "heartbeat = { max_wait_secs = 25 }";
 
@@ -337,4 +339,26 @@ async fn timeouts_that_were_learnt_are_noted_though_there_is_no_confirm_to_note(
     let notes = world.store.notes.lock().clone();
     assert_eq!(notes, [(id, Note::Learnt(learnt))]);
     assert_eq!(world.log.count(&Did::NotedConfirm), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_gets_a_task_between_max_wait_secs_and_the_failure_keeps_it() {
+    let world = World::before_the_start_with(Kind::File, MAX_WAIT, Durability::Process);
+    let id = world.submit(world.task()).await;
+    let inflight = &world.bridge.inflight;
+    let unstarted = loop {
+        inflight.wait_for_due().await;
+        match inflight.next_due(Instant::now()) {
+            Some(task) if task.due != Due::Beat => break task,
+            Some(task) => heartbeat::see_to(Arc::clone(&world.bridge), task).await,
+            None => {}
+        }
+    };
+    world.redeliver(id, 0).await;
+    heartbeat::see_to(Arc::clone(&world.bridge), unstarted).await;
+    assert_eq!(world.log.settles(), 0);
+    let beats = world.log.beats().len();
+    world.run_heartbeats();
+    world.at(secs(36.0)).await;
+    assert!(world.log.beats().len() > beats, "the bridge goes on");
 }

@@ -129,10 +129,6 @@ impl Source for ScriptedSource {
         answer
     }
 
-    fn empty_result(&self) -> &'static str {
-        ""
-    }
-
     fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit> {
         Ok(Cow::Borrowed(body))
     }

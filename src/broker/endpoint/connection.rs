@@ -194,9 +194,10 @@ impl Reader {
         }
         if let Some((id, _)) = self.session.open() {
             let stalled = self.is_in_message();
-            self.shared
-                .switch
-                .with(|state| state.set_stalled(id, stalled, now));
+            self.shared.switch.with(|state| {
+                state.send_confirms(id);
+                state.set_stalled(id, stalled, now);
+            });
         }
     }
 

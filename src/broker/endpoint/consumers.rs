@@ -2,16 +2,14 @@
 
 use super::{
     custody_terms::{AckMode, ConnectionId, ConsumerId, Recipient},
+    direct_reply::DIRECT_REPLY_TO,
     exchange::Name,
     refusal::Refusal,
-    state::{Consumer, Location, OwnQueue, QueueKind, QueueState, State, Unacked},
+    state::{Consumer, Location, QueueKind, State, Unacked},
 };
 use amq_protocol::protocol::{AMQPClass, basic};
 use std::sync::Arc;
 use tokio::time::Instant;
-
-/// The queue that a client consumes for direct replies.
-pub(super) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 impl State {
     /// `basic.consume`. Returns the tag. The caller answers, and then calls [`State::dispatch`] for the queue.
@@ -23,7 +21,7 @@ impl State {
     ) -> Result<(Arc<str>, Name), Refusal> {
         let (connection, channel) = at;
         let tag: Arc<str> = match consume.consumer_tag.as_str() {
-            "" => self.generated_name("amq.ctag"),
+            "" => self.generated_name("amq.ctag", '-'),
             tag => tag.into(),
         };
         if self
@@ -107,34 +105,6 @@ impl State {
         }
     }
 
-    fn direct_reply_queue(
-        &mut self,
-        (connection, channel): (ConnectionId, u16),
-        no_ack: bool,
-        now: Instant,
-    ) -> Result<Name, Refusal> {
-        if !no_ack {
-            return Err(Refusal::precondition("reply consumer cannot acknowledge"));
-        }
-        let generation = self.channel(connection, channel)?.generation;
-        let name: Name = format!("{DIRECT_REPLY_TO}.{generation:x}").into();
-        if self.queues.contains_key(&name) {
-            return Err(Refusal::precondition("reply consumer already set"));
-        }
-        let own = OwnQueue {
-            maker: connection,
-            is_exclusive: true,
-            is_auto_delete: true,
-            is_durable: false,
-        };
-        if let Some(owner) = self.connections.get_mut(&connection) {
-            owner.own_queues += 1;
-        }
-        self.queues
-            .insert(Arc::clone(&name), QueueState::new(QueueKind::Own(own), now));
-        Ok(name)
-    }
-
     /// `basic.cancel`. An unknown tag is no error.
     pub(super) fn cancel(
         &mut self,
@@ -203,7 +173,20 @@ impl State {
         if !delivers && matches!(queue.kind, QueueKind::Tasks(_)) {
             return Ok(false);
         }
+        queue.drop_expired(now);
         let Some((position, mut entry)) = queue.waiting.pop() else {
+            return Ok(false);
+        };
+        if !self.fits(connection, &entry) {
+            let to = Recipient {
+                connection,
+                consumer: None,
+                no_ack: false,
+            };
+            self.drop_unfit(&name, entry, to, now);
+            return Ok(false);
+        }
+        let Some(queue) = self.queues.get_mut(&name) else {
             return Ok(false);
         };
         let left = u32::try_from(queue.waiting.len()).unwrap_or(u32::MAX);

@@ -4,16 +4,17 @@
 //! |---|---|
 //! | `frame`, `table`, `property`, `properties`, `content_header`, `method` and their builders | the codec |
 //! | `custody` and its parts | where each task is, and what an acknowledgement, a return or a loss means for it; pure |
-//! | `exchange`, `queue`, `message`, `refusal` | what brokers are made of; pure |
-//! | `state` with `queues`, `consumers`, `deliver`, `settle`, `publish`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
+//! | `confirms`, `exchange`, `queue`, `message`, `refusal` | what brokers are made of; pure |
+//! | `state` with `queues`, `consumers`, `direct_reply`, `deliver`, `settle`, `publish`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
 //! | `handshake`, `users`, `session`, `connection`, `listener` | a client, from its first byte to its last |
 //! | `settings`, `user_settings`, `files`, `tls` | the configuration |
 //! | `endpoint` | the implementation of the seam |
 
+mod confirms;
 mod connection;
 mod consumers;
-mod content_header;
+pub mod content_header;
 mod custody;
 mod custody_connections;
 mod custody_settlement;
@@ -21,21 +22,22 @@ mod custody_table;
 mod custody_tasks;
 mod custody_terms;
 mod deliver;
+mod direct_reply;
 mod early_acks;
 mod endpoint;
 mod exchange;
 mod fast_tasks;
 mod files;
-mod frame;
+pub mod frame;
 mod grace_clock;
 mod handshake;
 mod listener;
 mod message;
-mod method;
+pub mod method;
 mod methods;
 mod outbox;
-mod properties;
-mod properties_builder;
+pub mod properties;
+pub mod properties_builder;
 mod property;
 mod publish;
 mod queue;
@@ -47,9 +49,11 @@ pub mod settings;
 mod settle;
 mod state;
 mod switch;
-mod table;
-mod table_builder;
+pub mod table;
+pub mod table_builder;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod user_settings;
 mod users;

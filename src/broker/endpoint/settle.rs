@@ -201,6 +201,7 @@ impl State {
         cause: ReturnCause,
         now: Instant,
     ) {
+        self.send_confirms(id);
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };

@@ -5,6 +5,7 @@
 //! (messages from workers), `tasks` (calls of the bridge).
 
 use super::{
+    confirms::Confirms,
     custody::Custody,
     custody_terms::{ConnectionId, ConsumerId, DeliveryId, Terms},
     exchange::{Exchanges, Kind, Name},
@@ -124,6 +125,8 @@ pub(crate) struct Entry {
     pub(super) redelivered: bool,
     /// How often a delivery of the message failed.
     pub(super) count: u32,
+    /// When the message is dropped if it still waits. The custody knows when a task expires.
+    pub(super) expires: Option<Instant>,
 }
 
 impl Entry {
@@ -134,6 +137,7 @@ impl Entry {
             task: None,
             redelivered: false,
             count: 0,
+            expires: None,
         }
     }
 }
@@ -220,6 +224,8 @@ pub(crate) struct Connection {
     pub(super) wants_cancels: bool,
     pub(super) open_replies: usize,
     pub(super) own_queues: usize,
+    /// The channels with confirms that are not sent yet.
+    pub(super) confirming: BTreeSet<u16>,
     /// Notified when the connection may be read again.
     pub(super) readable: Arc<Notify>,
     /// The queues whose tasks it may see and settle; `None` for all.
@@ -240,8 +246,8 @@ pub(crate) struct Channel {
     /// The bound on all unacknowledged deliveries of the channel; 0 for none.
     pub(super) global_prefetch: u32,
     pub(super) consumers: HashMap<Arc<str>, ConsumerId>,
-    /// The number of the last publish, if the channel is in confirm mode.
-    pub(super) confirms: Option<u64>,
+    /// The confirms of the channel, if it is in confirm mode.
+    pub(super) confirms: Option<Confirms>,
     pub(super) last_queue: Name,
 }
 
@@ -392,6 +398,15 @@ impl State {
 }
 
 impl Connection {
+    /// Notes that a message is confirmed. [`State::send_confirms`] tells the client.
+    pub(super) fn note_confirm(&mut self, number: u16, sequence: u64) {
+        let channel = self.channels.get_mut(&number);
+        if let Some(confirms) = channel.and_then(|channel| channel.confirms.as_mut()) {
+            confirms.confirm(sequence);
+            self.confirming.insert(number);
+        }
+    }
+
     /// Appends what `write` writes. Nothing that the endpoint writes is too long for a frame, so an error is a bug.
     pub(super) fn put(&self, write: impl FnOnce(&mut BytesMut) -> Result<(), String>) {
         self.outbox.put(|out| {
@@ -415,6 +430,12 @@ impl QueueState {
             changed: Arc::new(Notify::new()),
             fast: FastTasks::new(now),
         }
+    }
+
+    /// Drops the messages at the head that have expired.
+    pub(super) fn drop_expired(&mut self, now: Instant) {
+        let has_expired = |entry: &Entry| entry.expires.is_some_and(|at| at <= now);
+        while self.waiting.take_first(1, has_expired).is_some() {}
     }
 
     /// Wakes whoever waits for a change.

@@ -1,8 +1,6 @@
 //! A worker by hand, on a bridge that is the broker.
 
-use crate::harness::{
-    Answer, BridgeProcess, HOLD, Route, Source, TaskMessage, World, eventually, reply,
-};
+use crate::harness::{Answer, BridgeProcess, HOLD, Route, Source, TaskMessage, World, reply};
 use futures_util::StreamExt;
 use lapin::{
     Channel, Connection, ConnectionProperties, Consumer,
@@ -32,7 +30,7 @@ impl Place {
     /// With these settings of the route, as lines of TOML.
     pub(super) async fn with(source: Source, settings: &str) -> Self {
         let world = World::of_the_endpoint(HOLD).await.of(source);
-        let route = Route::new(PAYMENTS).with(settings);
+        let route = Route::new(PAYMENTS).as_it_is().with(settings);
         let bridge = world.bridge(&[route]).await;
         Self { world, bridge }
     }
@@ -77,7 +75,9 @@ impl Client {
     /// The next delivery.
     pub(super) async fn next(&mut self) -> (TaskMessage, Delivery) {
         let next = timeout(SOON, self.consumer.next()).await;
-        let delivery = next.expect("a delivery in time").expect("the consumer lives");
+        let delivery = next
+            .expect("a delivery in time")
+            .expect("the consumer lives");
         let delivery = delivery.expect("a delivery");
         (TaskMessage::of(&delivery), delivery)
     }
@@ -108,12 +108,4 @@ pub(super) async fn nack(delivery: &Delivery, requeue: bool) {
     };
     let nacked = delivery.acker.nack(options).await;
     assert!(nacked.expect("it is sent"));
-}
-
-/// Waits until the task is no longer open, for as long as a test may take.
-pub(super) async fn metric_is(bridge: &BridgeProcess, series: &str, value: f64) {
-    eventually(&format!("{series} being {value}"), || async {
-        (bridge.metric(series).await == value).then_some(())
-    })
-    .await;
 }

@@ -8,12 +8,14 @@ use rstest::rstest;
 #[tokio::test]
 async fn a_task_that_a_worker_has_when_the_bridge_is_killed_is_delivered_again() {
     let world = World::of_the_endpoint(HOLD).await.kept_in(Store::File);
-    let mut bridge = world.bridge(&[Route::new(PAYMENTS)]).await;
+    let mut bridge = world.bridge(&[Route::new(PAYMENTS).as_it_is()]).await;
     let mut worker = Client::consuming(&world.amqp_uri, 1).await;
     let id = world.schedule(PAYMENTS, 1).remove(0);
     let (task, _) = worker.next().await;
+    // The note of the delivery is written a tenth of a second later.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     bridge.kill().await;
-    let _bridge = world.bridge(&[Route::new(PAYMENTS)]).await;
+    let _bridge = world.bridge(&[Route::new(PAYMENTS).as_it_is()]).await;
     let mut worker = Client::consuming(&world.amqp_uri, 1).await;
     let (again, delivery) = worker.next().await;
     assert_eq!(again.id(), task.id());
@@ -42,7 +44,9 @@ async fn a_released_task_is_not_delivered_again_after_a_kill_and_its_reply_still
     let mut worker = Client::consuming(&world.amqp_uri, 5).await;
     let (again, _) = worker.next().await;
     assert_eq!(again.id(), other.id(), "the one that was not acknowledged");
-    worker.says(&task, Answer::of("completed", "late, but there")).await;
+    worker
+        .says(&task, Answer::of("completed", "late, but there"))
+        .await;
     let ended = world.closed(&id).await;
     assert_eq!(ended.result.as_deref(), Some("late, but there"));
     worker.says(&again, Answer::of("completed", "")).await;

@@ -8,8 +8,8 @@ use std::time::Duration;
 async fn two_routes_with_one_queue_share_the_credit_of_its_consumers() {
     let world = World::of_the_endpoint(HOLD).await;
     let routes = [
-        Route::new("payments"),
-        Route::new("refunds").queue("payments"),
+        Route::new("payments").as_it_is(),
+        Route::new("refunds").queue("payments").as_it_is(),
     ];
     let _bridge = world.bridge(&routes).await;
     let mut worker = Client::consuming(&world.amqp_uri, 1).await;
@@ -25,5 +25,7 @@ async fn two_routes_with_one_queue_share_the_credit_of_its_consumers() {
         (_, delivery) = worker.next().await;
     }
     ack(&delivery).await;
-    world.until("all completions", |all| all.completed == 6).await;
+    world
+        .until("all completions", |all| all.completed == 6)
+        .await;
 }

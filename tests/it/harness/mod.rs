@@ -251,6 +251,7 @@ pub struct Route {
     domain: String,
     settings: String,
     source: Option<Source>,
+    as_it_is: bool,
 }
 
 impl Route {
@@ -262,6 +263,7 @@ impl Route {
             domain: DOMAIN.to_owned(),
             settings: String::new(),
             source: None,
+            as_it_is: false,
         }
     }
 
@@ -289,6 +291,12 @@ impl Route {
         self
     }
 
+    /// With nothing added for a bridge that is the broker: an acknowledgement completes its task.
+    pub fn as_it_is(mut self) -> Self {
+        self.as_it_is = true;
+        self
+    }
+
     /// With more settings, as lines of TOML.
     pub fn with(mut self, settings: &str) -> Self {
         self.settings.push_str(settings);
@@ -305,7 +313,7 @@ impl Route {
         let source = source.toml(self);
         let has = |key: &str| settings.contains(&format!("{key} = "));
         let mut more = String::new();
-        if matches!(broker, Broker::Endpoint(_)) {
+        if matches!(broker, Broker::Endpoint(_)) && !self.as_it_is {
             // The same worker for both brokers: it acknowledges what it has not finished.
             if !has("ack") {
                 more.push_str("ack = \"releases\"\n");

@@ -1,8 +1,8 @@
 //! The usual scene: one route named `payments`, a worker that takes tasks and says nothing, and a hand that replies.
 
 use super::{
-    Answer, BridgeProcess, Broker, Inbox, Route, Source, Store, TaskMessage, Worker, World, eventually,
-    node::run,
+    Answer, BridgeProcess, Broker, Inbox, Route, Source, Store, TaskMessage, Worker, World,
+    eventually, node::run,
 };
 use activity_sim::{Schedule, TaskRecord, Timeouts};
 use std::collections::HashSet;
