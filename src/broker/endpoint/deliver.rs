@@ -60,7 +60,7 @@ impl State {
     /// Delivers what waits in a queue to the consumers that take it.
     pub(super) fn dispatch(&mut self, name: &Name, now: Instant) {
         while let Some((consumer, position, entry)) = self.next_delivery(name, now) {
-            self.deliver(name, consumer, position, entry, now);
+            self.deliver(name, consumer, (position, entry), now);
         }
         if let Some(queue) = self.queues.get(name) {
             queue.notify();
@@ -115,8 +115,7 @@ impl State {
         &mut self,
         queue: &Name,
         id: ConsumerId,
-        position: Position,
-        mut entry: Entry,
+        (position, mut entry): (Position, Entry),
         now: Instant,
     ) {
         let Some(consumer) = self.consumers.get(&id) else {
