@@ -70,6 +70,20 @@ impl From<Fault> for PollOutcome {
 }
 
 labels! {
+    /// What became of a delivery, where the bridge is the broker.
+    pub enum DeliveryEvent {
+        /// A worker got the task.
+        Delivered = "delivered",
+        /// The task waits for a worker again.
+        CameBack = "came-back",
+        /// A worker acknowledged the task, which completes it.
+        Acknowledged = "acknowledged",
+        /// A worker acknowledged the task, which settles nothing.
+        Released = "released",
+    }
+}
+
+labels! {
     /// The result of an attempt to publish a task's message.
     pub enum PublishOutcome {
         /// The broker confirmed the message.
@@ -171,6 +185,9 @@ struct Families {
     durations: HistogramVec,
     queue_ready: IntGaugeVec,
     queue_consumers: IntGaugeVec,
+    queue_credit: IntGaugeVec,
+    deliveries: IntCounterVec,
+    early_acks: IntCounterVec,
     adopted: IntCounterVec,
 }
 
@@ -239,6 +256,9 @@ impl Metrics {
             }),
             queue_ready: families.queue_ready.with_label_values(&labels),
             queue_consumers: families.queue_consumers.with_label_values(&labels),
+            queue_credit: families.queue_credit.with_label_values(&labels),
+            deliveries: ByLabel::counters(&families.deliveries, labels),
+            early_acks: families.early_acks.with_label_values(&labels),
             adopted: families.adopted.with_label_values(&labels),
         }
     }
@@ -304,6 +324,20 @@ impl Families {
                 "Messages waiting in the route's queue.",
             )?,
             queue_consumers: gauges("queue_consumers", "Consumers of the route's queue.")?,
+            queue_credit: gauges(
+                "queue_credit",
+                "Tasks that the consumers of the route's queue have room for.",
+            )?,
+            deliveries: counters(
+                "deliveries_total",
+                "Deliveries to workers, where the bridge is the broker.",
+                &["kind"],
+            )?,
+            early_acks: counters(
+                "early_acks_total",
+                "Tasks that an acknowledgement completed before their worker finished.",
+                &[],
+            )?,
             adopted: counters(
                 "adopted_tasks_total",
                 "Tasks taken on from the token store, at the start or after another process.",
@@ -364,6 +398,10 @@ pub struct RouteMetrics {
     durations: ByLabel<SettleEnd, Histogram>,
     queue_ready: IntGauge,
     queue_consumers: IntGauge,
+    queue_credit: IntGauge,
+    deliveries: ByLabel<DeliveryEvent, IntCounter>,
+    /// Tasks that an acknowledgement completed before their worker finished.
+    pub early_acks: IntCounter,
 }
 
 impl RouteMetrics {
@@ -407,11 +445,17 @@ impl RouteMetrics {
         self.durations[end].observe(after.as_secs_f64());
     }
 
-    /// Sets the numbers of messages and consumers of the route's queue.
-    pub fn queue_seen(&self, ready: u64, consumers: u64) {
+    /// Counts what became of a delivery.
+    pub fn delivery(&self, event: DeliveryEvent) {
+        self.deliveries[event].inc();
+    }
+
+    /// Sets the numbers of messages, of consumers, and of tasks that these have room for.
+    pub fn queue_seen(&self, ready: u64, consumers: u64, credit: u64) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.queue_ready.set(gauge(ready));
         self.queue_consumers.set(gauge(consumers));
+        self.queue_credit.set(gauge(credit));
     }
 }
 
@@ -481,6 +525,10 @@ mod tests {
                     "throttled",
                     "unavailable",
                 ],
+            ),
+            (
+                "deliveries_total",
+                &["acknowledged", "came-back", "delivered", "released"],
             ),
             ("settlements_total", &settled),
             (

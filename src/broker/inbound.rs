@@ -39,6 +39,11 @@ pub enum Inbound {
     Released(TaskId),
     /// The connection of the worker that had begun the task for good has ended.
     Abandoned(TaskId),
+    /// A worker spoke about a task that its acknowledgement has completed: it acknowledges before it has finished.
+    EarlyAck {
+        /// The name of the task's route.
+        route: String,
+    },
 }
 
 /// A message from the broker.

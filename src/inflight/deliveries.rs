@@ -4,7 +4,7 @@ use super::{
     lifecycle::{Command, Event, State},
     table::{InflightTable, InflightTask, TaskHandle},
 };
-use crate::task::TaskId;
+use crate::{metrics::DeliveryEvent, task::TaskId};
 use tokio::time::Instant;
 
 /// What a bare acknowledgement means.
@@ -24,6 +24,7 @@ impl InflightTable {
         self.apply(id, Event::Delivered, |entry| {
             entry.failed_deliveries = failed;
             entry.is_out = true;
+            entry.route.metrics.delivery(DeliveryEvent::Delivered);
             entry.schedule.deliver();
         })
     }
@@ -33,6 +34,7 @@ impl InflightTable {
         self.apply(id, Event::CameBack, |entry| {
             entry.failed_deliveries = failed;
             entry.is_out = false;
+            entry.route.metrics.delivery(DeliveryEvent::CameBack);
             entry.schedule.come_back(Instant::now());
         })
     }
@@ -113,5 +115,6 @@ impl InflightTable {
 fn release(entry: &mut InflightTask) {
     entry.released = true;
     entry.is_out = false;
+    entry.route.metrics.delivery(DeliveryEvent::Released);
     entry.schedule.release();
 }

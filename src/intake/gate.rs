@@ -172,9 +172,11 @@ async fn observe(
     match bridge.broker.readiness(&route.config.destination).await {
         Ok(readiness) => {
             let has_room = route.credit.observed(observation, &readiness);
-            route
-                .metrics
-                .queue_seen(readiness.ready, readiness.consumers);
+            route.metrics.queue_seen(
+                readiness.ready,
+                readiness.consumers,
+                readiness.credit.unwrap_or_default(),
+            );
             (
                 decide(route, &link, undelivered, &readiness, has_room),
                 OBSERVE_INTERVAL,

@@ -9,7 +9,7 @@ use crate::{
     broker::Durability,
     context::Bridge,
     inflight::{Standing, deliveries::BareAck},
-    metrics::ReplyKind,
+    metrics::DeliveryEvent,
     store::{Note, Shared},
     task::{Outcome, TaskId},
     util::Backoff,
@@ -72,7 +72,7 @@ fn complete(bridge: &Arc<Bridge>, id: TaskId) {
         BareAck::Settle(handle) => {
             let route = &handle.route;
             debug!(route = route.name(), task = %id, "acknowledged without a reply; completing it");
-            route.metrics.replied(ReplyKind::Completed);
+            route.metrics.delivery(DeliveryEvent::Acknowledged);
             let result = route.config.ack.result.clone().unwrap_or_default();
             let settling =
                 outcome::settle(Arc::clone(bridge), handle, Outcome::Completed { result });

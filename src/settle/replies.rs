@@ -56,6 +56,11 @@ pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
         Inbound::Acknowledged(id) => deliveries::acknowledged(bridge, id),
         Inbound::Released(id) => deliveries::released(bridge, id),
         Inbound::Abandoned(id) => bridge.inflight.on_abandoned(id),
+        Inbound::EarlyAck { route } => {
+            if let Some(route) = bridge.route(&route) {
+                route.metrics.early_acks.inc();
+            }
+        }
     }
 }
 

@@ -263,6 +263,9 @@ impl State {
         };
         self.counts.early_acks += 1;
         let route = &*early.route;
+        self.tell(Inbound::EarlyAck {
+            route: route.to_owned(),
+        });
         if early.turned {
             error!(
                 route,
