@@ -112,8 +112,22 @@ def it(totals):
         env = {**env, **more, "RUST_TEST_THREADS": threads}
         # `flow` runs once more with them; it takes no time.
         cargo_test(totals, "--test", "*", "--", "--skip", "scale::", env=env)
+        # The same bodies, with the bridge as the broker.
+        cargo_test(totals, "--test", "it", "--", *both_brokers(), env={**env, "BROKER": "endpoint"})
         # What the feature changes and nothing else: the bridge is compiled once more for it.
         cargo_test(totals, *OTLP, "--test", "it", "--test", "docs", "--", "trace_context::", "configuration::", env=env)
+
+
+def both_brokers():
+    """The tests that fit both brokers, as filters; the list says what does not, and why."""
+    filters = []
+    for line in (ROOT / "tests/it/both_brokers.txt").read_text().splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "run":
+            filters.append(rest)
+        elif word == "skip":
+            filters += ["--skip", rest.split(": ")[0]]
+    return filters
 
 
 def scale(totals):
