@@ -29,6 +29,7 @@ mod dead_letters;
 mod discovery;
 mod drain;
 mod early_reply;
+mod endpoint;
 mod faults;
 mod harness;
 mod heartbeat_answers;

@@ -2,13 +2,20 @@
 
 use super::{
     custody_terms::{AckMode, ConnectionId, ConsumerId, Recipient},
+    deliver::LOOK_AHEAD,
     exchange::Name,
     refusal::Refusal,
-    state::{Consumer, Location, OwnQueue, QueueKind, QueueState, State, Unacked},
+    state::{Consumer, Entry, Location, OwnQueue, QueueKind, QueueState, State, Unacked},
 };
 use amq_protocol::protocol::{AMQPClass, basic};
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// Maximum number of consumers of a queue. Each delivery may look at all of them.
+const MAX_QUEUE_CONSUMERS: usize = 4_096;
+
+/// Maximum number of unacknowledged deliveries of a channel up to which it may get more by `basic.get`.
+const MAX_UNACKED: usize = 65_535;
 
 /// The queue that a client consumes for direct replies.
 pub(super) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
@@ -62,6 +69,12 @@ impl State {
             return Err(Refusal::access(format_args!(
                 "queue '{queue}' in vhost '/' in exclusive use"
             )));
+        }
+        if state.consumers.len() >= MAX_QUEUE_CONSUMERS {
+            return Err(Refusal::channel(
+                506,
+                format_args!("more than {MAX_QUEUE_CONSUMERS} consumers of queue '{queue}'"),
+            ));
         }
         let prefetch = match (&state.kind, prefetch) {
             (_, 1..) => Some(prefetch),
@@ -196,14 +209,21 @@ impl State {
         if get.no_ack {
             self.check_no_ack(&name)?;
         }
+        self.check_unacked(at)?;
         let delivers = self.delivers;
+        let custody = &self.custody;
         let Some(queue) = self.queues.get_mut(&name) else {
             return Ok(false);
         };
         if !delivers && matches!(queue.kind, QueueKind::Tasks(_)) {
             return Ok(false);
         }
-        let Some((position, mut entry)) = queue.waiting.pop() else {
+        let may = |entry: &Entry| {
+            entry
+                .task
+                .is_none_or(|task| custody.may_deliver(task, None, now))
+        };
+        let Some((position, mut entry)) = queue.waiting.take_first(LOOK_AHEAD, may) else {
             return Ok(false);
         };
         let left = u32::try_from(queue.waiting.len()).unwrap_or(u32::MAX);
@@ -233,6 +253,7 @@ impl State {
         });
         self.send_content(connection, channel, answer, &entry);
         if !get.no_ack {
+            self.count_unacked(connection, &entry);
             let unacked = Unacked {
                 consumer: None,
                 queue: name,
@@ -246,6 +267,20 @@ impl State {
                 .insert(tag, unacked);
         }
         Ok(true)
+    }
+
+    /// Refuses a `basic.get` of a client that acknowledges nothing.
+    fn check_unacked(&mut self, (connection, channel): (ConnectionId, u16)) -> Result<(), Refusal> {
+        let count = self.channel(connection, channel)?.unacked.len();
+        let bytes = self.connections.get(&connection);
+        let bytes = bytes.map_or(0, |connection| connection.unacked_bytes);
+        if count >= MAX_UNACKED || bytes > self.limits.queue_bytes {
+            return Err(Refusal::channel(
+                506,
+                "too many unacknowledged deliveries; acknowledge them",
+            ));
+        }
+        Ok(())
     }
 
     /// Answers `basic.get` for an empty queue.

@@ -6,11 +6,14 @@
 //! | `custody` and its parts | where each task is, and what an acknowledgement, a return or a loss means for it; pure |
 //! | `exchange`, `queue`, `message`, `refusal` | what brokers are made of; pure |
 //! | `state` with `queues`, `consumers`, `deliver`, `settle`, `publish`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
+//! | `budget`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
-//! | `handshake`, `users`, `session`, `connection`, `listener` | a client, from its first byte to its last |
+//! | `handshake`, `users`, `session`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
 //! | `settings`, `user_settings`, `files`, `tls` | the configuration |
 //! | `endpoint` | the implementation of the seam |
 
+mod bounds;
+mod budget;
 mod connection;
 mod consumers;
 mod content_header;
@@ -21,6 +24,7 @@ mod custody_table;
 mod custody_tasks;
 mod custody_terms;
 mod deliver;
+mod doorway;
 mod early_acks;
 mod endpoint;
 mod exchange;
@@ -28,7 +32,9 @@ mod files;
 mod frame;
 mod grace_clock;
 mod handshake;
+mod keepalive;
 mod listener;
+mod log_quota;
 mod message;
 mod method;
 mod methods;

@@ -27,6 +27,7 @@ pub(crate) struct NewTask {
 impl State {
     /// Makes the queue of a route. A second route with the same queue shares it.
     pub(crate) fn add_task_queue(&mut self, name: &str, terms: Terms, now: Instant) {
+        self.stall_after = self.stall_after.min(terms.ack_grace / 2);
         let kind = QueueKind::Tasks(Arc::new(terms));
         let queue = self.queues.entry(name.into());
         queue.or_insert_with(|| QueueState::new(kind, now));
@@ -97,8 +98,8 @@ impl State {
                 self.locations.remove(&task);
             }
         }
-        self.queue_of.remove(&task);
-        self.ended.add(task);
+        let queue = self.queue_of.remove(&task);
+        self.ended.add(task, queue);
     }
 
     /// How ready a route's queue is; `None` if there is no such queue.

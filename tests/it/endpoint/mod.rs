@@ -1,0 +1,3 @@
+//! The bridge as the broker.
+
+mod hostile;
