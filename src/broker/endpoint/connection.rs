@@ -103,13 +103,18 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(
     };
     let write = write(&mut writing, &outbox, heartbeat);
     tokio::pin!(write);
-    tokio::select! {
-        () = reader.run(&mut reading) => {}
-        ended = &mut write => debug!(peer, ?ended, "a worker's connection can't be written"),
-    }
+    let can_write = tokio::select! {
+        () = reader.run(&mut reading) => true,
+        ended = &mut write => {
+            debug!(peer, ?ended, "a worker's connection can't be written");
+            false
+        }
+    };
     reader.session.end(ReturnCause::Lost, Instant::now());
     outbox.close();
-    drop(timeout(SHUTDOWN_TIMEOUT, &mut write).await);
+    if can_write {
+        drop(timeout(SHUTDOWN_TIMEOUT, &mut write).await);
+    }
 }
 
 struct Reader {

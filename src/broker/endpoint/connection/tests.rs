@@ -142,3 +142,23 @@ async fn a_client_that_negotiates_no_heartbeats_may_be_silent() {
     sleep(Duration::from_secs(3_600)).await;
     assert!(client.is_open());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_cannot_be_written_ends_alone() {
+    let (mut client, theirs) = duplex(100);
+    client.write_all(&PROTOCOL_HEADER).await.expect("sent");
+    let (closed, to_nobody) = duplex(100);
+    drop(closed);
+    let (events, _read) = mpsc::channel(100);
+    let state = State::new(Limits::default(), events, Instant::now());
+    let (_closing, is_closing) = watch::channel(false);
+    let shared = Shared {
+        switch: Switch::new(state),
+        users: Arc::default(),
+        closing: is_closing,
+    };
+    let handshake = Doorway::new().enter().await;
+    let stream = tokio::io::join(theirs, to_nobody);
+    let served = tokio::spawn(serve(stream, "a test".to_owned(), shared, handshake));
+    served.await.expect("no panic");
+}

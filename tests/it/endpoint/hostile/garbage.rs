@@ -39,10 +39,10 @@ async fn a_probe_that_speaks_another_protocol_gets_the_header_back() {
 async fn what_cannot_be_read_ends_its_connection_alone() {
     let stage = Stage::new().await;
     let deep = nested(2_000);
-    let wide: Vec<u8> = (0..25_000_u32)
-        .flat_map(|number| [&short(number.to_be_bytes())[..], b"V"].concat())
+    // More entries than a table may have.
+    let wide: Vec<u8> = (0..14_000)
+        .flat_map(|number| [&short(format!("{number:05}"))[..], b"V"].concat())
         .collect();
-    let wide = &wide[..100_000 / 6 * 6];
     let early: [&[u8]; 4] = [
         b"\x01\0\0\xff\xff\xff\xff",
         &[0xFF; 10_000],
@@ -79,10 +79,7 @@ async fn what_cannot_be_read_ends_its_connection_alone() {
             &[&publish(1, "", "q")[..], &content(1, u64::MAX, &[0, 0])].concat(),
             406,
         ),
-        (
-            &[&declare(1, "wide", wide)[..], &nack(1, 7, true)].concat(),
-            406,
-        ),
+        (&declare(1, "wide", &wide), 502),
     ];
     for (number, (bytes, code)) in late.into_iter().enumerate() {
         let mut raw = Raw::open(stage.port).await;

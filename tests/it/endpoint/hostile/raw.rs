@@ -133,6 +133,8 @@ impl Raw {
     pub async fn silent(port: u16) -> Self {
         let stream = timeout(PATIENCE, TcpStream::connect(("127.0.0.1", port))).await;
         let stream = stream.expect("in time").expect("the endpoint listens");
+        // Otherwise the system waits for more before it sends.
+        stream.set_nodelay(true).expect("an option");
         let (reading, writing) = stream.into_split();
         Self { reading, writing }
     }
