@@ -1,4 +1,4 @@
-# Needs Rust, gcc, python3 and, for what is not there yet, apt-get; everything else is installed on the way.
+# `make demo` needs Rust, gcc and python3. The tests also need apt-get, for what is not there yet.
 PYTHON ?= python3
 NODE = $(PYTHON) scripts/rabbitmq.py run
 
@@ -8,7 +8,7 @@ NODE = $(PYTHON) scripts/rabbitmq.py run
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## see tasks flow: simulator, bridge, RabbitMQ, Python workers (TASKS=1000)
+demo: ## see tasks flow: simulator, bridge, Python workers (TASKS=1000 BROKER=rabbitmq)
 	@$(PYTHON) scripts/demo.py
 
 test: ## everything that CI runs: lints, unit and integration tests, the tests in Python

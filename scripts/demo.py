@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""`make demo`: tasks flow from simulated SWF and Step Functions through one bridge and RabbitMQ to Python workers, and back.
+"""`make demo`: tasks flow from simulated SWF and Step Functions through one bridge to Python workers, and back.
 
-TASKS=1000 says how many. AMQP_URI names a broker to use instead of a private RabbitMQ node. Everything that
-is started is stopped again. Exit code 0 only if every task ended as its input asked for.
+The bridge is the broker. With BROKER=rabbitmq the broker is a private RabbitMQ node, or the one that AMQP_URI names.
+TASKS=1000 says how many tasks. Everything that is started is stopped again. Exit code 0 only if every task ended as its
+input asked for.
 """
 import contextlib
 import json
@@ -22,9 +23,9 @@ from system import ROOT, TARGET, Failure, Process, await_200, bridge_environment
 
 DOMAIN = "demo"
 SWF, STEP_FUNCTIONS = "swf", "step-functions"
-# One queue for the plain worker, one for tasks that use more of the protocol. The tasks of both sources go to the same
-# queue, so to the same workers. On a broker of the user's nothing of the user's is touched.
-PLAIN, MORE = "activity-bridge-demo", "activity-bridge-demo-more"
+# One queue for the plain worker, one for the worker that only acknowledges, one for tasks that use more of the protocol. The
+# tasks of both sources go to the same queue, so to the same workers. On a broker of the user's nothing of the user's is touched.
+PLAIN, ACK, MORE = "activity-bridge-demo", "activity-bridge-demo-ack", "activity-bridge-demo-more"
 
 
 class Route(NamedTuple):
@@ -36,13 +37,19 @@ class Route(NamedTuple):
 
 
 ARN = "arn:aws:states:eu-west-1:123456789012:activity:"
-ROUTES = [
+ALL_ROUTES = [
     Route("swf", SWF, DOMAIN, "charge", PLAIN),
+    Route("swf-ack", SWF, DOMAIN, "mail", ACK),
     Route("swf-more", SWF, DOMAIN, "charge-more", MORE),
-    Route("states", STEP_FUNCTIONS, "", f"{ARN}charge", PLAIN),
-    Route("states-more", STEP_FUNCTIONS, "", f"{ARN}charge-more", MORE),
+    Route("sfn", STEP_FUNCTIONS, "", f"{ARN}charge", PLAIN),
+    Route("sfn-ack", STEP_FUNCTIONS, "", f"{ARN}mail", ACK),
+    Route("sfn-more", STEP_FUNCTIONS, "", f"{ARN}charge-more", MORE),
 ]
+# RabbitMQ tells nobody that a worker has acknowledged a task.
+RABBITMQ = bool(os.environ.get("AMQP_URI")) or os.environ.get("BROKER") == "rabbitmq"
+ROUTES = [route for route in ALL_ROUTES if route.queue != ACK or not RABBITMQ]
 
+SENT = "sent"  # what an acknowledgement gives as the result
 WAIT_SECS, HEARTBEAT_TIMEOUT_SECS = 4, 3  # without its heartbeats such a task would time out
 PLAIN_TIMEOUT_SECS = 60  # plain tasks have no heartbeat timeout
 HOLD_SECS = 3  # an empty poll; 60 at AWS, which would make the demo's shutdown as long
@@ -59,13 +66,15 @@ def kind_of(index):
     kinds = {1: "fail", 2: "cancel", 3: "wait", 4: "stop"}
     if source == STEP_FUNCTIONS:
         kinds[5] = "retry"  # SWF leaves that to the decider
+    if not RABBITMQ:
+        kinds |= {6: "ack", 7: "ack", 8: "ack"}
     return source, kinds.get(number % 20, "plain") if number < 500 else "plain"
 
 
 def task_at(index):
     """The task with this number, and how it must end."""
     source, kind = kind_of(index)
-    queue = PLAIN if kind == "plain" else MORE
+    queue = {"plain": PLAIN, "ack": ACK}.get(kind, MORE)
     route = next(route for route in ROUTES if (route.source, route.queue) == (source, queue))
     states = source == STEP_FUNCTIONS
     task = {"domain": route.domain, "task_list": route.task_list,
@@ -89,6 +98,9 @@ def task_at(index):
     elif kind == "retry":
         task["retry"] = {"max_attempts": 1, "interval": 0.5}
         asked, end = {"do": "fail-once", "order": index}, completed({"order": index})
+    elif kind == "ack":
+        # Step Functions wants JSON; the route of SWF says its own.
+        asked, end = {"to": "someone", "order": index}, {"state": "completed", "result": "null" if states else SENT}
     else:
         asked, end = {"price": index, "quantity": 2}, completed({"total": 2 * index})
     return {**task, "input": json.dumps(asked)}, end, kind
@@ -135,7 +147,9 @@ def build():
 
 
 def start_broker(stack, python):
-    """A private node, or the broker that AMQP_URI names."""
+    """The address of a private node, or of the broker that AMQP_URI names; None where the bridge is the broker."""
+    if not RABBITMQ:
+        return None
     uri = os.environ.get("AMQP_URI")
     if uri:
         print("RabbitMQ: the one that AMQP_URI names", flush=True)
@@ -171,24 +185,29 @@ def start_simulator(stack, folder):
 
 
 def start_bridge(stack, folder, amqp_uri, sim_url):
-    admin = f"127.0.0.1:{free_ports(1)[0]}"
+    """The address of its admin endpoint, and that of the broker for workers."""
+    ports = free_ports(2)
+    admin, listen = (f"127.0.0.1:{port}" for port in ports)
+    # A JSON string is a TOML string.
+    broker = f"uri = {json.dumps(amqp_uri)}" if amqp_uri else f'listen = "{listen}"'
     config = folder / "bridge.toml"
     # The default but for its place. Its reply queue would stay on a broker of the user's until it expires; memory's does not.
     store = 'kind = "memory"' if os.environ.get("AMQP_URI") else f"path = {json.dumps(str(folder / 'tasks.redb'))}"
-    config.write_text(bridge_config(amqp_uri, admin, store))
+    config.write_text(bridge_config(broker, admin, store))
     bridge = Process("the bridge", [BUILT / "activity-bridge", "run", "--config", config],
                      folder / "bridge.log", bridge_environment(sim_url))
     stack.push(lambda kind, *_: drain_after(bridge, kind))
     await_200(bridge, f"http://{admin}/readyz")
     print(f"bridge: ready with {len(ROUTES)} routes, http://{admin}/metrics, http://{admin}/tasks", flush=True)
-    return bridge, f"http://{admin}"
+    if not amqp_uri:
+        print(f"bridge: it is the broker, amqp://{listen}", flush=True)
+    return bridge, f"http://{admin}", amqp_uri or f"amqp://guest:guest@{listen}/%2f"
 
 
-def bridge_config(amqp_uri, admin, store):
-    # A JSON string is a TOML string.
+def bridge_config(broker, admin, store):
     text = f"""
 [amqp]
-uri = {json.dumps(amqp_uri)}
+{broker}
 [store]
 {store}
 [admin]
@@ -202,6 +221,7 @@ grace_secs = 20
 name = "{route.name}"
 queue = "{route.queue}"
 max_in_flight = 500
+{f'ack_result = "{SENT}"' if (route.source, route.queue) == (SWF, ACK) else ""}
 [routes.heartbeat]
 timeout_secs = {HEARTBEAT_TIMEOUT_SECS if route.queue == MORE else PLAIN_TIMEOUT_SECS}
 """
@@ -218,11 +238,20 @@ activity_arn = "{route.task_list}"
 
 
 def start_workers(workers, folder, python, amqp_uri):
-    for number, (script, queue) in enumerate((("worker.py", PLAIN), ("worker.py", PLAIN), ("demo_worker.py", MORE))):
-        workers.append(Process(f"worker {number} ({script})",
-                               [python, ROOT / "examples/python" / script, queue],
-                               folder / f"worker-{number}.log", {**os.environ, "AMQP_URI": amqp_uri}))
-    print("workers: 2 x examples/python/worker.py, 1 x examples/python/demo_worker.py", flush=True)
+    """Starts the workers. Only one of them may end by itself: the dying one, the last."""
+    scripts = [("worker.py", PLAIN), ("worker.py", PLAIN), ("ack_worker.py", ACK), ("demo_worker.py", MORE),
+               ("demo_dying_worker.py", PLAIN)]
+    for number, (script, queue) in enumerate(scripts):
+        if any(route.queue == queue for route in ROUTES):
+            workers[script, number] = Process(f"worker {number} ({script})",
+                                              [python, ROOT / "examples/python" / script, queue],
+                                              folder / f"worker-{number}.log", {**os.environ, "AMQP_URI": amqp_uri})
+    names = Counter(script for script, _ in workers)
+    print(f"workers in examples/python: {', '.join(f'{count} x {script}' for script, count in names.items())}", flush=True)
+
+
+def log_of(workers, wanted):
+    return "".join(worker.log.read_text() for (script, _), worker in workers.items() if script == wanted)
 
 
 def drain(bridge):
@@ -275,10 +304,13 @@ def settled(summary):
 
 
 def flow(total, sim_url, processes):
-    """Schedules the tasks at an even pace and waits until all have ended. Their kinds and the ends asked for, by activity id."""
+    """Schedules the tasks at an even pace and waits until all have ended.
+
+    Returns their kinds and the ends asked for, by activity id, and when the first task had ended.
+    """
     asked, stops = {}, set()
     attempts = total + sum(kind_of(index)[1] == "retry" for index in range(total))
-    progress = Progress(attempts)
+    progress, first = Progress(attempts), None
     pace = max(200, total / 20)
     began = changed = time.monotonic()
     before = None
@@ -294,16 +326,18 @@ def flow(total, sim_url, processes):
         if stops:
             stops -= stop(sim_url, stops)
         summary = json.loads(http(f"{sim_url}/_sim/summary"))
+        if settled(summary) and first is None:
+            first = time.monotonic()
         done = settled(summary) >= attempts
         if (summary["polled"], settled(summary)) != before:
             before, changed = (summary["polled"], settled(summary)), time.monotonic()
         stalled = time.monotonic() - changed > STALLED_SECS
         progress.show(summary, last=done or stalled)
         if done:
-            return asked
+            return asked, first
         if stalled:
             print(f"nothing has moved for {STALLED_SECS} s: giving up", flush=True)
-            return asked
+            return asked, first
         time.sleep(0.05)
 
 
@@ -330,8 +364,8 @@ def published(metrics):
     return counts
 
 
-def report(sim_url, asked, confirmed, gone):
-    """Prints the table, from the simulator's own record. How much went wrong. `gone` counts what workers heard."""
+def report(sim_url, asked, confirmed, workers):
+    """Prints the table, from the simulator's own record. How much went wrong."""
     records = {record["activity_id"]: record for record in json.loads(http(f"{sim_url}/_sim/tasks"))}
     executions = {execution["attempts"][0]: execution for execution in json.loads(http(f"{sim_url}/_sim/executions"))}
     lost = {}
@@ -346,7 +380,6 @@ def report(sim_url, asked, confirmed, gone):
         mine = [record for record in records.values() if not route or record["task_list"] == route.task_list]
         columns.append({
             "route": route.name if route else "together",
-            "source": route.source if route else "",
             **{key: summary[key] for key in ("scheduled", "polled")},
             "published": confirmed.get(route.name, 0) if route else sum(confirmed.values()),
             **{key: summary[key] for key in ("completed", "failed", "canceled")},
@@ -360,16 +393,30 @@ def report(sim_url, asked, confirmed, gone):
     for activity_id, problem in list(lost.items())[:10]:
         print(f"lost: {activity_id} ({records[activity_id]['task_list']}): {problem}")
     print(f"{len(asked) - len(lost)} of {len(asked)} tasks ended as their input asked")
-    stopped = 0
+    gone, stopped = heard_gone(workers), aborted(executions.values())
     if executions:
         statuses = Counter(execution["status"] for execution in executions.values())
-        stopped = statuses["ABORTED"]
-        wait_for(lambda: gone() >= stopped, 5)
         print(f"executions: {', '.join(f'{count} {status}' for status, count in sorted(statuses.items()))}; "
               f"{sum(len(execution['attempts']) > 1 for execution in executions.values())} of them tried again; "
-              f"workers heard `gone` {gone()} times")
+              f"workers heard `gone` {gone} times")
+    if taken := log_of(workers, "demo_dying_worker.py").split():
+        print(f"tasks of a worker that died, which other workers took: {len(taken)}")
     print(f"p50 and p99 are from scheduled to settled; some tasks take {WAIT_SECS} s")
-    return len(lost) + columns[-1]["duplicates"] + abs(stopped - gone())
+    return len(lost) + columns[-1]["duplicates"] + abs(stopped - gone)
+
+
+def aborted(executions):
+    return sum(execution["status"] == "ABORTED" for execution in executions)
+
+
+def heard_gone(workers):
+    return log_of(workers, "demo_worker.py").count(" gone\n")
+
+
+def await_gone(sim_url, workers):
+    """Waits until workers have heard of each execution that was stopped."""
+    stopped = aborted(json.loads(http(f"{sim_url}/_sim/executions")))
+    wait_for(lambda: heard_gone(workers) >= stopped, 5)
 
 
 def duplicates(record):
@@ -404,29 +451,39 @@ def tasks_asked():
 
 def demo():
     total = tasks_asked()
-    if not os.environ.get("AMQP_URI"):
+    if os.environ.get("BROKER", "endpoint") not in ("endpoint", "rabbitmq"):
+        raise Failure("BROKER must be endpoint (the bridge is the broker) or rabbitmq")
+    if RABBITMQ and not os.environ.get("AMQP_URI"):
         ensure_installed()
-    python = venv.ensure(venv.WORKER)
+    python = venv.ensure(venv.WORKER, with_apt=RABBITMQ)
     build()
+    began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="activity-bridge-demo-"))
     try:
         # Stopped in the opposite order: the bridge first, so that it drains with everything else still there.
         with contextlib.ExitStack() as stack:
             amqp_uri = start_broker(stack, python)
             sim, sim_url = start_simulator(stack, folder)
-            workers = []
-            stack.callback(lambda: [worker.stop() for worker in workers])
-            bridge, admin = start_bridge(stack, folder, amqp_uri, sim_url)
+            workers = {}
+            stack.callback(lambda: [worker.stop() for worker in workers.values()])
+            bridge, admin, amqp_uri = start_bridge(stack, folder, amqp_uri, sim_url)
             start_workers(workers, folder, python, amqp_uri)
             # The bridge does not poll before it has seen consumers.
-            wait_for(lambda: json.loads(http(f"{sim_url}/_sim/summary"))["open_polls"] > len(ROUTES), 10)
-            asked = flow(total, sim_url, [sim, bridge, *workers])
+            wait_for(lambda: json.loads(http(f"{sim_url}/_sim/summary"))["open_polls"] >= len(ROUTES), 10)
+            lasting = [worker for (script, _), worker in workers.items() if script != "demo_dying_worker.py"]
+            asked, first = flow(total, sim_url, [sim, bridge, *lasting])
+            await_gone(sim_url, workers)
             confirmed = published(http(f"{admin}/metrics"))
             try:
                 drain(bridge)
             finally:
-                amount = report(sim_url, asked, confirmed, lambda: workers[-1].log.read_text().count(" gone\n"))
-        print("stopped: the bridge, the workers, the simulator" + ("" if os.environ.get("AMQP_URI") else ", RabbitMQ"))
+                amount = report(sim_url, asked, confirmed, workers)
+            if first:
+                print(f"the first task was settled {first - began:.1f} s after the start of the first process")
+        stopped = ["the bridge", "the workers", "the simulator"]
+        if RABBITMQ and not os.environ.get("AMQP_URI"):
+            stopped.append("RabbitMQ")
+        print(f"stopped: {', '.join(stopped)}")
     except (KeyboardInterrupt, SystemExit):
         print("\ninterrupted; everything that was started has been stopped", flush=True)
         shutil.rmtree(folder, ignore_errors=True)

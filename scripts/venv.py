@@ -17,17 +17,17 @@ WORKER = ROOT / "examples/python/requirements.txt"
 TESTS = ROOT / "tests/requirements.txt"
 
 
-def ensure(*requirements):
-    """The environment's python, with the packages of these files installed."""
+def ensure(*requirements, with_apt=True):
+    """The environment's python, with the packages of these files installed. `with_apt`: a missing venv module too."""
     python = VENV / "bin/python"
     with lock("venv"):
-        make(python)
+        make(python, with_apt)
         for file in requirements:
             install(python, Path(file).resolve())
     return python
 
 
-def make(python):
+def make(python, with_apt):
     """A new environment where there is none, or another Python made it."""
     maker = VENV / "made-by"
     # Resolved, so that the environment's own python, when a test asks from inside, is not another one.
@@ -35,8 +35,9 @@ def make(python):
     if python.exists() and maker.exists() and maker.read_text() == this:
         return
     if importlib.util.find_spec("ensurepip") is None:
-        if not (has_apt() and sys.executable.startswith("/usr/bin/")):
-            raise Failure(f"{sys.executable} has no `ensurepip`; install your system's package of Python's venv module")
+        if not (with_apt and has_apt() and sys.executable.startswith("/usr/bin/")):
+            raise Failure(f"{sys.executable} has no `ensurepip`; install your system's package of Python's venv module "
+                          "(on Debian and Ubuntu: python3-venv)")
         apt_install("python3-venv")
     run("making .dev/venv", [sys.executable, "-I", "-m", "venv", "--clear", str(VENV)])
     maker.write_text(this)

@@ -17,7 +17,7 @@ use crate::{
     phase::{POLL_HOLD, Phase},
     process::{Shutdown, Signals, descriptors, flush_reserve},
     replicas::lease,
-    route::{Route, RouteConfig},
+    route::{QueueCredits, Route, RouteConfig},
     settle::{heartbeat, replies},
     source::Sources,
     store::{self, Lifetime},
@@ -52,6 +52,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
 async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow::Result<bool> {
     info!(
         version = env!("CARGO_PKG_VERSION"),
+        broker = %config.broker,
         store = config.store.place(),
         "activity-bridge starts"
     );
@@ -148,11 +149,12 @@ async fn build(
         supervisor: supervisor.clone(),
     };
     let (broker, inbound) = broker::open(&config.broker, options)?;
+    let mut credits = QueueCredits::default();
     let routes = routes.into_iter().map(|config| {
         warn_of_an_unknown_timeout(&config);
         let source = sources.for_route(config.source_options());
         let metrics = metrics.for_route(&config.name, source.kind());
-        Arc::new(Route::new(config, source, metrics))
+        Arc::new(Route::new(config, source, metrics, &mut credits))
     });
     let bridge = Bridge {
         routes: routes.collect(),

@@ -33,7 +33,7 @@ pub mod metrics;
 /// Where tasks come from and outcomes go: Amazon SWF, AWS Step Functions.
 pub mod source;
 
-/// Where messages go and answers come from: RabbitMQ.
+/// Where messages go and answers come from: the bridge as the broker, or RabbitMQ.
 pub mod broker;
 
 /// What survives a crash: memory, a file, Redis.

@@ -16,7 +16,7 @@ use std::{
     process::ExitCode,
 };
 
-/// Hands activity tasks of Amazon SWF and AWS Step Functions to workers in any language over AMQP (RabbitMQ), and brings
+/// Hands activity tasks of Amazon SWF and AWS Step Functions to workers in any language over AMQP, and brings
 /// their replies back.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]

@@ -81,6 +81,8 @@ fn progress(record: &Record) -> Progress {
     match (record.begun, record.published) {
         (true, _) => Progress::Working,
         (false, true) => Progress::Waiting,
+        // A broker that keeps no messages has told of it, so it has been published.
+        (false, false) if !record.durable => Progress::Waiting,
         (false, false) => Progress::Publishing,
     }
 }

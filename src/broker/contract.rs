@@ -32,9 +32,15 @@ pub trait Broker: Send + Sync + 'static {
     /// after each error.
     async fn publish(&self, message: &TaskMessage<'_>) -> Result<(), PublishError>;
 
-    /// Says that a task has ended, or that another process has it now. The broker takes the task's message back if no worker
-    /// has it, and delivers it no more. A broker that can't do this does nothing.
+    /// Says that a task has an outcome, has ended. The broker takes the task's message back
+    /// if no worker has it, and delivers it no more. A broker that can't do this does nothing.
     async fn withdraw(&self, task: TaskId);
+
+    /// Says that another process has taken a task over. The task's message reaches no worker from here. What the worker does
+    /// that has it already still counts, for the new owner.
+    async fn taken_over(&self, task: TaskId) {
+        self.withdraw(task).await;
+    }
 
     /// Keeps a message that can't be used, with the reason.
     ///
@@ -69,6 +75,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Waits until the readiness of a destination may have changed. If the broker can't tell, this waits for ever, and
     /// the caller must ask for the readiness at intervals.
+    ///
+    /// The wait begins when the future is polled for the first time. From then on it sees each change, also where others
+    /// wait for the same destination.
     ///
     /// # Cancel safety
     ///

@@ -71,7 +71,7 @@ impl Delivery {
             content_type: None,
             headers: Vec::new(),
             body: Vec::new(),
-            receipt: Receipt::none(),
+            receipt: Receipt::new(NothingToAcknowledge),
         }
     }
 }

@@ -48,7 +48,7 @@ pub enum ReplyLifetime {
 ///
 /// # Errors
 ///
-/// The bridge is to be the broker and can't: a file can't be used, or this build has no such broker.
+/// The bridge is to be the broker and can't: a file can't be used, or the address can't be listened on.
 pub fn open(
     config: &BrokerConfig,
     options: BrokerOptions,
@@ -87,9 +87,9 @@ pub fn open(
     Ok((Arc::new(broker), inbound))
 }
 
-/// Why the bridge can't be the broker.
-const NO_ENDPOINT: &str = "amqp.uri is not set, so the bridge itself should be the broker, and this build can't be one; set \
-                           amqp.uri, amqp.uris or amqp.uri_file";
+/// What `check` says where the bridge is the broker, so that a missing address of a RabbitMQ is seen.
+const IS_ENDPOINT: &str =
+    "the bridge is the broker, because amqp.uri is not set; workers connect to it";
 
 fn in_one_line(problems: &[Problem]) -> String {
     let lines: Vec<_> = problems.iter().map(Problem::to_string).collect();
@@ -102,11 +102,7 @@ pub fn examine(config: &BrokerConfig) -> Vec<Row> {
     let BrokerConfig::Endpoint(endpoint) = config else {
         return Vec::new();
     };
-    let mut rows = vec![Row::new(
-        format!("broker {config}"),
-        Mark::Fail,
-        NO_ENDPOINT,
-    )];
+    let mut rows = vec![Row::new(format!("broker {config}"), Mark::Ok, IS_ENDPOINT)];
     rows.extend(examine_files(endpoint));
     rows
 }

@@ -2,7 +2,8 @@
 //!
 //! `table` owns the entries: state, slot, heartbeat schedule, and the reply that waits for its acknowledgement. `lifecycle`
 //! is the pure state machine of a task. `deliveries` applies what a broker tells of them. `heartbeat_schedule` says when a heartbeat is due, `due` keeps the order of what is
-//! due. `restore` enters adopted tasks. `listing` and `ownership` answer questions about the tasks.
+//! due. `restore` enters adopted tasks. `unsettled` holds
+//! outcomes. `listing` and `ownership` answer questions about the tasks.
 //!
 //! The table decides what an event means. It does not call AWS, the broker or the store: `intake/`, `settle/` and `replicas/`
 //! do what it decides.
@@ -15,6 +16,7 @@ pub mod listing;
 pub mod ownership;
 pub mod restore;
 pub mod table;
+pub mod unsettled;
 
 pub use due::DueTask;
 pub use listing::{Listed, Progress};

@@ -17,14 +17,38 @@ pub enum Restored {
     ToPublish,
     /// The broker or a worker has its message.
     Dispatched,
+    /// The store has its outcome, which AWS has not taken.
+    ToSettle,
+    /// Its message or its worker is at a broker of another kind, from which no reply can come.
+    ToFail,
+}
+
+impl Restored {
+    /// How a task goes on whose record was found in the store: from an earlier run of the process, or from a dead process. The
+    /// kind of this process's broker may be another than that of the record. Also returns the record as it counts from now on.
+    #[must_use]
+    pub fn found(mut record: Record, broker: Durability) -> (Record, Self) {
+        let same_kind = record.durable == (broker == Durability::Durable);
+        // A broker that keeps no messages lost them with its process. There, only a release makes a record say published.
+        let restored = match record.published {
+            _ if record.has_outcome => Self::ToSettle,
+            false => Self::ToPublish,
+            true if same_kind => Self::Dispatched,
+            true => Self::ToFail,
+        };
+        // A worker that began counts no more if its connection ended with the process, or if it is at another broker.
+        let may_go_on = same_kind && broker == Durability::Durable;
+        record.begun &= may_go_on || restored != Self::ToPublish;
+        (record, restored)
+    }
 }
 
 impl InflightTable {
-    /// Enters an adopted task, unless it is in the table. It gets a slot, whether one is free or not.
-    pub fn adopt(&self, record: Record, route: &Arc<Route>, restored: Restored) {
+    /// Enters an adopted task, unless it is in the table. It gets a slot, whether one is free or not. True if it was entered.
+    pub fn adopt(&self, record: Record, route: &Arc<Route>, restored: Restored) -> bool {
         let mut table = self.table();
         if table.open.contains_key(&record.id) {
-            return;
+            return false;
         }
         let now = Instant::now();
         let ago = |at: SystemTime| at.elapsed().unwrap_or_default();
@@ -34,6 +58,13 @@ impl InflightTable {
             since_heartbeat: record.heard.map(ago),
             begun: record.begun,
         };
+        let mut schedule = HeartbeatSchedule::adopted(terms, from, now, rand::random());
+        if restored == Restored::ToPublish && record.failed_deliveries > 0 {
+            schedule.come_back(now);
+        }
+        if restored == Restored::ToSettle {
+            schedule.begin_settling(now);
+        }
         let entry = InflightTask {
             route: Arc::clone(route),
             since: now.checked_sub(from.age).unwrap_or(now),
@@ -41,12 +72,13 @@ impl InflightTable {
             span: Span::none(),
             state: match restored {
                 Restored::ToPublish => State::Publishing,
-                Restored::Dispatched => State::Dispatched,
+                Restored::Dispatched | Restored::ToFail => State::Dispatched,
+                Restored::ToSettle => State::Settling,
             },
             token: record.token,
             polled_at: record.polled_at,
             timeouts: record.timeouts,
-            schedule: HeartbeatSchedule::adopted(terms, from, now, rand::random()),
+            schedule,
             due: None,
             cancel_requested: false,
             gone: false,
@@ -54,10 +86,13 @@ impl InflightTable {
             failed_deliveries: record.failed_deliveries,
             is_out: false,
             released: !record.durable && record.published,
+            outcome: None,
+            outcome_kept: record.has_outcome,
             _slot: route.slots.acquire_beyond(),
         };
         table.open.insert(record.id, entry);
         self.reschedule(table, record.id);
+        true
     }
 
     /// Presumes that the workers of all tasks are alive. To be called while other processes can't forward signs of life.
@@ -111,9 +146,71 @@ impl InflightTable {
             begun: entry.schedule.has_begun(),
             heard: None,
             durable: broker == Durability::Durable,
+            // The store has lost it with the record, and this process has it.
+            has_outcome: false,
             failed_deliveries: entry
                 .failed_deliveries
                 .saturating_add(u32::from(entry.is_out)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{TaskToken, Timeouts};
+    use Durability::{Durable, Process};
+    use Restored::{Dispatched, ToFail, ToPublish, ToSettle};
+
+    fn record(durable: bool, published: bool, begun: bool, has_outcome: bool) -> Record {
+        Record {
+            id: TaskId::random(),
+            route: "payments".to_owned(),
+            token: TaskToken::new("token").expect("not empty"),
+            polled_at: SystemTime::UNIX_EPOCH,
+            timeouts: Timeouts::default(),
+            published,
+            begun,
+            heard: None,
+            durable,
+            failed_deliveries: 0,
+            has_outcome,
+        }
+    }
+
+    #[test]
+    fn how_a_found_task_goes_on_depends_on_its_message_and_on_both_kinds_of_broker() {
+        const YES: bool = true;
+        const NO: bool = false;
+        #[rustfmt::skip]
+        let rows = [
+            // durable, published, begun   broker   then        begun counts
+            // the same durable broker
+            (YES, NO,  NO,                 Durable, ToPublish,  NO),
+            (YES, NO,  YES,                Durable, ToPublish,  YES),
+            (YES, YES, NO,                 Durable, Dispatched, NO),
+            (YES, YES, YES,                Durable, Dispatched, YES),
+            // the same kind that keeps nothing: published means released
+            (NO,  NO,  NO,                 Process, ToPublish,  NO),
+            (NO,  NO,  YES,                Process, ToPublish,  NO),
+            (NO,  YES, YES,                Process, Dispatched, YES),
+            // from a durable broker to one that keeps nothing
+            (YES, NO,  NO,                 Process, ToPublish,  NO),
+            (YES, NO,  YES,                Process, ToPublish,  NO),
+            (YES, YES, NO,                 Process, ToFail,     NO),
+            (YES, YES, YES,                Process, ToFail,     YES),
+            // and the other way
+            (NO,  NO,  NO,                 Durable, ToPublish,  NO),
+            (NO,  NO,  YES,                Durable, ToPublish,  NO),
+            (NO,  YES, YES,                Durable, ToFail,     YES),
+        ];
+        for (durable, published, begun, broker, expected, counts) in rows {
+            let row = format!("{durable} {published} {begun} {broker:?}");
+            let (found, restored) =
+                Restored::found(record(durable, published, begun, false), broker);
+            assert_eq!((restored, found.begun), (expected, counts), "{row}");
+            let (_, restored) = Restored::found(record(durable, published, begun, true), broker);
+            assert_eq!(restored, ToSettle, "{row}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     broker::Receipt,
     route::{Route, Slot},
-    task::{Task, TaskId, TaskToken, Timeouts},
+    task::{Outcome, Task, TaskId, TaskToken, Timeouts},
     trace::Span,
 };
 use parking_lot::{Mutex, MutexGuard};
@@ -51,6 +51,10 @@ pub struct InflightTask {
     pub(super) is_out: bool,
     /// Whether a worker has begun for good.
     pub(super) released: bool,
+    /// The outcome that is being sent to AWS, if the broker keeps no messages and the store does not have it.
+    pub(super) outcome: Option<Arc<Outcome>>,
+    /// Whether the store has the outcome.
+    pub(super) outcome_kept: bool,
     /// The slot. It is freed when the entry is dropped.
     pub(super) _slot: Slot,
 }
@@ -161,6 +165,8 @@ impl InflightTable {
             failed_deliveries: 0,
             is_out: false,
             released: false,
+            outcome: None,
+            outcome_kept: false,
             _slot: slot,
         };
         let mut table = self.table();

@@ -2,7 +2,9 @@
 //!
 //! The bridge takes no task from AWS that it can't pass on. So a route polls only under these conditions: the token
 //! store takes records, the broker is connected and takes messages, the exchange and the queue exist, the queue has
-//! room, and (by default) the queue has a consumer. This module checks the conditions. The poller acts on them.
+//! room, and (by default) the queue has a consumer. Where the broker tells how much the consumers take, one of them must
+//! have room, or a task must be allowed to wait. This module checks the conditions. The poller acts on them, and asks the
+//! route's credit before each poll.
 
 use crate::{
     broker::{Link, Readiness, ReadinessError},
@@ -13,9 +15,10 @@ use crate::{
         jittered,
     },
 };
+use futures_util::FutureExt;
 use std::{fmt, mem::discriminant, sync::Arc, time::Duration};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Interval between two looks at a route's queue. A poll that is open when the last consumer leaves may still bring a
 /// task.
@@ -84,21 +87,26 @@ impl fmt::Display for Gate {
     }
 }
 
-/// Decides whether the route may poll. The most important reason against it wins.
-fn decide(route: &Route, link: &Link, undelivered: usize, readiness: Readiness) -> Gate {
-    let Readiness {
-        ready,
-        consumers,
-        credit,
-        taken_last_second: _,
+/// Decides whether the route may poll. The most important reason against it wins. `has_room`: whether the credit of the
+/// queue allows a poll. Without credit, the number of messages that wait decides.
+fn decide(
+    route: &Route,
+    link: &Link,
+    undelivered: usize,
+    readiness: &Readiness,
+    has_room: bool,
+) -> Gate {
+    let &Readiness {
+        ready, consumers, ..
     } = readiness;
+    let too_many = readiness.credit.is_none() && ready > route.config.max_ready_without_credit();
     match link {
         Link::Away(why) => Gate::BrokerAway(why.clone()),
         Link::Blocked(why) => Gate::BrokerBlocked(why.clone()),
         Link::Up if undelivered > 0 => Gate::Undelivered(undelivered),
-        Link::Up if ready > route.config.max_ready_without_credit() => Gate::QueueFull(ready),
+        Link::Up if too_many => Gate::QueueFull(ready),
         Link::Up if consumers == 0 && !route.config.poll_without_consumers => Gate::NoConsumers,
-        Link::Up if credit == Some(0) => Gate::NoCredit,
+        Link::Up if !has_room => Gate::NoCredit,
         Link::Up => Gate::Open,
     }
 }
@@ -107,26 +115,41 @@ fn decide(route: &Route, link: &Link, undelivered: usize, readiness: Readiness) 
 pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gate>) {
     let mut link = bridge.broker.link();
     let mut undelivered = route.undelivered();
+    let mut outdated = route.credit.outdated();
+    let destination = &route.config.destination;
+    let mut changed = bridge.broker.readiness_changed(destination);
     while !gate.is_closed() {
         crash_point(CrashPoint::GateLoop);
+        outdated.mark_unchanged();
+        // The wait begins before the queue is observed, or a change between the two would be missed. What changed before
+        // the wait is observed anyway.
+        for _ in 0..2 {
+            if (&mut changed).now_or_never().is_none() {
+                break;
+            }
+            changed = bridge.broker.readiness_changed(destination);
+        }
         let (now, look_again) = observe(&bridge, &route, &mut link, &mut undelivered).await;
-        let mut news = false;
+        let mut news = None;
         gate.send_if_modified(|was| {
             // A queue that is full is logged once, and not again for each further message.
-            news = discriminant(was) != discriminant(&now);
+            if discriminant(was) != discriminant(&now) {
+                news = Some(was.clone());
+            }
             let changed = *was != now;
             was.clone_from(&now);
             changed
         });
-        if news {
-            announce(&route, &now);
+        if let Some(was) = news {
+            announce(&route, &was, &now);
         }
         // The next round checks everything again, whichever of these comes first.
         tokio::select! {
             () = tokio::time::sleep(jittered(look_again)) => {}
             _ = link.changed() => {}
             _ = undelivered.changed() => {}
-            () = bridge.broker.readiness_changed(&route.config.destination) => {}
+            _ = outdated.changed() => {}
+            () = &mut changed => changed = bridge.broker.readiness_changed(destination),
         }
     }
 }
@@ -145,13 +168,15 @@ async fn observe(
     if let Some(why) = bridge.store.unavailable() {
         return (Gate::StoreAway(why), OBSERVE_INTERVAL);
     }
+    let observation = route.credit.observe();
     match bridge.broker.readiness(&route.config.destination).await {
         Ok(readiness) => {
+            let has_room = route.credit.observed(observation, &readiness);
             route
                 .metrics
                 .queue_seen(readiness.ready, readiness.consumers);
             (
-                decide(route, &link, undelivered, readiness),
+                decide(route, &link, undelivered, &readiness, has_room),
                 OBSERVE_INTERVAL,
             )
         }
@@ -160,9 +185,12 @@ async fn observe(
     }
 }
 
-fn announce(route: &Route, gate: &Gate) {
+fn announce(route: &Route, was: &Gate, gate: &Gate) {
     let (route, to) = (route.name(), &route.config.destination);
     match gate {
+        // A worker that does one task at a time has room and no room in turn.
+        Gate::NoCredit if *was == Gate::Open => debug!(route, %to, why = %gate, "not polling"),
+        Gate::Open if *was == Gate::NoCredit => debug!(route, %to, "polling"),
         Gate::Open => info!(route, %to, "polling"),
         Gate::QueueUnusable(error) => warn!(route, %to, %error, "not polling"),
         Gate::StoreAway(_) => warn!(route, %to, why = %gate, "not polling"),

@@ -1,7 +1,7 @@
 //! The poll loop of one route: it takes a slot, polls, and spawns the publication of the task.
 //!
-//! The gate says whether to poll, the poll scaler says how many polls to hold open, and the rate limiter says when a
-//! poll may begin.
+//! The gate says whether to poll, the poll scaler says how many polls to hold open, the credit of the queue says how many
+//! of them the workers can use, and the rate limiter says when a poll may begin.
 
 use super::{
     gate::Gate,
@@ -12,7 +12,7 @@ use crate::{
     context::Bridge,
     metrics::PollOutcome,
     phase::{POLL_HOLD, Phase},
-    route::{Route, Slot, UnpersistedPermit},
+    route::{PollCredit, Route, Slot, UnpersistedPermit},
     source::{SourceError, rate_limit::Call},
     util::{
         crash_point::{CrashPoint, crash_point},
@@ -46,23 +46,29 @@ pub async fn run(
     let mut polls = JoinSet::new();
     let mut poll_scaler = PollScaler::new(route.config.pollers, route.source.busy_within());
     let mut not_before = Instant::now();
+    let mut more_credit = route.credit.more();
     while phase.borrow_and_update().polls() {
         crash_point(CrashPoint::PollerLoop);
         let open = *gate.borrow_and_update() == Gate::Open;
-        let wanted = open && polls.len() < poll_scaler.target();
+        more_credit.mark_unchanged();
+        let wanted = open && polls.len() < poll_scaler.target() && route.credit.allows_poll();
         let waiting = Instant::now() < not_before;
         tokio::select! {
             Some(answer) = polls.join_next() => {
                 record(&route, &mut poll_scaler, answer, &mut not_before);
             }
             room = route.room(), if wanted && !waiting => {
-                let grant = PollGrant { gate: gate.clone(), phase: phase.clone() };
-                polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), room, grant));
+                // Another route may have taken the credit while this one waited for room.
+                if let Some(credit) = route.credit.begin_poll() {
+                    let grant = PollGrant { gate: gate.clone(), phase: phase.clone(), credit };
+                    polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), room, grant));
+                }
             }
             () = sleep_until(not_before), if wanted && waiting => {}
             // Both senders live as long as the process. The loop then checks its condition again.
             _ = gate.changed() => {}
             _ = phase.changed() => {}
+            _ = more_credit.changed() => {}
         }
         route
             .metrics
@@ -106,6 +112,7 @@ fn record(
 struct PollGrant {
     gate: watch::Receiver<Gate>,
     phase: watch::Receiver<Phase>,
+    credit: PollCredit,
 }
 
 impl PollGrant {
@@ -141,7 +148,13 @@ async fn poll(
             route.metrics.polled(PollOutcome::Task);
             route.let_in(begun);
             let supervisor = bridge.supervisor.clone();
-            let publishing = publish::fresh(bridge, route, task, slot, unpersisted);
+            let mut credit = grant.credit;
+            credit.brought_task();
+            let publishing = async move {
+                publish::fresh(bridge, route, task, slot, unpersisted).await;
+                // The broker has the task now, or the task has ended.
+                drop(credit);
+            };
             supervisor.spawn("a publication", publishing);
             Polled::Task
         }

@@ -1,5 +1,5 @@
-//! Recovery: adopts the tasks in the store that no living process has, and publishes again those that the broker has
-//! not confirmed.
+//! Recovery: adopts the tasks in the store that no living process has, and publishes again those whose messages no broker
+//! keeps.
 //!
 //! At the start, these are the tasks of this process's previous run, or those of a dead process that shared the store.
 //! If several processes share the store, this repeats: when a process dies, the others adopt its tasks. When that
@@ -7,11 +7,13 @@
 
 use super::publish;
 use crate::{
+    broker::Durability,
     context::Bridge,
     inflight::{Restored, lifecycle::Event},
     route::Route,
+    settle::{self, resume::resume},
     store::{Record, StoreError},
-    task::TaskId,
+    task::{Outcome, OwnFailure, TaskId},
     util::{Backoff, supervise::catch_async},
 };
 use futures_util::{StreamExt, future::join_all, stream};
@@ -28,7 +30,7 @@ const REPUBLISHED_AT_ONCE: usize = 100;
 /// Maximum life of a task: no task of SWF and no execution of a state machine lives longer than a year.
 const LONGEST_TASK: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// Tasks whose messages the broker has not confirmed.
+/// Tasks whose messages must be published again.
 pub type Unpublished = Vec<(Arc<Route>, TaskId)>;
 
 /// Adopts every task that no living process has. An adopted task is in flight, and gets its heartbeats. The tasks to
@@ -37,8 +39,10 @@ pub type Unpublished = Vec<(Arc<Route>, TaskId)>;
 /// # Errors
 ///
 /// The store can't be read. The tasks that were read before are adopted.
-pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(), StoreError> {
+pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Result<(), StoreError> {
+    let broker = bridge.broker.durability();
     let mut adopted = 0;
+    let (mut other_kind, mut failed) = (0_usize, 0_usize);
     let mut strange = BTreeMap::<String, usize>::new();
     let result = loop {
         let page = match bridge.store.adopt(PAGE).await {
@@ -58,14 +62,22 @@ pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(),
             };
             adopted += 1;
             route.metrics.adopted.inc();
-            let restored = match record.published {
-                true => Restored::Dispatched,
-                false => Restored::ToPublish,
-            };
-            if restored == Restored::ToPublish {
-                unpublished.push((Arc::clone(route), record.id));
+            let (id, is_durable) = (record.id, record.durable);
+            let (record, restored) = Restored::found(record, broker);
+            let entered = bridge.inflight.adopt(record, route, restored);
+            match restored {
+                Restored::ToPublish => {
+                    // Until a delivery is noted, a record does not show the other kind.
+                    other_kind += usize::from(!is_durable && broker == Durability::Durable);
+                    unpublished.push((Arc::clone(route), id));
+                }
+                Restored::ToSettle if entered => resume(bridge, id),
+                Restored::ToFail if entered => {
+                    failed += 1;
+                    fail_stranded(bridge, id);
+                }
+                Restored::ToSettle | Restored::ToFail | Restored::Dispatched => {}
             }
-            bridge.inflight.adopt(record, route, restored);
         }
     };
     if adopted > 0 {
@@ -73,6 +85,14 @@ pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(),
         info!(
             tasks = adopted,
             unpublished, "took on tasks from the token store"
+        );
+    }
+    if other_kind + failed > 0 {
+        let published = other_kind;
+        warn!(
+            published,
+            failed,
+            "the token store was written with another kind of broker: its tasks are published again or, where their messages are there or a worker has begun for good, failed back to AWS"
         );
     }
     for (route, tasks) in strange {
@@ -85,6 +105,17 @@ pub async fn adopt(bridge: &Bridge, unpublished: &mut Unpublished) -> Result<(),
     result
 }
 
+/// Fails a task back to AWS whose message or worker is at a broker of another kind.
+fn fail_stranded(bridge: &Arc<Bridge>, id: TaskId) {
+    if let Some(handle) = bridge.inflight.give_up(id) {
+        let reason = "activity-bridge was started with another kind of broker, and no reply can come from the one before";
+        debug!(route = handle.route.name(), task = %id, "{reason}; failing it back to AWS");
+        let outcome = Outcome::failed(OwnFailure::ShutDown, reason);
+        let settling = settle::settle(Arc::clone(bridge), handle, outcome);
+        bridge.supervisor.spawn("a settlement", settling);
+    }
+}
+
 /// Whether AWS must have closed the task by now.
 fn is_long_over(record: &Record) -> bool {
     let limit = record.timeouts.start_to_close.certain();
@@ -93,7 +124,7 @@ fn is_long_over(record: &Record) -> bool {
 }
 
 /// Adopts all tasks at the start. Repeats that until the store can be read. Nothing else happens meanwhile.
-pub async fn restore_all(bridge: &Bridge) -> Unpublished {
+pub async fn restore_all(bridge: &Arc<Bridge>) -> Unpublished {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut all = Unpublished::new();
     loop {
@@ -114,7 +145,7 @@ pub async fn restore_all(bridge: &Bridge) -> Unpublished {
     }
 }
 
-/// Publishes the unconfirmed tasks again. Returns when each is confirmed or has ended, or when its time is up. The
+/// Publishes these tasks again. Returns when each is confirmed or has ended, or when its time is up. The
 /// routes do not wait for each other.
 pub async fn republish(bridge: &Arc<Bridge>, unpublished: Unpublished) {
     let begun = Instant::now();

@@ -2,10 +2,11 @@
 
 use super::settings::ShutdownConfig;
 use crate::{
+    broker::Durability,
     context::Bridge,
     phase::Phase,
-    settle::outcome,
-    store::Lifetime,
+    settle::{keep, outcome},
+    store::{Lifetime, Note},
     task::{Outcome, OwnFailure, TaskId},
 };
 use std::{sync::Arc, time::Duration};
@@ -57,6 +58,7 @@ impl Shutdown {
         let mut drained = timeout_at(flush_from, self.all_slots_free()).await.is_ok();
         if !drained {
             self.enter(Phase::Flushing);
+            keep::keep_all(&self.bridge).await;
             drained = timeout_at(end, self.flush()).await.is_ok();
         }
         let Bridge {
@@ -65,12 +67,18 @@ impl Shutdown {
             store,
             ..
         } = &*self.bridge;
+        keep::keep_all(&self.bridge).await;
         let left = inflight.len();
         let lost = match store.lifetime() {
             Lifetime::Process => left,
             Lifetime::Beyond(_) => inflight.unpersisted().len(),
         };
-        if lost > 0 {
+        if lost > 0 && broker.durability() == Durability::Process {
+            error!(
+                lost,
+                "the grace period is over, and tasks are in flight that no other process will know; AWS will time them out. Replies that AWS has not taken are lost"
+            );
+        } else if lost > 0 {
             let replies = broker.reply_to();
             error!(
                 lost,
@@ -78,8 +86,10 @@ impl Shutdown {
                 "the grace period is over, and tasks are in flight that no other process will know; AWS will time them out. Replies that AWS has not taken stay in their queue until it expires"
             );
         } else if left > 0 {
+            let outcomes = inflight.kept();
             info!(
                 left,
+                outcomes,
                 "the grace period is over; the tasks in flight stay in the token store for the next process"
             );
         }
@@ -87,6 +97,10 @@ impl Shutdown {
         let nothing_left =
             drained && store.shared().is_none() && matches!(store.count().await, Ok(0));
         broker.close(!nothing_left).await;
+        // The broker has closed these connections in an orderly way, so their deliveries have not failed.
+        for (id, failed) in inflight.delivered() {
+            store.note(id, Note::FailedDeliveries(failed));
+        }
         store.close().await;
         self.enter(Phase::Closed);
         lost == 0

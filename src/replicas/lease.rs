@@ -123,7 +123,7 @@ fn apply(bridge: &Bridge, event: PeerEvent) {
 fn release(bridge: &Bridge, id: TaskId) {
     if bridge.inflight.release(id) {
         let broker = Arc::clone(&bridge.broker);
-        let withdrawing = async move { broker.withdraw(id).await };
+        let withdrawing = async move { broker.taken_over(id).await };
         bridge.supervisor.spawn("a withdrawal", withdrawing);
     }
 }

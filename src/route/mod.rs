@@ -1,16 +1,22 @@
 //! One route: its settings, and its state at run time.
 //!
 //! A route joins one source of tasks to one destination of messages. This folder owns the route's settings, its slots (the
-//! bound on tasks in flight) and its health (whether AWS refuses it). It does not poll and does not publish: `intake/` does.
+//! bound on tasks in flight), its part of the credit of its queue, and its health (whether AWS refuses it). It does not poll and does not publish: `intake/` does.
 
 mod ack_settings;
+mod credit;
+mod demand;
 pub mod heartbeat_settings;
+mod poll_settings;
 mod runtime;
 pub mod settings;
 mod slots;
 
 pub use ack_settings::{Ack, AckConfig};
+pub use credit::{Observation, PollCredit, QueueCredits, RouteCredit};
+pub use demand::{Demand, Pending};
 pub use heartbeat_settings::{BEATS_PER_TIMEOUT, By, HeartbeatConfig};
+pub use poll_settings::{MaxReady, Pollers};
 pub use runtime::{Route, Undelivered, UnpersistedPermit};
-pub use settings::{MaxReady, OversizeResult, Pollers, RouteConfig};
+pub use settings::{OversizeResult, RouteConfig};
 pub use slots::{Slot, Slots};

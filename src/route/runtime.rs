@@ -1,6 +1,7 @@
 //! A route at run time: its settings, its source, its slots and its health.
 
 use super::{
+    credit::{QueueCredits, RouteCredit},
     settings::RouteConfig,
     slots::{Slot, Slots},
 };
@@ -30,6 +31,8 @@ pub struct Route {
     pub source: Arc<dyn Source>,
     /// The bound on open polls and tasks in flight.
     pub slots: Slots,
+    /// What the route may poll by the credit of its queue.
+    pub credit: RouteCredit,
     /// The route's counters, bound to its labels.
     pub metrics: RouteMetrics,
     /// The limit on log lines about repeated failures.
@@ -48,15 +51,21 @@ pub struct Route {
 pub type UnpersistedPermit = OwnedSemaphorePermit;
 
 impl Route {
-    /// A route with all slots free.
+    /// A route with all slots free. Routes to one queue share its credit.
     #[must_use]
-    pub fn new(config: RouteConfig, source: Arc<dyn Source>, metrics: RouteMetrics) -> Self {
+    pub fn new(
+        config: RouteConfig,
+        source: Arc<dyn Source>,
+        metrics: RouteMetrics,
+        credits: &mut QueueCredits,
+    ) -> Self {
         let text = |text: &str| HeaderValue::Text(text.to_owned());
         let mut headers = source.headers();
         headers.push(("route", text(&config.name)));
         headers.push(("source", text(source.kind())));
         Self {
             slots: Slots::new(config.max_in_flight),
+            credit: RouteCredit::new(credits, &config),
             source,
             metrics,
             log_limiter: LogLimiter::default(),

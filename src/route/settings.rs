@@ -3,6 +3,9 @@
 use super::{
     ack_settings::{self, Ack, AckConfig},
     heartbeat_settings::{self, By, HeartbeatConfig},
+    poll_settings::{
+        MaxReady, Pollers, integer, read_max_ready, read_pollers, refuse_a_queue_without_room,
+    },
 };
 use crate::{
     broker::{BrokerKind, Destination, destination, endpoint::TaskQueue, template::Placeholder},
@@ -105,24 +108,6 @@ impl RouteConfig {
     }
 }
 
-/// Minimum and maximum number of open polls of a route. `1 <= min <= max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pollers {
-    /// Number of open polls while the source has no tasks.
-    pub min: usize,
-    /// Number of open polls while every poll returns a task.
-    pub max: usize,
-}
-
-/// Maximum number of ready messages in the queue of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MaxReady {
-    /// As many as the workers lately took in one second.
-    Auto,
-    /// This number.
-    Number(u64),
-}
-
 /// What happens to a result that is too long for AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OversizeResult {
@@ -164,8 +149,7 @@ pub(crate) fn read(mut route: Reader<'_>, broker: BrokerKind) -> Option<RouteCon
     });
     let heartbeat = heartbeat_settings::read(route.table("heartbeat"), source.tells_timeouts());
 
-    let (pollers, min_pollers_written) =
-        read_pollers(&mut route, max_in_flight, usual_pollers(&source));
+    let (pollers, min_pollers_written) = read_pollers(&mut route, max_in_flight, &source);
     if broker == BrokerKind::Endpoint && poll_without_consumers && !min_pollers_written {
         refuse_a_queue_without_room(&route, max_ready);
     }
@@ -191,15 +175,6 @@ pub(crate) fn read(mut route: Reader<'_>, broker: BrokerKind) -> Option<RouteCon
     };
     route.finish();
     Some(read)
-}
-
-fn integer(
-    reader: &mut Reader<'_>,
-    key: &'static str,
-    bounds: RangeInclusive<u64>,
-) -> Option<usize> {
-    let number = reader.integer(key, bounds)?;
-    usize::try_from(number).ok()
 }
 
 /// Reports placeholders that the source can't fill: every routing key would have a gap there.
@@ -229,66 +204,6 @@ fn placeholders(source: &SourceConfig) -> &'static [Placeholder] {
         SourceConfig::Swf(_) => &Placeholder::ALL,
         SourceConfig::StepFunctions(_) => &[Placeholder::ActivityType],
     }
-}
-
-/// The default for `pollers`. AWS advises 100 pollers for a busy activity.
-fn usual_pollers(source: &SourceConfig) -> Pollers {
-    match source {
-        SourceConfig::Swf(_) => Pollers { min: 2, max: 20 },
-        SourceConfig::StepFunctions(_) => Pollers { min: 2, max: 100 },
-    }
-}
-
-/// Reads the minimum and maximum number of open polls. True if the minimum is written.
-fn read_pollers(route: &mut Reader<'_>, max_in_flight: usize, usual: Pollers) -> (Pollers, bool) {
-    let mut table = route.table("pollers");
-    // SWF holds at most 1,000 polls open for one task list, Step Functions for one activity.
-    let min = integer(&mut table, "min", 1..=1_000);
-    let max = integer(&mut table, "max", 1..=1_000);
-    let pollers = Pollers {
-        min: min.unwrap_or_else(|| max.map_or(usual.min, |max| usual.min.min(max))),
-        max: max.unwrap_or_else(|| min.map_or(usual.max, |min| usual.max.max(min))),
-    };
-    if pollers.min > pollers.max {
-        let rule = format!("must not exceed pollers.max, which is {}", pollers.max);
-        table.problem("min", Some(pollers.min.to_string()), rule);
-    }
-    table.finish();
-    // A poll needs a slot, so more pollers than slots would never run.
-    let within_slots = Pollers {
-        min: pollers.min.min(max_in_flight),
-        max: pollers.max.min(max_in_flight),
-    };
-    (within_slots, min.is_some())
-}
-
-/// Reads `max_ready`. RabbitMQ does not tell how fast workers take messages.
-fn read_max_ready(route: &mut Reader<'_>, broker: BrokerKind, max_in_flight: usize) -> MaxReady {
-    let auto = ("auto", MaxReady::Auto);
-    let read = route.integer_or("max_ready", 0..=1_000_000_000, auto, MaxReady::Number);
-    match (read, broker) {
-        (Some(MaxReady::Auto), BrokerKind::RabbitMq) => {
-            let rule = "is for the bridge as the broker, because RabbitMQ does not tell how fast workers take messages; \
-                        give a number";
-            route.problem("max_ready", Some("\"auto\"".to_owned()), rule);
-            MaxReady::Auto
-        }
-        (Some(read), _) => read,
-        (None, BrokerKind::RabbitMq) => MaxReady::Number(max_in_flight as u64),
-        (None, BrokerKind::Endpoint) => MaxReady::Auto,
-    }
-}
-
-/// Reports a route that polls without consumers and lets no message wait. It would never poll.
-fn refuse_a_queue_without_room(route: &Reader<'_>, max_ready: MaxReady) {
-    let value = match max_ready {
-        MaxReady::Number(0) => Some("0".to_owned()),
-        MaxReady::Auto => None,
-        MaxReady::Number(_) => return,
-    };
-    let rule = "must be a number from 1 on beside poll_without_consumers = true, because otherwise no task may wait for a \
-                worker; say how many may, or set pollers.min";
-    route.problem("max_ready", value, rule);
 }
 
 fn name_rule(text: &str) -> Result<String, String> {

@@ -52,7 +52,9 @@ pub fn released(bridge: &Bridge, id: TaskId) {
 
 /// A worker has acknowledged the task's message and has said nothing more: the task is completed.
 pub fn acknowledged(bridge: &Arc<Bridge>, id: TaskId) {
-    if let Standing::Unknown = bridge.inflight.standing(id) {
+    if bridge.store.shared().is_some()
+        && let Standing::Unknown = bridge.inflight.standing(id)
+    {
         let supervisor = &bridge.supervisor;
         let bridge = Arc::clone(bridge);
         supervisor.spawn("an acknowledgement of another process's task", async move {
@@ -71,7 +73,7 @@ fn complete(bridge: &Arc<Bridge>, id: TaskId) {
             let route = &handle.route;
             debug!(route = route.name(), task = %id, "acknowledged without a reply; completing it");
             route.metrics.replied(ReplyKind::Completed);
-            let result = route.source.empty_result().to_owned();
+            let result = route.config.ack.result.clone().unwrap_or_default();
             let settling =
                 outcome::settle(Arc::clone(bridge), handle, Outcome::Completed { result });
             bridge.supervisor.spawn("a settlement", settling);
@@ -120,7 +122,6 @@ pub async fn end_canceled(bridge: &Arc<Bridge>, id: TaskId) -> bool {
         return false;
     };
     debug!(route = handle.route.name(), task = %id, "AWS asks for a cancel and nobody has the task; canceling it");
-    bridge.broker.withdraw(id).await;
     let details = String::new();
     outcome::settle(Arc::clone(bridge), handle, Outcome::Canceled { details }).await;
     true

@@ -5,11 +5,13 @@
 
 pub mod deliveries;
 pub mod heartbeat;
+pub mod keep;
 pub mod notify;
 pub mod outcome;
 pub mod owner;
 pub mod park;
 pub mod parse;
 pub mod replies;
+pub mod resume;
 
 pub use outcome::{clean_up, remove_record, settle};

@@ -3,7 +3,7 @@
 //!
 //! Only then is the reply acknowledged, then the record removed, then the slot freed.
 
-use super::{park, parse::PANICKED};
+use super::{keep, park, parse::PANICKED};
 use crate::{
     context::Bridge,
     inflight::{InflightTask, TaskHandle},
@@ -37,7 +37,11 @@ const SAY_AFTER: u32 = 3;
 pub async fn settle(bridge: Arc<Bridge>, mut handle: TaskHandle, outcome: Outcome) {
     let id = handle.id;
     let settling = handle.span.child("settle");
-    let (outcome, end) = submit_or_fail(&bridge, &mut handle, outcome).await;
+    let held = keep::hold(&bridge, id, &outcome);
+    // No worker must get the task while its outcome is on its way.
+    bridge.broker.withdraw(id).await;
+    let submitting = submit_or_fail(&bridge, &mut handle, outcome);
+    let (outcome, end) = keep::settle_or_keep(&bridge, id, held, submitting).await;
     settling.ended(end.label());
     // The outcome may have changed on the way: one that AWS does not accept becomes a failure.
     handle.route.metrics.settled(outcome.kind(), end);
@@ -82,7 +86,7 @@ pub async fn clean_up(bridge: &Bridge, id: TaskId, mut entry: InflightTask, end:
         }
         crash_point(CrashPoint::AfterAck);
     }
-    // The message may still wait for a worker: nobody has replied, or an earlier holder has.
+    // A task that AWS has closed was not settled, so its message may still wait for a worker.
     bridge.broker.withdraw(id).await;
     remove_record(bridge, id).await;
     entry.route.metrics.ended(end, entry.since.elapsed());

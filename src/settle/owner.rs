@@ -1,6 +1,7 @@
 //! The owner of a task that is not in flight here, and what is done with a reply to such a task. Only a shared store
 //! needs this.
 
+use super::resume::resume;
 use crate::{
     broker::Delivery,
     context::Bridge,
@@ -9,6 +10,7 @@ use crate::{
     task::{Status, TaskId},
     util::crash_point::{CrashPoint, crash_point_over},
 };
+use std::sync::Arc;
 
 /// Maximum length of the details that are forwarded, in characters. It is AWS's limit for details.
 const MAX_DETAILS: usize = 2_048;
@@ -33,7 +35,7 @@ pub enum ReplyOwner {
 ///
 /// The store can't be asked.
 pub async fn locate(
-    bridge: &Bridge,
+    bridge: &Arc<Bridge>,
     shared: &dyn Shared,
     id: TaskId,
     sign: Option<&Delivery>,
@@ -53,8 +55,14 @@ pub async fn locate(
         Claim::Ours(record) => match bridge.route(&record.route) {
             Some(route) => {
                 // The worker that replied has the task's message.
-                let restored = Restored::Dispatched;
-                bridge.inflight.adopt(record, route, restored);
+                let restored = match record.has_outcome {
+                    true => Restored::ToSettle,
+                    false => Restored::Dispatched,
+                };
+                if bridge.inflight.adopt(record, route, restored) && restored == Restored::ToSettle
+                {
+                    resume(bridge, id);
+                }
                 ReplyOwner::Here
             }
             None => ReplyOwner::OtherRoute,

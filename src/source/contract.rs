@@ -48,9 +48,6 @@ pub trait Source: Send + Sync + 'static {
     /// Why the service would refuse the result.
     fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit>;
 
-    /// The result of a task that a worker completes without a reply.
-    fn empty_result(&self) -> &'static str;
-
     /// The outcome as the service accepts it. The texts of a failure or a cancel are cut to the service's limits.
     fn fit(&self, outcome: Outcome) -> Outcome;
 

@@ -34,6 +34,9 @@ pub(in crate::store) struct StoredRecord<'a> {
     durable: bool,
     #[serde(default, skip_serializing_if = "is_zero")]
     failed_deliveries: u32,
+    /// Whether the outcome of the task is stored in place of its message.
+    #[serde(default, skip_serializing_if = "is_no")]
+    has_outcome: bool,
 }
 
 fn yes() -> bool {
@@ -46,6 +49,14 @@ fn yes() -> bool {
 )]
 fn is_yes(value: &bool) -> bool {
     *value
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_no(value: &bool) -> bool {
+    !*value
 }
 
 #[expect(
@@ -96,6 +107,7 @@ pub(in crate::store) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unre
         begun: false,
         durable: true,
         failed_deliveries: 0,
+        has_outcome: false,
     })
 }
 
@@ -181,6 +193,18 @@ impl<'a> StoredRecord<'a> {
         self.published = true;
     }
 
+    /// Notes that the outcome is stored in place of the message.
+    pub(in crate::store) fn keep_outcome(&mut self) {
+        self.durable = false;
+        self.published = true;
+        self.has_outcome = true;
+    }
+
+    /// Whether the outcome is stored in place of the message.
+    pub(in crate::store) fn has_outcome(&self) -> bool {
+        self.has_outcome
+    }
+
     /// The record with its id.
     pub(in crate::store) fn with(self, id: TaskId) -> Result<Record, Unreadable> {
         let token = TaskToken::new(&self.token);
@@ -198,6 +222,7 @@ impl<'a> StoredRecord<'a> {
             heard: None,
             durable: self.durable,
             failed_deliveries: self.failed_deliveries,
+            has_outcome: self.has_outcome,
         })
     }
 }
@@ -264,6 +289,19 @@ mod tests {
             ("attempt".into(), HeaderValue::Integer(-1)),
         ];
         assert_eq!(task.headers, headers);
+    }
+
+    /// What a broker that keeps no messages adds is read by a version that does not know it, because it is left out otherwise.
+    #[test]
+    fn what_became_of_deliveries_is_written_only_where_a_broker_tells_it() {
+        let mut record = StoredRecord::read(RECORD.as_bytes()).expect("a record");
+        record.fail_deliveries(7);
+        let bytes = record.bytes().expect("bytes");
+        let text = String::from_utf8(bytes.clone()).expect("text");
+        assert!(text.ends_with(r#","durable":false,"failed_deliveries":7}"#));
+        let read = StoredRecord::read(&bytes).and_then(|stored| stored.with(TaskId::random()));
+        let read = read.expect("a record");
+        assert_eq!((read.durable, read.failed_deliveries), (false, 7));
     }
 
     #[test]

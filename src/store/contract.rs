@@ -4,7 +4,7 @@ use super::{
     error::StoreError,
     record::{Note, Record},
 };
-use crate::task::{Status, Task, TaskId, Timeouts};
+use crate::task::{Outcome, Status, Task, TaskId, Timeouts};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -46,6 +46,13 @@ pub trait Store: Send + Sync + 'static {
     /// the task was released. If the store lost its newest writes and a process restored only the record, the answer is
     /// [`StoreError::NoMessage`].
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError>;
+
+    /// Keeps the outcome of a task that AWS has not taken, in place of the task's message. The store writes it soon. A crash can
+    /// undo the call.
+    async fn keep_outcome(&self, id: TaskId, outcome: &Outcome) -> Result<(), StoreError>;
+
+    /// The outcome of a task that [`Store::keep_outcome`] kept; `None` if there is none, or if it is lost.
+    async fn kept_outcome(&self, id: TaskId) -> Result<Option<Outcome>, StoreError>;
 
     /// At most `most` tasks that ended lately, from their tombstones. A reply to one of them is known to be late.
     async fn ended(&self, most: usize) -> Result<Vec<TaskId>, StoreError>;

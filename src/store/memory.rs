@@ -7,7 +7,7 @@ use super::{
     error::StoreError,
     record::{Note, Record},
 };
-use crate::task::{Task, TaskId, Timeouts};
+use crate::task::{Outcome, Task, TaskId, Timeouts};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -57,6 +57,14 @@ impl Store for MemoryStore {
     }
 
     async fn message(&self, _id: TaskId) -> Result<Option<Task>, StoreError> {
+        Ok(None)
+    }
+
+    async fn keep_outcome(&self, _id: TaskId, _outcome: &Outcome) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn kept_outcome(&self, _id: TaskId) -> Result<Option<Outcome>, StoreError> {
         Ok(None)
     }
 

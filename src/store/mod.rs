@@ -12,6 +12,7 @@ mod error;
 pub mod file;
 mod memory;
 mod open;
+mod outcome;
 mod record;
 pub mod redis;
 pub mod settings;

@@ -28,6 +28,9 @@ pub struct Record {
     pub durable: bool,
     /// The number of failed deliveries. A delivery that is under way counts as failed until its end is noted.
     pub failed_deliveries: u32,
+    /// Whether the store has an outcome of the task that AWS has not taken:
+    /// [`Store::kept_outcome`](crate::store::Store::kept_outcome).
+    pub has_outcome: bool,
 }
 
 /// A note about a task in flight. A lost note costs little, so nobody waits until it is written. Only a broker that keeps no

@@ -110,6 +110,22 @@ pub enum OwnFailure {
 }
 
 impl OwnFailure {
+    /// All failures.
+    const ALL: [Self; 6] = [
+        Self::Undelivered,
+        Self::NotStarted,
+        Self::DeadLetter,
+        Self::UnusableReply,
+        Self::OutcomeRefused,
+        Self::ShutDown,
+    ];
+
+    /// The failure with this name; `None` if there is none.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|own| own.name() == name)
+    }
+
     /// The name of the failure, for workflows that match failures by name.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -88,13 +88,20 @@ fn plain(cell: &str) -> &str {
 }
 
 #[test]
-fn the_worker_in_the_readme_is_the_example() {
-    let readme = text_of("README.md");
-    let (_, rest) = readme
-        .split_once("<!-- the same as examples/python/worker.py -->")
-        .expect("the mark");
-    assert_eq!(
-        blocks(rest, "python")[0],
-        text_of("examples/python/worker.py")
-    );
+fn the_workers_in_the_documents_are_the_examples() {
+    for (document, example) in [
+        ("README.md", "examples/python/ack_worker.py"),
+        ("README.md", "examples/python/worker.py"),
+        ("docs/brokers.md", "examples/python/ack_worker.py"),
+    ] {
+        let text = text_of(document);
+        let (_, rest) = text
+            .split_once(&format!("<!-- the same as {example} -->"))
+            .expect("the mark");
+        assert_eq!(
+            blocks(rest, "python")[0],
+            text_of(example),
+            "{document}: {example}"
+        );
+    }
 }

@@ -29,6 +29,8 @@ pub struct ScriptedBroker {
     /// What the messages said: whether it may have been delivered before, and how many deliveries failed.
     pub redelivered: Mutex<Vec<(bool, u32)>>,
     durability: Durability,
+    /// How long it takes until an answer about readiness has come back.
+    pub observations: Script<()>,
 }
 
 impl ScriptedBroker {
@@ -48,6 +50,7 @@ impl ScriptedBroker {
             readiness_changed: Notify::new(),
             redelivered: Mutex::default(),
             durability,
+            observations: Script::default(),
         }
     }
 
@@ -59,13 +62,54 @@ impl ScriptedBroker {
         self.link.send_replace(Link::Up);
     }
 
-    /// How many more messages its consumers take.
-    pub fn set_credit(&self, credit: u64) {
+    /// From now on it tells this, and hands messages to consumers with credit.
+    pub fn tell(&self, consumers: u64, credit: u64, taken_last_second: u64) {
         *self.readiness.lock() = Ok(Readiness {
-            consumers: 1,
-            credit: Some(credit),
             ready: 0,
+            consumers,
+            credit: Some(credit),
+            taken_last_second,
         });
+        self.readiness_changed.notify_waiters();
+    }
+
+    /// It has one consumer, which takes so many more messages.
+    pub fn set_credit(&self, credit: u64) {
+        self.tell(1, credit, 0);
+    }
+
+    /// A consumer is done with a message, and takes the next one.
+    pub fn finish_one(&self) {
+        self.change(|ready, credit| match *ready {
+            0 => *credit += 1,
+            _ => *ready -= 1,
+        });
+    }
+
+    /// Somebody fetches the first message that waits.
+    pub fn get(&self) {
+        self.change(|ready, _| *ready -= 1);
+    }
+
+    /// Hands a message over, or lets it wait.
+    fn deliver(&self) {
+        self.change(|ready, credit| match *credit {
+            0 => *ready += 1,
+            _ => *credit -= 1,
+        });
+    }
+
+    /// Changes the messages that wait, and the credit, where it tells credit.
+    fn change(&self, change: impl FnOnce(&mut u64, &mut u64)) {
+        if let Ok(Readiness {
+            ready,
+            credit: Some(credit),
+            ..
+        }) = &mut *self.readiness.lock()
+        {
+            change(ready, credit);
+            self.readiness_changed.notify_waiters();
+        }
     }
 
     async fn unblocked(&self) {
@@ -83,7 +127,11 @@ impl Broker for ScriptedBroker {
         let said = (message.redelivered, message.failed_deliveries);
         self.redelivered.lock().push(said);
         self.unblocked().await;
-        self.publishes.next().await.unwrap_or(Ok(()))
+        let answer = self.publishes.next().await.unwrap_or(Ok(()));
+        if answer.is_ok() {
+            self.deliver();
+        }
+        answer
     }
 
     async fn withdraw(&self, task: TaskId) {
@@ -112,7 +160,9 @@ impl Broker for ScriptedBroker {
     }
 
     async fn readiness(&self, _destination: &Destination) -> Result<Readiness, ReadinessError> {
-        self.readiness.lock().clone()
+        let told = self.readiness.lock().clone();
+        self.observations.next().await;
+        told
     }
 
     async fn readiness_changed(&self, _destination: &Destination) {

@@ -8,17 +8,19 @@ use super::{
 use activity_bridge::{
     broker::{
         Announcement::{CancelRequested, Gone},
-        Delivery, Inbound,
+        Delivery, Durability, Inbound,
     },
-    inflight::Progress,
+    inflight::{Progress, heartbeat_schedule::Due},
+    settle::heartbeat,
     store::{Claim, Note, PeerEvent, Renewal},
     task::{
         DeadLetter, Death, Outcome,
         OutcomeKind::{Canceled, Completed, Failed},
-        OwnFailure, TaskId,
+        OwnFailure, TaskId, Timeout, Timeouts,
     },
 };
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+use tokio::time::Instant;
 
 const MAX_WAIT: &str = "heartbeat = { max_wait_secs = 25 }";
 
@@ -82,7 +84,7 @@ async fn a_bare_acknowledgement_completes_the_task_with_the_empty_result() {
         *world.source.outcomes.lock(),
         [Outcome::Completed { result }]
     );
-    let order = [Did::Accepted(Completed), Did::Withdraw(id), Did::Removed];
+    let order = [Did::Withdraw(id), Did::Accepted(Completed), Did::Removed];
     world.log.assert_order(&order);
 }
 
@@ -295,6 +297,25 @@ async fn a_task_that_another_process_takes_is_withdrawn_and_its_acknowledgement_
     assert_eq!(world.log.count(&Did::Publish), 1);
 }
 
+/// It could be delivered while AWS refuses its outcome.
+#[tokio::test(start_paused = true)]
+async fn the_message_of_a_task_with_an_outcome_is_withdrawn_before_aws_has_the_outcome() {
+    let world = World::forgetful(Kind::File, MAX_WAIT);
+    for unstarted in [true, false] {
+        let accept = world.source.settles.hold();
+        let id = world.deliver().await;
+        world.come_back(id, 1).await;
+        if !unstarted {
+            // Its first holder speaks late.
+            world.reply(id, "completed", "done").await;
+        }
+        world.log.wait_for(Did::Withdraw(id)).await;
+        assert_eq!(world.log.count(&Did::Removed), usize::from(!unstarted));
+        accept.send(Ok(())).expect("it is awaited");
+        world.all_ended().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_task_that_no_worker_gets_is_failed_at_max_wait_secs() {
     let world = World::forgetful(Kind::File, MAX_WAIT);
@@ -303,4 +324,41 @@ async fn a_task_that_no_worker_gets_is_failed_at_max_wait_secs() {
     let reason = "no worker started it within 25 s";
     let expected = Outcome::failed(OwnFailure::NotStarted, reason);
     assert_eq!(*world.source.outcomes.lock(), [expected]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_that_were_learnt_are_noted_though_there_is_no_confirm_to_note() {
+    let world = forgetful();
+    let learnt = Timeouts {
+        heartbeat: Timeout::Usually(T),
+        start_to_close: Timeout::Never,
+    };
+    *world.source.learnt.lock() = Some(learnt);
+    let id = world.submit(world.task()).await;
+    world.settle_down().await;
+    let notes = world.store.notes.lock().clone();
+    assert_eq!(notes, [(id, Note::Learnt(learnt))]);
+    assert_eq!(world.log.count(&Did::NotedConfirm), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_gets_a_task_between_max_wait_secs_and_the_failure_keeps_it() {
+    let world = World::before_the_start_with(Kind::File, MAX_WAIT, Durability::Process);
+    let id = world.submit(world.task()).await;
+    let inflight = &world.bridge.inflight;
+    let unstarted = loop {
+        inflight.wait_for_due().await;
+        match inflight.next_due(Instant::now()) {
+            Some(task) if task.due != Due::Beat => break task,
+            Some(task) => heartbeat::see_to(Arc::clone(&world.bridge), task).await,
+            None => {}
+        }
+    };
+    world.redeliver(id, 0).await;
+    heartbeat::see_to(Arc::clone(&world.bridge), unstarted).await;
+    assert_eq!(world.log.settles(), 0);
+    let beats = world.log.beats().len();
+    world.run_heartbeats();
+    world.at(secs(36.0)).await;
+    assert!(world.log.beats().len() > beats, "the bridge goes on");
 }

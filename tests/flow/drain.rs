@@ -8,6 +8,7 @@ use super::{
 use activity_bridge::{
     phase::Phase,
     source::SourceError,
+    store::Note,
     task::{Outcome, OutcomeKind::Completed, OutcomeKind::Failed, OwnFailure},
 };
 
@@ -115,6 +116,37 @@ async fn a_poll_that_aws_still_holds_is_awaited_until_the_flush() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_poll_brings_while_flushing_is_failed_back_where_the_store_forgets() {
+    let mut world = World::with(Kind::Memory, ONE);
+    let answer = world.source.polls.hold();
+    world.poll();
+    world.log.wait_for(Did::Poll).await;
+    let drain = tokio::spawn(world.shutdown().run());
+    world.at(secs(85.0)).await;
+    assert_eq!(*world.phase.borrow(), Phase::Flushing);
+    answer.send(Ok(Some(world.task()))).expect("it is awaited");
+    assert!(drain.await.expect("no panic"), "nothing is left");
+    let reason = "activity-bridge was shut down before the worker replied";
+    let expected = Outcome::failed(OwnFailure::ShutDown, reason);
+    assert_eq!(*world.source.outcomes.lock(), [expected]);
+    world
+        .log
+        .assert_order(&[Did::Accepted(Failed), Did::CloseStore]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_give_back_what_is_left_is_failed_back_though_the_store_outlives_the_process() {
+    let mut world = World::with(Kind::File, ONE);
+    world.dispatch().await;
+    let mut shutdown = world.shutdown();
+    shutdown.config.give_back = true;
+    assert!(shutdown.run().await);
+    assert!(world.store.open.lock().is_empty());
+    let order = [Did::Accepted(Failed), Did::Removed, Did::CloseStore];
+    world.log.assert_order(&order);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_route_that_waits_for_a_free_slot_does_not_poll_when_the_drain_frees_one() {
     let mut world = World::with(
         Kind::Memory,
@@ -147,5 +179,17 @@ async fn an_outcome_that_aws_does_not_take_yet_is_tried_until_the_grace_period_e
     assert!(drain.await.expect("no panic"));
     assert_eq!(world.log.settles(), 1, "it is not failed back beside it");
     let order = [Did::Accepted(Completed), Did::Ack(1), Did::Removed];
+    world.log.assert_order(&order);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_a_clean_shutdown_ends_is_not_counted_as_failed() {
+    let mut world = World::forgetful(Kind::File, ONE);
+    let id = world.deliver().await;
+    assert!(world.shutdown().run().await);
+    let notes = world.store.notes.lock().clone();
+    let counts = [1, 0].map(|count| (id, Note::FailedDeliveries(count)));
+    assert_eq!(notes, counts);
+    let order = [Did::CloseBroker(true), Did::CloseStore];
     world.log.assert_order(&order);
 }

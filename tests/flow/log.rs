@@ -44,6 +44,8 @@ pub enum Did {
     Forward(String),
     /// Claimed a task.
     Claim,
+    /// Kept an outcome in the store.
+    KeptOutcome,
     /// Withdrew this task's message.
     Withdraw(TaskId),
     /// Closed the broker; true: it expects replies.

@@ -5,11 +5,14 @@
 
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod begun;
 mod broker;
+mod credit;
 mod deliveries;
 mod drain;
 mod heartbeats;
 mod log;
+mod outcomes;
 mod polling;
 mod publishing;
 mod recovery;

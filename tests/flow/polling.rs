@@ -95,20 +95,6 @@ async fn a_store_that_is_away_closes_the_gate_within_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_credit_nothing_is_polled_and_credit_opens_the_gate_at_once() {
-    let mut world = World::with(Kind::Memory, ONE);
-    world.broker.set_credit(0);
-    world.poll();
-    world.at(secs(10.0)).await;
-    assert_eq!(*world.gate.borrow(), Gate::NoCredit);
-    assert_eq!(world.log.count(&Did::Poll), 0);
-    world.broker.set_credit(1);
-    world.broker.readiness_changed.notify_one();
-    let begun = world.log.wait_for(Did::Poll).await;
-    assert!(begun - secs(10.0) <= MOMENT, "{begun:?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn unrecorded_tasks_and_open_polls_are_at_most_four_for_each_poller() {
     let mut world = World::with(Kind::Memory, "pollers = { min = 2, max = 2 }");
     let held: Vec<_> = (0..8).map(|_| world.store.inserts.hold()).collect();

@@ -34,6 +34,8 @@ pub struct ScriptedSource {
     pub times_out: Mutex<Option<(Duration, Instant)>>,
     /// The time that passes between a heartbeat and its answer. AWS has it only when it answers.
     pub beat_takes: Mutex<Duration>,
+    /// The timeouts of every task, where they are learnt.
+    pub learnt: Mutex<Option<Timeouts>>,
 }
 
 impl ScriptedSource {
@@ -49,6 +51,7 @@ impl ScriptedSource {
             cancel: AtomicBool::new(false),
             times_out: Mutex::default(),
             beat_takes: Mutex::default(),
+            learnt: Mutex::default(),
         }
     }
 
@@ -83,7 +86,7 @@ impl Source for ScriptedSource {
     }
 
     async fn timeouts(&self, task: &Task) -> Timeouts {
-        task.timeouts
+        self.learnt.lock().unwrap_or(task.timeouts)
     }
 
     async fn poll(&self) -> Result<Option<Task>, SourceError> {
@@ -124,10 +127,6 @@ impl Source for ScriptedSource {
             self.log.note(Did::Accepted(kind));
         }
         answer
-    }
-
-    fn empty_result(&self) -> &'static str {
-        ""
     }
 
     fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit> {

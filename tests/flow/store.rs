@@ -8,7 +8,7 @@ use activity_bridge::{
     store::{
         Claim, Forwarded, Lifetime, Note, Ownership, Record, Renewal, Shared, Store, StoreError,
     },
-    task::{Task, TaskId, Timeouts},
+    task::{Outcome, Task, TaskId, Timeouts},
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -47,6 +47,10 @@ pub struct ScriptedStore {
     pub forwards: Script<Result<Forwarded, StoreError>>,
     /// All notes but those of heartbeats.
     pub notes: Mutex<Vec<(TaskId, Note)>>,
+    pub keeps: Script<Result<(), StoreError>>,
+    /// The outcomes that it keeps.
+    pub kept: Mutex<HashMap<TaskId, Outcome>>,
+    pub kept_answers: Script<Result<(), StoreError>>,
 }
 
 impl ScriptedStore {
@@ -67,6 +71,9 @@ impl ScriptedStore {
             claims: Script::default(),
             forwards: Script::default(),
             notes: Mutex::default(),
+            keeps: Script::default(),
+            kept: Mutex::default(),
+            kept_answers: Script::default(),
         }
     }
 }
@@ -109,6 +116,18 @@ impl Store for ScriptedStore {
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
         let answer = self.message_answers.next().await;
         answer.unwrap_or_else(|| Ok(self.messages.lock().remove(&id)))
+    }
+
+    async fn keep_outcome(&self, id: TaskId, outcome: &Outcome) -> Result<(), StoreError> {
+        self.keeps.next().await.unwrap_or(Ok(()))?;
+        self.kept.lock().insert(id, outcome.clone());
+        self.log.note(Did::KeptOutcome);
+        Ok(())
+    }
+
+    async fn kept_outcome(&self, id: TaskId) -> Result<Option<Outcome>, StoreError> {
+        self.kept_answers.next().await.unwrap_or(Ok(()))?;
+        Ok(self.kept.lock().get(&id).cloned())
     }
 
     async fn ended(&self, _most: usize) -> Result<Vec<TaskId>, StoreError> {

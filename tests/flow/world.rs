@@ -1,4 +1,4 @@
-//! A bridge in process, with one route.
+//! A bridge in process, with one route or more.
 
 use super::{
     broker::{Receipts, ScriptedBroker},
@@ -16,7 +16,7 @@ use activity_bridge::{
     phase::Phase,
     process::{Shutdown, ShutdownConfig},
     replicas::lease,
-    route::Route,
+    route::{QueueCredits, Route},
     settle::{heartbeat, replies},
     source::Source,
     store::{Record, Store},
@@ -82,7 +82,7 @@ impl World {
         Self::with(Kind::Memory, "")
     }
 
-    /// `settings`: what else stands in the route's table of the configuration.
+    /// `settings`: what else stands in the route's table of the configuration, and further routes.
     pub fn with(kind: Kind, settings: &str) -> Self {
         Self::before_the_start(kind, settings).started()
     }
@@ -102,6 +102,15 @@ impl World {
         world
     }
 
+    /// With a broker that tells credit. It has no consumer before the test says so.
+    pub fn on_the_endpoint(settings: &str) -> Self {
+        let config = config("", Kind::Memory, settings);
+        let world = Self::of(config, Kind::Memory, Durability::Process);
+        world.broker.tell(0, 0, 0);
+        world.run_heartbeats();
+        world
+    }
+
     /// Reads replies, and does nothing else.
     pub fn before_the_start(kind: Kind, settings: &str) -> Self {
         Self::before_the_start_with(kind, settings, Durability::Durable)
@@ -109,20 +118,29 @@ impl World {
 
     /// With a broker of this kind.
     pub fn before_the_start_with(kind: Kind, settings: &str, durability: Durability) -> Self {
-        let config = config(kind, settings);
+        let config = config("uri = \"amqp://127.0.0.1\"", kind, settings);
+        Self::of(config, kind, durability)
+    }
+
+    fn of(config: Config, kind: Kind, durability: Durability) -> Self {
         let log = Arc::new(Log::new());
         let broker = Arc::new(ScriptedBroker::new(Arc::clone(&log), durability));
         let source = Arc::new(ScriptedSource::new(Arc::clone(&log)));
         let store = Arc::new(ScriptedStore::new(Arc::clone(&log), kind));
         let metrics = Metrics::new().expect("metrics");
         let shutdown = config.shutdown;
-        let route = config.routes.into_iter().next().expect("a route");
-        let of_route = metrics.for_route(&route.name, source.kind());
-        let route = Arc::new(Route::new(route, Arc::clone(&source) as _, of_route));
+        let mut credits = QueueCredits::default();
+        let routes = config.routes.into_iter().map(|route| {
+            let of_route = metrics.for_route(&route.name, source.kind());
+            let source = Arc::clone(&source) as _;
+            Arc::new(Route::new(route, source, of_route, &mut credits))
+        });
+        let routes: Vec<_> = routes.collect();
+        let route = Arc::clone(&routes[0]);
         let bridge = Arc::new(Bridge {
             broker: Arc::clone(&broker) as _,
             store: Arc::clone(&store) as Arc<dyn Store>,
-            routes: vec![Arc::clone(&route)],
+            routes,
             inflight: InflightTable::new(100),
             ownership: OwnershipCheck::default(),
             metrics,
@@ -156,18 +174,21 @@ impl World {
         supervisor.spawn_loop("the heartbeats", heartbeats);
     }
 
-    /// Starts the route's gate and its poll loop.
+    /// Starts the gates of the routes and their poll loops.
     pub fn poll(&mut self) {
-        let (gate, gate_seen) = watch::channel(Gate::Starting);
-        self.gate = gate_seen.clone();
-        let (bridge, route) = (Arc::clone(&self.bridge), Arc::clone(&self.route));
-        let supervisor = self.bridge.supervisor.clone();
-        let gate = gate::run(bridge, route, gate);
-        self.gates.spawn(supervisor.watch_loop("the gate", gate));
-        let (bridge, route) = (Arc::clone(&self.bridge), Arc::clone(&self.route));
-        let poller = poller::run(bridge, route, gate_seen, self.phase.subscribe());
-        self.pollers
-            .spawn(supervisor.watch_loop("the poller", poller));
+        for route in self.bridge.routes.clone() {
+            let (gate, gate_seen) = watch::channel(Gate::Starting);
+            if Arc::ptr_eq(&route, &self.route) {
+                self.gate = gate_seen.clone();
+            }
+            let supervisor = self.bridge.supervisor.clone();
+            let gate = gate::run(Arc::clone(&self.bridge), Arc::clone(&route), gate);
+            self.gates.spawn(supervisor.watch_loop("the gate", gate));
+            let bridge = Arc::clone(&self.bridge);
+            let poller = poller::run(bridge, route, gate_seen, self.phase.subscribe());
+            self.pollers
+                .spawn(supervisor.watch_loop("the poller", poller));
+        }
     }
 
     /// What the drain needs of it.
@@ -211,6 +232,7 @@ impl World {
             heard: None,
             durable: true,
             failed_deliveries: 0,
+            has_outcome: false,
         }
     }
 
@@ -305,7 +327,7 @@ impl World {
     }
 }
 
-fn config(kind: Kind, settings: &str) -> Config {
+fn config(broker: &str, kind: Kind, settings: &str) -> Config {
     let store = match kind {
         Kind::Memory => "kind = \"memory\"",
         Kind::File => "kind = \"file\"",
@@ -314,7 +336,7 @@ fn config(kind: Kind, settings: &str) -> Config {
     let text = format!(
         r#"
         [amqp]
-        uri = "amqp://127.0.0.1"
+        {broker}
         [store]
         {store}
         [shutdown]

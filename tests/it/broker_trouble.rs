@@ -1,8 +1,8 @@
 //! Failures of the broker: restarts, blocks, refusals, returns and lost connections, and how the bridge handles them.
 
 use crate::harness::{
-    Answer, File, HOLD, Inbox, Memory, Node, Proxy, Redis, Route, Source, StepFunctions, Store,
-    Swf, TEST_TIMEOUT, World, eventually,
+    Answer, File, HOLD, Inbox, Node, Proxy, Redis, Route, Source, StepFunctions, Store, Swf,
+    TEST_TIMEOUT, World, eventually,
 };
 use activity_sim::{Schedule, Summary, TaskState, Timeouts};
 use lapin::{
@@ -15,7 +15,7 @@ use std::time::Duration;
 #[rstest]
 #[tokio::test]
 async fn a_broker_that_is_killed_and_started_again_in_the_middle_of_2000_tasks_loses_none(
-    #[values((Swf, Memory), (StepFunctions, File), (Swf, Redis))] kind: (Source, Store),
+    #[values((StepFunctions, File), (Swf, Redis))] kind: (Source, Store),
 ) {
     let (source, store) = kind;
     let node = Node::start().await;
@@ -58,23 +58,21 @@ async fn tasks_that_are_gone_while_the_broker_is_away_cost_no_other_its_heartbea
     let settings = "max_in_flight = 600\nheartbeat = { timeout_secs = 15 }";
     let route = Route::new("payments").with(settings);
     let _bridge = behind.bridge(&[route]).await;
-    let schedule = |count, start_to_close| {
+    let schedule = |count| {
         behind.sim.schedule(Schedule {
             count,
             timeouts: Timeouts {
                 heartbeat: Some(heartbeat),
-                start_to_close,
                 ..Timeouts::default()
             },
             ..behind.plain("payments")
         })
     };
-    schedule(10, None);
-    schedule(GONE, Some(Duration::from_secs(30)));
+    schedule(10);
+    let gone = schedule(GONE);
     worker.has_seen(GONE as usize + 10).await;
     proxy.cut(true);
-    let all = u64::from(GONE);
-    behind.until("gone", |s| s.timed_out == all).await;
+    behind.sim.time_out(gone.iter().map(String::as_str));
     let lively = || behind.sim.tasks().into_iter().take(10);
     let before: u64 = lively().map(|task| task.heartbeat_count).sum();
     // Four more for each, which come over more than a heartbeat timeout.
@@ -202,13 +200,12 @@ async fn a_deleted_queue_is_declared_again_and_the_unroutable_tasks_are_publishe
 }
 
 /// With `declare = false` and the queue gone for good, the task is failed back rather than kept for ever.
-#[rstest]
 #[tokio::test]
-async fn a_task_that_stays_unroutable_is_failed_back_to_aws_with_a_reason(
-    #[values(Swf, StepFunctions)] source: Source,
-) {
+async fn a_task_that_stays_unroutable_is_failed_back_to_aws_with_a_reason() {
     // The poll is open until the task comes: without a queue there is no other.
-    let world = World::with_hold(Duration::from_secs(20)).await.of(source);
+    let world = World::with_hold(Duration::from_secs(20))
+        .await
+        .of(StepFunctions);
     let inbox = Inbox::connect(&world.amqp_uri).await;
     let durable = QueueDeclareOptions::durable();
     let declared = inbox
@@ -227,7 +224,7 @@ async fn a_task_that_stays_unroutable_is_failed_back_to_aws_with_a_reason(
 
     let task = world.closed(&id).await;
     assert_eq!(task.state, TaskState::Failed);
-    let words = source.words("Undelivered", &task);
+    let words = StepFunctions.words("Undelivered", &task);
     assert!(
         words.contains("could not hand it to queue payments within 12 s"),
         "{words}"

@@ -175,7 +175,7 @@ async fn a_discovered_heartbeat_timeout_is_met_without_any_setting() {
     let waited = |task: &activity_sim::TaskRecord| {
         let newest = task.heartbeats.back().map(|beat| beat.at_ms);
         let started = task.started_ms.unwrap_or_default();
-        !task.state.is_open() || newest.is_some_and(|at| at - started > 27_000)
+        !task.state.is_open() || newest.is_some_and(|at| at - started > 12_000)
     };
     let record = world.sim.wait_for_task(&id, TEST_TIMEOUT, waited).await;
     assert_eq!(record.expect("in time").state, TaskState::Started);

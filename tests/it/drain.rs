@@ -10,10 +10,7 @@ use rstest::rstest;
 #[rstest]
 #[tokio::test]
 async fn drain_loses_no_task_that_is_handed_to_an_open_poll(
-    #[values((Swf, Memory), (StepFunctions, Memory), (Swf, File), (Swf, Redis))] kind: (
-        Source,
-        Store,
-    ),
+    #[values((StepFunctions, File), (Swf, Redis))] kind: (Source, Store),
 ) {
     let (source, store) = kind;
     let world = World::with_hold(std::time::Duration::from_secs(8)).await;
@@ -41,10 +38,7 @@ async fn drain_loses_no_task_that_is_handed_to_an_open_poll(
 #[rstest]
 #[tokio::test]
 async fn drain_waits_for_the_replies_of_tasks_in_flight(
-    #[values((Swf, Memory), (StepFunctions, Memory), (Swf, File), (Swf, Redis))] kind: (
-        Source,
-        Store,
-    ),
+    #[values((StepFunctions, Memory), (Swf, Redis))] kind: (Source, Store),
 ) {
     let (source, store) = kind;
     let world = World::new().await.of(source).kept_in(store);
@@ -69,14 +63,11 @@ async fn drain_waits_for_the_replies_of_tasks_in_flight(
 }
 
 /// With the memory store nobody could settle them afterwards. A route without any must not keep the rest from ending.
-#[rstest]
 #[tokio::test]
-async fn what_is_in_flight_when_the_grace_ends_is_failed_back_to_aws(
-    #[values(Swf, StepFunctions)] source: Source,
-) {
-    let world = World::new().await.of(source);
+async fn what_is_in_flight_when_the_grace_ends_is_failed_back_to_aws() {
+    let world = World::new().await.of(StepFunctions);
     let worker = world.worker("payments", |_| Vec::new()).await;
-    let settings = "[shutdown]\ngrace_secs = 30";
+    let settings = "[shutdown]\ngrace_secs = 20";
     let mut bridge = world
         .bridge_with(settings, &[Route::new("idle"), Route::new("payments")])
         .await;
@@ -87,7 +78,7 @@ async fn what_is_in_flight_when_the_grace_ends_is_failed_back_to_aws(
     for id in ids {
         let task = world.sim.task(&id).expect("a record");
         assert_eq!(task.state, TaskState::Failed);
-        let words = source.words("ShutDown", &task);
+        let words = StepFunctions.words("ShutDown", &task);
         assert!(
             words.contains("shut down before the worker replied"),
             "{words}"
@@ -151,16 +142,13 @@ async fn a_drained_bridge_leaves_no_reply_queue_behind() {
 }
 
 /// A grace period that is shorter than a poll is held: the poll brings a task when what is left is being failed back.
-#[rstest]
 #[tokio::test]
-async fn a_task_that_an_open_poll_brings_while_flushing_is_failed_back_too(
-    #[values(Swf, StepFunctions)] source: Source,
-) {
+async fn a_task_that_an_open_poll_brings_while_flushing_is_failed_back_too() {
     let world = World::with_hold(std::time::Duration::from_secs(60))
         .await
-        .of(source);
+        .of(Swf);
     let _worker = world.worker("payments", |_| Vec::new()).await;
-    let settings = "[shutdown]\ngrace_secs = 40";
+    let settings = "[shutdown]\ngrace_secs = 30";
     let bridge = world.bridge_with(settings, &[Route::new("payments")]).await;
     world.until("two open polls", |s| s.open_polls == 2).await;
     bridge.signal("TERM");
@@ -168,7 +156,7 @@ async fn a_task_that_an_open_poll_brings_while_flushing_is_failed_back_too(
     let id = world.schedule("payments", 1).remove(0);
     let task = world.closed(&id).await;
     assert_eq!(task.state, TaskState::Failed);
-    let words = source.words("ShutDown", &task);
+    let words = Swf.words("ShutDown", &task);
     assert!(
         words.contains("shut down before the worker replied"),
         "{words}"

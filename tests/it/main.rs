@@ -5,9 +5,10 @@
 //! which are about one: each waits for a condition, with a deadline.
 //!
 //! The main job and the heartbeats are tested from one body for tasks of SWF and of Step Functions: such a test takes a
-//! `Source`, which knows what differs. What only one of them has is in `cancel`, `discovery` and `replies` (SWF's cancel
-//! requests, its timeouts that can be asked for) and in `step_functions`. What is between the bridge and the broker or an
-//! operator, and the tests of scale, have tasks of SWF alone.
+//! `Source`, which knows what differs. Where `tests/flow` proves the order, one source and one store show here that the
+//! parts fit. What only one of them has is in `cancel`, `discovery` and `replies` (SWF's cancel requests, its timeouts that
+//! can be asked for) and in `step_functions`. What is between the bridge and the broker or an operator, and the tests of
+//! scale, have tasks of SWF alone.
 //!
 //! Tasks are kept in memory unless a test says otherwise. Crashes with the other stores are in `crash`, failures of these
 //! stores are in `store_trouble`, and several processes with one store are in `replicas`.

@@ -166,12 +166,11 @@ async fn while_most_polls_are_throttled_the_others_bring_their_tasks(
 }
 
 /// The SDK's time-outs are in force: 75 s for the attempt, against the 60 s for which AWS holds an empty poll.
-#[rstest]
 #[tokio::test]
-async fn a_silent_poll_of_60_seconds_is_held_and_answered(
-    #[values(Swf, StepFunctions)] source: Source,
-) {
-    let world = World::with_hold(Duration::from_secs(60)).await.of(source);
+async fn a_silent_poll_of_60_seconds_is_held_and_answered() {
+    let world = World::with_hold(Duration::from_secs(60))
+        .await
+        .of(StepFunctions);
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
     let route = Route::new("payments").with("pollers = { min = 1, max = 1 }");
     let bridge = world.bridge(&[route]).await;
@@ -184,7 +183,7 @@ async fn a_silent_poll_of_60_seconds_is_held_and_answered(
     })
     .await;
     let summary = world.sim.summary();
-    let polls = &summary.calls[source.poll()];
+    let polls = &summary.calls[StepFunctions.poll()];
     assert!(polls.errors.is_empty(), "{summary:?}");
     let unavailable = "polls_total{outcome=\"unavailable\"";
     assert_eq!(bridge.metric(unavailable).await, 0.0);

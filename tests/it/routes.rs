@@ -84,20 +84,17 @@ async fn one_route_is_refused(world: &World, fault: &str, mend: impl FnOnce()) {
 }
 
 /// A poll that was held since before the refusal says nothing of it when it ends.
-#[rstest]
 #[tokio::test]
-async fn a_refusal_lasts_until_a_poll_that_was_begun_after_it_is_let_in(
-    #[values(Swf, StepFunctions)] source: Source,
-) {
-    let world = World::with_hold(Duration::from_secs(15)).await.of(source);
+async fn a_refusal_lasts_until_a_poll_that_was_begun_after_it_is_let_in() {
+    let world = World::with_hold(Duration::from_secs(10)).await.of(Swf);
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
     let route = Route::new("payments").with("pollers = { min = 5, max = 5 }");
     let bridge = world.bridge(&[route]).await;
     world.until("five open polls", |s| s.open_polls == 5).await;
-    let (forbidden, _) = refusals(source);
+    let (forbidden, _) = refusals(Swf);
     world
         .sim
-        .fault(FaultRule::error(source.poll(), 400, forbidden));
+        .fault(FaultRule::error(Swf.poll(), 400, forbidden));
     // One poll ends with it, and the next is refused while four are still open.
     world.schedule("payments", 1);
     bridge.route_is("payments", forbidden).await;

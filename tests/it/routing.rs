@@ -168,7 +168,7 @@ async fn a_task_without_a_queue_for_its_key_stops_no_other_and_is_failed_back() 
     bind(&inbox, "charges", "shop.charge").await;
     let _worker = world.worker("charges", |_| Answer::done("ok")).await;
     let bridge = world
-        .bridge(&[route(BY_TYPE).with("publish_within_secs = 20")])
+        .bridge(&[route(BY_TYPE).with("publish_within_secs = 14")])
         .await;
     let lost = world.sim.schedule(of_type("refund")).remove(0);
     bridge.logged("not published; trying again").await;
@@ -185,7 +185,7 @@ async fn a_task_without_a_queue_for_its_key_stops_no_other_and_is_failed_back() 
     assert_eq!((task.state, task.settle_calls), (TaskState::Failed, 1));
     let reason = task.reason.unwrap_or_default();
     assert!(
-        reason.contains("could not hand it to exchange orders within 20 s"),
+        reason.contains("could not hand it to exchange orders within 14 s"),
         "{reason}"
     );
     assert!(task.details.unwrap_or_default().contains("NO_ROUTE"));

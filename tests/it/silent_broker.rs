@@ -7,7 +7,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 2;
 
 #[tokio::test]
 async fn attempts_at_a_silent_address_leave_no_threads_and_no_sockets() {

@@ -8,7 +8,7 @@ use crate::harness::{
 };
 use activity_bridge::{
     store::{Lifetime, Note, Record, Store},
-    task::{Task, TaskId},
+    task::{Outcome, OwnFailure, Task, TaskId, Timeouts},
 };
 use futures_util::future::join_all;
 use rstest::rstest;
@@ -137,6 +137,9 @@ async fn what_is_asked_about_a_task_that_is_not_there_changes_nothing(
     store.note(nobody, Note::Begun);
     store.note(nobody, Note::Heard(SystemTime::now()));
     store.note(nobody, Note::CancelRequested);
+    store.note(nobody, Note::Learnt(LEARNT));
+    store.note(nobody, Note::FailedDeliveries(1));
+    store.note(nobody, Note::Released);
     insist(async || store.remove(nobody).await).await;
     assert!(insist(async || store.message(nobody).await).await.is_none());
     assert_eq!(insist(async || store.count().await).await, 0);
@@ -338,4 +341,143 @@ async fn the_id_of_a_store_lives_as_long_as_its_records(
     assert_eq!(store.lifetime(), lifetime);
     let other = Place::new(kind).open().await.lifetime();
     assert_eq!(other == lifetime, !kind.lasts(), "each store has its own");
+}
+
+/// What only a broker that keeps no messages causes.
+#[rstest]
+#[tokio::test]
+async fn what_became_of_deliveries_comes_back(#[values(File, Redis, Cluster)] kind: Kind) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let task = insert(&*store, 1).await.remove(0);
+    let steps: [(&[Note], Timeouts, u32, bool, bool); 4] = [
+        (&[Note::Learnt(LEARNT)], LEARNT, 0, false, true),
+        (&[Note::FailedDeliveries(1)], LEARNT, 1, false, false),
+        // The last one counts.
+        (
+            &[
+                Note::FailedDeliveries(3),
+                Note::Begun,
+                Note::FailedDeliveries(2),
+            ],
+            LEARNT,
+            2,
+            true,
+            false,
+        ),
+        (&[Note::Learnt(POLLED)], POLLED, 2, true, false),
+    ];
+    let mut store = store;
+    for (notes, timeouts, failed, begun, durable) in steps {
+        for note in notes {
+            store.note(task.id, *note);
+        }
+        store = place.reopen(store).await;
+        let record = the_record(&*store).await;
+        assert_same(&record, &task);
+        let found = (record.timeouts, record.failed_deliveries, record.begun);
+        assert_eq!(found, (timeouts, failed, begun), "{notes:?}");
+        assert_eq!((record.published, record.durable), (false, durable));
+        let message = insist(async || store.message(task.id).await).await;
+        assert!(message.is_some(), "{notes:?}");
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_released_task_has_begun_and_its_message_is_gone(
+    #[values(File, Redis, Cluster)] kind: Kind,
+) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let task = insert(&*store, 1).await.remove(0);
+    store.note(task.id, Note::Released);
+    let mut store = place.reopen(store).await;
+    for _ in 0..2 {
+        let record = the_record(&*store).await;
+        assert_same(&record, &task);
+        assert!(record.published && record.begun && !record.durable);
+        let message = insist(async || store.message(task.id).await).await;
+        assert!(message.is_none());
+        store = place.reopen(store).await;
+    }
+}
+
+/// Its operator has gone over to a broker that keeps its messages.
+#[rstest]
+#[tokio::test]
+async fn a_confirm_makes_a_record_one_of_a_durable_broker(
+    #[values(File, Redis, Cluster)] kind: Kind,
+) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let task = insert(&*store, 1).await.remove(0);
+    store.note(task.id, Note::FailedDeliveries(1));
+    let store = place.reopen(store).await;
+    assert!(!the_record(&*store).await.durable);
+    insist(async || store.confirmed(task.id, LEARNT).await).await;
+    let store = place.reopen(store).await;
+    let record = the_record(&*store).await;
+    assert!(record.durable && record.published);
+    assert_eq!(record.timeouts, LEARNT);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_kept_outcome_comes_back_in_place_of_the_message(
+    #[values(File, Redis, Cluster)] kind: Kind,
+) {
+    let place = Place::new(kind);
+    let store = place.open().await;
+    let task = insert(&*store, 1).await.remove(0);
+    let outcomes = [
+        Outcome::failed(OwnFailure::DeadLetter, "rejected"),
+        Outcome::Completed {
+            result: "€ \"\\\u{0}".repeat(50_000),
+        },
+    ];
+    let mut store = store;
+    for outcome in outcomes {
+        assert_eq!(store.kept_outcome(TaskId::random()).await.ok(), Some(None));
+        insist(async || store.keep_outcome(task.id, &outcome).await).await;
+        let at_once = insist(async || store.kept_outcome(task.id).await).await;
+        assert_eq!(at_once.as_ref(), Some(&outcome));
+        store = place.reopen(store).await;
+        let record = the_record(&*store).await;
+        assert_same(&record, &task);
+        assert!(record.has_outcome && record.published && !record.durable);
+        let kept = insist(async || store.kept_outcome(task.id).await).await;
+        assert_eq!(kept, Some(outcome));
+        let message = insist(async || store.message(task.id).await).await;
+        assert!(message.is_none());
+    }
+    // A note that was written late must not take it away.
+    store.note(task.id, Note::Released);
+    store = place.reopen(store).await;
+    assert!(the_record(&*store).await.has_outcome);
+    let kept = insist(async || store.kept_outcome(task.id).await).await;
+    assert!(kept.is_some());
+    insist(async || store.remove(task.id).await).await;
+    assert_eq!(store.kept_outcome(task.id).await.ok(), Some(None));
+    let store = place.reopen(store).await;
+    assert!(adopt_all(&*store, 10, 0).await.is_empty());
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_task_without_a_record_or_an_outcome_has_none(
+    #[values(Memory, File, Redis, Cluster)] kind: Kind,
+) {
+    let store = Place::new(kind).open().await;
+    let task = insert(&*store, 1).await.remove(0);
+    let nobody = TaskId::random();
+    let canceled = Outcome::Canceled {
+        details: String::new(),
+    };
+    insist(async || store.keep_outcome(nobody, &canceled).await).await;
+    for id in [task.id, nobody] {
+        let kept = insist(async || store.kept_outcome(id).await).await;
+        assert_eq!(kept, None);
+    }
+    assert_eq!(insist(async || store.count().await).await, 1);
 }

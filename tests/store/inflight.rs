@@ -12,7 +12,7 @@ use activity_bridge::{
     inflight::{InflightTable, OwnershipCheck, Standing},
     intake::recovery,
     metrics::Metrics,
-    route::Route,
+    route::{QueueCredits, Route},
     source::Sources,
     store::{FileStore, Store},
     task::TaskId,
@@ -39,7 +39,12 @@ async fn route() -> Arc<Route> {
         .expect("metrics")
         .for_route("payments", "swf");
     let source = sources.for_route(config.source_options());
-    Arc::new(Route::new(config, source, metrics))
+    Arc::new(Route::new(
+        config,
+        source,
+        metrics,
+        &mut QueueCredits::default(),
+    ))
 }
 
 /// Otherwise, a record that is made anew after a lapse would never get the message that is still to be published.
@@ -81,7 +86,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         prefetch: 1,
         supervisor: Supervisor::default(),
     });
-    let bridge = Bridge {
+    let bridge = Arc::new(Bridge {
         broker: Arc::new(broker),
         store: Arc::new(store),
         routes: Vec::new(),
@@ -90,7 +95,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         metrics: Metrics::new().expect("metrics"),
         tracer: Tracer::start(None).expect("none"),
         supervisor: Supervisor::default(),
-    };
+    });
     assert!(recovery::restore_all(&bridge).await.is_empty());
     for forgotten in 0..=3 {
         let is_known = |id: &TaskId| matches!(bridge.inflight.standing(*id), Standing::Ended);

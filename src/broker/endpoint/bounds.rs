@@ -1,8 +1,8 @@
 //! How the sums of memory over all connections are taken, and what follows from them.
 
 use super::{
-    budget::{MAX_OUTGOING, MAX_QUEUED, STEP},
     exchange::Name,
+    memory_usage::{MAX_OUTGOING, MAX_QUEUED, STEP},
     outbox::Outbox,
     state::{QueueKind, State},
 };
@@ -11,9 +11,9 @@ use std::sync::Arc;
 impl State {
     /// Counts bytes that came into a worker's queue. Above the bound the largest queues lose their oldest messages.
     pub(super) fn count_queued(&mut self, bytes: usize) {
-        self.budget.queued += bytes;
-        if self.budget.queued >= STEP {
-            self.budget.queued = 0;
+        self.usage.queued += bytes;
+        if self.usage.queued >= STEP {
+            self.usage.queued = 0;
             self.shrink_queues(MAX_QUEUED);
         }
     }
@@ -39,14 +39,14 @@ impl State {
 
     /// Counts bytes that came into an outbox.
     pub(super) fn count_outgoing(&mut self, bytes: usize) {
-        self.budget.outgoing += bytes;
-        if self.budget.outgoing >= STEP {
-            self.budget.outgoing = 0;
+        self.usage.outgoing += bytes;
+        if self.usage.outgoing >= STEP {
+            self.usage.outgoing = 0;
             let outboxes = self.connections.values();
             let all: usize = outboxes
                 .map(|connection| Outbox::bytes(&connection.outbox))
                 .sum();
-            self.budget.is_crowded = all > MAX_OUTGOING;
+            self.usage.is_crowded = all > MAX_OUTGOING;
         }
     }
 }

@@ -269,6 +269,7 @@ impl Reader {
         let now = Instant::now();
         while !self.session.is_closing() {
             if self.must_pause() {
+                self.send_confirms();
                 return false;
             }
             match frame::decode(&mut self.buffer, self.session.frame_max()) {
@@ -291,6 +292,7 @@ impl Reader {
                 self.beat.send_replace(Duration::from_secs(secs));
             }
         }
+        self.send_confirms();
         if self.session.is_closing() {
             // A client that is refused may take its time to leave. Others have its place.
             self.handshake = None;
@@ -302,6 +304,13 @@ impl Reader {
             _ => Some((now, length)),
         };
         true
+    }
+
+    /// Sends the confirms that were put together while frames were taken.
+    fn send_confirms(&self) {
+        if let Some((id, _)) = self.session.open() {
+            self.shared.switch.with(|state| state.send_confirms(id));
+        }
     }
 
     fn must_pause(&self) -> bool {

@@ -3,9 +3,10 @@
 use super::{
     custody_terms::{AckMode, ConnectionId, ConsumerId, Recipient},
     deliver::LOOK_AHEAD,
+    direct_reply::DIRECT_REPLY_TO,
     exchange::Name,
     refusal::Refusal,
-    state::{Consumer, Entry, Location, OwnQueue, QueueKind, QueueState, State, Unacked},
+    state::{Consumer, Entry, Location, QueueKind, State, Unacked},
 };
 use amq_protocol::protocol::{AMQPClass, basic};
 use std::sync::Arc;
@@ -17,9 +18,6 @@ const MAX_QUEUE_CONSUMERS: usize = 4_096;
 /// Maximum number of unacknowledged deliveries of a channel up to which it may get more by `basic.get`.
 const MAX_UNACKED: usize = 65_535;
 
-/// The queue that a client consumes for direct replies.
-pub(super) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
-
 impl State {
     /// `basic.consume`. Returns the tag. The caller answers, and then calls [`State::dispatch`] for the queue.
     pub(super) fn consume(
@@ -30,7 +28,7 @@ impl State {
     ) -> Result<(Arc<str>, Name), Refusal> {
         let (connection, channel) = at;
         let tag: Arc<str> = match consume.consumer_tag.as_str() {
-            "" => self.generated_name("amq.ctag"),
+            "" => self.generated_name("amq.ctag", '-'),
             tag => tag.into(),
         };
         if self
@@ -120,34 +118,6 @@ impl State {
         }
     }
 
-    fn direct_reply_queue(
-        &mut self,
-        (connection, channel): (ConnectionId, u16),
-        no_ack: bool,
-        now: Instant,
-    ) -> Result<Name, Refusal> {
-        if !no_ack {
-            return Err(Refusal::precondition("reply consumer cannot acknowledge"));
-        }
-        let generation = self.channel(connection, channel)?.generation;
-        let name: Name = format!("{DIRECT_REPLY_TO}.{generation:x}").into();
-        if self.queues.contains_key(&name) {
-            return Err(Refusal::precondition("reply consumer already set"));
-        }
-        let own = OwnQueue {
-            maker: connection,
-            is_exclusive: true,
-            is_auto_delete: true,
-            is_durable: false,
-        };
-        if let Some(owner) = self.connections.get_mut(&connection) {
-            owner.own_queues += 1;
-        }
-        self.queues
-            .insert(Arc::clone(&name), QueueState::new(QueueKind::Own(own), now));
-        Ok(name)
-    }
-
     /// `basic.cancel`. An unknown tag is no error.
     pub(super) fn cancel(
         &mut self,
@@ -218,12 +188,25 @@ impl State {
         if !delivers && matches!(queue.kind, QueueKind::Tasks(_)) {
             return Ok(false);
         }
+        queue.drop_expired(now);
         let may = |entry: &Entry| {
             entry
                 .task
                 .is_none_or(|task| custody.may_deliver(task, None, now))
         };
         let Some((position, mut entry)) = queue.waiting.take_first(LOOK_AHEAD, may) else {
+            return Ok(false);
+        };
+        if !self.fits(connection, &entry) {
+            let to = Recipient {
+                connection,
+                consumer: None,
+                no_ack: false,
+            };
+            self.drop_unfit(&name, entry, to, now);
+            return Ok(false);
+        }
+        let Some(queue) = self.queues.get_mut(&name) else {
             return Ok(false);
         };
         let left = u32::try_from(queue.waiting.len()).unwrap_or(u32::MAX);

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 pub const CLASS_BASIC: u16 = 60;
 
 /// The bytes before the properties: class, weight and size.
-const FIXED_LENGTH: usize = 12;
+pub(super) const FIXED_LENGTH: usize = 12;
 
 /// What precedes the body of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]

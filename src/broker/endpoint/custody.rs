@@ -175,17 +175,9 @@ impl Custody {
     }
 
     /// The number of graces that run. A drain waits for them.
+    #[cfg(test)]
     pub(crate) fn graces(&self) -> usize {
         self.tasks.graces.len()
-    }
-
-    /// Takes a task back if no worker has it. Returns whether it leaves its queue.
-    pub(crate) fn withdraw(&mut self, task: TaskId) -> bool {
-        let waits = self.place(task) == Some(Place::Waiting);
-        if waits {
-            self.tasks.set(task, State::Over);
-        }
-        waits
     }
 
     /// Notes that a task has ended at AWS, by whatever. To be called for each task.

@@ -1,8 +1,8 @@
 //! Deliveries: which consumer gets which message, and what it is given.
 
 use super::{
-    content_header::ContentHeader,
-    custody_terms::{ConnectionId, ConsumerId, DeliveryId, Recipient},
+    content_header::{self, ContentHeader},
+    custody_terms::{ConnectionId, ConsumerId, DeliveryId, Recipient, ReturnCause, Returned},
     exchange::Name,
     frame,
     message::Message,
@@ -15,6 +15,7 @@ use amq_protocol::protocol::{AMQPClass, basic};
 use bytes::BytesMut;
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::time::Instant;
+use tracing::warn;
 
 /// How many messages at the head of a queue are looked at for one that a consumer may have.
 pub(super) const LOOK_AHEAD: usize = 64;
@@ -24,6 +25,9 @@ const UNBOUNDED: u64 = 1_000;
 
 /// The header that counts failed deliveries, as quorum queues have it.
 const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// Maximum number of bytes that the delivery count adds to the properties: its name, its value, the table's length.
+const DELIVERY_COUNT_BYTES: usize = 1 + DELIVERY_COUNT.len() + 1 + 8 + 4;
 
 impl State {
     /// How many more deliveries this consumer takes.
@@ -97,7 +101,8 @@ impl State {
         name: &Name,
         now: Instant,
     ) -> Option<(ConsumerId, Position, Entry)> {
-        let queue = self.queues.get(name)?;
+        let queue = self.queues.get_mut(name)?;
+        queue.drop_expired(now);
         if queue.waiting.is_empty() || (!self.delivers && matches!(queue.kind, QueueKind::Tasks(_)))
         {
             return None;
@@ -131,11 +136,22 @@ impl State {
         mut entry: Entry,
         now: Instant,
     ) {
-        let Some(consumer) = self.consumers.get_mut(&id) else {
+        let Some(consumer) = self.consumers.get(&id) else {
             return;
         };
         let (connection, channel, no_ack) =
             (consumer.connection, consumer.channel, consumer.no_ack);
+        if !self.fits(connection, &entry) {
+            let to = Recipient {
+                connection,
+                consumer: Some(id),
+                no_ack: false,
+            };
+            return self.drop_unfit(queue, entry, to, now);
+        }
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return;
+        };
         let tag = Arc::clone(&consumer.tag);
         if !no_ack {
             consumer.unacked += 1;
@@ -179,6 +195,38 @@ impl State {
             if let Ok(open) = self.channel(connection, channel) {
                 open.unacked.insert(delivery_tag, unacked);
             }
+        }
+    }
+
+    /// Whether the content header of a message fits into a frame of this connection.
+    pub(super) fn fits(&self, connection: ConnectionId, entry: &Entry) -> bool {
+        let frame_max = self.connections.get(&connection).map(|open| open.frame_max);
+        let header = content_header::FIXED_LENGTH + entry.message.properties.raw().len();
+        // A delivery count may be added.
+        let count = entry.task.map_or(0, |_| DELIVERY_COUNT_BYTES);
+        frame_max.is_none_or(|most| frame::fits(header + count, most))
+    }
+
+    /// Drops a message that a client can't take. A task becomes a dead letter.
+    pub(super) fn drop_unfit(&mut self, queue: &Name, entry: Entry, to: Recipient, now: Instant) {
+        let bytes = entry.message.properties.raw().len();
+        if self.log_quota.allows(now) {
+            warn!(
+                queue = &**queue,
+                bytes,
+                "dropped a message whose properties are larger than a frame of the worker's connection; let the worker negotiate a greater frame_max"
+            );
+        }
+        let Some(task) = entry.task else {
+            self.counts.dropped += 1;
+            return;
+        };
+        self.locations.remove(&task);
+        let delivered = self.custody.deliver(task, to, now);
+        let Some(delivered) = delivered else { return };
+        let cause = ReturnCause::Rejected;
+        if let Returned::DeadLetter(death) = self.custody.returned(delivered.id, cause, now) {
+            self.dead_letter(task, queue, death);
         }
     }
 

@@ -183,6 +183,10 @@ impl Broker for Endpoint {
         self.switch.with(|state| state.end_task(task));
     }
 
+    async fn taken_over(&self, task: TaskId) {
+        self.switch.with(|state| state.task_taken_over(task));
+    }
+
     async fn park(&self, parked: &ParkedMessage<'_>, because: &str) -> Result<(), PublishError> {
         let because = HeaderValue::Text(because.to_owned());
         let own = [(PARKED_BECAUSE, &because)];

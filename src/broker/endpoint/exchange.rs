@@ -143,8 +143,13 @@ impl Exchanges {
 
     /// `exchange.declare`.
     pub(crate) fn declare(&mut self, name: &str, kind: &str, flags: Flags) -> Result<(), Refusal> {
+        if name.is_empty() {
+            return Err(Refusal::access(
+                "operation not permitted on the default exchange",
+            ));
+        }
         if flags.passive {
-            return match name.is_empty() || self.by_name.contains_key(name) {
+            return match self.by_name.contains_key(name) {
                 true => Ok(()),
                 false => Err(Refusal::not_found("exchange", name)),
             };
@@ -154,11 +159,6 @@ impl Exchanges {
                 format!("invalid exchange type '{kind}'; use direct, fanout, topic or headers");
             return Err(Refusal::connection(503, text));
         };
-        if name.is_empty() {
-            return Err(Refusal::access(
-                "operation not permitted on the default exchange",
-            ));
-        }
         if let Some(known) = self.by_name.get(name) {
             return known.same(name, kind, flags);
         }
@@ -530,7 +530,7 @@ mod tests {
             assert_eq!(matches_topic(pattern, key), matches, "{pattern} {key}");
         }
         // Many `#` take no exponential time.
-        let pattern = ["#.".repeat(120), "b".to_owned()].concat();
+        let pattern = format!("{}b", "#.".repeat(120));
         assert!(!matches_topic(&pattern, &"a.".repeat(120)));
     }
 

@@ -48,6 +48,7 @@ impl GraceClock {
     }
 
     /// The number of graces.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }

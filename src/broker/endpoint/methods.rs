@@ -26,7 +26,7 @@ impl State {
             AMQPClass::Exchange(method) => self.on_exchange(at, method),
             AMQPClass::Confirm(confirm::AMQPMethod::Select(select)) => {
                 let channel = self.channel(at.0, at.1)?;
-                channel.confirms.get_or_insert(0);
+                channel.confirms.get_or_insert_default();
                 if !select.nowait {
                     let ok = confirm::AMQPMethod::SelectOk(confirm::SelectOk {});
                     self.answer(at, AMQPClass::Confirm(ok));

@@ -189,19 +189,33 @@ impl Properties {
                 headers = headers.raw(entry.name, entry.raw);
             }
         }
-        let headers = headers.integer(name, value).finish()?;
+        self.with(Property::Headers, &headers.integer(name, value).finish()?)
+    }
+
+    /// The same properties with another address for answers.
+    ///
+    /// # Errors
+    ///
+    /// When the address has more than 255 bytes.
+    pub fn with_reply_to(&self, address: &str) -> Result<Self, PropertiesError> {
+        let length = u8::try_from(address.len()).map_err(|_| PropertiesError::TooLong)?;
+        self.with(Property::ReplyTo, &[&[length], address.as_bytes()].concat())
+    }
+
+    /// The same properties with another value of one of them.
+    fn with(&self, property: Property, value: &[u8]) -> Result<Self, PropertiesError> {
         let (flags, values) = flags_and_values(&self.raw).ok_or(PropertiesError::Truncated)?;
-        let before = present(flags).take_while(|property| *property < Property::Headers);
+        let before = present(flags).take_while(|other| *other < property);
         let mut rest = values;
-        for property in before {
-            (_, rest) = property.split(rest).ok_or(PropertiesError::Truncated)?;
+        for other in before {
+            (_, rest) = other.split(rest).ok_or(PropertiesError::Truncated)?;
         }
         let before = values.len() - rest.len();
-        let old = self.value(Property::Headers).map_or(0, <[u8]>::len);
-        let mut raw = BytesMut::with_capacity(self.raw.len() + headers.len());
-        raw.put_u16(flags | Property::Headers.flag());
+        let old = self.value(property).map_or(0, <[u8]>::len);
+        let mut raw = BytesMut::with_capacity(self.raw.len() + value.len());
+        raw.put_u16(flags | property.flag());
         raw.put_slice(values.get(..before).unwrap_or_default());
-        raw.put_slice(&headers);
+        raw.put_slice(value);
         raw.put_slice(rest.get(old..).unwrap_or_default());
         Ok(Self { raw: raw.freeze() })
     }

@@ -1,7 +1,7 @@
 //! Messages from workers: replies, and messages between workers.
 
 use super::{
-    consumers::DIRECT_REPLY_TO,
+    confirms::Confirms,
     custody_terms::{ConnectionId, Said},
     exchange::Name,
     message::Message,
@@ -22,7 +22,7 @@ use crate::{
 };
 use amq_protocol::protocol::{AMQPClass, basic};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::error;
 
@@ -59,17 +59,16 @@ impl State {
             body,
         } = published;
         let open = self.channel(connection, channel)?;
-        let sequence = open.confirms.as_mut().map(|last| {
-            *last += 1;
-            *last
-        });
+        let sequence = open.confirms.as_mut().map(Confirms::begin);
         let generation = open.generation;
+        let properties = self.with_direct_reply((connection, channel), properties)?;
         let message = Message {
             exchange: publish.exchange.as_str().into(),
             routing_key: publish.routing_key.as_str().into(),
             properties,
             body,
         };
+        let message = Arc::new(message);
         let receipt = ReplyReceipt {
             switch: switch.clone(),
             connection,
@@ -87,43 +86,73 @@ impl State {
                     exchange: (&*message.exchange).into(),
                     routing_key: (&*message.routing_key).into(),
                 });
-                let entry = Entry::new(Arc::new(message));
-                self.send_content(connection, channel, no_route, &entry);
+                let entry = Entry::new(message);
+                // A longer reply address may have made the properties too large.
+                if self.fits(connection, &entry) {
+                    self.send_content(connection, channel, no_route, &entry);
+                }
             }
             Routed::Unroutable => {}
         }
-        if let Some(sequence) = sequence {
-            self.confirm(connection, channel, sequence, true);
+        // The session sends it with those of the other messages that were read at once.
+        if let Some(sequence) = sequence
+            && let Some(open) = self.connections.get_mut(&connection)
+        {
+            open.note_confirm(channel, sequence);
         }
         Ok(())
     }
 
-    /// Sends the publisher's confirm.
+    /// Sends the publisher's confirm of one message.
     pub(super) fn confirm(
-        &self,
+        &mut self,
         connection: ConnectionId,
         channel: u16,
         sequence: u64,
         taken: bool,
     ) {
-        let method = match taken {
-            true => basic::AMQPMethod::Ack(basic::Ack {
-                delivery_tag: sequence,
-                multiple: false,
-            }),
-            false => basic::AMQPMethod::Nack(basic::Nack {
-                delivery_tag: sequence,
-                multiple: false,
-                requeue: false,
-            }),
+        if taken {
+            if let Some(open) = self.connections.get_mut(&connection) {
+                open.note_confirm(channel, sequence);
+            }
+            return self.send_confirms(connection);
+        }
+        let Ok(open) = self.channel(connection, channel) else {
+            return;
         };
-        self.send(connection, channel, &AMQPClass::Basic(method));
+        if let Some(confirms) = &mut open.confirms {
+            confirms.refuse(sequence);
+        }
+        let nack = basic::AMQPMethod::Nack(basic::Nack {
+            delivery_tag: sequence,
+            multiple: false,
+            requeue: false,
+        });
+        self.send(connection, channel, &AMQPClass::Basic(nack));
+    }
+
+    /// Sends all confirms of a connection that are not sent yet.
+    pub(crate) fn send_confirms(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        for channel in std::mem::take(&mut connection.confirming) {
+            let open = self.channel(id, channel).ok();
+            let confirms = open.and_then(|open| open.confirms.as_mut());
+            for confirm in confirms.map(Confirms::take).unwrap_or_default() {
+                let ack = basic::AMQPMethod::Ack(basic::Ack {
+                    delivery_tag: confirm.sequence,
+                    multiple: confirm.multiple,
+                });
+                self.send(id, channel, &AMQPClass::Basic(ack));
+            }
+        }
     }
 
     fn route(
         &mut self,
         connection: ConnectionId,
-        message: &Message,
+        message: &Arc<Message>,
         receipt: ReplyReceipt,
         now: Instant,
     ) -> Result<Routed, Refusal> {
@@ -137,10 +166,9 @@ impl State {
         if !message.exchange.is_empty() {
             let fields = header_fields(message.properties.headers());
             let queues = self.exchanges.route(&message.exchange, &key, &fields);
-            let shared = Arc::new(message.clone());
             let mut taken = false;
             for queue in queues {
-                taken |= self.enqueue_own(&queue, &shared, now)?;
+                taken |= self.enqueue_own(&queue, message, now)?;
             }
             return Ok(if taken {
                 Routed::Done
@@ -153,7 +181,7 @@ impl State {
                 "queue '{key}' takes messages of the bridge alone; use a queue of your own"
             )));
         }
-        match self.enqueue_own(&key, &Arc::new(message.clone()), now)? {
+        match self.enqueue_own(&key, message, now)? {
             true => Ok(Routed::Done),
             false => Ok(Routed::Unroutable),
         }
@@ -167,6 +195,7 @@ impl State {
         now: Instant,
     ) -> Result<bool, Refusal> {
         let (most, most_bytes) = (self.limits.queue_messages, self.limits.queue_bytes);
+        let expires = expiry(&message.properties, now)?;
         let Some(queue) = self.queues.get_mut(name) else {
             return Ok(false);
         };
@@ -175,9 +204,11 @@ impl State {
                 "queue '{name}' takes tasks of AWS alone: no task stands behind this message; start an activity instead, or use a queue of your own"
             )));
         }
-        queue
-            .waiting
-            .push(Entry::new(Arc::clone(message)), message.bytes());
+        let entry = Entry {
+            expires,
+            ..Entry::new(Arc::clone(message))
+        };
+        queue.waiting.push(entry, message.bytes());
         self.dispatch(name, now);
         let Some(queue) = self.queues.get_mut(name) else {
             return Ok(true);
@@ -270,14 +301,25 @@ impl State {
     }
 }
 
+/// When a message expires, by its property.
+fn expiry(properties: &Properties, now: Instant) -> Result<Option<Instant>, Refusal> {
+    let Some(text) = properties.expiration() else {
+        return Ok(None);
+    };
+    let digits = std::str::from_utf8(text).ok();
+    let millis: Option<u32> = digits.and_then(|digits| digits.parse().ok());
+    match millis {
+        Some(millis) => Ok(Some(now + Duration::from_millis(millis.into()))),
+        None => Err(Refusal::precondition(format_args!(
+            "invalid expiration '{}'",
+            String::from_utf8_lossy(text)
+        ))),
+    }
+}
+
 fn is_reply_key(key: &str) -> bool {
     let rest = key.strip_prefix(REPLIES_EXCHANGE);
     rest.is_some_and(|rest| rest.starts_with('.'))
-}
-
-/// Whether a routing key is that of a direct reply.
-pub(super) fn is_direct_reply(key: &str) -> bool {
-    key.starts_with(DIRECT_REPLY_TO)
 }
 
 /// The message as the bridge reads replies.

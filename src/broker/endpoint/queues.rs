@@ -2,6 +2,7 @@
 
 use super::{
     custody_terms::ConnectionId,
+    direct_reply::DIRECT_REPLY_TO,
     exchange::{Binding, Field, Flags, Name, Target},
     refusal::Refusal,
     state::{OwnQueue, QueueKind, QueueState, State},
@@ -24,11 +25,17 @@ impl State {
         now: Instant,
     ) -> Result<(Name, u32, u32), Refusal> {
         let wanted = declare.queue.as_str();
+        if wanted == DIRECT_REPLY_TO && declare.passive {
+            return Ok((wanted.into(), 0, 1));
+        }
         let name: Name = match wanted {
             "" if declare.passive => Arc::clone(&self.channel(connection, channel)?.last_queue),
-            "" => self.generated_name("amq.gen"),
+            "" => self.generated_name("amq.gen", '-'),
             name => name.into(),
         };
+        if let Some(queue) = self.queues.get_mut(&name) {
+            queue.drop_expired(now);
+        }
         match self.queues.get(&name) {
             Some(queue) => self.check_declare(connection, &name, queue, declare)?,
             None if declare.passive => return Err(Refusal::not_found("queue", &name)),
@@ -45,8 +52,8 @@ impl State {
     }
 
     /// A name that nobody can guess.
-    pub(super) fn generated_name(&mut self, prefix: &str) -> Name {
-        format!("{prefix}-{:032x}", rand::random::<u128>()).into()
+    pub(super) fn generated_name(&mut self, prefix: &str, separator: char) -> Name {
+        format!("{prefix}{separator}{:032x}", rand::random::<u128>()).into()
     }
 
     fn check_declare(
@@ -64,9 +71,11 @@ impl State {
         if declare.passive {
             return Ok(());
         }
+        if declare.exclusive != own.is_exclusive {
+            return Err(OwnQueue::locked(name));
+        }
         for (what, received, current) in [
             ("durable", declare.durable, own.is_durable),
-            ("exclusive", declare.exclusive, own.is_exclusive),
             ("auto_delete", declare.auto_delete, own.is_auto_delete),
         ] {
             if received != current {
@@ -329,14 +338,16 @@ impl State {
 impl OwnQueue {
     fn check_access(&self, connection: ConnectionId, name: &str) -> Result<(), Refusal> {
         match self.is_exclusive && self.maker != connection {
-            true => Err(Refusal::channel(
-                405,
-                format_args!(
-                    "cannot obtain exclusive access to locked queue '{name}' in vhost '/'"
-                ),
-            )),
+            true => Err(Self::locked(name)),
             false => Ok(()),
         }
+    }
+
+    fn locked(name: &str) -> Refusal {
+        Refusal::channel(
+            405,
+            format_args!("cannot obtain exclusive access to locked queue '{name}' in vhost '/'"),
+        )
     }
 }
 

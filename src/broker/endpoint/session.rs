@@ -17,7 +17,7 @@ use super::{
 use amq_protocol::protocol::{AMQPClass, basic, channel, connection};
 use bytes::BytesMut;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -36,6 +36,9 @@ const PROGRESS: usize = 1_024;
 const PUBLISH: (u16, u16) = (CLASS_BASIC, 40);
 /// The method `basic.qos`, by its ids.
 const QOS: (u16, u16) = (CLASS_BASIC, 10);
+
+/// The text of the refusal of immediate messages. Clients compare all of it, so it gives no advice.
+const NO_IMMEDIATE: &str = "immediate=true";
 
 /// See the module.
 pub(crate) struct Session {
@@ -321,7 +324,7 @@ impl Session {
 
     fn begin(&mut self, number: u16, publish: basic::Publish, now: Instant) -> Result<(), Refusal> {
         if publish.immediate {
-            return Err(Refusal::not_implemented("immediate=true; use mandatory"));
+            return Err(Refusal::not_implemented(NO_IMMEDIATE));
         }
         match self.channels.get_mut(&number) {
             Some(ChannelStage::Open(unfinished @ None)) => {
@@ -382,6 +385,7 @@ impl Session {
                     wants_cancels: client.wants_cancels,
                     open_replies: 0,
                     own_queues: 0,
+                    confirming: BTreeSet::new(),
                     readable: Arc::clone(&self.readable),
                     allowed: client.rights.queues,
                     sees_parked: client.rights.parked,

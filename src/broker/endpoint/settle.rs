@@ -147,7 +147,7 @@ impl State {
         match fate {
             Fate::Acked => {
                 if let Some(queue) = self.queues.get_mut(&unacked.queue) {
-                    queue.count_taken(unacked.since, now);
+                    queue.fast.done(unacked.since, now);
                 }
                 self.acked(delivery, &unacked.queue, now);
             }
@@ -219,6 +219,7 @@ impl State {
         cause: ReturnCause,
         now: Instant,
     ) {
+        self.send_confirms(id);
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };

@@ -5,11 +5,13 @@
 //! (messages from workers), `tasks` (calls of the bridge).
 
 use super::{
-    budget::Budget,
+    confirms::Confirms,
     custody::Custody,
     custody_terms::{ConnectionId, ConsumerId, DeliveryId, Terms},
     exchange::{Exchanges, Kind, Name},
+    fast_tasks::FastTasks,
     log_quota::LogQuota,
+    memory_usage::MemoryUsage,
     message::Message,
     outbox::Outbox,
     queue::{Position, Queue},
@@ -107,7 +109,7 @@ pub(crate) struct State {
     /// Counts what happened since the start.
     pub(super) counts: Counts,
     /// The bounds on what all connections together have in memory.
-    pub(super) budget: Budget,
+    pub(super) usage: MemoryUsage,
     /// The bound on log lines about misbehaving clients.
     pub(super) log_quota: LogQuota,
     /// How old the beginning of a frame or a message must be before graces stand still for it.
@@ -139,6 +141,8 @@ pub(crate) struct Entry {
     pub(super) redelivered: bool,
     /// How often a delivery of the message failed.
     pub(super) count: u32,
+    /// When the message is dropped if it still waits. The custody knows when a task expires.
+    pub(super) expires: Option<Instant>,
 }
 
 impl Entry {
@@ -149,6 +153,7 @@ impl Entry {
             task: None,
             redelivered: false,
             count: 0,
+            expires: None,
         }
     }
 }
@@ -163,9 +168,8 @@ pub(crate) struct QueueState {
     pub(super) kind: QueueKind,
     /// Notified when the number of messages, consumers or the credit may have changed.
     pub(super) changed: Arc<Notify>,
-    /// The tasks that workers took and were done with within a second: the start of the running second, the number in it, and
-    /// the number in the one before.
-    pub(super) taken: (Instant, u64, u64),
+    /// The tasks that workers were done with quickly.
+    pub(super) fast: FastTasks,
 }
 
 /// Whose queue it is.
@@ -242,6 +246,8 @@ pub(crate) struct Connection {
     pub(super) wants_cancels: bool,
     pub(super) open_replies: usize,
     pub(super) own_queues: usize,
+    /// The channels with confirms that are not sent yet.
+    pub(super) confirming: BTreeSet<u16>,
     /// Notified when the connection may be read again.
     pub(super) readable: Arc<Notify>,
     /// The queues whose tasks it may see and settle; `None` for all.
@@ -264,8 +270,8 @@ pub(crate) struct Channel {
     /// The bound on all unacknowledged deliveries of the channel; 0 for none.
     pub(super) global_prefetch: u32,
     pub(super) consumers: HashMap<Arc<str>, ConsumerId>,
-    /// The number of the last publish, if the channel is in confirm mode.
-    pub(super) confirms: Option<u64>,
+    /// The confirms of the channel, if it is in confirm mode.
+    pub(super) confirms: Option<Confirms>,
     pub(super) last_queue: Name,
 }
 
@@ -315,7 +321,7 @@ impl State {
             ended: EndedTasks::default(),
             delivers: false,
             counts: Counts::default(),
-            budget: Budget::default(),
+            usage: MemoryUsage::default(),
             log_quota: LogQuota::new(now),
             stall_after: MAX_STALL_AFTER,
             events,
@@ -415,7 +421,7 @@ impl State {
 
     /// Maximum size of an outbox at present, in bytes.
     pub(super) fn outbox_limit(&self) -> usize {
-        self.budget.outbox_limit(self.limits.outbox_bytes)
+        self.usage.outbox_limit(self.limits.outbox_bytes)
     }
 
     /// Notes whether the connection is paused or in the middle of a message. Meanwhile no grace ends.
@@ -429,6 +435,15 @@ impl State {
 }
 
 impl Connection {
+    /// Notes that a message is confirmed. [`State::send_confirms`] tells the client.
+    pub(super) fn note_confirm(&mut self, number: u16, sequence: u64) {
+        let channel = self.channels.get_mut(&number);
+        if let Some(confirms) = channel.and_then(|channel| channel.confirms.as_mut()) {
+            confirms.confirm(sequence);
+            self.confirming.insert(number);
+        }
+    }
+
     /// Appends what `write` writes. Nothing that the endpoint writes is too long for a frame, so an error is a bug.
     pub(super) fn put(&self, write: impl FnOnce(&mut BytesMut) -> Result<(), String>) {
         self.outbox.put(|out| {
@@ -450,37 +465,19 @@ impl QueueState {
             has_exclusive_consumer: false,
             kind,
             changed: Arc::new(Notify::new()),
-            taken: (now, 0, 0),
+            fast: FastTasks::new(now),
         }
+    }
+
+    /// Drops the messages at the head that have expired.
+    pub(super) fn drop_expired(&mut self, now: Instant) {
+        let has_expired = |entry: &Entry| entry.expires.is_some_and(|at| at <= now);
+        while self.waiting.take_first(1, has_expired).is_some() {}
     }
 
     /// Wakes whoever waits for a change.
     pub(super) fn notify(&self) {
         self.changed.notify_waiters();
         self.changed.notify_one();
-    }
-
-    /// Counts a task that a worker took at `since` and is done with now.
-    pub(super) fn count_taken(&mut self, since: Instant, now: Instant) {
-        self.roll(now);
-        if now.saturating_duration_since(since) < Duration::from_secs(1) {
-            self.taken.1 += 1;
-        }
-    }
-
-    /// See [`crate::broker::Readiness::taken_last_second`].
-    pub(crate) fn taken_last_second(&mut self, now: Instant) -> u64 {
-        self.roll(now);
-        self.taken.1.max(self.taken.2)
-    }
-
-    fn roll(&mut self, now: Instant) {
-        let (began, running, _) = self.taken;
-        let age = now.saturating_duration_since(began);
-        if age >= Duration::from_secs(2) {
-            self.taken = (now, 0, 0);
-        } else if age >= Duration::from_secs(1) {
-            self.taken = (began + Duration::from_secs(1), 0, running);
-        }
     }
 }

@@ -77,6 +77,7 @@ impl State {
             task: Some(task.id),
             redelivered: task.redelivered,
             count: task.failed_deliveries,
+            expires: None,
         };
         let bytes = entry.message.bytes();
         let position = state.waiting.push(entry, bytes);
@@ -88,9 +89,22 @@ impl State {
         true
     }
 
+    /// Notes that another process has taken a task over.
+    pub(crate) fn task_taken_over(&mut self, task: TaskId) {
+        let withdrawn = self.custody.taken_over(task);
+        self.clear_message(task, withdrawn);
+    }
+
     /// Notes that a task is over at AWS.
     pub(crate) fn end_task(&mut self, task: TaskId) {
-        match self.custody.ended(task) {
+        let queue = self.queue_of.get(&task).cloned();
+        let withdrawn = self.custody.ended(task);
+        self.clear_message(task, withdrawn);
+        self.ended.add(task, queue);
+    }
+
+    fn clear_message(&mut self, task: TaskId, withdrawn: Withdrawn) {
+        match withdrawn {
             Withdrawn::FromQueue | Withdrawn::FromWorker => {
                 self.take_message(task);
             }
@@ -98,8 +112,7 @@ impl State {
                 self.locations.remove(&task);
             }
         }
-        let queue = self.queue_of.remove(&task);
-        self.ended.add(task, queue);
+        self.queue_of.remove(&task);
     }
 
     /// How ready a route's queue is; `None` if there is no such queue.
@@ -112,7 +125,7 @@ impl State {
             ready,
             consumers,
             credit: Some(credit),
-            taken_last_second: queue.taken_last_second(now),
+            taken_last_second: queue.fast.last_second(now),
         })
     }
 
@@ -138,10 +151,5 @@ impl State {
             .iter()
             .filter(|queue| matches!(self.enqueue_own(queue, &message, now), Ok(true)));
         taken.count()
-    }
-
-    /// The number of acknowledgements that still wait for a reply. A drain waits for them.
-    pub(crate) fn graces(&self) -> usize {
-        self.custody.graces()
     }
 }

@@ -156,6 +156,11 @@ mod tests {
 
     #[test]
     fn without_users_any_credentials_are_taken() {
-        assert!(Users::default().check("PLAIN", b"\0guest\0guest").is_ok());
+        let anyone = Users {
+            anyone: true,
+            ..Users::default()
+        };
+        assert!(anyone.check("PLAIN", b"\0guest\0guest").is_ok());
+        assert!(Users::default().check("PLAIN", b"\0guest\0guest").is_err());
     }
 }

@@ -104,6 +104,7 @@ mod tests {
             heard: begun.then(|| at(NOW - 37)),
             durable: true,
             failed_deliveries: 0,
+            has_outcome: false,
         };
         (record, begun.then(|| "0123456789abcdef".to_owned()))
     }

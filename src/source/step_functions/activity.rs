@@ -254,10 +254,6 @@ impl Source for StepFunctions {
         }
     }
 
-    fn empty_result(&self) -> &'static str {
-        "null"
-    }
-
     fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit> {
         // Neither form of the result is shorter than the body.
         let too_long = |length: usize| {

@@ -256,10 +256,6 @@ impl Source for Swf {
         }
     }
 
-    fn empty_result(&self) -> &'static str {
-        ""
-    }
-
     fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit> {
         // A text never has more characters than bytes, so most results need not be counted.
         let length = match body.len() {

@@ -25,6 +25,7 @@ pub(crate) struct Change {
     confirmed: Option<Timeouts>,
     learnt: Option<Timeouts>,
     failed_deliveries: Option<u32>,
+    outcome: Option<Vec<u8>>,
     begun: bool,
     released: bool,
     removed: bool,
@@ -62,6 +63,14 @@ impl Change {
         })
     }
 
+    /// The outcome, in its stored form, that is to be kept in place of the message.
+    pub(crate) fn outcome(text: String) -> Self {
+        Self {
+            outcome: Some(text.into_bytes()),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn removed() -> Self {
         Self {
             removed: true,
@@ -77,6 +86,11 @@ impl Change {
     /// Whether the message is to be removed, because it is no longer needed.
     pub(crate) fn drops_message(&self) -> bool {
         self.confirmed.is_some() || self.released
+    }
+
+    /// The outcome that replaces the message.
+    pub(crate) fn kept_outcome(&self) -> Option<&[u8]> {
+        self.outcome.as_deref()
     }
 
     /// Applies the change to a record that is not removed.
@@ -96,13 +110,17 @@ impl Change {
         if self.released {
             record.release();
         }
+        if self.outcome.is_some() {
+            record.keep_outcome();
+        }
     }
 
     /// Adds a later change.
-    pub(crate) fn merge(&mut self, later: &Self) {
+    pub(crate) fn merge(&mut self, later: Self) {
         self.confirmed = later.confirmed.or(self.confirmed);
         self.learnt = later.learnt.or(self.learnt);
         self.failed_deliveries = later.failed_deliveries.or(self.failed_deliveries);
+        self.outcome = later.outcome.or(self.outcome.take());
         self.begun |= later.begun;
         self.released |= later.released;
         self.removed |= later.removed;

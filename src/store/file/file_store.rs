@@ -20,8 +20,8 @@ use super::{
     writer::{Ask, QUEUE, Writer},
 };
 use crate::{
-    store::{Lifetime, Note, Record, Shared, Store, StoreError, codec},
-    task::{Task, TaskId, Timeouts},
+    store::{Lifetime, Note, Record, Shared, Store, StoreError, codec, outcome},
+    task::{Outcome, Task, TaskId, Timeouts},
 };
 use async_trait::async_trait;
 use std::{ops::Range, path::Path, sync::Arc, time::Duration};
@@ -166,6 +166,16 @@ impl Store for FileStore {
 
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
         self.ask(move |writer| writer.message(id)).await
+    }
+
+    async fn keep_outcome(&self, id: TaskId, outcome: &Outcome) -> Result<(), StoreError> {
+        let text = outcome::text(outcome);
+        let text = text.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        self.change(id, Change::outcome(text)).await
+    }
+
+    async fn kept_outcome(&self, id: TaskId) -> Result<Option<Outcome>, StoreError> {
+        self.ask(move |writer| writer.kept_outcome(id)).await
     }
 
     async fn ended(&self, most: usize) -> Result<Vec<TaskId>, StoreError> {

@@ -8,8 +8,9 @@ use crate::{
     store::{
         Record,
         codec::{self, StoredRecord, Unreadable},
+        outcome,
     },
-    task::{Task, TaskId},
+    task::{Outcome, Task, TaskId},
 };
 use redb::{
     Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
@@ -21,7 +22,7 @@ type Key = (u64, u128);
 
 const RECORDS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("records");
 
-/// The messages that are still needed.
+/// The messages that are still needed. The outcome of a task that AWS has not taken is in its message's place.
 const MESSAGES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("messages");
 
 /// The ids of the tasks that ended last, in the order of their ends.
@@ -192,14 +193,17 @@ impl Ledger {
                     self.numbers.remove(&id);
                     continue;
                 }
-                if change.drops_message() {
-                    messages.remove(key)?;
-                }
                 let changed = records
                     .get(key)?
                     .map(|stored| changed(id, stored.value(), change));
-                if let Some(changed) = changed.transpose()? {
-                    records.insert(key, &*changed)?;
+                let Some((changed, has_outcome)) = changed.transpose()? else {
+                    continue;
+                };
+                records.insert(key, &*changed)?;
+                if let Some(outcome) = change.kept_outcome() {
+                    messages.insert(key, outcome)?;
+                } else if change.drops_message() && !has_outcome {
+                    messages.remove(key)?;
                 }
             }
             while ended.len()? > MOST_ENDED {
@@ -249,6 +253,32 @@ impl Ledger {
         task.transpose()
     }
 
+    /// The outcome of a task that is kept, with these changes applied; `None` if there is none that this version can read.
+    pub(crate) fn kept_outcome(
+        &self,
+        id: TaskId,
+        changes: &Changes,
+    ) -> Result<Option<Outcome>, Error> {
+        let Some(&number) = self.numbers.get(&id) else {
+            return Ok(None);
+        };
+        let key = (number, u128::from(id));
+        let read_now = self.database.begin_read()?;
+        let stored = read_now.open_table(RECORDS)?.get(key)?;
+        let record = match stored {
+            Some(stored) => read(id, stored.value(), changes)?,
+            None => None,
+        };
+        if !record.is_some_and(|record| record.has_outcome) {
+            return Ok(None);
+        }
+        if let Some(unwritten) = changes.get(&id).and_then(Change::kept_outcome) {
+            return Ok(outcome::read(unwritten));
+        }
+        let kept = read_now.open_table(MESSAGES)?.get(key)?;
+        Ok(kept.and_then(|kept| outcome::read(kept.value())))
+    }
+
     /// The tasks that ended last, at most `most`, the newest first.
     pub(crate) fn ended(&self, most: usize) -> Result<Vec<TaskId>, Error> {
         let ended = self.database.begin_read()?.open_table(ENDED)?;
@@ -257,11 +287,12 @@ impl Ledger {
     }
 }
 
-/// The stored form of a record after a change that does not remove it.
-fn changed(id: TaskId, stored: &[u8], change: &Change) -> Result<Vec<u8>, Error> {
+/// The stored form of a record after a change that does not remove it, and whether an outcome is in its message's place.
+fn changed(id: TaskId, stored: &[u8], change: &Change) -> Result<(Vec<u8>, bool), Error> {
     let mut record = readable(id, StoredRecord::read(stored))?;
     change.apply(&mut record);
-    readable(id, record.bytes())
+    let has_outcome = record.has_outcome();
+    Ok((readable(id, record.bytes())?, has_outcome))
 }
 
 /// A record with these changes applied; `None` if they remove it.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     store::{Record, StoreError},
-    task::{Task, TaskId},
+    task::{Outcome, Task, TaskId},
     util::{
         Backoff,
         crash_point::{CrashPoint, crash_point},
@@ -138,7 +138,7 @@ impl Writer {
     }
 
     fn change(&mut self, id: TaskId, change: Change) {
-        self.changes.entry(id).or_default().merge(&change);
+        self.changes.entry(id).or_default().merge(change);
         self.due
             .get_or_insert_with(|| Instant::now() + MAX_CHANGE_DELAY);
     }
@@ -238,6 +238,11 @@ impl Writer {
     /// See [`crate::store::Store::message`].
     pub(crate) fn message(&mut self, id: TaskId) -> Result<Option<Task>, StoreError> {
         self.read(|ledger, changes| ledger.message(id, changes))
+    }
+
+    /// See [`crate::store::Store::kept_outcome`].
+    pub(crate) fn kept_outcome(&mut self, id: TaskId) -> Result<Option<Outcome>, StoreError> {
+        self.read(|ledger, changes| ledger.kept_outcome(id, changes))
     }
 
     /// See [`crate::store::Store::ended`].

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
 /// The fields of a record, in the order in which [`record`] reads them.
-pub(crate) const FIELDS: [&str; 9] = [
+pub(crate) const FIELDS: [&str; 10] = [
     "route",
     "token",
     "polled_at",
@@ -21,6 +21,7 @@ pub(crate) const FIELDS: [&str; 9] = [
     "heard",
     "durable",
     "failed_deliveries",
+    "has_outcome",
 ];
 
 /// Time for which a record is kept after the latest possible end of its task.
@@ -69,7 +70,7 @@ pub(crate) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, 
     let mut next = || fields.next().flatten().unwrap_or_default();
     let (route, token, polled_at, timeouts) = (next(), next(), next(), next());
     let (published, begun, heard) = (next(), next(), next());
-    let (durable, failed_deliveries) = (next(), next());
+    let (durable, failed_deliveries, has_outcome) = (next(), next(), next());
     // Timeouts that another version wrote in another form are unknown.
     let stored: StoredTimeouts = serde_json::from_str(&timeouts).unwrap_or_default();
     Ok(Record {
@@ -86,6 +87,7 @@ pub(crate) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, 
         heard: at(&heard),
         durable: durable != "0",
         failed_deliveries: failed_deliveries.parse().unwrap_or(0),
+        has_outcome: has_outcome == "1",
     })
 }
 

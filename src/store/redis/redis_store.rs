@@ -30,8 +30,8 @@ use super::{
     url::RedisUrl,
 };
 use crate::{
-    store::{Lifetime, Note, RENEW_INTERVAL, Record, Shared, Store, StoreError},
-    task::{Task, TaskId, Timeouts},
+    store::{Lifetime, Note, RENEW_INTERVAL, Record, Shared, Store, StoreError, outcome},
+    task::{Outcome, Task, TaskId, Timeouts},
 };
 use anyhow::Context;
 use async_trait::async_trait;
@@ -282,6 +282,18 @@ impl Store for RedisStore {
                 Ok(_) | Err(_) => Ok(None),
             },
         }
+    }
+
+    async fn keep_outcome(&self, id: TaskId, outcome: &Outcome) -> Result<(), StoreError> {
+        let text = outcome::text(outcome);
+        let text = text.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let mut script = scripts::KEEP_OUTCOME.key(self.keys.task(id));
+        self.connection.run(script.arg(text)).await
+    }
+
+    async fn kept_outcome(&self, id: TaskId) -> Result<Option<Outcome>, StoreError> {
+        let text = self.fields(id, &["outcome"]).await?.pop().flatten();
+        Ok(text.and_then(|text| outcome::read(text.as_bytes())))
     }
 
     /// Empty: for a reply to a task of another process [`Shared::claim`] says whether the task has ended.

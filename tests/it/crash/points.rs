@@ -59,8 +59,8 @@ async fn a_bridge_that_is_killed_at_a_point_loses_no_task(
 #[case::gate("gate-loop:10", "the gate of route payments", File)]
 #[case::poller("poller-loop:20", "the poller of route payments", File)]
 #[case::store("store-loop:50", "the token store", File)]
-#[case::lease("lease-loop:100", "the lease", Redis)]
-#[case::takeover("takeover-loop:80", "the lease", Redis)]
+#[case::lease("lease-loop:40", "the lease", Redis)]
+#[case::takeover("takeover-loop:30", "the lease", Redis)]
 #[tokio::test]
 async fn a_loop_that_panics_ends_the_process_and_loses_no_task(
     #[case] point: &str,

@@ -47,7 +47,7 @@ async fn tasks_that_were_published_get_their_heartbeats_back_at_once(
 async fn a_task_that_timed_out_while_the_bridge_was_down_is_found_gone(
     #[values(File, Redis)] store: Store,
 ) {
-    let place = Place::with(store, Duration::from_secs(24), "max_in_flight = 1").await;
+    let place = Place::with(store, HEARTBEAT, "max_in_flight = 1").await;
     let mut killed = place.bridge().await;
     let task = place.tasks(1).await.remove(0);
     let own = place
@@ -55,7 +55,8 @@ async fn a_task_that_timed_out_while_the_bridge_was_down_is_found_gone(
         .bind("activity-bridge.control", &task.id())
         .await;
     killed.kill().await;
-    all_timed_out(&place, 1).await;
+    let id = place.world.sim.tasks().remove(0).activity_id;
+    place.world.sim.time_out([id.as_str()]);
 
     let mut bridge = place.bridge().await;
     let told = place.inbox.next(&own).await;
@@ -126,7 +127,7 @@ async fn a_task_whose_confirm_was_not_noted_is_published_again_as_it_was(
 #[rstest]
 #[tokio::test]
 async fn that_a_worker_had_begun_is_remembered(#[values(File, Redis)] store: Store) {
-    let heartbeat = Duration::from_secs(24);
+    let heartbeat = Duration::from_secs(15);
     let place = Place::new(store, heartbeat).await;
     let mut first = place
         .world

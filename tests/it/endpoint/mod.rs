@@ -1,3 +1,7 @@
-//! The bridge as the broker.
+//! The bridge as the broker: what an acknowledgement, a return and a loss mean for a task, seen by a real client.
 
+mod client;
+mod crash;
 mod hostile;
+mod settlement;
+mod shared;

@@ -106,45 +106,39 @@ async fn an_outcome_that_is_not_permitted_is_given_up_when_its_task_has_timed_ou
 }
 
 /// Each attempt is one of the bridge's own: the SDK makes none.
-#[rstest]
 #[tokio::test]
-async fn a_result_is_sent_again_far_past_three_attempts(
-    #[values(Swf, StepFunctions)] source: Source,
-) {
-    let world = World::new().await.of(source);
+async fn a_result_is_sent_again_far_past_three_attempts() {
+    let world = World::new().await.of(Swf);
     let _worker = world.worker("payments", |_| Answer::done("at last")).await;
     let bridge = world.bridge(&[Route::new("payments")]).await;
-    let fault = FaultRule::error(source.complete(), 500, "InternalFailure");
-    world.sim.fault(fault.times(9));
+    let fault = FaultRule::error(Swf.complete(), 500, "InternalFailure");
+    world.sim.fault(fault.times(6));
     let id = world.schedule("payments", 1).remove(0);
     let task = world.closed(&id).await;
     assert_eq!(
         (task.result, task.settle_calls),
-        (Some(source.result("at last")), 1)
+        (Some(Swf.result("at last")), 1)
     );
     assert_eq!(
         world
             .sim
             .summary()
-            .errors(source.complete(), "InternalFailure"),
-        9
+            .errors(Swf.complete(), "InternalFailure"),
+        6
     );
     assert!(
         bridge
             .metric("settle_retries_total{kind=\"unavailable\"")
             .await
-            >= 9.0
+            >= 6.0
     );
     bridge.idle().await;
 }
 
-#[rstest]
 #[tokio::test]
-async fn throttled_respond_calls_lose_none_of_300_results(
-    #[values(Swf, StepFunctions)] source: Source,
-) {
-    let world = World::new().await.of(source);
-    let actions = actions(source);
+async fn throttled_respond_calls_lose_none_of_300_results() {
+    let world = World::new().await.of(Swf);
+    let actions = actions(Swf);
     for action in actions {
         world.sim.throttle(Throttle {
             action: (*action).to_owned(),

@@ -16,7 +16,7 @@ pub use proxy::Proxy;
 pub use scene::{Scene, all_acknowledged, unacknowledged};
 pub use source::Source::{self, StepFunctions, Swf};
 pub use store::Store::{self, File, Memory, Redis};
-pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge};
+pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge, reply};
 
 use activity_sim::{ExecutionStatus, Options, Schedule, Sim, Summary, TaskRecord, TaskState};
 use std::{
@@ -37,12 +37,34 @@ pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the simulator holds a poll, unless a test is about that.
 pub const HOLD: Duration = Duration::from_secs(2);
 
+/// What carries messages between a world's bridges and its workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broker {
+    /// A RabbitMQ.
+    RabbitMq,
+    /// The bridge itself, on this port.
+    Endpoint(u16),
+}
+
+/// Whether the tests that fit both brokers run with the bridge as the broker.
+pub fn is_endpoint() -> bool {
+    std::env::var("BROKER").is_ok_and(|broker| broker == "endpoint")
+}
+
+/// A port on which nobody listens at the moment.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
+}
+
 /// A simulator, and a virtual host in a broker.
 pub struct World {
     /// In this process, over HTTP all the same.
     pub sim: Sim,
     /// Of the virtual host.
     pub amqp_uri: String,
+    /// What its bridges use.
+    pub broker: Broker,
     /// Where its routes take tasks from, but for those that say so themselves.
     pub source: Source,
     /// The `[store]` table of its bridges, as TOML.
@@ -51,15 +73,26 @@ pub struct World {
 }
 
 impl World {
-    /// In the broker that all tests share.
+    /// In the broker that all tests share; with `BROKER=endpoint`, with bridges that are the broker themselves.
     pub async fn new() -> Self {
         Self::with_hold(HOLD).await
     }
 
     /// As [`World::new`], with another time for which polls are held.
     pub async fn with_hold(hold: Duration) -> Self {
+        if is_endpoint() {
+            return Self::of_the_endpoint(hold).await;
+        }
         let amqp_uri = new_vhost(&env("AMQP_URI"), &env("RABBITMQ_API")).await;
         Self::at(amqp_uri, hold).await
+    }
+
+    /// With bridges that are the broker themselves, one at a time.
+    pub async fn of_the_endpoint(hold: Duration) -> Self {
+        let port = free_port();
+        let mut world = Self::at(format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), hold).await;
+        world.broker = Broker::Endpoint(port);
+        world
     }
 
     /// At a broker of the test's own.
@@ -72,6 +105,7 @@ impl World {
         Self {
             sim: Sim::start(options).await.expect("the simulator starts"),
             amqp_uri,
+            broker: Broker::RabbitMq,
             source: Source::Swf,
             store: store::MEMORY.to_owned(),
             dir: TempDir::new().expect("a temporary folder"),
@@ -121,16 +155,20 @@ impl World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = self.dir().join(format!("bridge-{number}.toml"));
+        let amqp = match self.broker {
+            Broker::RabbitMq => format!("uri = \"{}\"", self.amqp_uri),
+            Broker::Endpoint(port) => format!("listen = \"127.0.0.1:{port}\""),
+        };
         let mut text = format!(
-            "{settings}\n[amqp]\nuri = \"{}\"\n[store]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"debug\"\n",
-            self.amqp_uri, self.store
+            "{settings}\n[amqp]\n{amqp}\n[store]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"debug\"\n",
+            self.store
         );
         for route in routes {
             let source = self.source_of(route);
             if source == Source::StepFunctions && route.domain == DOMAIN {
                 self.create(route);
             }
-            text.push_str(&route.toml(source));
+            text.push_str(&route.toml(source, self.broker));
         }
         std::fs::write(&path, text).expect("the configuration can be written");
         path
@@ -142,7 +180,9 @@ impl World {
         queue: &str,
         answer: impl Fn(&TaskMessage) -> Vec<Answer> + Send + Sync + 'static,
     ) -> Worker {
-        Worker::start(&self.amqp_uri, queue, answer).await
+        // Where the bridge is the broker, there may be nothing to connect to yet.
+        let waits = self.broker == Broker::RabbitMq;
+        Worker::start(&self.amqp_uri, queue, waits, answer).await
     }
 
     /// Schedules tasks for the route with this name.
@@ -211,6 +251,7 @@ pub struct Route {
     domain: String,
     settings: String,
     source: Option<Source>,
+    as_it_is: bool,
 }
 
 impl Route {
@@ -222,6 +263,7 @@ impl Route {
             domain: DOMAIN.to_owned(),
             settings: String::new(),
             source: None,
+            as_it_is: false,
         }
     }
 
@@ -249,6 +291,12 @@ impl Route {
         self
     }
 
+    /// With nothing added for a bridge that is the broker: an acknowledgement completes its task.
+    pub fn as_it_is(mut self) -> Self {
+        self.as_it_is = true;
+        self
+    }
+
     /// With more settings, as lines of TOML.
     pub fn with(mut self, settings: &str) -> Self {
         self.settings.push_str(settings);
@@ -256,14 +304,26 @@ impl Route {
         self
     }
 
-    fn toml(&self, source: Source) -> String {
+    fn toml(&self, source: Source, broker: Broker) -> String {
         let Self { name, settings, .. } = self;
         let queue = match self.queue.as_str() {
             "" => String::new(),
             queue => format!("queue = \"{queue}\"\n"),
         };
         let source = source.toml(self);
-        format!("[[routes]]\nname = \"{name}\"\n{queue}{source}{settings}\n")
+        let has = |key: &str| settings.contains(&format!("{key} = "));
+        let mut more = String::new();
+        if matches!(broker, Broker::Endpoint(_)) && !self.as_it_is {
+            // The same worker for both brokers: it acknowledges what it has not finished.
+            if !has("ack") {
+                more.push_str("ack = \"releases\"\n");
+            }
+            // Here polls follow the room of consumers, and without one there is room for what may wait.
+            if has("poll_without_consumers") && !has("max_ready") {
+                more.push_str("max_ready = 100\n");
+            }
+        }
+        format!("[[routes]]\nname = \"{name}\"\n{queue}{source}{more}{settings}\n")
     }
 }
 

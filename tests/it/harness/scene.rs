@@ -1,12 +1,12 @@
 //! The usual scene: one route named `payments`, a worker that takes tasks and says nothing, and a hand that replies.
 
 use super::{
-    Answer, BridgeProcess, Inbox, Route, Source, Store, TaskMessage, Worker, World, eventually,
-    node::run,
+    Answer, BridgeProcess, Broker, Inbox, Route, Source, Store, TaskMessage, Worker, World,
+    eventually, node::run,
 };
 use activity_sim::{Schedule, TaskRecord, Timeouts};
-use std::{collections::HashSet, time::Instant};
-use tokio::sync::Mutex;
+use std::collections::HashSet;
+use tokio::{io::AsyncReadExt, net::TcpStream, sync::OnceCell};
 
 /// The name of the route, its queue and its task list or activity.
 const PAYMENTS: &str = "payments";
@@ -97,6 +97,10 @@ impl Scene {
 
 /// Waits until nothing is in a queue, and no consumer in the virtual host owes an acknowledgement.
 pub async fn all_acknowledged(world: &World, inbox: &Inbox, queue: &str) {
+    if world.broker != Broker::RabbitMq {
+        // There is no queue of replies: a reply is confirmed when AWS has it, and `Inbox` waits for that.
+        return;
+    }
     eventually(&format!("{queue} being empty"), || async {
         let passive = lapin::options::QueueDeclareOptions::durable().passive();
         let channel = inbox.channel();
@@ -111,36 +115,47 @@ pub async fn all_acknowledged(world: &World, inbox: &Inbox, queue: &str) {
     .await;
 }
 
-/// How many deliveries the consumers in the virtual host have not acknowledged.
+/// How many deliveries the consumers in the virtual host have not acknowledged. The management API tells of the past; this
+/// asks the channels themselves.
 pub async fn unacknowledged(world: &World) -> u32 {
-    let told = channels().await;
+    static PORT: OnceCell<u16> = OnceCell::const_new();
+    let port = *PORT.get_or_init(listener_in_the_node).await;
+    let mut node = TcpStream::connect(("127.0.0.1", port))
+        .await
+        .expect("the node listens");
+    let mut told = String::new();
+    node.read_to_string(&mut told).await.expect("an answer");
+    assert!(told.ends_with("end\n"), "half an answer: {told:?}");
     let channels = told.lines().filter_map(|line| line.split_once('\t'));
     let ours = channels.filter(|(vhost, _)| *vhost == world.vhost());
     ours.map(|(_, count)| count.parse::<u32>().expect("a number"))
         .sum()
 }
 
-/// The channels of all virtual hosts, and what each has not acknowledged. The management API tells of the past; this asks the
-/// channels themselves, which costs seconds of a processor, so those who ask meanwhile share the next answer.
-async fn channels() -> String {
-    static LAST: Mutex<Option<(Instant, String)>> = Mutex::const_new(None);
-    let asked = Instant::now();
-    let mut last = LAST.lock().await;
-    if let Some((begun, told)) = &*last
-        && *begun > asked
-    {
-        return told.clone();
-    }
-    let begun = Instant::now();
-    let columns = ["vhost", "messages_unacknowledged"];
-    let told = ctl(&[&["list_channels", "-q", "--no-table-headers"], &columns[..]].concat()).await;
-    *last = Some((begun, told.clone()));
-    told
-}
+/// An Erlang process that answers every TCP connection with the virtual host and the unacknowledged deliveries of each
+/// channel. `rabbitmqctl list_channels` tells the same, and costs seconds of a processor each time.
+const LISTENER: &str = r#"
+    Parent = self(),
+    spawn(fun() ->
+        {ok, Listener} = gen_tcp:listen(0, [binary, {ip, {127, 0, 0, 1}}, {active, false}, {backlog, 128}]),
+        {ok, Port} = inet:port(Listener),
+        Parent ! {port, Port},
+        Loop = fun Again() ->
+            {ok, Client} = gen_tcp:accept(Listener),
+            Channels = rabbit_channel:info_all([vhost, messages_unacknowledged]),
+            Lines = [io_lib:format("~s\t~w~n", [Value || {_, Value} <- Channel]) || Channel <- Channels],
+            gen_tcp:send(Client, [Lines, "end\n"]),
+            gen_tcp:close(Client),
+            Again()
+        end,
+        Loop()
+    end),
+    receive {port, Port} -> Port end."#;
 
-/// `rabbitmqctl` against the node that all tests share.
-async fn ctl(args: &[&str]) -> String {
+/// Starts the listener in the node that all tests share, and returns its port. The listener ends with the node.
+async fn listener_in_the_node() -> u16 {
     let dir = super::env("RABBITMQ_NODE_DIR");
-    let args = [&["--"], args].concat();
-    run("rabbitmq.py", dir.as_ref(), "ctl", &args).await
+    let eval = ["--", "eval", LISTENER];
+    let port = run("rabbitmq.py", dir.as_ref(), "ctl", &eval).await;
+    port.trim().parse().expect("a port")
 }

@@ -32,7 +32,8 @@ pub struct TaskMessage {
 }
 
 impl TaskMessage {
-    fn of(delivery: &Delivery) -> Self {
+    /// Of a delivery.
+    pub fn of(delivery: &Delivery) -> Self {
         Self {
             body: String::from_utf8_lossy(&delivery.data).into_owned(),
             properties: delivery.properties.clone(),
@@ -125,6 +126,7 @@ impl Worker {
     pub(super) async fn start(
         uri: &str,
         queue: &str,
+        waits: bool,
         answer: impl Fn(&TaskMessage) -> Vec<Answer> + Send + Sync + 'static,
     ) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -132,20 +134,26 @@ impl Worker {
         let answering: Answering = Arc::new(answer);
         // The first connection is made here, so that the caller knows that it consumes. RabbitMQ may fail when the bridge
         // declares the same queue at the same moment.
-        let mut consumer = eventually("the worker's connection", || async {
-            consume(&uri, &queue).await.ok()
-        })
-        .await;
+        let first = match waits {
+            true => {
+                let connected = || async { consume(&uri, &queue).await.ok() };
+                Some(eventually("the worker's connection", connected).await)
+            }
+            false => None,
+        };
         let all = Arc::clone(&seen);
         let running = tokio::spawn(async move {
+            let mut connected = first;
             loop {
-                drop(work(&mut consumer, &answering, &all).await);
+                if let Some(mut consumer) = connected.take() {
+                    drop(work(&mut consumer, &answering, &all).await);
+                }
                 // However long that takes: the test has a limit of its own.
-                consumer = loop {
+                connected = loop {
                     if let Ok(consumer) = consume(&uri, &queue).await {
-                        break consumer;
+                        break Some(consumer);
                     }
-                    sleep(Duration::from_millis(200)).await;
+                    sleep(Duration::from_millis(100)).await;
                 };
             }
         });

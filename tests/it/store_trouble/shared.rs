@@ -162,7 +162,7 @@ async fn a_redis_that_comes_back_empty_costs_no_reply_to_a_task_of_the_other() {
 /// Half of them begin before it is frozen, the others meanwhile. The broker deals out what the workers say by turns.
 #[tokio::test]
 async fn while_redis_is_frozen_workers_are_alive_whichever_process_hears_of_them() {
-    let two = Two::with(", max_wait_secs = 20").await;
+    let two = Two::with(", max_wait_secs = 18").await;
     let (before, meanwhile) = two.tasks.split_at(TASKS as usize / 2);
     two.all_say(before, "started").await;
     eventually("half of them being worked on", || async {
@@ -173,9 +173,9 @@ async fn while_redis_is_frozen_workers_are_alive_whichever_process_hears_of_them
     .await;
     two.lose_redis().await;
     two.all_say(meanwhile, "started").await;
-    // For three times the heartbeat timeout, which is longer than any may wait to be started.
-    let mut beat = interval(T / 8);
-    for beats in 0..=24 {
+    // For longer than twice the heartbeat timeout, and than any may wait to be started.
+    let mut beat = interval(T / 4);
+    for beats in 0..=9 {
         beat.tick().await;
         two.all_say(&two.tasks, "heartbeat").await;
         let open = two.world.sim.summary().open;

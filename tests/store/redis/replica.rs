@@ -38,6 +38,7 @@ pub fn record(task: &Task) -> Record {
         heard: None,
         durable: true,
         failed_deliveries: 0,
+        has_outcome: false,
     }
 }
 

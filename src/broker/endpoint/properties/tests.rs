@@ -141,3 +141,14 @@ fn a_header_replaces_all_of_its_name_and_leaves_the_others() {
         Err(PropertiesError::Headers(TableError::TooLong))
     );
 }
+
+#[test]
+fn another_reply_address_leaves_the_other_properties_as_they_were() {
+    let all = parse(ALL).unwrap().with_reply_to("longer").unwrap();
+    assert_eq!(all.reply_to(), Some(&b"longer"[..]));
+    assert_eq!(all.with_reply_to("d").unwrap().raw(), ALL);
+    let none = Properties::default().with_reply_to("x").unwrap();
+    assert_eq!(none.raw(), &b"\x02\0\x01x"[..]);
+    let long = "x".repeat(256);
+    assert_eq!(none.with_reply_to(&long), Err(PropertiesError::TooLong));
+}

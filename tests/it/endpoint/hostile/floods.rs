@@ -20,7 +20,7 @@ use tokio::{
 /// A connection that says a part of the handshake and then nothing. `None` if the endpoint was too busy for it.
 async fn lingering(port: u16, number: usize) -> Option<TcpStream> {
     let connecting = TcpStream::connect(("127.0.0.1", port));
-    let mut stream = timeout(Duration::from_secs(5), connecting)
+    let mut stream = timeout(Duration::from_secs(4), connecting)
         .await
         .ok()?
         .ok()?;
@@ -40,7 +40,7 @@ async fn lingering(port: u16, number: usize) -> Option<TcpStream> {
 async fn ten_thousand_connections_that_linger_lock_nobody_out() {
     let stage = Stage::new().await;
     let port = stage.port;
-    let at_once = Arc::new(Semaphore::new(500));
+    let at_once = Arc::new(Semaphore::new(2_000));
     let mut flood = JoinSet::new();
     for number in 0..10_000 {
         let at_once = Arc::clone(&at_once);

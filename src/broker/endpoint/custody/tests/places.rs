@@ -71,17 +71,6 @@ fn an_ended_task_is_nowhere_and_its_delivery_stays_harmless() {
 }
 
 #[test]
-fn a_withdrawal_takes_a_task_that_nobody_has_and_no_other() {
-    for (mut world, place, _) in in_each_place() {
-        let waits = place == Place::Waiting;
-        assert_eq!(world.custody.withdraw(task(1)), waits, "{place:?}");
-        let after = if waits { Place::Over } else { place };
-        assert_eq!(world.custody.place(task(1)), Some(after));
-        assert!(!world.waits(1));
-    }
-}
-
-#[test]
 fn the_delivery_of_an_earlier_holder_says_nothing_about_a_later_one() {
     let mut world = World::with(terms(COMPLETES));
     let first = world.deliver(1, ANNA).id;

@@ -22,7 +22,6 @@ enum Event {
     EndConnection(ConnectionId, bool),
     End(u128),
     TakeOver(u128),
-    Withdraw(u128),
     Pause(ConnectionId),
     Resume(ConnectionId),
     Wait(u64),
@@ -73,7 +72,6 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (connections(), any::<bool>()).prop_map(|(id, first)| Event::EndConnection(id, first)),
         1 => tasks().prop_map(Event::End),
         1 => tasks().prop_map(Event::TakeOver),
-        1 => tasks().prop_map(Event::Withdraw),
         2 => connections().prop_map(Event::Pause),
         2 => connections().prop_map(Event::Resume),
         6 => waits.prop_map(Event::Wait),
@@ -176,15 +174,6 @@ fn apply(world: &mut World, model: &mut Model, slots: &mut Slots, event: Event) 
                 known.foreign = true;
             }
             model.drop_foreign();
-        }
-        Event::Withdraw(slot) => {
-            let withdrawn = world.custody.withdraw(id(slot));
-            let known = model.known.get_mut(&id(slot));
-            let waits = known.filter(|known| known.place == Place::Waiting);
-            assert_eq!(withdrawn, waits.is_some());
-            waits
-                .into_iter()
-                .for_each(|known| known.place = Place::Over);
         }
         Event::Pause(connection) => world.custody.pause(connection_of(connection), now),
         Event::Resume(connection) => world.custody.resume(connection_of(connection), now),

@@ -78,7 +78,7 @@ pub(super) fn operate(choices: &mut Choices<'_>, world: &mut World, clients: &mu
         5 => client.frame(world, Kind::Body, number, &choices.bytes()),
         6 => client.bytes(world, &choices.bytes()),
         7 => {
-            drop(client.read(world));
+            client.read(world);
             client.resume(world);
         }
         8 => {

@@ -14,7 +14,7 @@ pub(super) const STEP: usize = 16 << 20;
 
 /// What is known about the sums.
 #[derive(Debug, Default)]
-pub(crate) struct Budget {
+pub(crate) struct MemoryUsage {
     /// Bytes that came into queues of workers since their sum was taken.
     pub(super) queued: usize,
     /// Bytes that came into outboxes since their sum was taken.
@@ -23,7 +23,7 @@ pub(crate) struct Budget {
     pub(super) is_crowded: bool,
 }
 
-impl Budget {
+impl MemoryUsage {
     /// Maximum size of an outbox at present, in bytes.
     pub(super) fn outbox_limit(&self, usual: usize) -> usize {
         match self.is_crowded {

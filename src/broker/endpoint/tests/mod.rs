@@ -1,0 +1,6 @@
+//! Tests of the state without sockets: connections are opened with an outbox, and what was written to it is decoded.
+
+mod client;
+mod direct_replies;
+mod frames;
+mod queues;

@@ -1,0 +1,80 @@
+//! The bridge is killed, and its workers too: nothing that was recorded is lost.
+
+use super::client::{Client, PAYMENTS, ack};
+use crate::harness::{Answer, HOLD, Route, Store, World, eventually};
+use activity_sim::TaskState;
+use rstest::rstest;
+
+#[tokio::test]
+async fn a_task_that_a_worker_has_when_the_bridge_is_killed_is_delivered_again() {
+    let world = World::of_the_endpoint(HOLD).await.kept_in(Store::File);
+    let mut bridge = world.bridge(&[Route::new(PAYMENTS).as_it_is()]).await;
+    let mut worker = Client::consuming(&world.amqp_uri, 1).await;
+    let id = world.schedule(PAYMENTS, 1).remove(0);
+    let (task, _) = worker.next().await;
+    // The note of the delivery is written a tenth of a second later.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    bridge.kill().await;
+    let _bridge = world.bridge(&[Route::new(PAYMENTS).as_it_is()]).await;
+    let mut worker = Client::consuming(&world.amqp_uri, 1).await;
+    let (again, delivery) = worker.next().await;
+    assert_eq!(again.id(), task.id());
+    assert!(again.redelivered);
+    assert_eq!(again.header("x-delivery-count").as_deref(), Some("1"));
+    ack(&delivery).await;
+    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    world.assert_each_completed_once(1);
+}
+
+#[tokio::test]
+async fn a_released_task_is_not_delivered_again_after_a_kill_and_its_reply_still_settles_it() {
+    let world = World::of_the_endpoint(HOLD).await.kept_in(Store::File);
+    let route = || Route::new(PAYMENTS).with("ack = \"releases\"");
+    let mut bridge = world.bridge(&[route()]).await;
+    let mut worker = Client::consuming(&world.amqp_uri, 1).await;
+    let id = world.schedule(PAYMENTS, 1).remove(0);
+    let (task, delivery) = worker.next().await;
+    ack(&delivery).await;
+    // The next task shows that the acknowledgement was read; its record carries the note to the disk.
+    world.schedule(PAYMENTS, 1);
+    let (other, _) = worker.next().await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    bridge.kill().await;
+    let bridge = world.bridge(&[route()]).await;
+    let mut worker = Client::consuming(&world.amqp_uri, 5).await;
+    let (again, _) = worker.next().await;
+    assert_eq!(again.id(), other.id(), "the one that was not acknowledged");
+    worker
+        .says(&task, Answer::of("completed", "late, but there"))
+        .await;
+    let ended = world.closed(&id).await;
+    assert_eq!(ended.result.as_deref(), Some("late, but there"));
+    worker.says(&again, Answer::of("completed", "")).await;
+    bridge.idle().await;
+    world.assert_each_completed_once(2);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_drain_gives_what_waits_to_the_next_process(
+    #[values(Store::File, Store::Redis)] store: Store,
+) {
+    let world = World::of_the_endpoint(HOLD).await.kept_in(store);
+    let settings = "[shutdown]\ngrace_secs = 5";
+    let route = || Route::new(PAYMENTS).with("ack = \"releases\"");
+    let mut bridge = world.bridge_with(settings, &[route()]).await;
+    let mut worker = Client::consuming(&world.amqp_uri, 1).await;
+    let id = world.schedule(PAYMENTS, 1).remove(0);
+    let (task, _) = worker.next().await;
+    bridge.terminate().await;
+    let _bridge = world.bridge_with(settings, &[route()]).await;
+    let mut worker = Client::consuming(&world.amqp_uri, 1).await;
+    let (again, _) = worker.next().await;
+    assert_eq!(again.id(), task.id());
+    worker.says(&again, Answer::of("completed", "")).await;
+    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    eventually("no record", || async {
+        world.has_no_records().await.then_some(())
+    })
+    .await;
+}
