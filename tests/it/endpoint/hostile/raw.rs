@@ -13,8 +13,8 @@ use tokio::{
 /// The first bytes of a connection.
 pub const HEADER: &[u8] = b"AMQP\0\0\x09\x01";
 
-/// Time for any answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout for any answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A connection.
 pub struct Raw {
@@ -131,7 +131,7 @@ pub fn message(channel: u16, exchange: &str, key: &str, body: &[u8]) -> Vec<u8> 
 impl Raw {
     /// A connection on which nothing was said.
     pub async fn silent(port: u16) -> Self {
-        let stream = timeout(PATIENCE, TcpStream::connect(("127.0.0.1", port))).await;
+        let stream = timeout(ANSWER_TIMEOUT, TcpStream::connect(("127.0.0.1", port))).await;
         let stream = stream.expect("in time").expect("the endpoint listens");
         // Otherwise the system waits for more before it sends.
         stream.set_nodelay(true).expect("an option");
@@ -185,7 +185,7 @@ impl Raw {
             payload.pop();
             Some((kind, u16::from_be_bytes([a, b]), payload))
         };
-        timeout(PATIENCE, next).await.expect("a frame, or the end")
+        timeout(ANSWER_TIMEOUT, next).await.expect("a frame, or the end")
     }
 
     /// Reads up to this method. Returns its arguments.
