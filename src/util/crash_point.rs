@@ -16,6 +16,10 @@ pub enum CrashPoint {
     BeforeConfirm,
     /// The store knows that the broker has confirmed the message.
     AfterConfirm,
+    /// A worker of the bridge as the broker is about to get the message.
+    AfterDeliver,
+    /// A worker of the bridge as the broker has acknowledged the message.
+    OnAck,
     /// A reply or a dead letter came.
     OnReply,
     /// The outcome is about to be sent to AWS.
@@ -105,6 +109,8 @@ mod points {
                 "after-poll" => Self::AfterPoll,
                 "after-insert" => Self::AfterInsert,
                 "after-publish" => Self::AfterPublish,
+                "after-deliver" => Self::AfterDeliver,
+                "on-ack" => Self::OnAck,
                 "before-confirm" => Self::BeforeConfirm,
                 "after-confirm" => Self::AfterConfirm,
                 "on-reply" => Self::OnReply,

@@ -1,6 +1,6 @@
 //! Metrics, log lines and the life of a task are documented as they are.
 
-use crate::{plain, root, rows, text_of};
+use crate::{files, plain, root, rows, text_of};
 use activity_bridge::{
     inflight::lifecycle::{Command, Event, State, step},
     metrics::Metrics,
@@ -154,6 +154,22 @@ impl<'c> Visit<'c> for Texts {
             visit::visit_item_mod(self, module);
         }
     }
+}
+
+#[test]
+fn the_documented_files_of_the_endpoint_are_those_that_there_are() {
+    let rows = rows(&text_of("ARCHITECTURE.md"), "Files of the endpoint");
+    let named = rows
+        .iter()
+        .flat_map(|row| row[0].split('`').skip(1).step_by(2));
+    let documented: BTreeSet<_> = named.map(str::to_owned).collect();
+    let paths = files("src/broker/endpoint", "rs");
+    let stems = paths.iter().filter_map(|path| path.file_stem()?.to_str());
+    let existing: BTreeSet<_> = stems
+        .filter(|stem| *stem != "mod")
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(documented, existing);
 }
 
 #[test]

@@ -141,7 +141,7 @@ async fn a_start_just_before_max_wait_secs_ends_keeps_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_starts_a_task_as_it_is_failed_is_told_that_it_is_gone() {
+async fn a_worker_that_starts_a_task_plain_acks_failed_is_told_that_it_is_gone() {
     let world = World::with(Kind::Memory, MAX_WAIT);
     let accept = world.source.settles.hold();
     let id = world.dispatch().await;

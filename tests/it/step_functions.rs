@@ -17,7 +17,7 @@ fn execution(world: &World) -> ExecutionRecord {
 }
 
 #[tokio::test]
-async fn a_result_that_is_json_goes_as_it_is_and_any_other_as_a_json_string() {
+async fn a_result_that_is_json_goes_plain_acks_and_any_other_as_a_json_string() {
     let scene = Scene::of(StepFunctions, "").await;
     let newlines = "\n".repeat((MAX_OUTPUT - 2) / 2);
     for (sent, output) in [

@@ -112,7 +112,7 @@ async fn a_store_of_this_process_alone_leaves_nothing_for_the_next() {
 /// A repeated insert comes from a caller that did not hear of the first one's success: nothing may have happened since.
 #[rstest]
 #[tokio::test]
-async fn a_second_insert_leaves_the_record_as_it_is(#[values(File, Redis, Cluster)] kind: Kind) {
+async fn a_second_insert_leaves_the_record_plain_acks(#[values(File, Redis, Cluster)] kind: Kind) {
     let place = Place::new(kind);
     let store = place.open().await;
     let task = task();

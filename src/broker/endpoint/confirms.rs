@@ -45,7 +45,7 @@ impl Confirms {
     pub(crate) fn take(&mut self) -> Vec<Confirm> {
         let first_open = self.open.first().copied().unwrap_or(u64::MAX);
         let later = self.unsent.split_off(&first_open);
-        let whole = std::mem::replace(&mut self.unsent, BTreeSet::new());
+        let whole = std::mem::take(&mut self.unsent);
         let whole = whole.last().map(|last| Confirm {
             sequence: *last,
             multiple: whole.len() > 1,

@@ -10,7 +10,11 @@ use super::{
     queue::Position,
     state::{Consumer, Entry, Location, QueueKind, State, Unacked},
 };
-use crate::{broker::Inbound, task::TaskId};
+use crate::{
+    broker::Inbound,
+    task::TaskId,
+    util::crash_point::{CrashPoint, crash_point},
+};
 use amq_protocol::protocol::{AMQPClass, basic};
 use bytes::BytesMut;
 use std::{collections::BTreeSet, sync::Arc};
@@ -73,7 +77,7 @@ impl State {
     /// Delivers what waits in a queue to the consumers that take it.
     pub(super) fn dispatch(&mut self, name: &Name, now: Instant) {
         while let Some((consumer, position, entry)) = self.next_delivery(name, now) {
-            self.deliver(name, consumer, position, entry, now);
+            self.deliver(name, consumer, (position, entry), now);
         }
         if let Some(queue) = self.queues.get(name) {
             queue.notify();
@@ -132,8 +136,7 @@ impl State {
         &mut self,
         queue: &Name,
         id: ConsumerId,
-        position: Position,
-        mut entry: Entry,
+        (position, mut entry): (Position, Entry),
         now: Instant,
     ) {
         let Some(consumer) = self.consumers.get(&id) else {
@@ -250,6 +253,7 @@ impl State {
             self.tell(Inbound::Released(task));
         }
         self.sooner.notify_one();
+        crash_point(CrashPoint::AfterDeliver);
         Some(delivered.id)
     }
 

@@ -18,8 +18,9 @@ pub(crate) const FRAME_MAX: u32 = 131_072;
 /// The size of a frame before it is negotiated, in bytes.
 pub(crate) const FIRST_FRAME_MAX: u32 = 4_096;
 
-/// The offered greatest number of a channel. The number of open channels has a bound of its own.
-const CHANNEL_MAX: u16 = u16::MAX;
+/// The offered greatest number of a channel; RabbitMQ offers the same. The number of open channels has a bound of its
+/// own.
+const CHANNEL_MAX: u16 = 2_047;
 
 /// What RabbitMQ's clients look for.
 const CAPABILITIES: [&str; 9] = [

@@ -10,7 +10,7 @@
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
 //! | `handshake`, `users`, `session`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
 //! | `settings`, `user_settings`, `files`, `tls` | the configuration |
-//! | `endpoint` | the implementation of the seam |
+//! | `server` | the implementation of the seam |
 
 mod bounds;
 mod confirms;
@@ -27,7 +27,6 @@ mod deliver;
 mod direct_reply;
 mod doorway;
 mod early_acks;
-mod endpoint;
 mod exchange;
 mod fast_tasks;
 mod files;
@@ -50,6 +49,7 @@ mod queue;
 mod queues;
 mod receipt;
 mod refusal;
+mod server;
 mod session;
 pub mod settings;
 mod settle;
@@ -64,9 +64,9 @@ mod tls;
 mod user_settings;
 mod users;
 
-pub use endpoint::TaskQueue;
-pub(crate) use endpoint::{Endpoint, Options};
 pub use fast_tasks::FastTasks;
 pub use files::{EndpointFiles, TlsFiles, UserPassword};
+pub use server::TaskQueue;
+pub(crate) use server::{Endpoint, Options};
 pub use settings::{EndpointConfig, TlsConfig};
 pub use user_settings::UserConfig;

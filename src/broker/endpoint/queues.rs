@@ -39,7 +39,7 @@ impl State {
         match self.queues.get(&name) {
             Some(queue) => self.check_declare(connection, &name, queue, declare)?,
             None if declare.passive => return Err(Refusal::not_found("queue", &name)),
-            None => self.create_queue(connection, &name, wanted, declare, now)?,
+            None => self.create_queue(connection, &name, declare, now)?,
         }
         self.channel(connection, channel)?.last_queue = Arc::clone(&name);
         let queue = &self.queues[&name];
@@ -91,10 +91,10 @@ impl State {
         &mut self,
         connection: ConnectionId,
         name: &Name,
-        wanted: &str,
         declare: &queue::Declare,
         now: Instant,
     ) -> Result<(), Refusal> {
+        let wanted = declare.queue.as_str();
         if wanted.starts_with("amq.") {
             return Err(Refusal::access(format_args!(
                 "queue name '{wanted}' contains reserved prefix 'amq.*'"

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     broker::{Delivery, Inbound},
     task::{DeadLetter, Death, TaskId},
+    util::crash_point::{CrashPoint, crash_point},
 };
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::time::Instant;
@@ -159,6 +160,7 @@ impl State {
     }
 
     fn acked(&mut self, delivery: DeliveryId, queue: &Name, now: Instant) {
+        crash_point(CrashPoint::OnAck);
         let task = delivery.task;
         match self.custody.ack(delivery, now) {
             Acked::Nothing => {}

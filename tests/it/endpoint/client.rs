@@ -30,7 +30,7 @@ impl Place {
     /// With these settings of the route, as lines of TOML.
     pub(super) async fn with(source: Source, settings: &str) -> Self {
         let world = World::of_the_endpoint(HOLD).await.of(source);
-        let route = Route::new(PAYMENTS).as_it_is().with(settings);
+        let route = Route::new(PAYMENTS).plain_acks().with(settings);
         let bridge = world.bridge(&[route]).await;
         Self { world, bridge }
     }

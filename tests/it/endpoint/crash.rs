@@ -8,14 +8,14 @@ use rstest::rstest;
 #[tokio::test]
 async fn a_task_that_a_worker_has_when_the_bridge_is_killed_is_delivered_again() {
     let world = World::of_the_endpoint(HOLD).await.kept_in(Store::File);
-    let mut bridge = world.bridge(&[Route::new(PAYMENTS).as_it_is()]).await;
+    let mut bridge = world.bridge(&[Route::new(PAYMENTS).plain_acks()]).await;
     let mut worker = Client::consuming(&world.amqp_uri, 1).await;
     let id = world.schedule(PAYMENTS, 1).remove(0);
     let (task, _) = worker.next().await;
     // The note of the delivery is written a tenth of a second later.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     bridge.kill().await;
-    let _bridge = world.bridge(&[Route::new(PAYMENTS).as_it_is()]).await;
+    let _bridge = world.bridge(&[Route::new(PAYMENTS).plain_acks()]).await;
     let mut worker = Client::consuming(&world.amqp_uri, 1).await;
     let (again, delivery) = worker.next().await;
     assert_eq!(again.id(), task.id());

@@ -8,8 +8,8 @@ use std::time::Duration;
 async fn two_routes_with_one_queue_share_the_credit_of_its_consumers() {
     let world = World::of_the_endpoint(HOLD).await;
     let routes = [
-        Route::new("payments").as_it_is(),
-        Route::new("refunds").queue("payments").as_it_is(),
+        Route::new("payments").plain_acks(),
+        Route::new("refunds").queue("payments").plain_acks(),
     ];
     let _bridge = world.bridge(&routes).await;
     let mut worker = Client::consuming(&world.amqp_uri, 1).await;

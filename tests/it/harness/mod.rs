@@ -251,7 +251,7 @@ pub struct Route {
     domain: String,
     settings: String,
     source: Option<Source>,
-    as_it_is: bool,
+    plain_acks: bool,
 }
 
 impl Route {
@@ -263,7 +263,7 @@ impl Route {
             domain: DOMAIN.to_owned(),
             settings: String::new(),
             source: None,
-            as_it_is: false,
+            plain_acks: false,
         }
     }
 
@@ -292,8 +292,8 @@ impl Route {
     }
 
     /// With nothing added for a bridge that is the broker: an acknowledgement completes its task.
-    pub fn as_it_is(mut self) -> Self {
-        self.as_it_is = true;
+    pub fn plain_acks(mut self) -> Self {
+        self.plain_acks = true;
         self
     }
 
@@ -313,7 +313,7 @@ impl Route {
         let source = source.toml(self);
         let has = |key: &str| settings.contains(&format!("{key} = "));
         let mut more = String::new();
-        if matches!(broker, Broker::Endpoint(_)) && !self.as_it_is {
+        if matches!(broker, Broker::Endpoint(_)) && !self.plain_acks {
             // The same worker for both brokers: it acknowledges what it has not finished.
             if !has("ack") {
                 more.push_str("ack = \"releases\"\n");

@@ -23,7 +23,10 @@ use crate::{
         names::{APP_ID, CONTROL_EXCHANGE, PARKED_BECAUSE, PARKING_QUEUE, REPLIES_EXCHANGE},
     },
     task::{HeaderValue, Status, TaskId},
-    util::supervise::Supervisor,
+    util::{
+        crash_point::{CrashPoint, crash_point},
+        supervise::Supervisor,
+    },
 };
 use anyhow::Context;
 use async_trait::async_trait;
@@ -171,7 +174,10 @@ impl Broker for Endpoint {
             .switch
             .with(|state| state.add_task(task.routing_key, new, now))
         {
-            true => Ok(()),
+            true => {
+                crash_point(CrashPoint::AfterPublish);
+                Ok(())
+            }
             false => Err(PublishError::Unroutable(format!(
                 "no queue {}",
                 task.routing_key
