@@ -4,7 +4,7 @@
 
 use crate::{
     admin::server::{self, Admin},
-    broker::{self, BrokerOptions, InboundStream, ReplyLifetime},
+    broker::{self, BrokerConfig, BrokerOptions, InboundStream, ReplyLifetime},
     config::Config,
     context::Bridge,
     inflight::{InflightTable, OwnershipCheck},
@@ -15,7 +15,7 @@ use crate::{
     },
     metrics::Metrics,
     phase::{POLL_HOLD, Phase},
-    process::{Shutdown, Signals, flush_reserve},
+    process::{Shutdown, Signals, descriptors, flush_reserve},
     replicas::lease,
     route::{QueueCredits, Route, RouteConfig},
     settle::{heartbeat, replies},
@@ -60,6 +60,7 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
     let signals = Signals::register()?;
     let admin_listener = server::bind(config.admin_listen).await?;
     warn_of_a_short_grace(config.shutdown.grace);
+    warn_of_few_descriptors(&config, descriptors::raise());
     let stop = signals.asked_to_stop(supervisor.clone());
     tokio::pin!(stop);
     let routes = std::mem::take(&mut config.routes);
@@ -218,6 +219,28 @@ fn warn_of_an_unknown_timeout(route: &RouteConfig) {
         warn!(
             route,
             "heartbeat.timeout_secs is not set: a task that waits is kept alive every {secs} s, and times out if its heartbeat timeout is shorter"
+        );
+    }
+}
+
+/// Number of descriptors for all that is not counted one by one: heartbeats and outcomes at work, the store, the admin
+/// endpoint.
+const OTHER_DESCRIPTORS: u64 = 1_000;
+
+/// Number of sockets of workers beyond the connections that are in use: those that close.
+const CLOSING_SOCKETS: u64 = 128;
+
+fn warn_of_few_descriptors(config: &Config, limit: Option<u64>) {
+    let workers = match &config.broker {
+        BrokerConfig::Endpoint(endpoint) => endpoint.max_connections as u64 + CLOSING_SOCKETS,
+        BrokerConfig::RabbitMq(_) => 0,
+    };
+    let polls = config.routes.iter().map(|route| route.pollers.max as u64);
+    let polls: u64 = polls.sum();
+    let needs = workers + polls + OTHER_DESCRIPTORS;
+    if let Some(limit) = limit.filter(|limit| *limit < needs) {
+        warn!(
+            "the limit on open files is {limit}, and {needs} may be needed: {workers} for workers (amqp.max_connections), {polls} for polls (pollers.max), {OTHER_DESCRIPTORS} for the rest; raise it (ulimit -n, LimitNOFILE)"
         );
     }
 }

@@ -1,5 +1,6 @@
-//! The process itself: the signals that stop it, the drain, and the stacks of its threads.
+//! The process itself: the signals that stop it, the drain, its limit on open files, and the stacks of its threads.
 
+pub mod descriptors;
 mod drain;
 pub mod settings;
 mod signals;

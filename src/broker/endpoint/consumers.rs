@@ -2,14 +2,21 @@
 
 use super::{
     custody_terms::{AckMode, ConnectionId, ConsumerId, Recipient},
+    deliver::LOOK_AHEAD,
     direct_reply::DIRECT_REPLY_TO,
     exchange::Name,
     refusal::Refusal,
-    state::{Consumer, Location, QueueKind, State, Unacked},
+    state::{Consumer, Entry, Location, QueueKind, State, Unacked},
 };
 use amq_protocol::protocol::{AMQPClass, basic};
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// Maximum number of consumers of a queue. Each delivery may look at all of them.
+const MAX_QUEUE_CONSUMERS: usize = 4_096;
+
+/// Maximum number of unacknowledged deliveries of a channel up to which it may get more by `basic.get`.
+const MAX_UNACKED: usize = 65_535;
 
 impl State {
     /// `basic.consume`. Returns the tag. The caller answers, and then calls [`State::dispatch`] for the queue.
@@ -60,6 +67,12 @@ impl State {
             return Err(Refusal::access(format_args!(
                 "queue '{queue}' in vhost '/' in exclusive use"
             )));
+        }
+        if state.consumers.len() >= MAX_QUEUE_CONSUMERS {
+            return Err(Refusal::channel(
+                506,
+                format_args!("more than {MAX_QUEUE_CONSUMERS} consumers of queue '{queue}'"),
+            ));
         }
         let prefetch = match (&state.kind, prefetch) {
             (_, 1..) => Some(prefetch),
@@ -166,7 +179,9 @@ impl State {
         if get.no_ack {
             self.check_no_ack(&name)?;
         }
+        self.check_unacked(at)?;
         let delivers = self.delivers;
+        let custody = &self.custody;
         let Some(queue) = self.queues.get_mut(&name) else {
             return Ok(false);
         };
@@ -174,7 +189,12 @@ impl State {
             return Ok(false);
         }
         queue.drop_expired(now);
-        let Some((position, mut entry)) = queue.waiting.pop() else {
+        let may = |entry: &Entry| {
+            entry
+                .task
+                .is_none_or(|task| custody.may_deliver(task, None, now))
+        };
+        let Some((position, mut entry)) = queue.waiting.take_first(LOOK_AHEAD, may) else {
             return Ok(false);
         };
         if !self.fits(connection, &entry) {
@@ -216,6 +236,7 @@ impl State {
         });
         self.send_content(connection, channel, answer, &entry);
         if !get.no_ack {
+            self.count_unacked(connection, &entry);
             let unacked = Unacked {
                 consumer: None,
                 queue: name,
@@ -229,6 +250,20 @@ impl State {
                 .insert(tag, unacked);
         }
         Ok(true)
+    }
+
+    /// Refuses a `basic.get` of a client that acknowledges nothing.
+    fn check_unacked(&mut self, (connection, channel): (ConnectionId, u16)) -> Result<(), Refusal> {
+        let count = self.channel(connection, channel)?.unacked.len();
+        let bytes = self.connections.get(&connection);
+        let bytes = bytes.map_or(0, |connection| connection.unacked_bytes);
+        if count >= MAX_UNACKED || bytes > self.limits.queue_bytes {
+            return Err(Refusal::channel(
+                506,
+                "too many unacknowledged deliveries; acknowledge them",
+            ));
+        }
+        Ok(())
     }
 
     /// Answers `basic.get` for an empty queue.

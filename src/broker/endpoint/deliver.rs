@@ -8,7 +8,7 @@ use super::{
     message::Message,
     method,
     queue::Position,
-    state::{Entry, Location, QueueKind, State, Unacked},
+    state::{Consumer, Entry, Location, QueueKind, State, Unacked},
 };
 use crate::{
     broker::Inbound,
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 /// How many messages at the head of a queue are looked at for one that a consumer may have.
-const LOOK_AHEAD: usize = 64;
+pub(super) const LOOK_AHEAD: usize = 64;
 
 /// The credit of a consumer without a bound.
 const UNBOUNDED: u64 = 1_000;
@@ -45,7 +45,10 @@ impl State {
         let Some(channel) = connection.channels.get(&consumer.channel) else {
             return 0;
         };
-        if connection.outbox.exceeds(self.limits.outbox_bytes) {
+        if connection.outbox.exceeds(self.outbox_limit()) {
+            return 0;
+        }
+        if connection.unacked_bytes > self.limits.queue_bytes && !self.takes_tasks(consumer) {
             return 0;
         }
         let own = consumer.prefetch.map_or(UNBOUNDED, |most| {
@@ -54,6 +57,20 @@ impl State {
         match channel.global_prefetch {
             0 => own,
             most => own.min(u64::from(most).saturating_sub(channel.unacked.len() as u64)),
+        }
+    }
+
+    fn takes_tasks(&self, consumer: &Consumer) -> bool {
+        let queue = self.queues.get(&consumer.queue);
+        queue.is_some_and(|queue| matches!(queue.kind, QueueKind::Tasks(_)))
+    }
+
+    /// Counts a message between workers that a connection must acknowledge.
+    pub(super) fn count_unacked(&mut self, id: ConnectionId, entry: &Entry) {
+        if entry.task.is_none()
+            && let Some(connection) = self.connections.get_mut(&id)
+        {
+            connection.unacked_bytes += entry.message.bytes();
         }
     }
 
@@ -69,9 +86,13 @@ impl State {
 
     /// Delivers in all queues from which this connection consumes.
     pub(crate) fn dispatch_for(&mut self, connection: ConnectionId, now: Instant) {
-        let of_connection = self.consumers.values();
-        let queues: BTreeSet<Name> = of_connection
-            .filter(|consumer| consumer.connection == connection)
+        let Some(open) = self.connections.get(&connection) else {
+            return;
+        };
+        let channels = open.channels.values();
+        let consumers = channels.flat_map(|channel| channel.consumers.values());
+        let queues: BTreeSet<Name> = consumers
+            .filter_map(|id| self.consumers.get(id))
             .map(|consumer| Arc::clone(&consumer.queue))
             .collect();
         for queue in queues {
@@ -90,8 +111,8 @@ impl State {
         {
             return None;
         }
-        let consumers: Vec<ConsumerId> = queue.consumers.iter().copied().collect();
-        for consumer in consumers {
+        for index in 0..queue.consumers.len() {
+            let consumer = *self.queues.get(name)?.consumers.get(index)?;
             if self.credit(consumer) == 0 {
                 continue;
             }
@@ -103,7 +124,7 @@ impl State {
             };
             if let Some((position, entry)) = queue.waiting.take_first(LOOK_AHEAD, may) {
                 // The consumer that was served goes to the end.
-                queue.consumers.retain(|other| *other != consumer);
+                queue.consumers.remove(index);
                 queue.consumers.push_back(consumer);
                 return Some((consumer, position, entry));
             }
@@ -165,6 +186,7 @@ impl State {
         });
         self.send_content(connection, channel, deliver, &entry);
         if !no_ack {
+            self.count_unacked(connection, &entry);
             let unacked = Unacked {
                 consumer: Some(id),
                 queue: Arc::clone(queue),
@@ -191,11 +213,13 @@ impl State {
     /// Drops a message that a client can't take. A task becomes a dead letter.
     pub(super) fn drop_unfit(&mut self, queue: &Name, entry: Entry, to: Recipient, now: Instant) {
         let bytes = entry.message.properties.raw().len();
-        warn!(
-            queue = &**queue,
-            bytes,
-            "dropped a message whose properties are larger than a frame of the worker's connection; let the worker negotiate a greater frame_max"
-        );
+        if self.log_quota.allows(now) {
+            warn!(
+                queue = &**queue,
+                bytes,
+                "dropped a message whose properties are larger than a frame of the worker's connection; let the worker negotiate a greater frame_max"
+            );
+        }
         let Some(task) = entry.task else {
             self.counts.dropped += 1;
             return;
@@ -235,7 +259,7 @@ impl State {
 
     /// Writes a method with its content to a channel.
     pub(super) fn send_content(
-        &self,
+        &mut self,
         id: ConnectionId,
         channel: u16,
         method: basic::AMQPMethod,
@@ -251,6 +275,7 @@ impl State {
                 .map_err(|error| error.to_string())?;
             put_content(out, channel, &entry.message, count, frame_max)
         });
+        self.count_outgoing(entry.message.bytes());
     }
 
     /// Puts a message back into its place in the queue.

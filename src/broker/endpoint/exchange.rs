@@ -9,6 +9,12 @@ use std::{
 /// Maximum number of exchanges that clients may declare.
 const MAX_EXCHANGES: usize = 1_000;
 
+/// Maximum number of bindings in all.
+const MAX_BINDINGS: usize = 10_000;
+
+/// Maximum number of arguments of a binding, and maximum size of all of them in bytes.
+const MAX_ARGUMENTS: (usize, usize) = (64, 4_096);
+
 /// A name of a queue or of an exchange.
 pub(crate) type Name = Arc<str>;
 
@@ -101,6 +107,8 @@ pub(crate) struct Flags {
 pub(crate) struct Exchanges {
     by_name: HashMap<Name, Exchange>,
     by_maker: HashMap<u64, usize>,
+    /// The number of all bindings.
+    total: usize,
     max_bindings: usize,
 }
 
@@ -128,6 +136,7 @@ impl Exchanges {
         Self {
             by_name: by_name.collect(),
             by_maker: HashMap::new(),
+            total: 0,
             max_bindings,
         }
     }
@@ -197,19 +206,24 @@ impl Exchanges {
         Ok(())
     }
 
+    /// Removes an exchange, and all that were auto-delete and have lost their last binding by it.
     fn remove(&mut self, name: &str) {
-        if let Some(exchange) = self.by_name.remove(name) {
-            for binding in exchange.bindings {
-                self.count_down(binding.maker);
+        let mut names = vec![Name::from(name)];
+        while let Some(name) = names.pop() {
+            if let Some(exchange) = self.by_name.remove(&name) {
+                for binding in exchange.bindings {
+                    self.count_down(binding.maker);
+                }
             }
+            let target = Target::Exchange(name);
+            names.extend(self.retain_bindings(|binding| binding.target != target));
         }
-        let target = Target::Exchange(name.into());
-        self.unbind_all(&target);
     }
 
     fn count_down(&mut self, maker: u64) {
         if let Some(count) = self.by_maker.get_mut(&maker) {
             *count -= 1;
+            self.total -= 1;
             if *count == 0 {
                 self.by_maker.remove(&maker);
             }
@@ -250,12 +264,25 @@ impl Exchanges {
         {
             return Ok(());
         }
+        let size = |(name, value): &Field| name.len() + value.len();
+        let bytes: usize = binding.arguments.iter().map(size).sum();
+        if binding.arguments.len() > MAX_ARGUMENTS.0 || bytes > MAX_ARGUMENTS.1 {
+            return Err(Refusal::precondition(format_args!(
+                "a binding with more than {} arguments or {} bytes of them",
+                MAX_ARGUMENTS.0, MAX_ARGUMENTS.1
+            )));
+        }
+        if self.total >= MAX_BINDINGS {
+            let text = format!("more than {MAX_BINDINGS} bindings of all connections");
+            return Err(Refusal::channel(506, text));
+        }
         let count = self.by_maker.entry(binding.maker).or_default();
         if *count >= self.max_bindings {
             let text = format!("more than {} bindings of one connection", self.max_bindings);
             return Err(Refusal::channel(506, text));
         }
         *count += 1;
+        self.total += 1;
         exchange.bindings.push(binding);
         Ok(())
     }
@@ -287,12 +314,33 @@ impl Exchanges {
 
     /// Removes all bindings to a queue or an exchange that is deleted.
     pub(crate) fn unbind_all(&mut self, target: &Target) {
+        for name in self.retain_bindings(|binding| binding.target != *target) {
+            self.remove(&name);
+        }
+    }
+
+    /// Removes the bindings that a connection which has ended made to queues for which `is_left` is true.
+    pub(crate) fn unbind_made_by(&mut self, maker: u64, is_left: impl Fn(&Name) -> bool) {
+        if !self.by_maker.contains_key(&maker) {
+            return;
+        }
+        let stays = |binding: &Binding| match &binding.target {
+            Target::Queue(queue) => binding.maker != maker || !is_left(queue),
+            Target::Exchange(_) => true,
+        };
+        for name in self.retain_bindings(stays) {
+            self.remove(&name);
+        }
+    }
+
+    /// Removes bindings. Returns the exchanges that were auto-delete and have lost their last one.
+    fn retain_bindings(&mut self, stays: impl Fn(&Binding) -> bool) -> Vec<Name> {
         let mut makers = Vec::new();
         let mut unused = Vec::new();
         for (name, exchange) in &mut self.by_name {
             let before = exchange.bindings.len();
             exchange.bindings.retain(|binding| {
-                let stays = binding.target != *target;
+                let stays = stays(binding);
                 if !stays {
                     makers.push(binding.maker);
                 }
@@ -305,13 +353,16 @@ impl Exchanges {
         for maker in makers {
             self.count_down(maker);
         }
-        for name in unused {
-            self.remove(&name);
-        }
+        unused
     }
 
     /// The queues that take a message, each once. The default exchange is not asked here.
     pub(crate) fn route(&self, exchange: &str, key: &str, headers: &[Field]) -> BTreeSet<Name> {
+        let headers: HashMap<&[u8], &[u8]> = headers
+            .iter()
+            .rev()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
         let mut queues = BTreeSet::new();
         let mut seen = BTreeSet::from([Name::from(exchange)]);
         let mut open = vec![Name::from(exchange)];
@@ -320,7 +371,7 @@ impl Exchanges {
                 continue;
             };
             for binding in &exchange.bindings {
-                if !exchange.takes(binding, key, headers) {
+                if !exchange.takes(binding, key, &headers) {
                     continue;
                 }
                 match &binding.target {
@@ -372,7 +423,7 @@ impl Exchange {
         Ok(())
     }
 
-    fn takes(&self, binding: &Binding, key: &str, headers: &[Field]) -> bool {
+    fn takes(&self, binding: &Binding, key: &str, headers: &HashMap<&[u8], &[u8]>) -> bool {
         match self.kind {
             Kind::Direct => *binding.key == *key,
             Kind::Fanout => true,
@@ -414,7 +465,7 @@ fn matches_topic(pattern: &str, key: &str) -> bool {
 }
 
 /// Whether the message has all, or with `x-match = any` one, of the binding's arguments as headers.
-fn matches_headers(arguments: &[Field], headers: &[Field]) -> bool {
+fn matches_headers(arguments: &[Field], headers: &HashMap<&[u8], &[u8]>) -> bool {
     let is_any = arguments
         .iter()
         .any(|(name, value)| name == b"x-match" && value.ends_with(b"any"));
@@ -423,9 +474,8 @@ fn matches_headers(arguments: &[Field], headers: &[Field]) -> bool {
         .filter(|(name, _)| !name.starts_with(b"x-"));
     let has = |(name, value): &Field| {
         let void = value.first().is_none_or(|kind| *kind == b'V');
-        headers
-            .iter()
-            .any(|(header, found)| header == name && (void || found == value))
+        let found = headers.get(&**name);
+        found.is_some_and(|found| void || *found == &**value)
     };
     match is_any {
         true => wanted.any(has),
@@ -488,6 +538,11 @@ mod tests {
     fn headers_match_all_or_any() {
         let field = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
         let both = [field("a", "S1"), field("b", "S2")];
+        let matches_headers = |arguments: &[Field], headers: &[Field]| {
+            let headers = headers.iter();
+            let headers = headers.map(|(name, value)| (&**name, &**value)).collect();
+            super::matches_headers(arguments, &headers)
+        };
         assert!(matches_headers(&both, &both));
         assert!(!matches_headers(&both, &both[..1]));
         let any = [field("x-match", "Sany"), field("a", "S1"), field("b", "S2")];
@@ -516,6 +571,80 @@ mod tests {
         assert_eq!(routed(&exchanges, "a", "k"), ["q"]);
         exchanges.unbind_all(&Target::Queue("q".into()));
         assert!(routed(&exchanges, "a", "k").is_empty());
+    }
+
+    #[test]
+    fn a_long_chain_of_auto_delete_exchanges_ends_without_recursion() {
+        let chain = || {
+            let mut exchanges = Exchanges::new(&[], MAX_EXCHANGES);
+            let auto_delete = Flags {
+                auto_delete: true,
+                ..PLAIN
+            };
+            let name = |number: usize| format!("x{number}");
+            let most = MAX_EXCHANGES - exchanges.by_name.len();
+            for number in 0..most {
+                let declared = exchanges.declare(&name(number), "fanout", auto_delete);
+                declared.expect("there is room");
+            }
+            for number in 1..most {
+                let to_next = Binding {
+                    target: Target::Exchange(name(number).as_str().into()),
+                    ..binding("", "")
+                };
+                exchanges.bind(&name(number - 1), to_next).expect("bound");
+            }
+            exchanges.delete(&name(most - 1), false).expect("deleted");
+            exchanges.by_name.len()
+        };
+        let small_stack = std::thread::Builder::new().stack_size(128 << 10);
+        let left = small_stack.spawn(chain).expect("a thread").join();
+        assert_eq!(left.expect("no panic"), 5);
+    }
+
+    #[test]
+    fn the_arguments_of_a_binding_and_all_bindings_are_bounded() {
+        let mut exchanges = Exchanges::new(&[], MAX_BINDINGS);
+        for (count, length, code) in [(64, 8, 0), (65, 8, 406), (1, 4_096, 406)] {
+            let arguments = vec![(b"a".to_vec(), vec![0; length]); count];
+            let bound = exchanges.bind(
+                "amq.headers",
+                Binding {
+                    arguments,
+                    ..binding("q", "")
+                },
+            );
+            let refused = bound.map_or_else(|refusal| refusal.code, |()| 0);
+            assert_eq!(refused, code, "{count} arguments of {length} bytes");
+        }
+        for number in 1..MAX_BINDINGS as u64 {
+            let binding = Binding {
+                maker: number,
+                ..binding(&number.to_string(), "")
+            };
+            // One in each exchange at a time, so that the search for an equal one stays short.
+            let exchange = ["amq.direct", "amq.fanout", "amq.topic", "amq.match"];
+            let exchange = exchange[number as usize % exchange.len()];
+            exchanges.bind(exchange, binding).expect("there is room");
+        }
+        let refused = exchanges.bind("amq.direct", binding("q", "one more"));
+        assert_eq!(refused.expect_err("too many").code, 506);
+    }
+
+    #[test]
+    fn bindings_to_what_outlives_their_connection_end_with_it() {
+        let mut exchanges = Exchanges::new(&[], 10);
+        exchanges
+            .bind("amq.fanout", binding("route", ""))
+            .expect("bound");
+        exchanges
+            .bind("amq.fanout", binding("own", ""))
+            .expect("bound");
+        exchanges.unbind_made_by(2, |_| true);
+        assert_eq!(routed(&exchanges, "amq.fanout", ""), ["own", "route"]);
+        exchanges.unbind_made_by(1, |queue| **queue == *"route");
+        assert_eq!(routed(&exchanges, "amq.fanout", ""), ["own"]);
+        assert_eq!(exchanges.by_maker[&1], 1);
     }
 
     #[test]

@@ -1,24 +1,25 @@
 //! The listener: it takes connections, within bounds.
 
-use super::connection::{Shared, serve};
+use super::{
+    connection::{Shared, serve},
+    doorway::Doorway,
+    keepalive,
+};
 use crate::util::supervise::Supervisor;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::{Instant, sleep},
 };
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-/// Maximum number of connections in their handshake.
-const MAX_HANDSHAKES: usize = 64;
-
 /// Maximum number of open sockets beyond the connections that are in use: those that close.
 const MARGIN: usize = 128;
 
-/// Timeout for the handshake of TLS.
-const TLS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Minimum interval between two log lines about connections that have to wait.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Takes connections until the endpoint closes.
 pub(crate) async fn run(
@@ -29,25 +30,26 @@ pub(crate) async fn run(
     supervisor: Supervisor,
 ) {
     let sockets = Arc::new(Semaphore::new(max_connections + MARGIN));
-    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    let doorway = Doorway::new();
+    let mut warned = None;
     let mut closing = shared.closing.clone();
     loop {
+        if sockets.available_permits() == 0 {
+            warn_of_full_house(max_connections, &mut warned);
+        }
         let accepted = async {
             let socket = Arc::clone(&sockets).acquire_owned().await;
-            let handshake = Arc::clone(&handshakes).acquire_owned().await;
-            let permits = (
-                socket.map_err(io::Error::other)?,
-                handshake.map_err(io::Error::other)?,
-            );
-            Ok((listener.accept().await?, permits))
+            let socket = socket.map_err(io::Error::other)?;
+            let (stream, peer) = listener.accept().await?;
+            Ok((stream, peer, socket, doorway.enter().await))
         };
         let accepted = tokio::select! {
             accepted = accepted => accepted,
             _ = closing.wait_for(|closing| *closing) => break,
         };
         match accepted {
-            Ok(((stream, peer), (socket, handshake))) => {
-                if let Err(error) = stream.set_nodelay(true) {
+            Ok((stream, peer, socket, handshake)) => {
+                if let Err(error) = keepalive::set(&stream) {
                     debug!(%error, "a socket option could not be set");
                 }
                 let shared = shared.clone();
@@ -56,10 +58,12 @@ pub(crate) async fn run(
                     let peer = peer.to_string();
                     match tls {
                         None => serve(stream, peer, shared, handshake).await,
-                        Some(tls) => match timeout(TLS_TIMEOUT, tls.accept(stream)).await {
-                            Ok(Ok(stream)) => serve(stream, peer, shared, handshake).await,
-                            Ok(Err(error)) => debug!(peer, %error, "a TLS handshake failed"),
-                            Err(_) => debug!(peer, "a TLS handshake took too long"),
+                        Some(tls) => tokio::select! {
+                            accepted = tls.accept(stream) => match accepted {
+                                Ok(stream) => serve(stream, peer, shared, handshake).await,
+                                Err(error) => debug!(peer, %error, "a TLS handshake failed"),
+                            },
+                            () = handshake.over() => debug!(peer, "a TLS handshake took too long"),
                         },
                     }
                     drop(socket);
@@ -70,6 +74,16 @@ pub(crate) async fn run(
     }
     // The loop is supervised: it must not end before the process.
     std::future::pending::<()>().await;
+}
+
+fn warn_of_full_house(max_connections: usize, warned: &mut Option<Instant>) {
+    if warned.is_none_or(|at: Instant| at.elapsed() >= WARNING_INTERVAL) {
+        *warned = Some(Instant::now());
+        warn!(
+            max_connections,
+            "all connections are in use; others have to wait (amqp.max_connections)"
+        );
+    }
 }
 
 /// Waits after a failed accept. It fails for a short time if there are no file descriptors.

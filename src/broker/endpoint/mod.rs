@@ -6,11 +6,13 @@
 //! | `custody` and its parts | where each task is, and what an acknowledgement, a return or a loss means for it; pure |
 //! | `confirms`, `exchange`, `queue`, `message`, `refusal` | what brokers are made of; pure |
 //! | `state` with `queues`, `consumers`, `direct_reply`, `deliver`, `settle`, `publish`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
+//! | `memory_usage`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
-//! | `handshake`, `users`, `session`, `connection`, `listener` | a client, from its first byte to its last |
+//! | `handshake`, `users`, `session`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
 //! | `settings`, `user_settings`, `files`, `tls` | the configuration |
 //! | `server` | the implementation of the seam |
 
+mod bounds;
 mod confirms;
 mod connection;
 mod consumers;
@@ -23,6 +25,7 @@ mod custody_tasks;
 mod custody_terms;
 mod deliver;
 mod direct_reply;
+mod doorway;
 mod early_acks;
 mod exchange;
 mod fast_tasks;
@@ -30,7 +33,10 @@ mod files;
 pub mod frame;
 mod grace_clock;
 mod handshake;
+mod keepalive;
 mod listener;
+mod log_quota;
+mod memory_usage;
 mod message;
 pub mod method;
 mod methods;

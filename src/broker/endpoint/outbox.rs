@@ -4,6 +4,9 @@ use bytes::BytesMut;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+/// Maximum capacity of a buffer that is kept for the next bytes.
+const KEPT_BYTES: usize = 16 << 10;
+
 /// See the module. It is bounded by its users: a consumer gets nothing more above a limit, and a connection is not read
 /// above it.
 #[derive(Debug, Default)]
@@ -36,6 +39,12 @@ impl Outbox {
         self.filled.notify_one();
     }
 
+    /// Number of bytes that wait for the socket.
+    pub(crate) fn bytes(&self) -> usize {
+        let state = self.state.lock();
+        state.bytes.len() + state.writing
+    }
+
     /// Whether more than this number of bytes waits for the socket. If so, [`Outbox::drained`] resolves once all are
     /// written.
     pub(crate) fn exceeds(&self, limit: usize) -> bool {
@@ -63,7 +72,11 @@ impl Outbox {
                 let mut state = self.state.lock();
                 state.writing = 0;
                 if !state.bytes.is_empty() {
-                    let bytes = state.bytes.split();
+                    // A large buffer goes as a whole, or a connection that once had much to write would keep its memory.
+                    let bytes = match state.bytes.capacity() > KEPT_BYTES {
+                        true => std::mem::take(&mut state.bytes),
+                        false => state.bytes.split(),
+                    };
                     state.writing = bytes.len();
                     return Some(bytes);
                 }

@@ -14,7 +14,10 @@ use super::{
     table,
 };
 use crate::{
-    broker::{Delivery, Inbound, Receipt, names::REPLIES_EXCHANGE},
+    broker::{
+        Delivery, Inbound, Receipt,
+        names::{PARKING_QUEUE, REPLIES_EXCHANGE},
+    },
     task::{HeaderValue, TaskId},
 };
 use amq_protocol::protocol::{AMQPClass, basic};
@@ -62,8 +65,7 @@ impl State {
         let message = Message {
             exchange: publish.exchange.as_str().into(),
             routing_key: publish.routing_key.as_str().into(),
-            // The queues keep the message, and must not keep what it was read with.
-            properties: properties.detached(),
+            properties,
             body,
         };
         let message = Arc::new(message);
@@ -174,6 +176,11 @@ impl State {
                 Routed::Unroutable
             });
         }
+        if *key == *PARKING_QUEUE {
+            return Err(Refusal::access(format_args!(
+                "queue '{key}' takes messages of the bridge alone; use a queue of your own"
+            )));
+        }
         match self.enqueue_own(&key, message, now)? {
             true => Ok(Routed::Done),
             false => Ok(Routed::Unroutable),
@@ -211,6 +218,9 @@ impl State {
                 break;
             }
             self.counts.dropped += 1;
+        }
+        if matches!(queue.kind, QueueKind::Own(_)) {
+            self.count_queued(message.bytes());
         }
         Ok(true)
     }
@@ -284,7 +294,8 @@ impl State {
         let Some(allowed) = &open.allowed else {
             return Ok(());
         };
-        match self.queue_of.get(&task) {
+        let queue = self.queue_of.get(&task);
+        match queue.or_else(|| self.ended.queue_of(task)) {
             Some(queue) if !allowed.contains(queue) => Err(Refusal::access(format_args!(
                 "the user may not settle tasks of queue '{queue}'; name its route in amqp.users"
             ))),

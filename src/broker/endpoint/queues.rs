@@ -286,6 +286,11 @@ impl State {
             (true, name) if !name.is_empty() && !self.queues.contains_key(name) => return Ok(()),
             (_, name) => self.named_queue(at, name)?,
         };
+        if *name == *PARKING_QUEUE {
+            return Err(Refusal::access(format_args!(
+                "queue '{name}' takes messages of the bridge alone, so it can't be bound"
+            )));
+        }
         let binding = Binding {
             target: Target::Queue(name),
             key: bind.routing_key.as_str().into(),

@@ -243,7 +243,7 @@ impl Broker for Endpoint {
     }
 
     async fn answer(&self, sign: &Delivery, status: Status) -> Result<(), PublishError> {
-        let Some(reply_to) = &sign.reply_to else {
+        let Some(reply_to) = sign.reply_to.as_deref().filter(|to| *to != PARKING_QUEUE) else {
             return Ok(());
         };
         let label = HeaderValue::Text(status.label().to_owned());

@@ -26,6 +26,12 @@ use tracing::{debug, info, warn};
 /// Maximum size of all unfinished messages of a connection, in bytes.
 const MAX_UNFINISHED: usize = 4 << 20;
 
+/// Maximum number of channels that the endpoint has closed and whose `channel.close-ok` has not come.
+const MAX_CLOSING_CHANNELS: usize = 255;
+
+/// Bytes of an unfinished message that count as progress.
+const PROGRESS: usize = 1_024;
+
 /// The method `basic.publish`, by its ids.
 const PUBLISH: (u16, u16) = (CLASS_BASIC, 40);
 /// The method `basic.qos`, by its ids.
@@ -55,7 +61,7 @@ enum Stage {
 }
 
 enum ChannelStage {
-    Open(Option<Unfinished>),
+    Open(Option<Box<Unfinished>>),
     /// `channel.close` was sent. Everything up to its answer is dropped.
     Closing,
 }
@@ -65,6 +71,10 @@ struct Unfinished {
     publish: basic::Publish,
     header: Option<ContentHeader>,
     body: BytesMut,
+    /// What it counts for in the bound on all of them, in bytes.
+    cost: usize,
+    /// When it last made progress, and what it counted for then.
+    progress: (Instant, usize),
 }
 
 impl Session {
@@ -115,11 +125,27 @@ impl Session {
         Arc::clone(&self.readable)
     }
 
-    /// Whether a message is unfinished.
-    pub(crate) fn is_in_message(&self) -> bool {
-        self.channels
-            .values()
-            .any(|stage| matches!(stage, ChannelStage::Open(Some(_))))
+    /// When the unfinished message that waits longest made its last progress. `None` if no message is unfinished.
+    pub(crate) fn oldest_progress(&self) -> Option<Instant> {
+        let unfinished = self.channels.values().filter_map(|stage| match stage {
+            ChannelStage::Open(unfinished) => unfinished.as_ref(),
+            ChannelStage::Closing => None,
+        });
+        unfinished.map(|unfinished| unfinished.progress.0).min()
+    }
+
+    /// Notes that the bridge itself has not read the connection until now.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        for stage in self.channels.values_mut() {
+            if let ChannelStage::Open(Some(unfinished)) = stage {
+                unfinished.progress.0 = now;
+            }
+        }
+    }
+
+    /// Whether another log line about a misbehaving client may be written at its usual level.
+    fn may_log(&self, now: Instant) -> bool {
+        self.switch.with(|state| state.log_quota.allows(now))
     }
 
     fn send(&self, channel: u16, method: &AMQPClass) {
@@ -150,12 +176,14 @@ impl Session {
         match (&self.stage, refusal.scope) {
             (Stage::Open(id, _), Scope::Channel) if channel_is_open => {
                 let id = *id;
-                info!(
-                    peer = self.peer,
-                    channel = number,
-                    text,
-                    "a worker's channel is closed"
-                );
+                if self.may_log(now) {
+                    info!(
+                        peer = self.peer,
+                        channel = number,
+                        text,
+                        "a worker's channel is closed"
+                    );
+                }
                 self.drop_unfinished(number);
                 self.switch
                     .with(|state| state.close_channel(id, number, ReturnCause::Lost, now));
@@ -169,7 +197,9 @@ impl Session {
                 self.send(number, &AMQPClass::Channel(close));
             }
             _ => {
-                info!(peer = self.peer, text, "a worker's connection is closed");
+                if self.may_log(now) {
+                    info!(peer = self.peer, text, "a worker's connection is closed");
+                }
                 self.send(0, &handshake::close(refusal, ids));
                 self.end(ReturnCause::Lost, now);
             }
@@ -189,7 +219,7 @@ impl Session {
 
     fn drop_unfinished(&mut self, number: u16) {
         if let Some(ChannelStage::Open(Some(unfinished))) = self.channels.get(&number) {
-            self.unfinished -= unfinished.body.len();
+            self.unfinished -= unfinished.cost;
         }
     }
 
@@ -245,6 +275,14 @@ impl Session {
         let is_open = self.channels.contains_key(&number);
         match method {
             AMQPClass::Channel(channel::AMQPMethod::Open(_)) => {
+                let closing = self.channels.values();
+                let closing = closing.filter(|stage| matches!(stage, ChannelStage::Closing));
+                if closing.count() >= MAX_CLOSING_CHANNELS {
+                    return Err(Refusal::connection(
+                        504,
+                        "too many channels whose channel.close was not answered",
+                    ));
+                }
                 self.switch.with(|state| state.open_channel(id, number))?;
                 self.channels.insert(number, ChannelStage::Open(None));
                 let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
@@ -266,7 +304,9 @@ impl Session {
                 self.send(number, &AMQPClass::Channel(ok));
                 Ok(())
             }
-            AMQPClass::Basic(basic::AMQPMethod::Publish(publish)) => self.begin(number, publish),
+            AMQPClass::Basic(basic::AMQPMethod::Publish(publish)) => {
+                self.begin(number, publish, now)
+            }
             method => {
                 if let Some(ChannelStage::Open(Some(_))) = self.channels.get(&number) {
                     return Err(Refusal::connection(505, "a method inside of a message"));
@@ -282,17 +322,19 @@ impl Session {
         }
     }
 
-    fn begin(&mut self, number: u16, publish: basic::Publish) -> Result<(), Refusal> {
+    fn begin(&mut self, number: u16, publish: basic::Publish, now: Instant) -> Result<(), Refusal> {
         if publish.immediate {
             return Err(Refusal::not_implemented(NO_IMMEDIATE));
         }
         match self.channels.get_mut(&number) {
             Some(ChannelStage::Open(unfinished @ None)) => {
-                *unfinished = Some(Unfinished {
+                *unfinished = Some(Box::new(Unfinished {
                     publish,
                     header: None,
                     body: BytesMut::new(),
-                });
+                    cost: 0,
+                    progress: (now, 0),
+                }));
                 Ok(())
             }
             _ => Err(Refusal::connection(
@@ -347,6 +389,7 @@ impl Session {
                     readable: Arc::clone(&self.readable),
                     allowed: client.rights.queues,
                     sees_parked: client.rights.parked,
+                    unacked_bytes: 0,
                 };
                 let opened = self.switch.with(|state| state.open_connection(connection));
                 let Some(id) = opened else {
@@ -362,7 +405,9 @@ impl Session {
                 Ok(())
             }
             Progress::LoginRefused(tell, why) => {
-                warn!(peer = self.peer, why, "refused a login");
+                if self.may_log(now) {
+                    warn!(peer = self.peer, why, "refused a login");
+                }
                 if tell {
                     let refusal = Refusal::connection(
                         403,
@@ -389,7 +434,7 @@ impl Session {
         let most = self.switch.with(|state| state.limits.message_bytes);
         match (frame.kind, &unfinished.header) {
             (Kind::Header, None) => {
-                let header = ContentHeader::decode(&frame.payload)
+                let mut header = ContentHeader::decode(&frame.payload)
                     .map_err(|error| Refusal::connection(502, error))?;
                 if header.body_size > most as u64 {
                     return Err(Refusal::precondition(format_args!(
@@ -397,6 +442,11 @@ impl Session {
                         header.body_size
                     )));
                 }
+                // Otherwise the properties keep the whole buffer that they were read from.
+                header.properties = header.properties.detached();
+                unfinished.cost += header.payload_length();
+                self.unfinished += header.payload_length();
+                unfinished.progress = (now, unfinished.cost);
                 unfinished.header = Some(header);
             }
             (Kind::Body, Some(header)) => {
@@ -408,17 +458,22 @@ impl Session {
                     ));
                 }
                 self.unfinished += frame.payload.len();
-                unfinished.body.extend_from_slice(&frame.payload);
-                if self.unfinished > MAX_UNFINISHED {
-                    return Err(Refusal::connection(
-                        506,
-                        format_args!("unfinished messages of more than {MAX_UNFINISHED} bytes"),
-                    ));
+                unfinished.cost += frame.payload.len();
+                if unfinished.cost >= unfinished.progress.1 + PROGRESS {
+                    unfinished.progress = (now, unfinished.cost);
                 }
+                unfinished.body.extend_from_slice(&frame.payload);
             }
             _ => return Err(Refusal::connection(505, "a content frame out of order")),
         }
-        self.finish(number, now)
+        self.finish(number, now)?;
+        if self.unfinished > MAX_UNFINISHED {
+            return Err(Refusal::connection(
+                506,
+                format_args!("unfinished messages of more than {MAX_UNFINISHED} bytes"),
+            ));
+        }
+        Ok(())
     }
 
     /// Publishes the message of a channel, if all of it is there.
@@ -428,19 +483,23 @@ impl Session {
         else {
             return Ok(());
         };
-        let whole = |unfinished: &mut Unfinished| {
+        let whole = |unfinished: &mut Box<Unfinished>| {
             let header = unfinished.header.as_ref();
             header.is_some_and(|header| header.body_size == unfinished.body.len() as u64)
         };
-        let Some(Unfinished {
+        let Some(unfinished) = slot.take_if(whole) else {
+            return Ok(());
+        };
+        self.unfinished -= unfinished.cost;
+        let Unfinished {
             publish,
             header: Some(header),
             body,
-        }) = slot.take_if(whole)
+            ..
+        } = *unfinished
         else {
             return Ok(());
         };
-        self.unfinished -= body.len();
         let published = Published {
             publish,
             properties: header.properties,
@@ -451,3 +510,6 @@ impl Session {
             .with(|state| state.publish(&switch, (id, number), published, now))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use super::{
     },
     exchange::Name,
     refusal::Refusal,
-    state::{Location, State, Unacked},
+    state::{Location, QueueKind, State, Unacked},
 };
 use crate::{
     broker::{Delivery, Inbound},
@@ -49,16 +49,26 @@ impl State {
                 "unknown delivery tag {tag}"
             )));
         }
+        let was_full = self.is_full_of_unacked(connection);
         let mut queues = BTreeSet::new();
         for tag in tags {
             let open = self.channel(connection, channel)?;
             if let Some(unacked) = open.unacked.remove(&tag) {
                 queues.insert(Arc::clone(&unacked.queue));
-                self.settle_one(unacked, fate, now);
+                self.settle_one(connection, unacked, fate, now);
             }
         }
         self.dispatch_after((connection, channel), queues, now);
+        if was_full {
+            self.dispatch_for(connection, now);
+        }
         Ok(())
+    }
+
+    /// Whether a connection gets no more messages between workers before it acknowledges some.
+    pub(super) fn is_full_of_unacked(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(&id);
+        connection.is_some_and(|connection| connection.unacked_bytes > self.limits.queue_bytes)
     }
 
     /// `basic.recover` with requeue: all deliveries of the channel come back.
@@ -70,6 +80,7 @@ impl State {
         let open = self.channel(connection, channel)?;
         let all = std::mem::take(&mut open.unacked);
         let queues = self.settle_all(
+            connection,
             all.into_values(),
             Fate::Returned(ReturnCause::Recovered),
             now,
@@ -99,6 +110,7 @@ impl State {
     /// Settles deliveries, the last one first, so that each finds its place. Returns their queues.
     fn settle_all(
         &mut self,
+        connection: ConnectionId,
         all: impl DoubleEndedIterator<Item = Unacked>,
         fate: Fate,
         now: Instant,
@@ -106,12 +118,18 @@ impl State {
         let mut queues = BTreeSet::new();
         for unacked in all {
             queues.insert(Arc::clone(&unacked.queue));
-            self.settle_one(unacked, fate, now);
+            self.settle_one(connection, unacked, fate, now);
         }
         queues
     }
 
-    fn settle_one(&mut self, unacked: Unacked, fate: Fate, now: Instant) {
+    fn settle_one(&mut self, connection: ConnectionId, unacked: Unacked, fate: Fate, now: Instant) {
+        if let Some(entry) = unacked.entry.as_ref().filter(|entry| entry.task.is_none())
+            && let Some(connection) = self.connections.get_mut(&connection)
+        {
+            let bytes = entry.message.bytes();
+            connection.unacked_bytes = connection.unacked_bytes.saturating_sub(bytes);
+        }
         let consumer = unacked.consumer.and_then(|id| self.consumers.get_mut(&id));
         if let Some(consumer) = consumer {
             consumer.unacked = consumer.unacked.saturating_sub(1);
@@ -214,7 +232,7 @@ impl State {
             self.end_consumer(*consumer);
         }
         let all = channel.unacked.into_values();
-        for queue in self.settle_all(all, Fate::Returned(cause), now) {
+        for queue in self.settle_all(id, all, Fate::Returned(cause), now) {
             self.dispatch(&queue, now);
         }
     }
@@ -230,6 +248,11 @@ impl State {
         }
         self.connections.remove(&id);
         self.delete_queues_of(id);
+        let queues = &self.queues;
+        self.exchanges.unbind_made_by(id, |name| {
+            let queue = queues.get(name);
+            queue.is_some_and(|queue| !matches!(queue.kind, QueueKind::Own(_)))
+        });
         for task in self.custody.connection_ended(id, now) {
             self.tell(Inbound::Abandoned(task));
         }

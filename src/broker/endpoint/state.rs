@@ -10,6 +10,8 @@ use super::{
     custody_terms::{ConnectionId, ConsumerId, DeliveryId, Terms},
     exchange::{Exchanges, Kind, Name},
     fast_tasks::FastTasks,
+    log_quota::LogQuota,
+    memory_usage::MemoryUsage,
     message::Message,
     outbox::Outbox,
     queue::{Position, Queue},
@@ -25,14 +27,22 @@ use crate::{
 use amq_protocol::protocol::AMQPClass;
 use bytes::BytesMut;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     sync::{Notify, mpsc},
     time::Instant,
 };
 use tracing::error;
+
+/// Maximum age of the beginning of a frame or a message before graces stand still for it. A busy connection is always in
+/// the middle of some message, and must not hold up all graces.
+const MAX_STALL_AFTER: Duration = Duration::from_millis(20);
+
+/// Maximum number of events that the bridge has not read. Above it no connection is read.
+const MAX_UNREAD_EVENTS: usize = 10_000;
 
 /// The bounds of the endpoint.
 #[derive(Clone, Debug)]
@@ -98,6 +108,12 @@ pub(crate) struct State {
     pub(super) delivers: bool,
     /// Counts what happened since the start.
     pub(super) counts: Counts,
+    /// The bounds on what all connections together have in memory.
+    pub(super) usage: MemoryUsage,
+    /// The bound on log lines about misbehaving clients.
+    pub(super) log_quota: LogQuota,
+    /// How old the beginning of a frame or a message must be before graces stand still for it.
+    pub(super) stall_after: Duration,
     events: mpsc::Sender<Inbound>,
     /// Notified when something becomes due.
     pub(super) sooner: Arc<Notify>,
@@ -189,7 +205,8 @@ pub(crate) enum Location {
 /// The ids of the tasks that ended last.
 #[derive(Debug, Default)]
 pub(crate) struct EndedTasks {
-    ids: HashSet<TaskId>,
+    /// The queue of each; `None` for a task that was in none.
+    queues: HashMap<TaskId, Option<Name>>,
     in_order: VecDeque<TaskId>,
 }
 
@@ -197,20 +214,25 @@ impl EndedTasks {
     /// Maximum number of ids.
     const MOST: usize = 20_000;
 
-    pub(super) fn add(&mut self, task: TaskId) {
-        if !self.ids.insert(task) {
+    pub(super) fn add(&mut self, task: TaskId, queue: Option<Name>) {
+        if self.queues.contains_key(&task) {
             return;
         }
+        self.queues.insert(task, queue);
         self.in_order.push_back(task);
         if self.in_order.len() > Self::MOST
             && let Some(oldest) = self.in_order.pop_front()
         {
-            self.ids.remove(&oldest);
+            self.queues.remove(&oldest);
         }
     }
 
     pub(super) fn contains(&self, task: TaskId) -> bool {
-        self.ids.contains(&task)
+        self.queues.contains_key(&task)
+    }
+
+    pub(super) fn queue_of(&self, task: TaskId) -> Option<&Name> {
+        self.queues.get(&task)?.as_ref()
     }
 }
 
@@ -232,6 +254,8 @@ pub(crate) struct Connection {
     pub(super) allowed: Option<Arc<BTreeSet<Name>>>,
     /// Whether it may consume the parked replies.
     pub(super) sees_parked: bool,
+    /// The size of the workers' messages that it has not acknowledged, in bytes.
+    pub(super) unacked_bytes: usize,
 }
 
 /// A channel.
@@ -297,6 +321,9 @@ impl State {
             ended: EndedTasks::default(),
             delivers: false,
             counts: Counts::default(),
+            usage: MemoryUsage::default(),
+            log_quota: LogQuota::new(now),
+            stall_after: MAX_STALL_AFTER,
             events,
             sooner: Arc::new(Notify::new()),
             last_id: 0,
@@ -379,12 +406,22 @@ impl State {
         Ok(())
     }
 
-    /// Whether the connection must not be read for now: too much of it is in the bridge's hands, or it does not read.
+    /// Whether the connection must not be read for now: too much of it is in the bridge's hands, it does not read, or the
+    /// bridge is behind with its events.
     pub(crate) fn must_pause(&self, id: ConnectionId) -> bool {
+        let unread = self.events.max_capacity() - self.events.capacity();
+        if unread > MAX_UNREAD_EVENTS && !self.events.is_closed() {
+            return true;
+        }
         self.connections.get(&id).is_some_and(|connection| {
             connection.open_replies >= self.limits.open_replies
-                || connection.outbox.exceeds(self.limits.outbox_bytes)
+                || connection.outbox.exceeds(self.outbox_limit())
         })
+    }
+
+    /// Maximum size of an outbox at present, in bytes.
+    pub(super) fn outbox_limit(&self) -> usize {
+        self.usage.outbox_limit(self.limits.outbox_bytes)
     }
 
     /// Notes whether the connection is paused or in the middle of a message. Meanwhile no grace ends.

@@ -27,6 +27,7 @@ pub(crate) struct NewTask {
 impl State {
     /// Makes the queue of a route. A second route with the same queue shares it.
     pub(crate) fn add_task_queue(&mut self, name: &str, terms: Terms, now: Instant) {
+        self.stall_after = self.stall_after.min(terms.ack_grace / 2);
         let kind = QueueKind::Tasks(Arc::new(terms));
         let queue = self.queues.entry(name.into());
         queue.or_insert_with(|| QueueState::new(kind, now));
@@ -96,9 +97,10 @@ impl State {
 
     /// Notes that a task is over at AWS.
     pub(crate) fn end_task(&mut self, task: TaskId) {
+        let queue = self.queue_of.get(&task).cloned();
         let withdrawn = self.custody.ended(task);
         self.clear_message(task, withdrawn);
-        self.ended.add(task);
+        self.ended.add(task, queue);
     }
 
     fn clear_message(&mut self, task: TaskId, withdrawn: Withdrawn) {

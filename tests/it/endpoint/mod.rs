@@ -2,5 +2,6 @@
 
 mod client;
 mod crash;
+mod hostile;
 mod settlement;
 mod shared;

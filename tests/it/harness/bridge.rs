@@ -34,7 +34,7 @@ pub fn command() -> Command {
 
 impl BridgeProcess {
     /// Starts it, and waits until it answers on its admin address.
-    pub(super) async fn start(config: &Path, aws: &str, env: &[(&str, &str)]) -> Self {
+    pub async fn start(config: &Path, aws: &str, env: &[(&str, &str)]) -> Self {
         let mut bridge = Self::spawn(config, aws, env);
         bridge.admin = bridge
             .logged("admin listening addr=")

@@ -74,6 +74,7 @@ impl Broker {
             readable: Arc::new(Notify::new()),
             allowed: None,
             sees_parked: true,
+            unacked_bytes: 0,
         };
         let id = self.switch.with(|state| state.open_connection(connection));
         let id = id.expect("a connection");

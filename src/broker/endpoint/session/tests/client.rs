@@ -1,0 +1,222 @@
+//! Clients whose frames go straight into their sessions.
+
+use super::super::Session;
+use crate::{
+    broker::{
+        Inbound,
+        endpoint::{
+            custody_terms::{AckMode, ConnectionId, ReturnCause, Terms},
+            frame::{self, Kind},
+            handshake::FRAME_MAX,
+            message::Message,
+            method,
+            outbox::Outbox,
+            properties::Properties,
+            state::{Limits, State},
+            switch::Switch,
+            tasks::NewTask,
+            users::Users,
+        },
+        names::PARKING_QUEUE,
+    },
+    task::TaskId,
+};
+use amq_protocol::protocol::{AMQPClass, channel, connection};
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::mpsc, time::Instant};
+
+/// The endpoint, and what the bridge reads from it.
+pub(super) struct World {
+    pub(super) switch: Switch,
+    pub(super) now: Instant,
+    events: mpsc::Receiver<Inbound>,
+}
+
+/// A client.
+pub(super) struct Client {
+    pub(super) session: Session,
+    outbox: Arc<Outbox>,
+    incoming: BytesMut,
+}
+
+impl World {
+    /// An endpoint with one route, whose queue is `payments`.
+    pub(super) fn new(limits: Limits) -> Self {
+        let now = Instant::now();
+        let (events, read) = mpsc::channel(1 << 16);
+        let mut state = State::new(limits, events, now);
+        let terms = Terms {
+            route: "payments".into(),
+            ack: AckMode::Completes { written: true },
+            ack_grace: Duration::from_millis(100),
+            ack_timeout: Some(Duration::from_secs(5)),
+            delivery_limit: Some(3),
+        };
+        state.add_task_queue("payments", terms, now);
+        state.add_parking_queue(PARKING_QUEUE, now);
+        state.set_delivers(true, now);
+        Self {
+            switch: Switch::new(state),
+            now,
+            events: read,
+        }
+    }
+
+    /// A client after its handshake.
+    pub(super) fn client(&self) -> Client {
+        let outbox = Arc::new(Outbox::default());
+        let users = Arc::new(Users {
+            anyone: true,
+            ..Users::default()
+        });
+        let session = Session::new(
+            self.switch.clone(),
+            users,
+            Arc::clone(&outbox),
+            "a test".to_owned(),
+        );
+        let mut client = Client {
+            session,
+            outbox,
+            incoming: BytesMut::new(),
+        };
+        let start = connection::StartOk {
+            mechanism: "PLAIN".into(),
+            response: "\0guest\0guest".into(),
+            locale: "en_US".into(),
+            client_properties: Default::default(),
+        };
+        let tune = connection::TuneOk {
+            channel_max: 0,
+            frame_max: FRAME_MAX,
+            heartbeat: 0,
+        };
+        let open = connection::Open {
+            virtual_host: "/".into(),
+        };
+        for method in [
+            connection::AMQPMethod::StartOk(start),
+            connection::AMQPMethod::TuneOk(tune),
+            connection::AMQPMethod::Open(open),
+        ] {
+            client.method(self, 0, AMQPClass::Connection(method));
+        }
+        assert!(client.session.open().is_some());
+        client.open_channel(self, 1);
+        client
+    }
+
+    /// Adds a task to the queue `payments`.
+    pub(super) fn add_task(&self, id: u128, expires: Option<Duration>) -> TaskId {
+        let task = NewTask {
+            id: TaskId::from(id),
+            message: Message {
+                exchange: "".into(),
+                routing_key: "payments".into(),
+                properties: Properties::parse(Bytes::from_static(&[0, 0])).expect("no properties"),
+                body: Bytes::from_static(b"task"),
+            },
+            failed_deliveries: 0,
+            redelivered: false,
+            expires: expires.map(|after| self.now + after),
+        };
+        self.switch
+            .with(|state| state.add_task("payments", task, self.now));
+        TaskId::from(id)
+    }
+
+    /// Lets time pass.
+    pub(super) fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.switch.with(|state| state.do_due(self.now));
+    }
+
+    /// Reads all events, and confirms the replies among them.
+    pub(super) fn events(&mut self) -> Vec<Inbound> {
+        let mut events = Vec::new();
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Inbound::Reply(delivery) => {
+                    delivery.receipt.ack().now_or_never();
+                }
+                event => events.push(event),
+            }
+        }
+        events
+    }
+}
+
+impl Client {
+    pub(super) fn id(&self) -> ConnectionId {
+        self.session.open().expect("an open session").0
+    }
+
+    /// Sends bytes. They are read as [`super::super::super::connection`] reads them.
+    pub(super) fn bytes(&mut self, world: &World, bytes: &[u8]) {
+        self.incoming.extend_from_slice(bytes);
+        while !self.session.is_closing() {
+            let open = self.session.open();
+            let paused = |(id, _)| world.switch.with(|state| state.must_pause(id));
+            if open.is_some_and(paused) {
+                return;
+            }
+            match frame::decode(&mut self.incoming, self.session.frame_max()) {
+                Ok(None) => return,
+                Ok(Some(frame)) => self.session.on_frame(frame, world.now),
+                Err(error) => {
+                    let refusal = super::super::Refusal::connection(501, error);
+                    self.session.refuse(0, &refusal, (0, 0), world.now);
+                }
+            }
+        }
+        self.incoming.clear();
+    }
+
+    pub(super) fn frame(&mut self, world: &World, kind: Kind, channel: u16, payload: &[u8]) {
+        let mut bytes = BytesMut::new();
+        frame::encode(&mut bytes, kind, channel, &[payload]).expect("short");
+        self.bytes(world, &bytes);
+    }
+
+    pub(super) fn method(&mut self, world: &World, channel: u16, method: AMQPClass) {
+        let mut bytes = BytesMut::new();
+        method::encode(&method, channel, &mut bytes).expect("a method");
+        self.bytes(world, &bytes);
+    }
+
+    pub(super) fn open_channel(&mut self, world: &World, number: u16) {
+        let open = channel::AMQPMethod::Open(channel::Open {});
+        self.method(world, number, AMQPClass::Channel(open));
+    }
+
+    /// Reads what the endpoint has written. Returns the number of bytes.
+    pub(super) fn read(&mut self, world: &World) -> usize {
+        let mut bytes = 0;
+        // The second time it finds nothing, and notes that the first bytes are written.
+        while let Some(Some(written)) = self.outbox.take().now_or_never() {
+            bytes += written.len();
+        }
+        if let Some((id, _)) = self.session.open() {
+            world.switch.with(|state| state.dispatch_for(id, world.now));
+        }
+        bytes
+    }
+
+    /// Sends the bytes that could not be taken before.
+    pub(super) fn resume(&mut self, world: &World) {
+        self.bytes(world, &[]);
+    }
+
+    /// Ends the connection.
+    pub(super) fn leave(&mut self, world: &World, cause: ReturnCause) {
+        self.session.end(cause, world.now);
+        self.outbox.close();
+    }
+
+    /// Number of bytes that are not read.
+    pub(super) fn unread(&self) -> usize {
+        self.outbox.bytes()
+    }
+}

@@ -1,0 +1,110 @@
+//! What holds after whatever clients have done.
+
+use super::World;
+use crate::broker::endpoint::{
+    custody_terms::Place,
+    state::{Limits, Location, QueueKind, State},
+};
+use std::collections::HashSet;
+
+/// Asserts that all parts of the state say the same, and that all bounds are kept.
+pub(super) fn check(world: &World, limits: &Limits) {
+    world.switch.with(|state| {
+        check_queues(state, limits);
+        check_consumers(state);
+        check_connections(state, limits);
+        check_tasks(state);
+    });
+}
+
+fn check_queues(state: &State, limits: &Limits) {
+    for (name, queue) in &state.queues {
+        let own = match &queue.kind {
+            QueueKind::Own(own) => own,
+            QueueKind::Tasks(_) | QueueKind::Parked => continue,
+        };
+        assert!(queue.waiting.len() <= 2 * limits.queue_messages, "{name}");
+        let has_maker = state.connections.contains_key(&own.maker);
+        let is_used = !queue.consumers.is_empty() && !own.is_exclusive;
+        assert!(has_maker || is_used, "{name} has nobody");
+    }
+}
+
+fn check_consumers(state: &State) {
+    let mut listed = HashSet::new();
+    for (name, queue) in &state.queues {
+        for id in &queue.consumers {
+            assert!(listed.insert(*id), "a consumer is in a queue twice");
+            assert_eq!(&state.consumers[id].queue, name);
+        }
+    }
+    let known: HashSet<u64> = state.consumers.keys().copied().collect();
+    assert_eq!(listed, known);
+    for (id, consumer) in &state.consumers {
+        let channel = &state.connections[&consumer.connection].channels[&consumer.channel];
+        assert_eq!(channel.consumers.get(&consumer.tag), Some(id));
+        let of_consumer =
+            |unacked: &&super::super::super::state::Unacked| unacked.consumer == Some(*id);
+        let unacked = channel.unacked.values().filter(of_consumer).count();
+        assert_eq!(unacked, consumer.unacked as usize);
+    }
+}
+
+fn check_connections(state: &State, limits: &Limits) {
+    for (id, connection) in &state.connections {
+        assert!(connection.channels.len() <= usize::from(limits.channels));
+        let unacked = connection.channels.values();
+        let unacked = unacked.flat_map(|channel| channel.unacked.values());
+        let entries = unacked.filter_map(|unacked| unacked.entry.as_ref());
+        let own = entries.filter(|entry| entry.task.is_none());
+        let bytes: usize = own.map(|entry| entry.message.bytes()).sum();
+        assert_eq!(bytes, connection.unacked_bytes);
+        let most = limits.queue_bytes + limits.message_bytes + 1_024;
+        assert!(bytes <= most, "{bytes} unacknowledged bytes");
+        let own = state.queues.values().filter(|queue| match &queue.kind {
+            QueueKind::Own(own) => own.maker == *id,
+            QueueKind::Tasks(_) | QueueKind::Parked => false,
+        });
+        assert_eq!(own.count(), connection.own_queues);
+        let most = limits.outbox_bytes + 2 * limits.message_bytes;
+        assert!(
+            connection.outbox.bytes() <= most,
+            "{}",
+            connection.outbox.bytes()
+        );
+    }
+}
+
+/// A task that waits is in its queue, and one that a worker has is with that worker.
+fn check_tasks(state: &mut State) {
+    let queue = state.queues.get_mut("payments").expect("the route's queue");
+    let mut in_queue = HashSet::new();
+    let mut all = Vec::new();
+    while let Some((position, entry)) = queue.waiting.pop() {
+        let task = entry.task.expect("tasks alone");
+        assert!(in_queue.insert(task), "{task} waits twice");
+        let place = state.custody.place(task);
+        assert_eq!(place, Some(Place::Waiting), "{task} is in the queue");
+        assert!(matches!(&state.locations[&task], Location::Waiting(_, at) if *at == position));
+        all.push((position, entry));
+    }
+    for (position, entry) in all {
+        let bytes = entry.message.bytes();
+        queue.waiting.put_back(position, entry, bytes);
+    }
+    for task in state.queue_of.keys() {
+        match state.custody.place(*task) {
+            Some(Place::Waiting) => assert!(in_queue.contains(task), "{task} is lost"),
+            Some(Place::Out) => {
+                let Some(Location::Out(connection, channel, tag)) = state.locations.get(task)
+                else {
+                    panic!("{task} is with nobody");
+                };
+                let channel = &state.connections[connection].channels[channel];
+                assert!(channel.unacked[tag].entry.is_some(), "{task}");
+            }
+            Some(Place::Grace | Place::Released | Place::Over) => {}
+            None => panic!("{task} has a queue and is unknown"),
+        }
+    }
+}
