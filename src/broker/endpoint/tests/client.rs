@@ -2,7 +2,7 @@
 
 use super::super::{
     content_header::ContentHeader,
-    custody_terms::{AckMode, ConnectionId, Terms},
+    custody_terms::{AckMode, ConnectionId, ReturnCause, Terms},
     frame::{self, Frame, Kind},
     message::Message,
     method,
@@ -109,9 +109,33 @@ impl Broker {
 
 impl Client {
     pub(super) fn send(&self, method: AMQPClass) -> Result<(), Refusal> {
+        self.send_on(1, method)
+    }
+
+    pub(super) fn send_on(&self, channel: u16, method: AMQPClass) -> Result<(), Refusal> {
         let now = Instant::now();
         self.switch
-            .with(|state| state.on_method((self.id, 1), method, now))
+            .with(|state| state.on_method((self.id, channel), method, now))
+    }
+
+    /// Opens a channel that consumes the tasks.
+    pub(super) fn open_consumer(&self, channel: u16) {
+        let opened = self
+            .switch
+            .with(|state| state.open_channel(self.id, channel));
+        assert_eq!(opened, Ok(()));
+        let consume = basic::AMQPMethod::Consume(basic::Consume {
+            queue: "tasks".into(),
+            ..Default::default()
+        });
+        assert_eq!(self.send_on(channel, AMQPClass::Basic(consume)), Ok(()));
+    }
+
+    /// Loses the connection.
+    pub(super) fn lose(&self) {
+        let now = Instant::now();
+        self.switch
+            .with(|state| state.close_connection(self.id, ReturnCause::Lost, now));
     }
 
     pub(super) fn declare(&self, name: &str, exclusive: bool) -> Result<(), Refusal> {
