@@ -116,8 +116,7 @@ impl Reader {
             let read = tokio::select! {
                 read = timeout(limit, reading.read_buf(&mut self.buffer)) => read,
                 _ = closing.wait_for(|closing| *closing), if !self.session.is_closing() => {
-                    let refusal = Refusal::connection(320, "activity-bridge is shutting down");
-                    self.session.refuse(0, &refusal, (0, 0), Instant::now());
+                    self.session.shut_down(Instant::now());
                     continue;
                 }
                 () = self.outbox.drained() => {
@@ -135,7 +134,7 @@ impl Reader {
                 // What still comes is read and dropped, or some clients report an error.
                 self.buffer.clear();
             }
-            self.pause().await;
+            self.pause(&mut closing).await;
         }
     }
 
@@ -201,8 +200,8 @@ impl Reader {
         }
     }
 
-    /// Waits while too much of this connection is in the bridge's hands.
-    async fn pause(&mut self) {
+    /// Waits while too much of this connection is in the bridge's hands, but not at the end of the process.
+    async fn pause(&mut self, closing: &mut watch::Receiver<bool>) {
         let readable = self.session.readable();
         while let Some((id, _)) = self.session.open() {
             let paused = self.shared.switch.with(|state| {
@@ -222,6 +221,7 @@ impl Reader {
             tokio::select! {
                 () = readable.notified() => {}
                 () = self.outbox.drained() => self.dispatch(),
+                _ = closing.wait_for(|closing| *closing) => return,
             }
         }
     }

@@ -176,6 +176,13 @@ impl Session {
         }
     }
 
+    /// Closes the connection at the end of the process. Its deliveries have not failed.
+    pub(crate) fn shut_down(&mut self, now: Instant) {
+        let refusal = Refusal::connection(320, "activity-bridge is shutting down");
+        self.send(0, &handshake::close(&refusal, (0, 0)));
+        self.end(ReturnCause::Closed, now);
+    }
+
     /// Ends the session: the connection leaves the state.
     pub(crate) fn end(&mut self, cause: ReturnCause, now: Instant) {
         if let Some((id, _)) = self.open() {
