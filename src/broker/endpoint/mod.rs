@@ -35,6 +35,7 @@ mod listener;
 mod message;
 pub mod method;
 mod methods;
+mod open_replies;
 mod outbox;
 pub mod properties;
 pub mod properties_builder;

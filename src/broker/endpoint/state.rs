@@ -11,6 +11,7 @@ use super::{
     exchange::{Exchanges, Kind, Name},
     fast_tasks::FastTasks,
     message::Message,
+    open_replies::OpenReplies,
     outbox::Outbox,
     queue::{Position, Queue},
     refusal::Refusal,
@@ -222,12 +223,10 @@ pub(crate) struct Connection {
     pub(super) frame_max: u32,
     /// Whether the client wants to be told when a queue under its consumer is deleted.
     pub(super) wants_cancels: bool,
-    pub(super) open_replies: usize,
+    pub(super) open_replies: Arc<OpenReplies>,
     pub(super) own_queues: usize,
     /// The channels with confirms that are not sent yet.
     pub(super) confirming: BTreeSet<u16>,
-    /// Notified when the connection may be read again.
-    pub(super) readable: Arc<Notify>,
     /// The queues whose tasks it may see and settle; `None` for all.
     pub(super) allowed: Option<Arc<BTreeSet<Name>>>,
     /// Whether it may consume the parked replies.
@@ -382,7 +381,7 @@ impl State {
     /// Whether the connection must not be read for now: too much of it is in the bridge's hands, or it does not read.
     pub(crate) fn must_pause(&self, id: ConnectionId) -> bool {
         self.connections.get(&id).is_some_and(|connection| {
-            connection.open_replies >= self.limits.open_replies
+            connection.open_replies.count() >= self.limits.open_replies
                 || connection.outbox.exceeds(self.limits.outbox_bytes)
         })
     }

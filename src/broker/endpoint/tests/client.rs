@@ -6,6 +6,7 @@ use super::super::{
     frame::{self, Frame, Kind},
     message::Message,
     method,
+    open_replies::OpenReplies,
     outbox::Outbox,
     properties::Properties,
     publish::Published,
@@ -45,7 +46,7 @@ pub(super) struct Client {
 
 impl Broker {
     pub(super) fn new() -> Self {
-        let (sender, events) = mpsc::channel(100);
+        let (sender, events) = mpsc::channel(1_000);
         let now = Instant::now();
         let mut state = State::new(Limits::default(), sender, now);
         let terms = Terms {
@@ -68,10 +69,9 @@ impl Broker {
             channels: BTreeMap::new(),
             frame_max,
             wants_cancels: true,
-            open_replies: 0,
+            open_replies: OpenReplies::new(Arc::new(Notify::new())),
             own_queues: 0,
             confirming: BTreeSet::new(),
-            readable: Arc::new(Notify::new()),
             allowed: None,
             sees_parked: true,
         };
@@ -129,6 +129,15 @@ impl Client {
             ..Default::default()
         });
         assert_eq!(self.send_on(channel, AMQPClass::Basic(consume)), Ok(()));
+    }
+
+    pub(super) fn most_open_replies(&self) -> usize {
+        self.switch.with(|state| state.limits.open_replies)
+    }
+
+    /// Whether the connection must not be read.
+    pub(super) fn must_pause(&self) -> bool {
+        self.switch.with(|state| state.must_pause(self.id))
     }
 
     /// Loses the connection.

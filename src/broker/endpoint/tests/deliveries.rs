@@ -28,3 +28,21 @@ async fn a_lost_connection_is_one_failed_delivery_however_many_channels_consume(
     assert_eq!(other.consume("tasks", false), Ok(()));
     assert_eq!(told(&mut broker), [("delivered", 1)]);
 }
+
+#[tokio::test]
+async fn a_connection_is_read_again_though_its_replies_were_dropped_without_an_answer() {
+    let mut broker = Broker::new();
+    let worker = broker.connect(131_072);
+    for _ in 0..2 {
+        for _ in 0..worker.most_open_replies() {
+            assert!(!worker.must_pause());
+            assert_eq!(
+                worker.publish("activity-bridge.replies.1", Properties::default()),
+                Ok(())
+            );
+        }
+        assert!(worker.must_pause());
+        while broker.events.try_recv().is_ok() {}
+    }
+    assert!(!worker.must_pause());
+}
