@@ -90,6 +90,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Says whether the broker keeps the messages that it has confirmed.
     fn durability(&self) -> Durability;
 
+    /// Gives no more tasks to workers. What workers send still counts. A broker that can't do this does nothing.
+    async fn stop_deliveries(&self) {}
+
     /// Closes all connections with their closing handshakes. `expects_replies`: replies may still come for the next
     /// process or for another one.
     async fn close(&self, expects_replies: bool);

@@ -29,8 +29,9 @@ pub struct InflightTask {
     pub route: Arc<Route>,
     /// When the task was polled.
     pub since: Instant,
-    /// The reply that ends the task. It is acknowledged when AWS has the outcome; `None` if the bridge ended the task itself.
-    pub held: Option<Receipt>,
+    /// The receipts of the replies that end the task, the newest last. They are acknowledged when AWS has the outcome. There is
+    /// none if the bridge ended the task itself.
+    pub held: Vec<Receipt>,
     /// The span of the task. It began at the poll.
     pub span: Span,
     pub(super) state: State,
@@ -151,7 +152,7 @@ impl InflightTable {
         let entry = InflightTask {
             route,
             since: now,
-            held: None,
+            held: Vec::new(),
             span,
             state: State::Publishing,
             token: task.token.clone(),
@@ -251,12 +252,16 @@ impl InflightTable {
         };
         match command {
             Command::Settle => {
-                entry.held = Some(receipt);
+                entry.held.push(receipt);
                 let handle = entry.handle(id);
                 self.reschedule(table, id);
                 FinalReply::Settle(handle)
             }
-            Command::Hold => FinalReply::Superseded(entry.held.replace(receipt)),
+            Command::Hold => {
+                let older = entry.held.pop();
+                entry.held.push(receipt);
+                FinalReply::Superseded(older)
+            }
             Command::Nothing
             | Command::PublishAgain
             | Command::Heartbeat
@@ -265,6 +270,18 @@ impl InflightTable {
             | Command::Reschedule
             | Command::Note => FinalReply::Late(receipt),
         }
+    }
+
+    /// Keeps the receipt of a superseded reply too, until the settlement has ended. Returns it if that is so already.
+    #[must_use]
+    pub fn hold_also(&self, id: TaskId, older: Receipt) -> Option<Receipt> {
+        let mut table = self.table();
+        let Some(entry) = table.open.get_mut(&id) else {
+            return Some(older);
+        };
+        let before_newest = entry.held.len().saturating_sub(1);
+        entry.held.insert(before_newest, older);
+        None
     }
 
     /// Notes that AWS answered to a heartbeat that the token is dead. Returns the removed task if that is to be announced to the
@@ -385,9 +402,9 @@ impl Table {
 
     fn end(&mut self, id: TaskId) -> Option<InflightTask> {
         let entry = self.remove(id)?;
-        match entry.held {
-            Some(_) => self.ended_by_reply.add(id),
-            None => self.ended_without_reply.add(id),
+        match entry.held.is_empty() {
+            false => self.ended_by_reply.add(id),
+            true => self.ended_without_reply.add(id),
         }
         Some(entry)
     }

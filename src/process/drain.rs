@@ -58,6 +58,7 @@ impl Shutdown {
         let mut drained = timeout_at(flush_from, self.all_slots_free()).await.is_ok();
         if !drained {
             self.enter(Phase::Flushing);
+            self.bridge.broker.stop_deliveries().await;
             keep::keep_all(&self.bridge).await;
             drained = timeout_at(end, self.flush()).await.is_ok();
         }

@@ -78,7 +78,7 @@ async fn submit_or_fail(
 
 /// Acknowledges the held reply, removes the record, and frees the slot by dropping the in-flight task.
 pub async fn clean_up(bridge: &Bridge, id: TaskId, mut entry: InflightTask, end: SettleEnd) {
-    if let Some(receipt) = entry.held.take() {
+    for receipt in std::mem::take(&mut entry.held) {
         crash_point(CrashPoint::BeforeAck);
         if !receipt.ack().await {
             // The broker delivers it again. It then counts as a late reply.

@@ -11,7 +11,10 @@ use super::{
     parse::{Meaning, PANICKED, Unusable, is_sign, read},
 };
 use crate::{
-    broker::{Announcement, Delivery, Inbound, InboundStream, Receipt, names::REPLIES_EXCHANGE},
+    broker::{
+        Announcement, Delivery, Durability, Inbound, InboundStream, Receipt,
+        names::REPLIES_EXCHANGE,
+    },
     context::Bridge,
     inflight::{FinalReply, Standing},
     metrics::ReplyKind,
@@ -163,9 +166,14 @@ fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
             let settling = outcome::settle(Arc::clone(bridge), handle, outcome);
             bridge.supervisor.spawn("a settlement", settling);
         }
-        // One copy stays unacknowledged until AWS has accepted the outcome. The older copy can be acknowledged.
         FinalReply::Superseded(older) => {
             bridge.metrics.late_replies.inc();
+            let older = match bridge.broker.durability() {
+                // The broker keeps the newer copy until AWS has accepted the outcome. The older copy can be acknowledged.
+                Durability::Durable => older,
+                // Nobody keeps a copy, so no reply is acknowledged before AWS has the outcome.
+                Durability::Process => older.and_then(|older| bridge.inflight.hold_also(id, older)),
+            };
             if let Some(older) = older {
                 acknowledge(bridge, older);
             }

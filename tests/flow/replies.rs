@@ -112,3 +112,22 @@ async fn a_reply_is_not_acknowledged_before_it_is_parked() {
     world.log.wait_for(Did::Ack(1)).await;
     assert_eq!(world.log.parked(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_a_durable_broker_no_reply_is_acknowledged_before_aws_has_the_outcome() {
+    let world = World::on_the_endpoint("");
+    let accept = world.source.settles.hold();
+    let id = world.deliver().await;
+    for kind in ["completed", "failed", "completed"] {
+        world.reply(id, kind, "done").await;
+    }
+    world.settle_down().await;
+    for reply in 1..=3 {
+        assert_eq!(world.log.count(&Did::Ack(reply)), 0, "{reply}");
+    }
+    accept.send(Ok(())).expect("it is awaited");
+    world.all_ended().await;
+    assert_eq!(world.log.settles(), 1);
+    let acks = [1, 2, 3].map(Did::Ack);
+    world.log.assert_order(&acks);
+}

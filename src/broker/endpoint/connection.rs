@@ -157,8 +157,7 @@ impl Reader {
             let read = tokio::select! {
                 read = reading.read_buf(&mut self.buffer) => read,
                 _ = closing.wait_for(|closing| *closing), if !self.session.is_closing() => {
-                    let refusal = Refusal::connection(320, "activity-bridge is shutting down");
-                    self.session.refuse(0, &refusal, (0, 0), Instant::now());
+                    self.session.shut_down(Instant::now());
                     continue;
                 }
                 () = self.outbox.drained() => {
@@ -318,7 +317,7 @@ impl Reader {
         open.is_some_and(|(id, _)| self.shared.switch.with(|state| state.must_pause(id)))
     }
 
-    /// Waits while too much of this connection is in the bridge's hands. Meanwhile the client may not be able to send.
+    /// Waits while too much of this connection is in the bridge's hands, but not at the end of the process. Meanwhile the client may not be able to send.
     async fn pause(&mut self, closing: &mut watch::Receiver<bool>) {
         self.set_stalled(true, Instant::now());
         let readable = self.session.readable();

@@ -72,6 +72,8 @@ pub(crate) async fn run(
             Err(error) => wait_after(&error).await,
         }
     }
+    // From here on clients are refused at once, and find the next process. The endpoint waits for what is dropped here.
+    drop((listener, closing, shared));
     // The loop is supervised: it must not end before the process.
     std::future::pending::<()>().await;
 }

@@ -40,6 +40,7 @@ mod memory_usage;
 mod message;
 pub mod method;
 mod methods;
+mod open_replies;
 mod outbox;
 pub mod properties;
 pub mod properties_builder;

@@ -75,6 +75,7 @@ impl State {
             channel,
             generation,
             sequence,
+            open: None,
         };
         match self.route(connection, &message, receipt, now)? {
             Routed::Reply => return Ok(()),
@@ -229,7 +230,7 @@ impl State {
         &mut self,
         connection: ConnectionId,
         message: &Message,
-        receipt: ReplyReceipt,
+        mut receipt: ReplyReceipt,
         now: Instant,
     ) -> Result<(), Refusal> {
         let mut delivery = delivery(message);
@@ -248,9 +249,8 @@ impl State {
                 }
             }
         }
-        if let Some(open) = self.connections.get_mut(&connection) {
-            open.open_replies += 1;
-        }
+        let open = self.connections.get(&connection);
+        receipt.open = open.map(|open| open.open_replies.begin());
         delivery.receipt = Receipt::new(receipt);
         self.tell(Inbound::Reply(delivery));
         Ok(())

@@ -1,11 +1,11 @@
 //! The receipt of a reply. It sends the publisher's confirm when the bridge is done with the reply.
 
-use super::{custody_terms::ConnectionId, switch::Switch};
+use super::{custody_terms::ConnectionId, open_replies::OpenReply, switch::Switch};
 use crate::broker::Acknowledge;
 use async_trait::async_trait;
 
 /// See the module. A receipt that is dropped sends no confirm.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct ReplyReceipt {
     pub(super) switch: Switch,
     pub(super) connection: ConnectionId,
@@ -14,16 +14,16 @@ pub(crate) struct ReplyReceipt {
     pub(super) generation: u64,
     /// The number of the publish; `None` if the channel is not in confirm mode.
     pub(super) sequence: Option<u64>,
+    /// Counts the reply until the receipt is gone.
+    pub(super) open: Option<OpenReply>,
 }
 
 impl ReplyReceipt {
     fn confirm(&self, taken: bool) {
         self.switch.with(|state| {
-            let Some(connection) = state.connections.get_mut(&self.connection) else {
+            let Some(connection) = state.connections.get(&self.connection) else {
                 return;
             };
-            connection.open_replies = connection.open_replies.saturating_sub(1);
-            connection.readable.notify_one();
             let same = connection.channels.get(&self.channel);
             if same.is_some_and(|channel| channel.generation == self.generation)
                 && let Some(sequence) = self.sequence

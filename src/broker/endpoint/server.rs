@@ -35,7 +35,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 /// Capacity of the stream of events. Everything that can be open at once has room in it.
@@ -295,14 +295,17 @@ impl Broker for Endpoint {
         Durability::Process
     }
 
+    async fn stop_deliveries(&self) {
+        self.switch
+            .with(|state| state.set_delivers(false, Instant::now()));
+    }
+
     async fn close(&self, _expects_replies: bool) {
+        // What one connection had goes to no other that is about to be closed.
+        self.stop_deliveries().await;
         self.closing.send_replace(true);
-        let closed = async {
-            while self.switch.with(|state| state.connections.len()) > 0 {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        drop(timeout(CLOSE_TIMEOUT, closed).await);
+        // The listener and each connection hold a receiver until they have ended.
+        drop(timeout(CLOSE_TIMEOUT, self.closing.closed()).await);
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     frame::{Frame, Kind},
     handshake::{self, FIRST_FRAME_MAX, Progress, Step, Tuned},
     method,
+    open_replies::OpenReplies,
     outbox::Outbox,
     publish::Published,
     refusal::{Refusal, Scope},
@@ -206,6 +207,13 @@ impl Session {
         }
     }
 
+    /// Closes the connection at the end of the process. Its deliveries have not failed.
+    pub(crate) fn shut_down(&mut self, now: Instant) {
+        let refusal = Refusal::connection(320, "activity-bridge is shutting down");
+        self.send(0, &handshake::close(&refusal, (0, 0)));
+        self.end(ReturnCause::Closed, now);
+    }
+
     /// Ends the session: the connection leaves the state.
     pub(crate) fn end(&mut self, cause: ReturnCause, now: Instant) {
         if let Some((id, _)) = self.open() {
@@ -383,10 +391,9 @@ impl Session {
                     channels: BTreeMap::new(),
                     frame_max: tuned.frame_max,
                     wants_cancels: client.wants_cancels,
-                    open_replies: 0,
+                    open_replies: OpenReplies::new(Arc::clone(&self.readable)),
                     own_queues: 0,
                     confirming: BTreeSet::new(),
-                    readable: Arc::clone(&self.readable),
                     allowed: client.rights.queues,
                     sees_parked: client.rights.parked,
                     unacked_bytes: 0,

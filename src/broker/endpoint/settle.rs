@@ -2,7 +2,8 @@
 
 use super::{
     custody_terms::{
-        Acked, ConnectionId, DeliveryId, Due, ReleaseCause, Released, ReturnCause, Returned,
+        Acked, ConnectionId, ConsumerId, DeliveryId, Due, ReleaseCause, Released, ReturnCause,
+        Returned,
     },
     exchange::Name,
     refusal::Refusal,
@@ -243,6 +244,14 @@ impl State {
             return;
         };
         let channels: Vec<u16> = connection.channels.keys().copied().collect();
+        let all = connection.channels.values();
+        let consumers: Vec<ConsumerId> = all
+            .flat_map(|channel| channel.consumers.values().copied())
+            .collect();
+        // No delivery that comes back goes to another channel of this connection.
+        for consumer in consumers {
+            self.end_consumer(consumer);
+        }
         for number in channels {
             self.close_channel(id, number, cause, now);
         }

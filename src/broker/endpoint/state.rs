@@ -13,6 +13,7 @@ use super::{
     log_quota::LogQuota,
     memory_usage::MemoryUsage,
     message::Message,
+    open_replies::OpenReplies,
     outbox::Outbox,
     queue::{Position, Queue},
     refusal::Refusal,
@@ -244,12 +245,10 @@ pub(crate) struct Connection {
     pub(super) frame_max: u32,
     /// Whether the client wants to be told when a queue under its consumer is deleted.
     pub(super) wants_cancels: bool,
-    pub(super) open_replies: usize,
+    pub(super) open_replies: Arc<OpenReplies>,
     pub(super) own_queues: usize,
     /// The channels with confirms that are not sent yet.
     pub(super) confirming: BTreeSet<u16>,
-    /// Notified when the connection may be read again.
-    pub(super) readable: Arc<Notify>,
     /// The queues whose tasks it may see and settle; `None` for all.
     pub(super) allowed: Option<Arc<BTreeSet<Name>>>,
     /// Whether it may consume the parked replies.
@@ -414,7 +413,7 @@ impl State {
             return true;
         }
         self.connections.get(&id).is_some_and(|connection| {
-            connection.open_replies >= self.limits.open_replies
+            connection.open_replies.count() >= self.limits.open_replies
                 || connection.outbox.exceeds(self.outbox_limit())
         })
     }

@@ -3,7 +3,7 @@
 use crate::harness::{Answer, BridgeProcess, HOLD, Route, Source, TaskMessage, World, reply};
 use futures_util::StreamExt;
 use lapin::{
-    Channel, Connection, ConnectionProperties, Consumer,
+    Channel, Connection, ConnectionProperties, Consumer, Event,
     message::Delivery,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
@@ -85,6 +85,27 @@ impl Client {
     /// Whether nothing is delivered for this time.
     pub(super) async fn gets_nothing(&mut self, time: Duration) -> bool {
         timeout(time, self.consumer.next()).await.is_err()
+    }
+
+    /// The error with which the connection ends.
+    pub(super) fn end(&self) -> impl Future<Output = String> {
+        let mut events = Box::pin(self.connection.events_listener());
+        async move {
+            let error = async {
+                loop {
+                    if let Some(Event::Error(error)) = events.next().await {
+                        return error.to_string();
+                    }
+                }
+            };
+            timeout(SOON, error).await.expect("the connection ends")
+        }
+    }
+
+    /// Whether the consumer got nothing before its connection ended.
+    pub(super) async fn was_given_nothing(&mut self) -> bool {
+        let next = timeout(SOON, self.consumer.next()).await;
+        !matches!(next.expect("the connection ends"), Some(Ok(_)))
     }
 
     /// Replies, and waits for the confirm.

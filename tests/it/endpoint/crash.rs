@@ -78,3 +78,33 @@ async fn a_drain_gives_what_waits_to_the_next_process(
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_shutdown_closes_the_workers_connections_in_order_and_counts_no_failed_delivery() {
+    let world = World::of_the_endpoint(HOLD).await.kept_in(Store::File);
+    let settings = "[shutdown]\ngrace_secs = 2";
+    let route = || Route::new(PAYMENTS).with("delivery_limit = 2");
+    let mut bridge = world.bridge_with(settings, &[route()]).await;
+    let mut worker = Client::consuming(&world.amqp_uri, 1).await;
+    world.schedule(PAYMENTS, 1);
+    let (task, _) = worker.next().await;
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        others.push(Client::consuming(&world.amqp_uri, 1).await);
+    }
+    let connections = [&worker].into_iter().chain(&others);
+    let ends: Vec<_> = connections.map(Client::end).collect();
+    bridge.terminate().await;
+    for end in ends {
+        let end = end.await;
+        assert!(end.contains("shutting down"), "{end}");
+    }
+    for other in &mut others {
+        assert!(other.was_given_nothing().await);
+    }
+    let _bridge = world.bridge_with(settings, &[route()]).await;
+    let mut worker = Client::consuming(&world.amqp_uri, 1).await;
+    let (again, _) = worker.next().await;
+    assert_eq!(again.id(), task.id());
+    assert_eq!(again.header("x-delivery-count"), None);
+}

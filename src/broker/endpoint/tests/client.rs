@@ -2,10 +2,11 @@
 
 use super::super::{
     content_header::ContentHeader,
-    custody_terms::{AckMode, ConnectionId, Terms},
+    custody_terms::{AckMode, ConnectionId, ReturnCause, Terms},
     frame::{self, Frame, Kind},
     message::Message,
     method,
+    open_replies::OpenReplies,
     outbox::Outbox,
     properties::Properties,
     publish::Published,
@@ -45,7 +46,7 @@ pub(super) struct Client {
 
 impl Broker {
     pub(super) fn new() -> Self {
-        let (sender, events) = mpsc::channel(100);
+        let (sender, events) = mpsc::channel(1_000);
         let now = Instant::now();
         let mut state = State::new(Limits::default(), sender, now);
         let terms = Terms {
@@ -68,10 +69,9 @@ impl Broker {
             channels: BTreeMap::new(),
             frame_max,
             wants_cancels: true,
-            open_replies: 0,
+            open_replies: OpenReplies::new(Arc::new(Notify::new())),
             own_queues: 0,
             confirming: BTreeSet::new(),
-            readable: Arc::new(Notify::new()),
             allowed: None,
             sees_parked: true,
             unacked_bytes: 0,
@@ -110,9 +110,42 @@ impl Broker {
 
 impl Client {
     pub(super) fn send(&self, method: AMQPClass) -> Result<(), Refusal> {
+        self.send_on(1, method)
+    }
+
+    pub(super) fn send_on(&self, channel: u16, method: AMQPClass) -> Result<(), Refusal> {
         let now = Instant::now();
         self.switch
-            .with(|state| state.on_method((self.id, 1), method, now))
+            .with(|state| state.on_method((self.id, channel), method, now))
+    }
+
+    /// Opens a channel that consumes the tasks.
+    pub(super) fn open_consumer(&self, channel: u16) {
+        let opened = self
+            .switch
+            .with(|state| state.open_channel(self.id, channel));
+        assert_eq!(opened, Ok(()));
+        let consume = basic::AMQPMethod::Consume(basic::Consume {
+            queue: "tasks".into(),
+            ..Default::default()
+        });
+        assert_eq!(self.send_on(channel, AMQPClass::Basic(consume)), Ok(()));
+    }
+
+    pub(super) fn most_open_replies(&self) -> usize {
+        self.switch.with(|state| state.limits.open_replies)
+    }
+
+    /// Whether the connection must not be read.
+    pub(super) fn must_pause(&self) -> bool {
+        self.switch.with(|state| state.must_pause(self.id))
+    }
+
+    /// Loses the connection.
+    pub(super) fn lose(&self) {
+        let now = Instant::now();
+        self.switch
+            .with(|state| state.close_connection(self.id, ReturnCause::Lost, now));
     }
 
     pub(super) fn declare(&self, name: &str, exclusive: bool) -> Result<(), Refusal> {
