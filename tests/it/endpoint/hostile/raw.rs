@@ -185,7 +185,9 @@ impl Raw {
             payload.pop();
             Some((kind, u16::from_be_bytes([a, b]), payload))
         };
-        timeout(ANSWER_TIMEOUT, next).await.expect("a frame, or the end")
+        timeout(ANSWER_TIMEOUT, next)
+            .await
+            .expect("a frame, or the end")
     }
 
     /// Reads up to this method. Returns its arguments.
