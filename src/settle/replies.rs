@@ -91,6 +91,7 @@ fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delive
         debug!(route = route.name(), task = %id, kind, "a dead letter");
         route.metrics.dead_letter(dead_letter.death);
         if !route.config.dead_letters {
+            deliveries::dropped(bridge, id);
             return acknowledge(bridge, delivery.receipt);
         }
     }
