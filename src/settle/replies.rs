@@ -350,6 +350,11 @@ async fn handle_elsewhere(
         ReplyOwner::Here => handle_delivery(&bridge, dead_letter, delivery),
         ReplyOwner::Forwarded(status) => answer_sign(&bridge, id, delivery, status),
         ReplyOwner::Unknown => park_unknown(&bridge, &dead_letter, delivery),
+        // There is no queue to leave it in.
+        ReplyOwner::OtherRoute if bridge.broker.durability() == Durability::Process => {
+            let because = "its task is of a route that is not configured here";
+            park(&bridge, &dead_letter, delivery, because);
+        }
         ReplyOwner::OtherRoute => {
             info!(task = %id, "a reply to a task of a route that is not configured here; leaving it to another process");
             sleep(OTHER_ROUTE_DELAY).await;
