@@ -50,6 +50,15 @@ pub fn released(bridge: &Bridge, id: TaskId) {
     }
 }
 
+/// The task's message is dropped, and the route does not fail such a task. Nobody has the task, so the bridge sends no more
+/// heartbeats for a worker, and AWS times the task out.
+pub fn dropped(bridge: &Bridge, id: TaskId) {
+    if bridge.broker.durability() == Durability::Process {
+        released(bridge, id);
+        bridge.inflight.on_abandoned(id);
+    }
+}
+
 /// A worker has acknowledged the task's message and has said nothing more: the task is completed.
 pub fn acknowledged(bridge: &Arc<Bridge>, id: TaskId) {
     if bridge.store.shared().is_some()

@@ -96,6 +96,7 @@ fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delive
         debug!(route = route.name(), task = %id, kind, "a dead letter");
         route.metrics.dead_letter(dead_letter.death);
         if !route.config.dead_letters {
+            deliveries::dropped(bridge, id);
             return acknowledge(bridge, delivery.receipt);
         }
     }
@@ -354,6 +355,11 @@ async fn handle_elsewhere(
         ReplyOwner::Here => handle_delivery(&bridge, dead_letter, delivery),
         ReplyOwner::Forwarded(status) => answer_sign(&bridge, id, delivery, status),
         ReplyOwner::Unknown => park_unknown(&bridge, &dead_letter, delivery),
+        // There is no queue to leave it in.
+        ReplyOwner::OtherRoute if bridge.broker.durability() == Durability::Process => {
+            let because = "its task is of a route that is not configured here";
+            park(&bridge, &dead_letter, delivery, because);
+        }
         ReplyOwner::OtherRoute => {
             info!(task = %id, "a reply to a task of a route that is not configured here; leaving it to another process");
             sleep(OTHER_ROUTE_DELAY).await;

@@ -362,3 +362,22 @@ async fn a_worker_that_gets_a_task_between_max_wait_secs_and_the_failure_keeps_i
     world.at(secs(36.0)).await;
     assert!(world.log.beats().len() > beats, "the bridge goes on");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_is_not_to_fail_its_task_leaves_it_to_its_timeout() {
+    let world = World::forgetful(Kind::File, "dead_letters = false");
+    let id = world.deliver().await;
+    world.source.time_out_after(T);
+    world.at(secs(100.0)).await;
+    let dead = DeadLetter {
+        death: Death::Rejected,
+        queue: "payments".to_owned(),
+    };
+    world
+        .send(Inbound::DeadLetter(dead, Delivery::about(id)))
+        .await;
+    let gone = world.log.wait_for(Did::Announce(Gone)).await;
+    assert!(gone <= secs(100.0) + T + secs(ASK_AFTER) + 2 * MOMENT);
+    assert_eq!(world.log.settles(), 0);
+    world.all_ended().await;
+}

@@ -47,6 +47,16 @@ async fn a_reply_to_a_task_of_a_route_that_is_not_here_goes_back_after_five_seco
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_durable_broker_a_reply_to_a_task_of_a_route_that_is_not_here_is_parked() {
+    let world = World::forgetful(Kind::Redis, "");
+    world.store.claims.then(Ok(Claim::OtherRoute));
+    world.reply(TaskId::random(), "completed", "done").await;
+    world.log.wait_for(Did::Ack(1)).await;
+    let requeued = world.log.count(&Did::Requeue(1));
+    assert_eq!((requeued, world.log.parked()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reply_to_a_task_that_ended_elsewhere_is_acknowledged_and_goes_nowhere() {
     let world = World::with(Kind::Redis, "");
     world.store.claims.then(Ok(Claim::Ended));
