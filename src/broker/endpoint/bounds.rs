@@ -31,7 +31,7 @@ impl State {
             && let Some(queue) = self.queues.get_mut(&name)
         {
             while queue.waiting.bytes() > bytes / 2 && queue.waiting.pop().is_some() {
-                self.counts.dropped += 1;
+                self.dropped += 1;
             }
             all -= bytes - queue.waiting.bytes();
         }

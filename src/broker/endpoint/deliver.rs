@@ -221,7 +221,7 @@ impl State {
             );
         }
         let Some(task) = entry.task else {
-            self.counts.dropped += 1;
+            self.dropped += 1;
             return;
         };
         self.locations.remove(&task);
@@ -245,11 +245,9 @@ impl State {
         let delivered = self.custody.deliver(task, to, now)?;
         entry.redelivered = delivered.redelivered;
         entry.count = delivered.count;
-        self.counts.redelivered += u64::from(entry.redelivered);
         let count = entry.count;
         self.tell(Inbound::Delivered { task, count });
         if delivered.released {
-            self.counts.released += 1;
             self.tell(Inbound::Released(task));
         }
         self.sooner.notify_one();

@@ -218,7 +218,7 @@ impl State {
             if queue.waiting.pop().is_none() {
                 break;
             }
-            self.counts.dropped += 1;
+            self.dropped += 1;
         }
         if matches!(queue.kind, QueueKind::Own(_)) {
             self.count_queued(message.bytes());
@@ -271,7 +271,6 @@ impl State {
         let Some(early) = heard.early_ack else {
             return;
         };
-        self.counts.early_acks += 1;
         let route = &*early.route;
         self.tell(Inbound::EarlyAck {
             route: route.to_owned(),

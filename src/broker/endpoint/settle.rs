@@ -184,7 +184,6 @@ impl State {
     pub(super) fn released(&mut self, released: Released) {
         let Released { task, abandoned } = released;
         self.locations.remove(&task);
-        self.counts.released += 1;
         self.tell(Inbound::Released(task));
         if abandoned {
             self.tell(Inbound::Abandoned(task));

@@ -107,8 +107,8 @@ pub(crate) struct State {
     pub(super) ended: EndedTasks,
     /// Whether tasks are delivered. They are not before the recovery has read the store, and not at the end.
     pub(super) delivers: bool,
-    /// Counts what happened since the start.
-    pub(super) counts: Counts,
+    /// The number of messages between workers that were dropped, because their queue was full or their frames did not fit.
+    pub(super) dropped: u64,
     /// The bounds on what all connections together have in memory.
     pub(super) usage: MemoryUsage,
     /// The bound on log lines about misbehaving clients.
@@ -119,19 +119,6 @@ pub(crate) struct State {
     /// Notified when something becomes due.
     pub(super) sooner: Arc<Notify>,
     last_id: u64,
-}
-
-/// What happened since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Deliveries of tasks that had been delivered before.
-    pub(crate) redelivered: u64,
-    /// Tasks whose delivery was acknowledged without settling them.
-    pub(crate) released: u64,
-    /// Tasks that a bare acknowledgement completed, and about which a worker spoke afterwards.
-    pub(crate) early_acks: u64,
-    /// Messages that were dropped from full queues of workers.
-    pub(crate) dropped: u64,
 }
 
 /// A message in a queue, or with a consumer.
@@ -319,7 +306,7 @@ impl State {
             queue_of: HashMap::new(),
             ended: EndedTasks::default(),
             delivers: false,
-            counts: Counts::default(),
+            dropped: 0,
             usage: MemoryUsage::default(),
             log_quota: LogQuota::new(now),
             stall_after: MAX_STALL_AFTER,

@@ -26,7 +26,7 @@ async fn a_message_that_does_not_fit_is_dropped_and_the_next_is_delivered() {
     let got = client.messages().await;
     assert_eq!(got.len(), 1);
     assert_eq!(got[0].properties, Properties::default());
-    assert_eq!(broker.switch.with(|state| state.counts.dropped), 1);
+    assert_eq!(broker.switch.with(|state| state.dropped), 1);
 }
 
 #[tokio::test]
