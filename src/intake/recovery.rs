@@ -131,6 +131,10 @@ pub async fn restore_all(bridge: &Arc<Bridge>) -> Unpublished {
         let ended = bridge.store.ended(bridge.inflight.remembers()).await;
         let adopted = match ended {
             Ok(ended) => {
+                // A reply to one of them is late. It casts no doubt on its worker.
+                for id in ended.iter().rev() {
+                    bridge.broker.withdraw(*id).await;
+                }
                 // The store lists the newest first. The table forgets first what it was told first.
                 bridge.inflight.remember_ended(ended.into_iter().rev());
                 adopt(bridge, &mut all).await

@@ -166,8 +166,14 @@ impl State {
         match self.custody.ack(delivery, now) {
             Acked::Nothing => {}
             Acked::Released(cause) => {
-                if cause == ReleaseCause::Spoken {
-                    warn!(%task, queue = &**queue, "a worker acknowledged a task about which it had said something, without a final reply; AWS decides by its timeouts unless one comes");
+                match cause {
+                    ReleaseCause::Mode => {}
+                    ReleaseCause::Spoken => {
+                        warn!(%task, queue = &**queue, "a worker acknowledged a task about which it had said something, without a final reply; AWS decides by its timeouts unless one comes");
+                    }
+                    ReleaseCause::Distrust => {
+                        warn!(%task, queue = &**queue, "a worker acknowledged a task on a connection on which a reply with an unknown id had come; the task is not completed, and AWS decides by its timeouts unless a final reply comes");
+                    }
                 }
                 self.released(Released {
                     task,
