@@ -58,14 +58,14 @@ async fn a_released_task_is_not_delivered_again_after_a_kill_and_its_reply_still
 async fn a_repeated_reply_to_a_task_that_ended_before_the_start_casts_no_doubt_on_an_acknowledgement()
  {
     let world = World::of_the_endpoint(HOLD).await.kept_in(Store::File);
-    let mut bridge = world.bridge(&[Route::new(PAYMENTS).as_it_is()]).await;
+    let mut bridge = world.bridge(&[Route::new(PAYMENTS).plain_acks()]).await;
     let mut worker = Client::consuming(&world.amqp_uri, 1).await;
     world.schedule(PAYMENTS, 1);
     let (ended, _) = worker.next().await;
     worker.says(&ended, Answer::of("completed", "")).await;
     bridge.idle().await;
     bridge.terminate().await;
-    let _bridge = world.bridge(&[Route::new(PAYMENTS).as_it_is()]).await;
+    let _bridge = world.bridge(&[Route::new(PAYMENTS).plain_acks()]).await;
     let mut worker = Client::consuming(&world.amqp_uri, 1).await;
     let id = world.schedule(PAYMENTS, 1).remove(0);
     let (_, delivery) = worker.next().await;
