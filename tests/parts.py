@@ -22,15 +22,16 @@ def start_simulator(folder, processes, domain):
     return url
 
 
-def start_bridge(folder, processes, aws_url, routes):
+def start_bridge(folder, processes, aws_url, routes, amqp=None):
     """The bridge with these routes, in TOML, and its tasks in a file, once it is ready; `admin` is the address of its admin
-    endpoint."""
+    endpoint. `amqp`: its table, for another broker than that of AMQP_URI."""
+    amqp = amqp or f"uri = {json.dumps(os.environ['AMQP_URI'])}"
     admin = f"127.0.0.1:{free_ports(1)[0]}"
     config = folder / "bridge.toml"
     # A JSON string is a TOML string. The store is the default, but for its place.
     config.write_text(f"""
 [amqp]
-uri = {json.dumps(os.environ["AMQP_URI"])}
+{amqp}
 [store]
 path = {json.dumps(str(folder / "tasks.redb"))}
 [admin]
