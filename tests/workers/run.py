@@ -2,7 +2,8 @@
 """The example workers against the real bridge: each completes, fails, heartbeats and honours a cancel; one is killed.
 
 `make test-workers` runs it: needs AMQP_URI, a built bridge and a built simulator. What the simulator has recorded is
-what counts. All workers run at the same time, each with a route and a queue of its own.
+what counts. All workers run at the same time, each with a route and a queue of its own: first with RabbitMQ, then with
+the bridge as the broker.
 """
 import json
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from parts import run_suite, start_bridge, start_simulator  # noqa: E402
-from system import Failure, Process, http, last_lines, wait_for  # noqa: E402
+from system import Failure, Process, free_ports, http, last_lines, wait_for  # noqa: E402
 
 import build  # noqa: E402
 
@@ -166,12 +167,25 @@ def progress(record):
 
 def run(folder, processes, checks):
     commands, env = build.commands()
+    killed = [("killed", commands["python_pika"], Killed)]
+    with_broker("rabbitmq", None, killed, (commands, env), folder, processes, checks)
+    # The same workers, unmodified. One that dies is seen at once there, and its task waits for the next.
+    port = free_ports(1)[0]
+    amqp = f'listen = "127.0.0.1:{port}"'
+    env = {**env, "AMQP_URI": f"amqp://guest:guest@127.0.0.1:{port}/%2f"}
+    with_broker("endpoint", amqp, [], (commands, env), folder, processes, checks)
+
+
+def with_broker(broker, amqp, more, workers, folder, processes, checks):
+    commands, env = workers
+    folder = folder / broker
+    folder.mkdir()
+    began_with = len(processes)
     sim = start_simulator(folder, processes, DOMAIN)
-    routes = [*map(route, commands), route("killed", KILLED_HEARTBEAT_SECS)]
-    start_bridge(folder, processes, sim, "".join(routes))
+    routes = [*map(route, commands), *(route(name, KILLED_HEARTBEAT_SECS) for name, *_ in more)]
+    start_bridge(folder, processes, sim, "".join(routes), amqp)
     cases = []
-    for name, command, kind in [*((name, command, Case) for name, command in commands.items()),
-                                ("killed", commands["python_pika"], Killed)]:
+    for name, command, kind in [*((name, command, Case) for name, command in commands.items()), *more]:
         worker = Process(f"the worker {name}", [*command, f"worker-{name}"], folder / f"{name}.log", env)
         processes.append(worker)
         cases.append(kind(name, worker, sim))
@@ -180,15 +194,18 @@ def run(folder, processes, checks):
         try:
             running = {pool.submit(case.run): case for case in cases}
             for done in as_completed(running):
-                report(checks, running[done], done.result())
+                report(checks, broker, running[done], done.result())
         finally:
-            STOPPED.set()  # the pool waits for its threads
-    print(f"worked for {time.monotonic() - began:.1f} s", flush=True)
+            if sys.exc_info()[0]:
+                STOPPED.set()  # the pool waits for its threads
+    print(f"worked with {broker} for {time.monotonic() - began:.1f} s", flush=True)
+    while len(processes) > began_with:
+        processes.pop().stop()
 
 
-def report(checks, case, results):
+def report(checks, broker, case, results):
     for test, problems in results:
-        checks.check(f"{case.name}::{test}", problems)
+        checks.check(f"{broker}::{case.name}::{test}", problems)
     if any(problems for _, problems in results):
         print(f"the last lines of {case.process.name}:\n{last_lines(case.process.log, 40)}")
 
