@@ -2,7 +2,7 @@
 
 use crate::{
     crash::{Hand, PAYMENTS, Toll, assert_none_parked, done, number, route, schedule},
-    harness::{Answer, BridgeProcess, File, Inbox, TaskMessage, World, eventually},
+    harness::{Answer, BridgeProcess, Broker, File, HOLD, Inbox, TaskMessage, World, eventually},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::time::Duration;
@@ -29,17 +29,27 @@ fn seed() -> u64 {
 
 #[tokio::test]
 async fn twenty_kills_at_random_moments_lose_none_of_ten_thousand_tasks() {
+    let world = World::new().await.kept_in(File);
+    kill_at_random(world).await;
+}
+
+/// Each kill also takes the workers' connections, and the deliveries that they have.
+#[tokio::test]
+async fn twenty_kills_of_a_bridge_that_is_the_broker_lose_none_of_ten_thousand_tasks() {
+    let world = World::of_the_endpoint(HOLD).await.kept_in(File);
+    kill_at_random(world).await;
+}
+
+async fn kill_at_random(world: World) {
     let seed = seed();
     println!("KILLS_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let world = World::new().await.kept_in(File);
     schedule(&world, 0..TASKS, HEARTBEAT);
     let answer = |task: &TaskMessage| match is_long(task) {
         true => vec![Answer::of("started", "")],
         false => vec![done(task)],
     };
     let worker = world.worker(PAYMENTS, answer).await;
-    let hand = Hand::of(&world).await;
     let routes = [route(
         HEARTBEAT,
         &format!("max_in_flight = 500\npollers = {{ max = {POLLS} }}"),
@@ -47,6 +57,7 @@ async fn twenty_kills_at_random_moments_lose_none_of_ten_thousand_tasks() {
     let mut logs = Vec::new();
     let mut kills = 0;
     let mut bridge: BridgeProcess = world.bridge(&routes).await;
+    let mut hand = Hand::of(&world).await;
     // Each when the next share of the tasks has ended, and a moment later.
     while kills < KILLS {
         let share = u64::from(TASKS) * u64::from(kills) / u64::from(KILLS + 1);
@@ -57,6 +68,10 @@ async fn twenty_kills_at_random_moments_lose_none_of_ten_thousand_tasks() {
         kills += 1;
         logs.push(bridge.log());
         bridge = world.bridge(&routes).await;
+        if world.broker != Broker::RabbitMq {
+            // Its connection ended with the bridge. What it replied before is late now, or was lost.
+            hand = Hand::of(&world).await;
+        }
         // Those of its lives before are ended in this one, or in the next.
         hand.end(worker.seen().into_iter().filter(is_long)).await;
     }
