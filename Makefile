@@ -3,7 +3,7 @@ PYTHON ?= python3
 NODE = $(PYTHON) scripts/rabbitmq.py run
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi lint bench bench-in-flight bench-built clean
+.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi suites lint bench bench-in-flight bench-built clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test-workers: ## the example workers of eight clients against the bridge
 
 test-asyncapi: ## docs/asyncapi.yaml by the official parser, and real messages against it
 	@$(PYTHON) scripts/test.py asyncapi
+
+suites: ## the test suites of AMQP clients against the bridge as the broker (SUITES="py-amqp kombu")
+	@$(PYTHON) scripts/test.py suites
 
 lint: ## format and lints
 	@$(PYTHON) scripts/test.py lint

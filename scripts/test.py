@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs the tests stage by stage and closes with the totals.
 
-    test.py [lint] [unit] [it] [scale] [moto] [ministack] [workers] [asyncapi]
+    test.py [lint] [unit] [it] [scale] [moto] [ministack] [workers] [asyncapi] [suites]
 
-All of them, in this order, when none is named.
+All of them but `suites`, in this order, when none is named.
 """
 import contextlib
 import os
@@ -163,6 +163,12 @@ def asyncapi(totals):
         run(totals, python, "tests/asyncapi/run.py", env={**env, **parser})
 
 
+def suites(totals):
+    # The simulator's own tests build its binary.
+    cargo_test(totals, "--no-run", "--test", "it", "--test", "wire")
+    run(totals, sys.executable, "tests/suites/run.py")
+
+
 @contextlib.contextmanager
 def broker(management=False):
     """A private node, never one that AMQP_URI happens to name: tests kill it and delete its queues."""
@@ -182,11 +188,14 @@ def redis_server():
 
 
 STAGES = {"lint": lint, "unit": unit, "it": it, "scale": scale, "moto": partial(foreign, "moto"),
-          "ministack": partial(foreign, "ministack"), "workers": workers, "asyncapi": asyncapi}
+          "ministack": partial(foreign, "ministack"), "workers": workers, "asyncapi": asyncapi,
+          "suites": suites}
+# Clients' own suites take long, and what they show depends on the client more than on the bridge.
+DEFAULT_STAGES = [name for name in STAGES if name != "suites"]
 
 
 def body():
-    names = sys.argv[1:] or list(STAGES)
+    names = sys.argv[1:] or DEFAULT_STAGES
     unknown = [name for name in names if name not in STAGES]
     if unknown:
         raise Failure(f"no such stage: {', '.join(unknown)}; there are {', '.join(STAGES)}")

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""The test suites of AMQP clients against the bridge as their broker, and the result compared with suites.toml.
+
+    run.py [SUITE ...]
+
+All of them when none is named. `make suites` runs it: needs a built bridge and a built simulator. The suites and what
+they need come from the package registries, into .dev/suites, where their output and the bridge's log are as well. The
+run fails when a test fails that suites.toml does not list, when a listed test passes, and when fewer tests passed than
+suites.toml expects.
+"""
+import fnmatch
+import json
+import os
+import sys
+import time
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from parts import run_suite, start_simulator  # noqa: E402
+from system import DEV, TARGET, Failure, Process, await_200, bridge_environment, free_ports  # noqa: E402
+
+from runners import RUNNERS  # noqa: E402
+
+CACHE = DEV / "suites"
+DOMAIN = "shop"
+# What the log of a bridge never says.
+BUGS = ("this is a bug", "panicked")
+
+
+def start_bridge(folder, log, aws_url):
+    """The bridge as the broker, once it is ready, and its port."""
+    port, admin = free_ports(2)
+    password = folder / "password"
+    password.write_text("guest")
+    config = folder / "bridge.toml"
+    # A JSON string is a TOML string. aiormq's suite opens more channels than the bridge allows by default.
+    config.write_text(f"""
+[amqp]
+listen = "127.0.0.1:{port}"
+max_channels = 2047
+[[amqp.users]]
+name = "guest"
+password_file = {json.dumps(str(password))}
+[store]
+kind = "memory"
+[admin]
+listen = "127.0.0.1:{admin}"
+[shutdown]
+grace_secs = 5
+[[routes]]
+name = "payments"
+queue = "payments"
+swf = {{ domain = "{DOMAIN}", task_list = "payments" }}
+""")
+    log.unlink(missing_ok=True)
+    env = {**bridge_environment(aws_url), "NO_COLOR": "1"}
+    bridge = Process("the bridge", [TARGET / "debug/activity-bridge", "run", "--config", config], log, env)
+    try:
+        await_200(bridge, f"http://127.0.0.1:{admin}/readyz")
+    except Failure:
+        bridge.stop()
+        raise
+    return bridge, port
+
+
+def listed(test, skips):
+    """The entries of suites.toml that mean this test."""
+    return [name for name in skips if name == test or ("*" in name and fnmatch.fnmatchcase(test, name.replace("[", "[[]")))]
+
+
+def compare(settings, results):
+    """What is not as suites.toml says, as lines."""
+    skips, unsteady = settings.get("skips", {}), settings.get("unsteady", {})
+    problems, matched = [], set()
+    for test, outcome in sorted(results.items()):
+        names = listed(test, skips)
+        matched.update(names, listed(test, unsteady))
+        if outcome == "failed" and not names and not listed(test, unsteady):
+            problems.append(f"failed, and is not listed: {test}")
+        if outcome == "passed" and names:
+            problems.append(f"passed, but is listed: {test}")
+    problems += [f"listed, but there is no such test: {name}" for name in [*skips, *unsteady] if name not in matched]
+    passed = Counter(results.values())["passed"]
+    if passed < settings["passes"]:
+        problems.append(f"only {passed} tests passed; {settings['passes']} are expected")
+    return problems
+
+
+def run_one(suite, settings, folder, aws_url):
+    """Runs one suite against a bridge of its own. Its line for the report, and what went wrong."""
+    print(f"{suite}: running (its output: {CACHE / suite}.out) ...", flush=True)
+    folder.mkdir()
+    log = CACHE / f"{suite}.bridge.log"
+    bridge, port = start_bridge(folder, log, aws_url)
+    began = time.monotonic()
+    problems = []
+    try:
+        results = RUNNERS[settings["runner"]](suite, settings, CACHE, port)
+        if bridge.child.poll() is not None:
+            problems.append(f"the bridge ended during the run; its log: {log}")
+    finally:
+        stopped = bridge.stop(30)
+    if not stopped:
+        problems.append(f"the bridge did not end well; its log: {log}")
+    said = log.read_text(errors="replace")
+    problems += [f"the bridge's log ({log}) says {text!r}" for text in BUGS if text in said]
+    problems += compare(settings, results)
+    count = Counter(results.values())
+    took = time.monotonic() - began
+    print(f"{suite}: {count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped in {took:.0f} s", flush=True)
+    return problems
+
+
+def run(folder, processes, checks):
+    table = tomllib.loads((HERE / "suites.toml").read_text())
+    names = sys.argv[1:] or os.environ.get("SUITES", "").split() or list(table)
+    unknown = [name for name in names if name not in table]
+    if unknown:
+        raise Failure(f"no such suite: {', '.join(unknown)}; there are {', '.join(table)}")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    sim = start_simulator(folder, processes, DOMAIN)
+    for name in names:
+        try:
+            problems = run_one(name, table[name], folder / name, sim)
+        except Failure as failure:
+            problems = [str(failure)]
+        # In one piece, because all of them are to be seen.
+        checks.check(name, ["\n    ".join(problems)] if problems else [])
+
+
+if __name__ == "__main__":
+    run_suite("suites", run, needs=())
