@@ -55,10 +55,10 @@ def install(python, file):
     stamp.touch()
 
 
-def run(what, command):
+def run(what, command, env=None):
     began = time.monotonic()
     say(f"{what} ...")
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
     if done.returncode != 0:
         raise Failure(f"{what} failed:\n{done.stdout.strip()}")
     say(f"{what}: done in {time.monotonic() - began:.0f} s")

@@ -100,6 +100,8 @@ def run_one(suite, settings, folder, aws_url):
     problems = []
     try:
         results = RUNNERS[settings["runner"]](suite, settings, CACHE, port)
+        if not results:
+            raise Failure(f"no test of {suite} ran; see {CACHE / suite}.out")
         if bridge.child.poll() is not None:
             problems.append(f"the bridge ended during the run; its log: {log}")
     finally:

@@ -39,10 +39,11 @@ def source_distribution(cache, python, package, version):
     archives.mkdir(exist_ok=True)
     stem = f"{package.replace('-', '?')}-{version}"
     if not list(archives.glob(f"{stem}.tar.gz")):
-        # The metadata is built with what the environment has: its own build would build the build tools too.
+        # The metadata is built with what the environment has, and uv_build looks for its own program in the path.
+        env = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
         venv.run(f"downloading the sources of {package} {version}",
                  [python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation",
-                  "--no-binary", package, "-d", archives, f"{package}=={version}"])
+                  "--no-binary", package, "-d", archives, f"{package}=={version}"], env)
     for old in cache.glob(stem):
         shutil.rmtree(old)
     with tarfile.open(next(archives.glob(f"{stem}.tar.gz"))) as archive:
@@ -145,6 +146,9 @@ def cargo(suite, settings, cache, port):
     folder = cache / name
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(found, folder)  # with the times of the files, so that what is built stays built
+    # Of its own, because the folder lies in the project's.
+    with open(folder / "Cargo.toml", "a") as manifest:
+        manifest.write("\n[workspace]\n")
     for file in (folder / "tests").glob("*.rs"):
         before = text = file.read_text()
         for old, new in settings["replace"].items():
