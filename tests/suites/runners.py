@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tls_front
 import venv
-from system import ROOT, Failure, apt_install, free_ports, has_apt
+from system import ROOT, Failure, apt_install, has_apt
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"
@@ -51,17 +51,26 @@ def source_distribution(cache, python, package, version):
     return next(cache.glob(stem))
 
 
-def tls_port(port, certificates):
-    """The port of a TLS server in front of the bridge; one that nothing listens on where the suite has no certificates."""
-    if not (certificates / "server.pem").exists():
-        return free_ports(1)[0]
+def certificate(cache):
+    """A certificate that nobody has signed, and its key, for a suite that brings none and checks none."""
+    files = cache / "server.pem", cache / "server.key"
+    if not all(file.exists() for file in files):
+        if not shutil.which("openssl"):
+            raise Failure("openssl is needed, to make a certificate")
+        venv.run("making a certificate", ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj",
+                                          "/CN=localhost", "-out", files[0], "-keyout", files[1]])
+    return files
+
+
+def tls_port(port, files):
+    """The port of a TLS server in front of the bridge, with this certificate and key."""
     found, ready = [], threading.Event()
 
     def tell(number):
         found.append(number)
         ready.set()
 
-    arguments = (port, certificates / "server.pem", certificates / "server.key", tell)
+    arguments = (port, *files, tell)
     threading.Thread(target=tls_front.run, args=arguments, daemon=True).start()
     if not ready.wait(10):
         raise Failure("the TLS server in front of the bridge did not start")
@@ -73,10 +82,12 @@ def pytest(suite, settings, cache, port):
     folder = source_distribution(cache, python, settings["package"], settings["version"])
     report = cache / f"{suite}.xml"
     report.unlink(missing_ok=True)
+    own = folder / "tests/certs/server.pem", folder / "tests/certs/server.key"
+    files = own if own[0].exists() else certificate(cache)
     env = {
         "RABBITMQ_HOST": "127.0.0.1",
         "RABBITMQ_5672_TCP": str(port),
-        "RABBITMQ_5671_TCP": str(tls_port(port, folder / "tests" / "certs")),
+        "RABBITMQ_5671_TCP": str(tls_port(port, files)),
         "PYTHONPATH": f"{HERE / 'plugins'}:{folder}",
     }
     command = [python, "-m", "pytest", "-v", "--tb=short", "-W", "ignore", "-p", "no:cacheprovider",
