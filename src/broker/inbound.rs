@@ -66,6 +66,19 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Takes the correlation id and the type from headers where the properties are not set. Some clients can set headers, but not
+    /// these properties.
+    pub(crate) fn or_from_headers(mut self) -> Self {
+        let header = |name| match self.headers.iter().find(|(header, _)| header == name)? {
+            (_, HeaderValue::Text(text)) => Some(text.clone()),
+            (_, HeaderValue::Integer(_)) => None,
+        };
+        let (id, kind) = (header("correlation-id"), header("reply-type"));
+        self.correlation_id = self.correlation_id.or(id);
+        self.kind = self.kind.or(kind);
+        self
+    }
+
     /// A delivery that says nothing but which task it is about. Nothing has to be acknowledged.
     #[must_use]
     pub fn about(task: TaskId) -> Self {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `frame`, `table`, `property`, `properties`, `content_header`, `method` and their builders | the codec |
 //! | `custody` and its parts | where each task is, and what an acknowledgement, a return or a loss means for it; pure |
-//! | `confirms`, `exchange`, `queue`, `message`, `refusal` | what brokers are made of; pure |
+//! | `confirms`, `exchange`, `binding_match`, `queue`, `message`, `refusal` | what brokers are made of; pure |
 //! | `state` with `queues`, `consumers`, `direct_reply`, `deliver`, `settle`, `publish`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
 //! | `memory_usage`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
@@ -12,6 +12,7 @@
 //! | `settings`, `user_settings`, `files`, `tls` | the configuration |
 //! | `server` | the implementation of the seam |
 
+mod binding_match;
 mod bounds;
 mod confirms;
 mod connection;

@@ -330,20 +330,16 @@ fn delivery(message: &Message) -> Delivery {
     let text =
         |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let headers = headers(properties.headers());
-    // Some clients can set headers, but not these properties.
-    let header = |name| match headers.iter().find(|(header, _)| header == name)? {
-        (_, HeaderValue::Text(text)) => Some(text.clone()),
-        (_, HeaderValue::Integer(_)) => None,
-    };
     Delivery {
-        correlation_id: text(properties.correlation_id()).or_else(|| header("correlation-id")),
-        kind: text(properties.kind()).or_else(|| header("reply-type")),
+        correlation_id: text(properties.correlation_id()),
+        kind: text(properties.kind()),
         reply_to: text(properties.reply_to()),
         content_type: text(properties.content_type()),
         headers,
         body: message.body.to_vec(),
         receipt: Receipt::none(),
     }
+    .or_from_headers()
 }
 
 /// The headers that the bridge can read: texts and numbers.

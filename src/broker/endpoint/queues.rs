@@ -1,9 +1,10 @@
 //! Declarations: queues and exchanges, their bindings, their ends.
 
 use super::{
+    binding_match::Field,
     custody_terms::ConnectionId,
     direct_reply::DIRECT_REPLY_TO,
-    exchange::{Binding, Field, Flags, Name, Target},
+    exchange::{Binding, Flags, Name, Target},
     refusal::Refusal,
     state::{OwnQueue, QueueKind, QueueState, State},
     table,

@@ -85,20 +85,16 @@ fn delivery(from: lapin::message::Delivery) -> Delivery {
     let properties = &from.properties;
     let text = |value: &Option<ShortString>| value.as_ref().map(ToString::to_string);
     let headers = (properties.headers().as_ref()).map_or_else(Vec::new, headers);
-    // Some clients can set headers, but not these properties.
-    let header = |name| match headers.iter().find(|(header, _)| header == name)? {
-        (_, HeaderValue::Text(text)) => Some(text.clone()),
-        (_, HeaderValue::Integer(_)) => None,
-    };
     Delivery {
-        correlation_id: text(properties.correlation_id()).or_else(|| header("correlation-id")),
-        kind: text(properties.kind()).or_else(|| header("reply-type")),
+        correlation_id: text(properties.correlation_id()),
+        kind: text(properties.kind()),
         reply_to: text(properties.reply_to()),
         content_type: text(properties.content_type()),
         headers,
         body: from.data,
         receipt: Receipt::new(from.acker),
     }
+    .or_from_headers()
 }
 
 /// Why the broker took a message out of its queue; `None` if the message is no dead letter. Workers may send anything
