@@ -1,10 +1,9 @@
 //! `amqps://`: the broker must prove who it is, to the certificates that the system trusts.
 
-use crate::harness::{HOLD, Node, Route, World, command};
+use crate::harness::{HOLD, Node, Route, World, command, free_port};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::path::Path;
 use tempfile::TempDir;
-use tokio::process::Command;
 
 /// Writes an authority's certificate, and a server's certificate and key, and returns the folder.
 fn certificates() -> TempDir {
@@ -26,17 +25,6 @@ fn certificates() -> TempDir {
     dir
 }
 
-/// A port that nobody takes while the broker boots: none that outgoing connections are given, nor any other server.
-async fn free_port() -> u16 {
-    let mut python = Command::new("python3");
-    python
-        .args(["-c", "import system; print(*system.free_ports(1))"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts"));
-    let said = python.output().await.expect("python3 runs").stdout;
-    let port = String::from_utf8_lossy(&said).trim().parse();
-    port.expect("a port")
-}
-
 /// What `check --online` says, trusting the certificates of a file.
 async fn check(world: &World, config: &Path, trusted: &Path) -> (bool, String) {
     let ran = command()
@@ -54,7 +42,7 @@ async fn check(world: &World, config: &Path, trusted: &Path) -> (bool, String) {
 #[tokio::test]
 async fn a_broker_is_reached_over_tls_and_only_with_a_certificate_that_is_trusted() {
     let dir = certificates();
-    let port = free_port().await;
+    let port = free_port();
     let file = |name: &str| dir.path().join(name);
     let node = Node::start_with(&format!(
         "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\

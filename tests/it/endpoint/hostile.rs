@@ -6,12 +6,9 @@ mod garbage;
 mod raw;
 mod stallers;
 
-use crate::harness::{Answer, BridgeProcess, HOLD, Worker, World};
+use crate::harness::{Answer, BridgeProcess, HOLD, Worker, World, free_port};
 use activity_sim::TaskState;
-use std::{
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Maximum time in which an honest worker's tasks are done.
 const TASKS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,12 +74,6 @@ impl Stage {
         let number = line.and_then(|line| line.split_whitespace().nth(1));
         number.and_then(|number| number.parse().ok()).expect("kB")
     }
-}
-
-/// A port that nobody listens on.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// Starts a bridge that is the broker itself.

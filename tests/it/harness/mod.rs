@@ -21,8 +21,12 @@ pub use worker::{Answer, Inbox, TaskMessage, Worker, arguments_of_the_bridge, re
 use activity_sim::{ExecutionStatus, Options, Schedule, Sim, Summary, TaskRecord, TaskState};
 use std::{
     future::Future,
+    hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, AtomicU32, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tempfile::TempDir;
@@ -51,10 +55,19 @@ pub fn is_endpoint() -> bool {
     std::env::var("BROKER").is_ok_and(|broker| broker == "endpoint")
 }
 
-/// A port on which nobody listens at the moment.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
+/// The ports that [`free_port`] gives. They lie below those that the kernel gives to outgoing connections, so a
+/// bridge that is started again finds its port still free; and below those of `scripts/system.py`, which gives
+/// the other servers theirs.
+const PORTS: std::ops::RangeInclusive<u16> = 2000..=11_999;
+
+/// A port on which nobody listens. No two tests get the same one.
+pub fn free_port() -> u16 {
+    static NEXT: LazyLock<AtomicU16> =
+        LazyLock::new(|| AtomicU16::new(RandomState::new().hash_one(()) as u16));
+    let next = || PORTS.start() + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS.len() as u16;
+    let mut ports = PORTS.map(|_| next());
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(is_free).expect("a port is free")
 }
 
 /// A simulator, and a virtual host in a broker.
