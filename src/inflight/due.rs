@@ -23,7 +23,7 @@ pub struct DueTask {
     /// The urgency of a heartbeat.
     pub urgency: rate_limit::Due,
     /// Timeout for the answer to a heartbeat.
-    pub patience: Duration,
+    pub answer_timeout: Duration,
 }
 
 impl InflightTable {
@@ -95,7 +95,7 @@ impl InflightTable {
                 deadline: entry.schedule.times_out(),
                 urgent_from: entry.schedule.urgent_from(),
             },
-            patience: entry.schedule.answer_timeout(),
+            answer_timeout: entry.schedule.answer_timeout(),
         })
     }
 

@@ -68,7 +68,7 @@ impl InflightTable {
         let entry = InflightTask {
             route: Arc::clone(route),
             since: now.checked_sub(from.age).unwrap_or(now),
-            held: Vec::new(),
+            receipts: Vec::new(),
             span: Span::none(),
             state: match restored {
                 Restored::ToPublish => State::Publishing,

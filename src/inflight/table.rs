@@ -31,7 +31,7 @@ pub struct InflightTask {
     pub since: Instant,
     /// The receipts of the replies that end the task, the newest last. They are acknowledged when AWS has the outcome. There is
     /// none if the bridge ended the task itself.
-    pub held: Vec<Receipt>,
+    pub receipts: Vec<Receipt>,
     /// The span of the task. It began at the poll.
     pub span: Span,
     pub(super) state: State,
@@ -152,7 +152,7 @@ impl InflightTable {
         let entry = InflightTask {
             route,
             since: now,
-            held: Vec::new(),
+            receipts: Vec::new(),
             span,
             state: State::Publishing,
             token: task.token.clone(),
@@ -252,14 +252,14 @@ impl InflightTable {
         };
         match command {
             Command::Settle => {
-                entry.held.push(receipt);
+                entry.receipts.push(receipt);
                 let handle = entry.handle(id);
                 self.reschedule(table, id);
                 FinalReply::Settle(handle)
             }
             Command::Hold => {
-                let older = entry.held.pop();
-                entry.held.push(receipt);
+                let older = entry.receipts.pop();
+                entry.receipts.push(receipt);
                 FinalReply::Superseded(older)
             }
             Command::Nothing
@@ -279,8 +279,8 @@ impl InflightTable {
         let Some(entry) = table.open.get_mut(&id) else {
             return Some(older);
         };
-        let before_newest = entry.held.len().saturating_sub(1);
-        entry.held.insert(before_newest, older);
+        let before_newest = entry.receipts.len().saturating_sub(1);
+        entry.receipts.insert(before_newest, older);
         None
     }
 
@@ -402,7 +402,7 @@ impl Table {
 
     fn end(&mut self, id: TaskId) -> Option<InflightTask> {
         let entry = self.remove(id)?;
-        match entry.held.is_empty() {
+        match entry.receipts.is_empty() {
             false => self.ended_by_reply.add(id),
             true => self.ended_without_reply.add(id),
         }

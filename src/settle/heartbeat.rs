@@ -39,14 +39,14 @@ pub async fn run(bridge: Arc<Bridge>) {
         let now = Instant::now();
         // The number of spawned tasks is bounded: one for each task in flight.
         while let Some(entry) = bridge.inflight.next_due(now) {
-            let seeing_to = see_to(Arc::clone(&bridge), entry);
-            bridge.supervisor.spawn("a heartbeat", seeing_to);
+            let handling = handle_due(Arc::clone(&bridge), entry);
+            bridge.supervisor.spawn("a heartbeat", handling);
         }
     }
 }
 
 /// Does for a task what it is due for, unless that has changed meanwhile.
-pub async fn see_to(bridge: Arc<Bridge>, entry: DueTask) {
+pub async fn handle_due(bridge: Arc<Bridge>, entry: DueTask) {
     match entry.due {
         Due::Beat => beat(&bridge, entry).await,
         Due::Unstarted(wait) => {
@@ -80,7 +80,7 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
     let sending = catch_async(route.source.heartbeat(&handle.token, &details));
     let panicked = |_| Err(SourceError::Invalid(PANICKED.to_owned()));
     let late = |_| Err(SourceError::Unavailable("no answer in time".to_owned()));
-    let answer = timeout(entry.patience, sending).await;
+    let answer = timeout(entry.answer_timeout, sending).await;
     let answer = answer.map_or_else(late, |sent| sent.unwrap_or_else(panicked));
     permit.done((&answer).into());
     // The next steps may wait for the broker or the store. No other heartbeat may wait for them.

@@ -28,10 +28,10 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
 /// Wait after a throttled call, before the outcome asks for its next permit.
-const THROTTLED: Duration = Duration::from_millis(200);
+const THROTTLED_DELAY: Duration = Duration::from_millis(200);
 
 /// Number of failed attempts after which a warning may be written.
-const SAY_AFTER: u32 = 3;
+const WARN_AFTER_ATTEMPTS: u32 = 3;
 
 /// Settles a task and cleans up behind it.
 pub async fn settle(bridge: Arc<Bridge>, mut handle: TaskHandle, outcome: Outcome) {
@@ -78,7 +78,7 @@ async fn submit_or_fail(
 
 /// Acknowledges the held reply, removes the record, and frees the slot by dropping the in-flight task.
 pub async fn clean_up(bridge: &Bridge, id: TaskId, mut entry: InflightTask, end: SettleEnd) {
-    for receipt in std::mem::take(&mut entry.held) {
+    for receipt in std::mem::take(&mut entry.receipts) {
         crash_point(CrashPoint::BeforeAck);
         if !receipt.ack().await {
             // The broker delivers it again. It then counts as a late reply.
@@ -123,9 +123,13 @@ async fn submit(bridge: &Bridge, handle: &mut TaskHandle, outcome: &mut Outcome)
                 return SettleEnd::Gone;
             }
             // From here on, the rate limiter paces this operation.
-            Verdict::Retry if matches!(error, SourceError::Throttled(_)) => jittered(THROTTLED),
+            Verdict::Retry if matches!(error, SourceError::Throttled(_)) => {
+                jittered(THROTTLED_DELAY)
+            }
             Verdict::Retry => {
-                if backoff.attempts() >= SAY_AFTER && route.log_limiter.allows(LogTopic::Outcomes) {
+                if backoff.attempts() >= WARN_AFTER_ATTEMPTS
+                    && route.log_limiter.allows(LogTopic::Outcomes)
+                {
                     warn!(route = route.name(), task = %id, %error, "an outcome is not settled yet; it is kept and tried again");
                 }
                 backoff.next_wait()

@@ -350,12 +350,12 @@ async fn a_worker_that_gets_a_task_between_max_wait_secs_and_the_failure_keeps_i
         inflight.wait_for_due().await;
         match inflight.next_due(Instant::now()) {
             Some(task) if task.due != Due::Beat => break task,
-            Some(task) => heartbeat::see_to(Arc::clone(&world.bridge), task).await,
+            Some(task) => heartbeat::handle_due(Arc::clone(&world.bridge), task).await,
             None => {}
         }
     };
     world.redeliver(id, 0).await;
-    heartbeat::see_to(Arc::clone(&world.bridge), unstarted).await;
+    heartbeat::handle_due(Arc::clone(&world.bridge), unstarted).await;
     assert_eq!(world.log.settles(), 0);
     let beats = world.log.beats().len();
     world.run_heartbeats();

@@ -164,13 +164,13 @@ async fn a_worker_that_starts_a_task_between_max_wait_secs_and_the_failure_keeps
         inflight.wait_for_due().await;
         match inflight.next_due(Instant::now()) {
             Some(task) if task.due != Due::Beat => break task,
-            Some(task) => heartbeat::see_to(Arc::clone(&world.bridge), task).await,
+            Some(task) => heartbeat::handle_due(Arc::clone(&world.bridge), task).await,
             None => {}
         }
     };
     world.ask(id, "started").await;
     world.settle_down().await;
-    heartbeat::see_to(Arc::clone(&world.bridge), unstarted).await;
+    heartbeat::handle_due(Arc::clone(&world.bridge), unstarted).await;
     assert_eq!(world.log.count(&Did::Answer(Status::Alive)), 1);
     assert_eq!(world.log.settles(), 0);
     let beats = world.log.beats().len();

@@ -94,7 +94,7 @@ impl FileStore {
         ask: Ask,
         answered: oneshot::Receiver<Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        patiently(async {
+        within_disk_timeout(async {
             self.asks.send(ask).await.map_err(|_| stopped())?;
             answered.await.map_err(|_| stopped())?
         })
@@ -104,11 +104,13 @@ impl FileStore {
     /// Sends a change to the writer. Its write is not awaited.
     async fn change(&self, id: TaskId, change: Change) -> Result<(), StoreError> {
         let sent = self.asks.send(Ask::Change(id, change));
-        patiently(async { sent.await.map_err(|_| stopped()) }).await
+        within_disk_timeout(async { sent.await.map_err(|_| stopped()) }).await
     }
 }
 
-async fn patiently<T>(act: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+async fn within_disk_timeout<T>(
+    act: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     let slow = |_| {
         Err(StoreError::Unavailable(format!(
             "the disk has not answered for {DISK_TIMEOUT:?}"
