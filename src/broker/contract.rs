@@ -90,7 +90,8 @@ pub trait Broker: Send + Sync + 'static {
     /// Says whether the broker keeps the messages that it has confirmed.
     fn durability(&self) -> Durability;
 
-    /// Gives no more tasks to workers. What workers send still counts. A broker that can't do this does nothing.
+    /// Gives no more tasks to workers, and waits until what they have acknowledged has been told. That may take long: the
+    /// caller bounds it. What workers send later still counts. A broker that can't do this does nothing.
     async fn stop_deliveries(&self) {}
 
     /// Closes all connections with their closing handshakes. `expects_replies`: replies may still come for the next
@@ -104,8 +105,7 @@ pub enum Durability {
     /// The broker keeps it across its own restarts and the bridge's. The store can delete its copy of the message.
     Durable,
     /// The message is lost with the process. The store keeps the message until the task has begun for good or has
-    /// ended. Such a broker sees each delivery and tells of it: [`Inbound::Delivered`] and what follows it. No broker of
-    /// today is like this.
+    /// ended. Such a broker sees each delivery and tells of it: [`Inbound::Delivered`] and what follows it.
     Process,
 }
 

@@ -58,7 +58,8 @@ impl Shutdown {
         let mut drained = timeout_at(flush_from, self.all_slots_free()).await.is_ok();
         if !drained {
             self.enter(Phase::Flushing);
-            self.bridge.broker.stop_deliveries().await;
+            let stopping = self.bridge.broker.stop_deliveries();
+            drop(timeout_at(flush_from + (end - flush_from) / 2, stopping).await);
             keep::keep_all(&self.bridge).await;
             drained = timeout_at(end, self.flush()).await.is_ok();
         }

@@ -175,7 +175,6 @@ impl Custody {
     }
 
     /// The number of graces that run. A drain waits for them.
-    #[cfg(test)]
     pub(crate) fn graces(&self) -> usize {
         self.tasks.graces.len()
     }

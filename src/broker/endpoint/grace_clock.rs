@@ -48,7 +48,6 @@ impl GraceClock {
     }
 
     /// The number of graces.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }

@@ -35,7 +35,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Capacity of the stream of events. Everything that can be open at once has room in it.
@@ -43,6 +43,9 @@ const EVENTS: usize = 1 << 20;
 
 /// Time for the connections' answers to their close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Interval of the looks whether the bridge has taken all acknowledgements.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A queue of tasks, and what its route says about deliveries.
 #[derive(Clone, Debug)]
@@ -142,6 +145,11 @@ impl Endpoint {
             closing,
         };
         Ok((endpoint, inbound))
+    }
+
+    fn deliver_nothing(&self) {
+        self.switch
+            .with(|state| state.set_delivers(false, Instant::now()));
     }
 
     fn send(&self, message: Message) -> Result<usize, PublishError> {
@@ -296,13 +304,15 @@ impl Broker for Endpoint {
     }
 
     async fn stop_deliveries(&self) {
-        self.switch
-            .with(|state| state.set_delivers(false, Instant::now()));
+        self.deliver_nothing();
+        while !self.switch.with(|state| state.has_told_all()) {
+            sleep(LOOK_INTERVAL).await;
+        }
     }
 
     async fn close(&self, _expects_replies: bool) {
         // What one connection had goes to no other that is about to be closed.
-        self.stop_deliveries().await;
+        self.deliver_nothing();
         self.closing.send_replace(true);
         // The listener and each connection hold a receiver until they have ended.
         drop(timeout(CLOSE_TIMEOUT, self.closing.closed()).await);

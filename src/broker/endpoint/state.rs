@@ -115,7 +115,7 @@ pub(crate) struct State {
     pub(super) log_quota: LogQuota,
     /// How old the beginning of a frame or a message must be before graces stand still for it.
     pub(super) stall_after: Duration,
-    events: mpsc::Sender<Inbound>,
+    pub(super) events: mpsc::Sender<Inbound>,
     /// Notified when something becomes due.
     pub(super) sooner: Arc<Notify>,
     last_id: u64,

@@ -48,6 +48,11 @@ impl State {
         }
     }
 
+    /// Whether the bridge has taken every acknowledgement, and whatever else workers have done.
+    pub(crate) fn has_told_all(&self) -> bool {
+        self.custody.graces() == 0 && self.events.capacity() == self.events.max_capacity()
+    }
+
     /// Puts a task into its queue. A task that is here already stays as it is. False if there is no such queue.
     pub(crate) fn add_task(&mut self, queue: &str, task: NewTask, now: Instant) -> bool {
         let name: Name = queue.into();

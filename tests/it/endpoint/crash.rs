@@ -101,6 +101,23 @@ async fn a_drain_gives_what_waits_to_the_next_process(
 }
 
 #[tokio::test]
+async fn a_task_that_was_acknowledged_just_before_the_end_of_a_drain_is_completed() {
+    let world = World::of_the_endpoint(HOLD).await;
+    // Flushing begins after 2.4 s and waits for 0.3 s. The acknowledgement waits for a reply until between the two.
+    let settings = "[shutdown]\ngrace_secs = 3";
+    let route = Route::new(PAYMENTS)
+        .plain_acks()
+        .with("ack_grace_ms = 2500");
+    let mut bridge = world.bridge_with(settings, &[route]).await;
+    let mut worker = Client::consuming(&world.amqp_uri, 1).await;
+    let id = world.schedule(PAYMENTS, 1).remove(0);
+    let (_, delivery) = worker.next().await;
+    ack(&delivery).await;
+    bridge.terminate().await;
+    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+}
+
+#[tokio::test]
 async fn a_shutdown_closes_the_workers_connections_in_order_and_counts_no_failed_delivery() {
     let world = World::of_the_endpoint(HOLD).await.kept_in(Store::File);
     let settings = "[shutdown]\ngrace_secs = 2";
