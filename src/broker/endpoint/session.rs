@@ -1,22 +1,21 @@
-//! The session of a connection: which frame is what, from the handshake to the close. It puts messages together, and
-//! passes methods to the state.
+//! The session of a connection: which frame is what, from the handshake to the close. It passes methods and whole
+//! messages to the state.
 
 use super::{
-    content_header::{CLASS_BASIC, ContentHeader},
+    assembly::Assembly,
+    content_header::CLASS_BASIC,
     custody_terms::{ConnectionId, ReturnCause},
     frame::{Frame, Kind},
     handshake::{self, FIRST_FRAME_MAX, Progress, Step, Tuned},
     method,
     open_replies::OpenReplies,
     outbox::Outbox,
-    publish::Published,
     refusal::{Refusal, Scope},
     state::Connection,
     switch::Switch,
     users::Users,
 };
 use amq_protocol::protocol::{AMQPClass, basic, channel, connection};
-use bytes::BytesMut;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -24,14 +23,8 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 use tracing::{debug, info, warn};
 
-/// Maximum size of all unfinished messages of a connection, in bytes.
-const MAX_UNFINISHED: usize = 4 << 20;
-
 /// Maximum number of channels that the endpoint has closed and whose `channel.close-ok` has not come.
 const MAX_CLOSING_CHANNELS: usize = 255;
-
-/// Bytes of an unfinished message that count as progress.
-const PROGRESS: usize = 1_024;
 
 /// The method `basic.publish`, by its ids.
 const PUBLISH: (u16, u16) = (CLASS_BASIC, 40);
@@ -50,7 +43,7 @@ pub(crate) struct Session {
     readable: Arc<Notify>,
     stage: Stage,
     channels: HashMap<u16, ChannelStage>,
-    unfinished: usize,
+    assembly: Assembly,
     peer: String,
 }
 
@@ -61,21 +54,11 @@ enum Stage {
     Closing,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum ChannelStage {
-    Open(Option<Box<Unfinished>>),
+    Open,
     /// `channel.close` was sent. Everything up to its answer is dropped.
     Closing,
-}
-
-/// A message whose frames are not all there.
-struct Unfinished {
-    publish: basic::Publish,
-    header: Option<ContentHeader>,
-    body: BytesMut,
-    /// What it counts for in the bound on all of them, in bytes.
-    cost: usize,
-    /// When it last made progress, and what it counted for then.
-    progress: (Instant, usize),
 }
 
 impl Session {
@@ -93,7 +76,7 @@ impl Session {
             readable: Arc::new(Notify::new()),
             stage: Stage::Handshake(Step::StartOk),
             channels: HashMap::new(),
-            unfinished: 0,
+            assembly: Assembly::default(),
             peer,
         };
         session.send(0, &handshake::start());
@@ -128,20 +111,12 @@ impl Session {
 
     /// When the unfinished message that waits longest made its last progress. `None` if no message is unfinished.
     pub(crate) fn oldest_progress(&self) -> Option<Instant> {
-        let unfinished = self.channels.values().filter_map(|stage| match stage {
-            ChannelStage::Open(unfinished) => unfinished.as_ref(),
-            ChannelStage::Closing => None,
-        });
-        unfinished.map(|unfinished| unfinished.progress.0).min()
+        self.assembly.oldest_progress()
     }
 
     /// Notes that the bridge itself has not read the connection until now.
     pub(crate) fn excuse(&mut self, now: Instant) {
-        for stage in self.channels.values_mut() {
-            if let ChannelStage::Open(Some(unfinished)) = stage {
-                unfinished.progress.0 = now;
-            }
-        }
+        self.assembly.excuse(now);
     }
 
     /// Whether another log line about a misbehaving client may be written at its usual level.
@@ -173,7 +148,7 @@ impl Session {
     pub(crate) fn refuse(&mut self, number: u16, refusal: &Refusal, ids: (u16, u16), now: Instant) {
         let text = &*refusal.text;
         debug!(peer = self.peer, channel = number, text, "refused a client");
-        let channel_is_open = matches!(self.channels.get(&number), Some(ChannelStage::Open(_)));
+        let channel_is_open = self.channels.get(&number) == Some(&ChannelStage::Open);
         match (&self.stage, refusal.scope) {
             (Stage::Open(id, _), Scope::Channel) if channel_is_open => {
                 let id = *id;
@@ -185,7 +160,7 @@ impl Session {
                         "a worker's channel is closed"
                     );
                 }
-                self.drop_unfinished(number);
+                self.assembly.remove(number);
                 self.switch
                     .with(|state| state.close_channel(id, number, ReturnCause::Lost, now));
                 self.channels.insert(number, ChannelStage::Closing);
@@ -222,13 +197,8 @@ impl Session {
             debug!(peer = self.peer, "a worker's connection ended");
         }
         self.channels.clear();
+        self.assembly = Assembly::default();
         self.stage = Stage::Closing;
-    }
-
-    fn drop_unfinished(&mut self, number: u16) {
-        if let Some(ChannelStage::Open(Some(unfinished))) = self.channels.get(&number) {
-            self.unfinished -= unfinished.cost;
-        }
     }
 
     fn try_frame(
@@ -248,14 +218,14 @@ impl Session {
             }
             Kind::Header | Kind::Body => {
                 *ids = PUBLISH;
-                self.on_content(frame, now)
+                self.on_content(&frame, now)
             }
         }
     }
 
     fn on_method(&mut self, frame: Frame, ids: (u16, u16), now: Instant) -> Result<(), Refusal> {
         let number = frame.channel;
-        if let Some(ChannelStage::Closing) = self.channels.get(&number) {
+        if self.channels.get(&number) == Some(&ChannelStage::Closing) {
             // A close and its answer may cross.
             match ids {
                 (20, 41) => drop(self.channels.remove(&number)),
@@ -284,7 +254,7 @@ impl Session {
         match method {
             AMQPClass::Channel(channel::AMQPMethod::Open(_)) => {
                 let closing = self.channels.values();
-                let closing = closing.filter(|stage| matches!(stage, ChannelStage::Closing));
+                let closing = closing.filter(|stage| **stage == ChannelStage::Closing);
                 if closing.count() >= MAX_CLOSING_CHANNELS {
                     return Err(Refusal::connection(
                         504,
@@ -292,7 +262,7 @@ impl Session {
                     ));
                 }
                 self.switch.with(|state| state.open_channel(id, number))?;
-                self.channels.insert(number, ChannelStage::Open(None));
+                self.channels.insert(number, ChannelStage::Open);
                 let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
                 self.send(number, &AMQPClass::Channel(ok));
                 Ok(())
@@ -304,7 +274,7 @@ impl Session {
                 format_args!("channel {number} is not open"),
             )),
             AMQPClass::Channel(channel::AMQPMethod::Close(_)) => {
-                self.drop_unfinished(number);
+                self.assembly.remove(number);
                 self.channels.remove(&number);
                 self.switch
                     .with(|state| state.close_channel(id, number, ReturnCause::Closed, now));
@@ -313,10 +283,13 @@ impl Session {
                 Ok(())
             }
             AMQPClass::Basic(basic::AMQPMethod::Publish(publish)) => {
-                self.begin(number, publish, now)
+                if publish.immediate {
+                    return Err(Refusal::not_implemented(NO_IMMEDIATE));
+                }
+                self.assembly.begin(number, publish, now)
             }
             method => {
-                if let Some(ChannelStage::Open(Some(_))) = self.channels.get(&number) {
+                if self.assembly.is_unfinished(number) {
                     return Err(Refusal::connection(505, "a method inside of a message"));
                 }
                 if ids == QOS && frame.payload.get(4..8).is_some_and(|size| size != [0; 4]) {
@@ -327,28 +300,6 @@ impl Session {
                 self.switch
                     .with(|state| state.on_method((id, number), method, now))
             }
-        }
-    }
-
-    fn begin(&mut self, number: u16, publish: basic::Publish, now: Instant) -> Result<(), Refusal> {
-        if publish.immediate {
-            return Err(Refusal::not_implemented(NO_IMMEDIATE));
-        }
-        match self.channels.get_mut(&number) {
-            Some(ChannelStage::Open(unfinished @ None)) => {
-                *unfinished = Some(Box::new(Unfinished {
-                    publish,
-                    header: None,
-                    body: BytesMut::new(),
-                    cost: 0,
-                    progress: (now, 0),
-                }));
-                Ok(())
-            }
-            _ => Err(Refusal::connection(
-                505,
-                "basic.publish inside of a message",
-            )),
         }
     }
 
@@ -428,93 +379,19 @@ impl Session {
         }
     }
 
-    /// Takes a content header, or a part of a body.
-    fn on_content(&mut self, frame: Frame, now: Instant) -> Result<(), Refusal> {
+    /// Takes a content header, or a part of a body, and publishes the message if all of it is there.
+    fn on_content(&mut self, frame: &Frame, now: Instant) -> Result<(), Refusal> {
         let number = frame.channel;
-        let unfinished = match self.channels.get_mut(&number) {
-            Some(ChannelStage::Open(Some(unfinished))) => unfinished,
-            Some(ChannelStage::Closing) => return Ok(()),
-            Some(ChannelStage::Open(None)) | None => {
-                return Err(Refusal::connection(505, "content without a method"));
-            }
-        };
-        let most = self.switch.with(|state| state.limits.message_bytes);
-        match (frame.kind, &unfinished.header) {
-            (Kind::Header, None) => {
-                let mut header = ContentHeader::decode(&frame.payload)
-                    .map_err(|error| Refusal::connection(502, error))?;
-                if header.body_size > most as u64 {
-                    return Err(Refusal::precondition(format_args!(
-                        "message size {} is larger than configured max size {most} (amqp.max_message_bytes)",
-                        header.body_size
-                    )));
-                }
-                // Otherwise the properties keep the whole buffer that they were read from.
-                header.properties = header.properties.detached();
-                unfinished.cost += header.payload_length();
-                self.unfinished += header.payload_length();
-                unfinished.progress = (now, unfinished.cost);
-                unfinished.header = Some(header);
-            }
-            (Kind::Body, Some(header)) => {
-                let whole = (unfinished.body.len() + frame.payload.len()) as u64;
-                if whole > header.body_size {
-                    return Err(Refusal::connection(
-                        501,
-                        "a body that is longer than its header says",
-                    ));
-                }
-                self.unfinished += frame.payload.len();
-                unfinished.cost += frame.payload.len();
-                if unfinished.cost >= unfinished.progress.1 + PROGRESS {
-                    unfinished.progress = (now, unfinished.cost);
-                }
-                unfinished.body.extend_from_slice(&frame.payload);
-            }
-            _ => return Err(Refusal::connection(505, "a content frame out of order")),
+        if self.channels.get(&number) == Some(&ChannelStage::Closing) {
+            return Ok(());
         }
-        self.finish(number, now)?;
-        if self.unfinished > MAX_UNFINISHED {
-            return Err(Refusal::connection(
-                506,
-                format_args!("unfinished messages of more than {MAX_UNFINISHED} bytes"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// Publishes the message of a channel, if all of it is there.
-    fn finish(&mut self, number: u16, now: Instant) -> Result<(), Refusal> {
-        let (Some(ChannelStage::Open(slot)), Stage::Open(id, _)) =
-            (self.channels.get_mut(&number), &self.stage)
-        else {
+        let max_bytes = self.switch.with(|state| state.limits.message_bytes);
+        let published = self.assembly.add(frame, max_bytes, now)?;
+        let (Some(published), Stage::Open(id, _)) = (published, &self.stage) else {
             return Ok(());
         };
-        let whole = |unfinished: &mut Box<Unfinished>| {
-            let header = unfinished.header.as_ref();
-            header.is_some_and(|header| header.body_size == unfinished.body.len() as u64)
-        };
-        let Some(unfinished) = slot.take_if(whole) else {
-            return Ok(());
-        };
-        self.unfinished -= unfinished.cost;
-        let Unfinished {
-            publish,
-            header: Some(header),
-            body,
-            ..
-        } = *unfinished
-        else {
-            return Ok(());
-        };
-        let published = Published {
-            publish,
-            properties: header.properties,
-            body: body.freeze(),
-        };
-        let (id, switch) = (*id, self.switch.clone());
-        self.switch
-            .with(|state| state.publish(&switch, (id, number), published, now))
+        let (at, switch) = ((*id, number), &self.switch);
+        switch.with(|state| state.publish(switch, at, published, now))
     }
 }
 
