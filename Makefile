@@ -1,6 +1,8 @@
 # `make demo` needs Rust, gcc and python3. The tests also need apt-get, for what is not there yet.
 PYTHON ?= python3
 NODE = $(PYTHON) scripts/rabbitmq.py run
+# The bridge as the broker needs no RabbitMQ.
+BENCH_NODE = $(if $(filter endpoint,$(BROKER)),,$(NODE) --plain --)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi suites lint bench bench-in-flight bench-built clean
@@ -38,8 +40,8 @@ suites: ## the test suites of AMQP clients against the bridge as the broker (SUI
 lint: ## format and lints
 	@$(PYTHON) scripts/test.py lint
 
-bench: bench-built ## the bridge with each store beside bare loops (TASKS=20000 ROUNDS=5 LATENCY_SECS=4 IDLE_SECS=30 REDIS_URL=)
-	@$(NODE) --plain -- cargo run --release --quiet --package activity-bridge-bench --bin bench
+bench: bench-built ## each store beside bare loops, or both brokers (BROKER=both TASKS=20000 ROUNDS=5); see ARCHITECTURE.md
+	@$(BENCH_NODE) cargo run --release --quiet --package activity-bridge-bench --bin bench
 
 bench-in-flight: bench-built ## what tasks in flight cost in memory and on disk, and how they come back (TASKS=100000)
 	@$(NODE) --plain -- cargo run --release --quiet --package activity-bridge-bench --bin bench -- in-flight

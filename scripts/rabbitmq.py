@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A private RabbitMQ node on loopback ports, in a folder of its own: for the demo, tests and benchmarks.
 
-    rabbitmq.py run [--plain] -- CMD...   a node for as long as CMD runs; exports AMQP_URI, RABBITMQ_API
-                                          and RABBITMQ_NODE_DIR; ends with CMD's exit code
+    rabbitmq.py run [--plain] -- CMD...   a node for as long as CMD runs; exports AMQP_URI, RABBITMQ_API,
+                                          RABBITMQ_NODE_DIR and RABBITMQ_PID; ends with CMD's exit code
     rabbitmq.py start --dir DIR           leaves a node running and prints one line of JSON about it
     rabbitmq.py stop|kill9|restart|pause|resume --dir DIR
     rabbitmq.py ctl --dir DIR -- ARGS...  rabbitmqctl against that node
@@ -244,7 +244,7 @@ def private_node(management=True):
 
 def run(options):
     with private_node(management=not options.plain) as node:
-        env = {"AMQP_URI": node.amqp_uri, "RABBITMQ_NODE_DIR": str(node.dir)}
+        env = {"AMQP_URI": node.amqp_uri, "RABBITMQ_NODE_DIR": str(node.dir), "RABBITMQ_PID": str(node.pid)}
         if node.api:
             env["RABBITMQ_API"] = node.api
         return run_to_end(options.command, env)

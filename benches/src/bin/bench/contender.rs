@@ -1,9 +1,15 @@
-//! The processes that are compared, and what the kernel says of each.
+//! The processes that are compared.
 
+use crate::{
+    process::{self, Memory},
+    side::{Broker, Side, Store},
+};
 use anyhow::{Context, bail};
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    hash::{BuildHasher, RandomState},
+    net::TcpListener,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -13,60 +19,16 @@ pub(crate) const DOMAIN: &str = "bench";
 /// The bound on tasks in flight, of all.
 const IN_FLIGHT: u32 = 200;
 
-/// Which of them: the bridge with one of its stores, or the floor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Memory,
-    File,
-    Redis,
-    Floor,
-}
-
-impl Side {
-    /// All there are: with Redis where `REDIS_URL` names one.
-    pub(crate) fn all() -> Vec<Self> {
-        let mut all = vec![Self::Memory, Self::File];
-        if std::env::var_os(REDIS_URL).is_some() {
-            all.push(Self::Redis);
-        }
-        all.push(Self::Floor);
-        all
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::File => "file",
-            Self::Redis => "redis",
-            Self::Floor => "floor",
-        }
-    }
-
-    /// Its queue.
-    pub(crate) fn queue(self) -> String {
-        format!("bench-{}", self.name())
-    }
-
-    /// The table of the bridge's configuration; what is stored is this run's alone.
-    fn store(self, place: &Place, run: &str) -> anyhow::Result<String> {
-        Ok(match self {
-            Self::Memory | Self::Floor => "kind = \"memory\"".to_owned(),
-            Self::File => format!("kind = \"file\"\npath = {:?}", place.file(run)),
-            Self::Redis => {
-                let url = std::env::var(REDIS_URL).context(REDIS_URL)?;
-                format!("kind = \"redis\"\nurl = {url:?}\nprefix = \"{run}\"")
-            }
-        })
-    }
-}
-
-const REDIS_URL: &str = "REDIS_URL";
+/// Where a bridge that is the broker listens. The kernel gives none of these ports to an outgoing connection.
+const PORTS: std::ops::RangeInclusive<u16> = 2_000..=11_999;
 
 /// Where the contenders find what they need.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// The broker.
-    pub(crate) amqp_uri: String,
+    /// RabbitMQ, where a side needs one.
+    pub(crate) amqp_uri: Option<String>,
+    /// The process of RabbitMQ, where it counts as a part of its sides; with its descendants.
+    pub(crate) rabbitmq: Option<u32>,
     /// The simulator.
     pub(crate) swf_url: String,
     /// For configurations and logs; somebody else removes it.
@@ -80,6 +42,13 @@ impl Place {
     pub(crate) fn file(&self, run: &str) -> PathBuf {
         self.scratch.join(format!("{run}.redb"))
     }
+
+    /// The address of RabbitMQ.
+    pub(crate) fn rabbitmq_uri(&self) -> anyhow::Result<&str> {
+        self.amqp_uri
+            .as_deref()
+            .context("AMQP_URI; run this by `make bench`")
+    }
 }
 
 /// A running process of ours; dropping it kills it.
@@ -87,6 +56,9 @@ impl Place {
 pub(crate) struct Contender {
     pub(crate) side: Side,
     pub(crate) task_list: String,
+    /// Where its workers connect.
+    pub(crate) amqp_uri: String,
+    rabbitmq: Option<u32>,
     child: Child,
     log: PathBuf,
 }
@@ -98,51 +70,81 @@ pub(crate) struct Pollers {
     pub(crate) max: u32,
 }
 
+/// How a contender is set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup<'a> {
+    pub(crate) pollers: Pollers,
+    /// More settings of the bridge's route.
+    pub(crate) settings: &'a str,
+}
+
 impl Contender {
     /// Starts one on a task list of its own.
     pub(crate) fn start(
         place: &Place,
         side: Side,
         task_list: String,
-        pollers: Pollers,
+        setup: Setup<'_>,
     ) -> anyhow::Result<Self> {
-        let command = match side {
-            Side::Memory | Side::File | Side::Redis => {
+        let Setup { pollers, settings } = setup;
+        match side {
+            Side::Bridge(broker, store) => {
                 let route = route(&side.queue(), &task_list, IN_FLIGHT, pollers);
-                bridge(
-                    place,
-                    side,
-                    &task_list,
-                    &format!("{route}declare = false\n"),
-                )?
+                let routes = format!("{route}{settings}\n");
+                Self::bridge(place, (broker, store), &task_list, &routes)
             }
             Side::Floor => {
+                let amqp_uri = place.rabbitmq_uri()?;
                 let mut command = Command::new(place.binaries.join("floor"));
                 // As the bridge sets them.
-                let uri = format!("{}?heartbeat=10&frame_max=131072", place.amqp_uri);
+                let uri = format!("{amqp_uri}?heartbeat=10&frame_max=131072");
                 command.args([uri.as_str(), &side.queue(), DOMAIN, &task_list]);
                 command.args([pollers.max.to_string(), IN_FLIGHT.to_string()]);
-                command
+                Self::spawn(place, side, task_list, amqp_uri.to_owned(), command)
             }
-        };
-        Self::spawn(place, side, task_list, command)
+        }
     }
 
     /// Starts a bridge with these routes.
     pub(crate) fn bridge(
         place: &Place,
-        side: Side,
+        (broker, store): (Broker, Store),
         run: &str,
         routes: &str,
     ) -> anyhow::Result<Self> {
-        let command = bridge(place, side, run, routes)?;
-        Self::spawn(place, side, run.to_owned(), command)
+        let (amqp, amqp_uri) = match broker {
+            Broker::RabbitMq => {
+                let uri = place.rabbitmq_uri()?;
+                (format!("uri = \"{uri}\""), uri.to_owned())
+            }
+            Broker::Endpoint => {
+                let address = format!("127.0.0.1:{}", free_port()?);
+                let uri = format!("amqp://guest:guest@{address}/%2f");
+                (format!("listen = \"{address}\""), uri)
+            }
+        };
+        let store_table = store.table(place, run)?;
+        let config = format!(
+            "[amqp]\n{amqp}\n[store]\n{store_table}\n[admin]\nlisten = \"127.0.0.1:0\"\n{routes}"
+        );
+        let file = place.scratch.join(format!("{run}.toml"));
+        fs::write(&file, config)?;
+        let mut command = Command::new(place.binaries.join("activity-bridge"));
+        command.args(["run", "--config"]).arg(file);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ACTIVITY_BRIDGE_") {
+                command.env_remove(name);
+            }
+        }
+        let side = Side::Bridge(broker, store);
+        Self::spawn(place, side, run.to_owned(), amqp_uri, command)
     }
 
     fn spawn(
         place: &Place,
         side: Side,
         task_list: String,
+        amqp_uri: String,
         mut command: Command,
     ) -> anyhow::Result<Self> {
         let log = place.scratch.join(format!("{task_list}.log"));
@@ -156,9 +158,12 @@ impl Contender {
             .stderr(File::create(&log)?)
             .spawn()
             .with_context(|| format!("{:?} can't be started", command.get_program()))?;
+        let uses_rabbitmq = !matches!(side, Side::Bridge(Broker::Endpoint, _));
         Ok(Self {
             side,
             task_list,
+            amqp_uri,
+            rabbitmq: place.rabbitmq.filter(|_| uses_rabbitmq),
             child,
             log,
         })
@@ -169,7 +174,8 @@ impl Contender {
         let Some(status) = self.child.try_wait()? else {
             return Ok(());
         };
-        bail!("the {} ended, {status}\n{}", self.side.name(), self.words())
+        let name = self.side.full_name();
+        bail!("the {name} ended, {status}\n{}", self.words())
     }
 
     /// Where its log is.
@@ -184,50 +190,27 @@ impl Contender {
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
 
-    /// User and system time of the process so far.
+    /// User and system time so far of the process, and of its RabbitMQ where that counts.
     pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
-        // Fields 14 and 15 of proc(5), in ticks of 10 ms; the second field may hold anything, up to its bracket.
-        let stat = fs::read_to_string(self.proc("stat"))?;
-        let (_, fields) = stat.rsplit_once(')').context("no bracket in stat")?;
-        let fields = fields.split_whitespace().skip(11).take(2);
-        let ticks: u64 = fields.map(str::parse::<u64>).sum::<Result<_, _>>()?;
-        Ok(Duration::from_millis(ticks * 10))
+        let mut pids = vec![self.child.id()];
+        pids.extend(self.rabbitmq_processes()?);
+        process::processor_time(&pids)
     }
 
-    /// Resident memory in KiB: now, and at its highest.
+    /// The memory of the process itself.
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
-        let status = fs::read_to_string(self.proc("status"))?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let number = line.and_then(|line| line.split_whitespace().next());
-            number
-                .with_context(|| format!("no {name} in status"))?
-                .parse::<u64>()
-                .with_context(|| format!("{name} in status"))
-        };
-        Ok(Memory {
-            resident: field("VmRSS:")?,
-            peak: field("VmHWM:")?,
-            anonymous: field("RssAnon:")?,
-            threads: field("Threads:")?,
-        })
+        process::memory(&[self.child.id()])
     }
 
-    fn proc(&self, file: &str) -> PathBuf {
-        Path::new("/proc")
-            .join(self.child.id().to_string())
-            .join(file)
+    /// The memory of its RabbitMQ; nothing where that does not count, or where there is none.
+    pub(crate) fn rabbitmq_memory(&self) -> anyhow::Result<Memory> {
+        process::memory(&self.rabbitmq_processes()?)
     }
-}
 
-/// Resident memory in KiB.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
-    pub(crate) resident: u64,
-    pub(crate) peak: u64,
-    /// Of `resident`, what is not a mapped file.
-    pub(crate) anonymous: u64,
-    pub(crate) threads: u64,
+    fn rabbitmq_processes(&self) -> anyhow::Result<Vec<u32>> {
+        let family = self.rabbitmq.map(process::family).transpose()?;
+        Ok(family.unwrap_or_default())
+    }
 }
 
 impl Drop for Contender {
@@ -236,6 +219,15 @@ impl Drop for Contender {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// A port on which nobody listens.
+fn free_port() -> anyhow::Result<u16> {
+    let from = RandomState::new().hash_one(()) as u16 % PORTS.len() as u16;
+    let mut ports =
+        PORTS.map(|port| PORTS.start() + (port - PORTS.start() + from) % PORTS.len() as u16);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(is_free).context("no port is free")
 }
 
 /// A route of the bridge's configuration, to which more settings may be added.
@@ -251,21 +243,4 @@ pollers = {{ min = {min}, max = {max} }}
 swf = {{ domain = "{DOMAIN}", task_list = "{task_list}" }}
 "#
     )
-}
-
-fn bridge(place: &Place, side: Side, run: &str, routes: &str) -> anyhow::Result<Command> {
-    let file = place.scratch.join(format!("{run}.toml"));
-    let (uri, store) = (&place.amqp_uri, side.store(place, run)?);
-    let config = format!(
-        "[amqp]\nuri = \"{uri}\"\n[store]\n{store}\n[admin]\nlisten = \"127.0.0.1:0\"\n{routes}"
-    );
-    fs::write(&file, config)?;
-    let mut command = Command::new(place.binaries.join("activity-bridge"));
-    command.args(["run", "--config"]).arg(file);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ACTIVITY_BRIDGE_") {
-            command.env_remove(name);
-        }
-    }
-    Ok(command)
 }

@@ -5,8 +5,10 @@
 //! of each.
 
 use crate::{
-    contender::{Contender, DOMAIN, Memory, Place, Pollers, Side, route},
+    contender::{Contender, DOMAIN, Place, Pollers, route},
+    process::Memory,
     report::megabytes,
+    side::{Broker, Store},
 };
 use activity_sim::{Schedule, Sim};
 use anyhow::{Context, bail};
@@ -39,13 +41,14 @@ pub(crate) async fn measure(sim: &Sim, place: &Place, tasks: u32) -> anyhow::Res
     println!(
         "\n  {tasks} tasks in flight, with inputs of {INPUT_BYTES} bytes and tokens of 600 characters"
     );
-    let broker = Connection::connect(&place.amqp_uri, ConnectionProperties::default()).await?;
-    for side in [Side::Memory, Side::File] {
+    let broker =
+        Connection::connect(place.rabbitmq_uri()?, ConnectionProperties::default()).await?;
+    for store in [Store::Memory, Store::File] {
         let run = Run {
             sim,
             place,
             broker: &broker,
-            side,
+            store,
             tasks: tasks.next_multiple_of(BATCH),
         };
         run.measure().await?;
@@ -58,7 +61,7 @@ struct Run<'a> {
     sim: &'a Sim,
     place: &'a Place,
     broker: &'a Connection,
-    side: Side,
+    store: Store,
     tasks: u32,
 }
 
@@ -91,9 +94,9 @@ impl Run<'_> {
         let each = full.resident.saturating_sub(idle.resident) * 1024 / u64::from(self.tasks);
         println!(
             "  {:<7} memory for each task in flight: {each} bytes",
-            self.side.name()
+            self.store.name()
         );
-        if self.side == Side::File {
+        if self.store == Store::File {
             self.say_file("the file")?;
             process = self.crash(process).await?;
         }
@@ -121,7 +124,7 @@ impl Run<'_> {
     }
 
     fn name(&self, number: u32) -> String {
-        format!("in-flight-{}-{number}", self.side.name())
+        format!("in-flight-{}-{number}", self.store.name())
     }
 
     fn start(&self) -> anyhow::Result<Contender> {
@@ -133,8 +136,9 @@ impl Run<'_> {
                 "{route}poll_without_consumers = true\nheartbeat = {{ timeout_secs = 86_400 }}\n"
             )
         });
-        let run = format!("in-flight-{}", self.side.name());
-        Contender::bridge(self.place, self.side, &run, &routes.collect::<String>())
+        let run = format!("in-flight-{}", self.store.name());
+        let side = (Broker::RabbitMq, self.store);
+        Contender::bridge(self.place, side, &run, &routes.collect::<String>())
     }
 
     /// Waits until `/readyz` says yes, and has so many tasks.
@@ -161,7 +165,7 @@ impl Run<'_> {
         let (_, list) = get(&format!("{admin}/tasks")).await?;
         println!(
             "  {:<7} /tasks: {} in {} ms",
-            self.side.name(),
+            self.store.name(),
             megabytes(list.len() as u64 / 1024),
             asked.elapsed().as_millis()
         );
@@ -218,7 +222,7 @@ impl Run<'_> {
     fn say(&self, what: &str, memory: &Memory, after: Duration) {
         println!(
             "  {:<7} {what:<20} after {:>6.2} s: {} resident ({} of it anonymous), peak {}",
-            self.side.name(),
+            self.store.name(),
             after.as_secs_f64(),
             megabytes(memory.resident),
             megabytes(memory.anonymous),
@@ -227,11 +231,11 @@ impl Run<'_> {
     }
 
     fn say_file(&self, what: &str) -> anyhow::Result<()> {
-        let file = self.place.file(&format!("in-flight-{}", self.side.name()));
+        let file = self.place.file(&format!("in-flight-{}", self.store.name()));
         let bytes = fs::metadata(&file).context("the store's file")?.len();
         println!(
             "  {:<7} {what}: {}, {} bytes for each task",
-            self.side.name(),
+            self.store.name(),
             megabytes(bytes / 1024),
             bytes / u64::from(self.tasks)
         );

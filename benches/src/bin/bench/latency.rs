@@ -5,30 +5,26 @@
 
 use crate::{
     INPUT_BYTES, ROUND_LIMIT,
-    contender::{Contender, DOMAIN, Side},
+    contender::{Contender, DOMAIN},
     input,
-    report::{Quantiles, Spread, Verdict},
+    load::{Pair, completed},
     setting,
-    worker::{Sighting, Worker},
+    statistics::Quantiles,
+    worker::Sighting,
 };
 use activity_sim::{Schedule, Sim, TaskRecord};
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use std::{
     collections::HashMap,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use tokio::{task::block_in_place, time::sleep};
+use tokio::task::block_in_place;
 
-/// Tasks a second.
-const RATES: [u32; 3] = [50, 350, 800];
 /// The tasks of the first part of a run are not counted: the number of open polls follows the rate.
 const LEAD_IN: Duration = Duration::from_millis(500);
 /// The simulator tells whole milliseconds, rounded down.
 const HALF_A_MILLISECOND: f64 = 0.5;
-
-/// What is promised of `file` beside `memory`: the rate, and the most that its median may be above, in milliseconds.
-const PROMISES: [(u32, f64); 2] = [(350, 3.0), (800, 8.0)];
 
 /// The times of one run, or of several, in milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -37,12 +33,21 @@ struct Times {
     to_settled: Vec<f64>,
 }
 
+/// What was measured at one rate.
+#[derive(Debug)]
+pub(crate) struct Latency {
+    pub(crate) rate: u32,
+    /// For each side, the median from the hand-out to the worker in each round, in milliseconds.
+    pub(crate) to_worker: Vec<Vec<f64>>,
+}
+
 /// Measures each process at each rate, in rounds. Which comes first changes from one round to the next.
 pub(crate) async fn measure(
     sim: &Sim,
-    worker: &Worker,
-    processes: &mut [Contender],
-) -> anyhow::Result<Vec<Verdict>> {
+    pairs: &mut [Pair],
+    names: &[&str],
+    rates: &[u32],
+) -> anyhow::Result<Vec<Latency>> {
     let length = Duration::from_secs(setting("LATENCY_SECS", 4)?);
     ensure!(!length.is_zero(), "LATENCY_SECS=0 is too short");
     let rounds: usize = setting("ROUNDS", 5)?;
@@ -55,66 +60,56 @@ pub(crate) async fn measure(
         "  {line}\n  {:<18}{:>26}  {:>26}",
         "", "hand-out -> worker", "reply -> settled"
     );
-    let names = format!("{:>8} {:>8} {:>8}", "p50", "p90", "p99");
-    println!("  {:<9}{:<9}{names}  {names}\n  {line}", "tasks/s", "");
-    let mut verdicts = Vec::new();
-    for rate in RATES {
-        let mut times = vec![Vec::new(); processes.len()];
+    let header = format!("{:>8} {:>8} {:>8}", "p50", "p90", "p99");
+    println!("  {:<9}{:<9}{header}  {header}\n  {line}", "tasks/s", "");
+    let mut measured = Vec::new();
+    for &rate in rates {
+        let mut times = vec![Vec::new(); pairs.len()];
         for round in 0..rounds {
-            for turn in 0..processes.len() {
-                let index = (round + turn) % processes.len();
-                times[index].push(run(sim, worker, &mut processes[index], rate, length).await?);
+            for turn in 0..pairs.len() {
+                let index = (round + turn) % pairs.len();
+                times[index].push(run(sim, &mut pairs[index], rate, length).await?);
             }
         }
-        for (process, times) in processes.iter().zip(&times) {
+        for (name, times) in names.iter().zip(&times) {
             let all = |of: fn(&Times) -> &Vec<f64>| {
                 Quantiles::of(times.iter().flat_map(|times| of(times).clone()).collect())
             };
             println!(
-                "  {rate:<9}{:<9}{}  {}",
-                process.side.name(),
+                "  {rate:<9}{name:<9}{}  {}",
                 all(|times| &times.to_worker),
                 all(|times| &times.to_settled)
             );
         }
-        verdicts.extend(promised(rate, processes, &times));
+        let median = |times: &Times| Quantiles::of(times.to_worker.clone()).p50;
+        let to_worker = times.iter().map(|of| of.iter().map(median).collect());
+        measured.push(Latency {
+            rate,
+            to_worker: to_worker.collect(),
+        });
     }
     println!();
-    Ok(verdicts)
+    Ok(measured)
 }
 
-/// Whether what is promised at this rate, if anything, was held.
-fn promised(rate: u32, processes: &[Contender], times: &[Vec<Times>]) -> Option<Verdict> {
-    let (_, most) = PROMISES.into_iter().find(|(of, _)| *of == rate)?;
-    let medians = |side| {
-        let index = processes.iter().position(|process| process.side == side)?;
-        let medians = times[index]
-            .iter()
-            .map(|times| Quantiles::of(times.to_worker.clone()).p50);
-        Some(medians.collect::<Vec<_>>())
-    };
-    let (file, memory) = (medians(Side::File)?, medians(Side::Memory)?);
-    let differences = file.iter().zip(&memory).map(|(file, memory)| file - memory);
-    let differences = Spread::of(differences.collect());
-    Some(Verdict {
-        what: format!("hand-out -> worker at {rate}/s, median of file - memory: {differences} ms"),
-        promise: format!("at most {most} ms"),
-        held: differences.median <= most,
-    })
+/// Hands out tasks at the rate, and tells how long each took.
+async fn run(sim: &Sim, pair: &mut Pair, rate: u32, length: Duration) -> anyhow::Result<Times> {
+    pair.worker.watch();
+    pace(sim, &mut pair.process, rate, LEAD_IN + length).await?;
+    let lead_in = usize::try_from(LEAD_IN.as_millis() * u128::from(rate) / 1000)?;
+    times(&sim.tasks()[lead_in..], pair.worker.seen())
 }
 
 /// Hands out tasks at the rate, and waits until all are completed.
-async fn run(
+pub(crate) async fn pace(
     sim: &Sim,
-    worker: &Worker,
     process: &mut Contender,
     rate: u32,
     length: Duration,
-) -> anyhow::Result<Times> {
+) -> anyhow::Result<()> {
     sim.reset();
-    worker.watch();
-    let tasks = (LEAD_IN + length).as_millis() * u128::from(rate) / 1000;
-    let tasks = u32::try_from(tasks).context("LATENCY_SECS")?;
+    let tasks = length.as_millis() * u128::from(rate) / 1000;
+    let tasks = u32::try_from(tasks).context("too many tasks")?;
     let begun = Instant::now();
     block_in_place(|| {
         let schedule = Schedule {
@@ -122,7 +117,7 @@ async fn run(
             ..Schedule::new(DOMAIN, &process.task_list)
         };
         for number in 0..tasks {
-            let at = begun + Duration::from_secs(1) * number / rate;
+            let at = begun + Duration::from_secs(1) * number / rate + within_a_millisecond(number);
             #[expect(
                 clippy::disallowed_methods,
                 reason = "the runtime's timers tell whole milliseconds, and this may block"
@@ -131,20 +126,13 @@ async fn run(
             sim.schedule(schedule.clone());
         }
     });
-    loop {
-        let summary = sim.summary_of(&process.task_list);
-        if summary.completed == u64::from(tasks) {
-            break;
-        }
-        process.check()?;
-        if summary.closed() > summary.completed || begun.elapsed() > ROUND_LIMIT {
-            let (name, words) = (process.side.name(), process.words());
-            bail!("the {name} did not complete its tasks: {summary:?}\n{words}");
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    let lead_in = usize::try_from(LEAD_IN.as_millis() * u128::from(rate) / 1000)?;
-    times(&sim.tasks()[lead_in..], worker.seen())
+    completed(sim, process, tasks, begun + length + ROUND_LIMIT).await
+}
+
+/// Spreads the tasks evenly over a millisecond. Otherwise what the simulator rounds off would be the same for each task of
+/// a run.
+fn within_a_millisecond(number: u32) -> Duration {
+    Duration::from_micros(u64::from(number) * 618 % 1_000)
 }
 
 fn times(records: &[TaskRecord], seen: Vec<Sighting>) -> anyhow::Result<Times> {

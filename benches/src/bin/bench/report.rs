@@ -1,8 +1,8 @@
 //! Figures, and the tables that show them.
 
-use crate::contender::{Memory, Side};
+use crate::{process::Memory, statistics::Spread};
 use anyhow::ensure;
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 /// What one side did in one round.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +11,7 @@ pub(crate) struct Figures {
     pub(crate) tasks: u32,
     /// From the scheduling of the first task to the completion of the last.
     pub(crate) wall: Duration,
-    /// User and system time of the process.
+    /// User and system time of what counts as the side.
     pub(crate) processor: Duration,
 }
 
@@ -25,16 +25,17 @@ impl Figures {
     }
 }
 
-/// What is compared, and what is promised of it.
-const PAIRS: [(Side, Side, Option<Promise>); 3] = [
-    (Side::File, Side::Memory, Some(Promise::Rate(0.8))),
-    (Side::Redis, Side::Memory, None),
-    (Side::Memory, Side::Floor, Some(Promise::Processor(1.5))),
-];
+/// Two sides to compare, by their places, and what is promised of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Ratio {
+    pub(crate) one: usize,
+    pub(crate) other: usize,
+    pub(crate) promise: Option<Promise>,
+}
 
 /// A promise about the ratio of two sides.
 #[derive(Clone, Copy)]
-enum Promise {
+pub(crate) enum Promise {
     /// The least ratio of the tasks/s.
     Rate(f64),
     /// The greatest ratio of the processor time per task.
@@ -52,6 +53,9 @@ pub(crate) struct Verdict {
 
 /// Says which promises were held. One that was not is an error.
 pub(crate) fn verdicts(verdicts: &[Verdict]) -> anyhow::Result<()> {
+    if verdicts.is_empty() {
+        return Ok(());
+    }
     println!(
         "  Promises; the figures are the median of the rounds, and the least and the greatest"
     );
@@ -73,16 +77,15 @@ pub(crate) fn verdicts(verdicts: &[Verdict]) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) fn heading(sides: &[Side]) {
-    println!(
-        "\n  Load: the bridge with each store beside the floor (bare loops over the same crates)"
-    );
-    let names = sides.iter().map(|side| format!("{:>9}", side.name()));
-    let names: String = names.collect();
-    let width = names.len();
+pub(crate) fn heading(names: &[&str]) {
+    let names: String = names.iter().map(|name| format!("{name:>9}")).collect();
+    let width = names.len().max("processor us/task".len());
     let (line, rate, processor) = ("-".repeat(2 * width + 12), "tasks/s", "processor us/task");
     println!("  {line}\n  {:<8}{rate:>width$}    {processor:>width$}", "");
-    println!("  {:<8}{names}    {names}\n  {line}", "round");
+    println!(
+        "  {:<8}{names:>width$}    {names:>width$}\n  {line}",
+        "round"
+    );
 }
 
 /// A line of the table: each side's figures, in the order of the sides.
@@ -100,29 +103,28 @@ fn line(name: &str, rates: Vec<f64>, micros: Vec<f64>) {
     println!("  {name:<8}{}    {}", cells(rates, 0), cells(micros, 1));
 }
 
-/// The medians, the ratios with their spread, and the memory. The answer is what became of the promises.
-pub(crate) fn summary(sides: &[Side], rounds: &[Vec<Figures>], memory: &[Memory]) -> Vec<Verdict> {
-    let of_side = |index: usize, of: &dyn Fn(&Figures) -> f64| {
-        let values = rounds.iter().map(|round| of(&round[index]));
-        Spread::of(values.collect()).median
+/// The medians, and the ratios with their spread. The answer is what became of the promises.
+pub(crate) fn summary(names: &[&str], rounds: &[Vec<Figures>], ratios: &[Ratio]) -> Vec<Verdict> {
+    let series = |index: usize, of: &dyn Fn(&Figures) -> f64| -> Vec<f64> {
+        rounds.iter().map(|round| of(&round[index])).collect()
     };
     let medians = |of: &dyn Fn(&Figures) -> f64| -> Vec<f64> {
-        (0..sides.len()).map(|index| of_side(index, of)).collect()
+        let of_side = |index| Spread::of(series(index, of)).median;
+        (0..names.len()).map(of_side).collect()
     };
     line("median", medians(&Figures::rate), medians(&Figures::micros));
     println!();
-    let place = |side: Side| sides.iter().position(|one| *one == side);
     let mut verdicts = Vec::new();
-    for (one, other, promise) in PAIRS {
-        let (Some(a), Some(b)) = (place(one), place(other)) else {
-            continue;
-        };
-        let ratio = |of: &dyn Fn(&Figures) -> f64| {
-            let ratios = rounds.iter().map(|round| of(&round[a]) / of(&round[b]));
-            Spread::of(ratios.collect())
-        };
+    for &Ratio {
+        one,
+        other,
+        promise,
+    } in ratios
+    {
+        let ratio =
+            |of: &dyn Fn(&Figures) -> f64| Spread::of_ratios(&series(one, of), &series(other, of));
         let (rate, processor) = (ratio(&Figures::rate), ratio(&Figures::micros));
-        let pair = format!("{} / {}", one.name(), other.name());
+        let pair = format!("{} / {}", names[one], names[other]);
         println!("  {pair:<15} tasks/s {rate}, processor time per task {processor}");
         verdicts.extend(promise.map(|promise| match promise {
             Promise::Rate(least) => Verdict {
@@ -138,15 +140,34 @@ pub(crate) fn summary(sides: &[Side], rounds: &[Vec<Figures>], memory: &[Memory]
         }));
     }
     println!();
-    for (side, memory) in sides.iter().zip(memory) {
-        println!(
-            "  {:<7} memory under load: {} at its peak, {} afterwards",
-            side.name(),
-            megabytes(memory.peak),
-            megabytes(memory.resident)
-        );
-    }
     verdicts
+}
+
+/// The memory of a process after the load.
+pub(crate) fn memory(side: &str, memory: &Memory) {
+    println!(
+        "  {side:<7} memory under load: {} at its peak, {} afterwards",
+        megabytes(memory.peak),
+        megabytes(memory.resident)
+    );
+}
+
+/// The memory of a bridge and of its RabbitMQ, read several times.
+pub(crate) fn memory_of_side(store: &str, side: &str, samples: &[(Memory, Memory)]) {
+    let median = |of: &dyn Fn(&(Memory, Memory)) -> u64| {
+        let values = samples.iter().map(|sample| of(sample) as f64);
+        megabytes(Spread::of(values.collect()).median as u64)
+    };
+    println!(
+        "  {store:<7} {side:<9} {:>9}: bridge {}, RabbitMQ {}",
+        median(&|(bridge, rabbitmq)| bridge.resident + rabbitmq.resident),
+        median(&|(bridge, _)| bridge.resident),
+        median(&|(_, rabbitmq)| rabbitmq.resident)
+    );
+}
+
+pub(crate) fn ratio(what: &str, ratio: &Spread) {
+    println!("  {what}, endpoint / rabbitmq: {ratio}");
 }
 
 /// From the start of a process to its first poll.
@@ -174,72 +195,4 @@ pub(crate) fn idle(side: &str, memory: &Memory, processor: Duration, after: Dura
 /// Decimal megabytes, of which 20 are promised.
 pub(crate) fn megabytes(kib: u64) -> String {
     format!("{:.1} MB", kib as f64 * 1024.0 / 1e6)
-}
-
-/// The median of some values, the least and the greatest.
-#[derive(Debug)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    least: f64,
-    most: f64,
-}
-
-impl Spread {
-    pub(crate) fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let (middle, odd) = (values.len() / 2, values.len() % 2 == 1);
-        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-        let below = if odd {
-            at(middle)
-        } else {
-            at(middle.wrapping_sub(1))
-        };
-        Self {
-            median: f64::midpoint(below, at(middle)),
-            least: at(0),
-            most: at(values.len().wrapping_sub(1)),
-        }
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            median,
-            least,
-            most,
-        } = self;
-        write!(f, "{median:.2} ({least:.2} to {most:.2})")
-    }
-}
-
-/// Of many values, those that half, nine tenths and 99 of 100 do not exceed.
-#[derive(Debug)]
-pub(crate) struct Quantiles {
-    pub(crate) p50: f64,
-    p90: f64,
-    p99: f64,
-}
-
-impl Quantiles {
-    pub(crate) fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let at = |percent: usize| {
-            let rank = (values.len() * percent).div_ceil(100);
-            let value = values.get(rank.wrapping_sub(1));
-            value.copied().unwrap_or(f64::NAN)
-        };
-        Self {
-            p50: at(50),
-            p90: at(90),
-            p99: at(99),
-        }
-    }
-}
-
-impl fmt::Display for Quantiles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { p50, p90, p99 } = self;
-        write!(f, "{p50:>8.2} {p90:>8.2} {p99:>8.2}")
-    }
 }

@@ -1,22 +1,30 @@
-//! The worker that all sides share: sends every task's body back as its result.
+//! The worker of the sides: sends every task's body back as its result.
 
+use anyhow::bail;
 use futures_util::StreamExt;
 use lapin::{
-    BasicProperties, Connection, ConnectionProperties,
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, PublisherConfirm,
     message::Delivery,
-    options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions},
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+        ConfirmSelectOptions, QueueDeclareOptions,
+    },
     types::{AMQPValue, FieldTable},
 };
 use std::{
     mem,
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime},
 };
+use tokio::time::sleep;
 
 /// The running worker.
 pub(crate) struct Worker {
     connection: Connection,
-    sightings: Arc<Sightings>,
+    shared: Arc<Shared>,
 }
 
 /// When the worker had a task.
@@ -27,77 +35,109 @@ pub(crate) struct Sighting {
     pub(crate) replied: SystemTime,
 }
 
-/// `None` while nobody wants to know.
-type Sightings = Mutex<Option<Vec<Sighting>>>;
+/// How a worker works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Without acknowledgements, confirms or a prefetch, so that it is never what the others wait for. It declares its queues.
+    Bare,
+    /// As the worker protocol says: with a prefetch, replies are persistent and confirmed, and each task is acknowledged
+    /// after its confirm. The queues are there already.
+    Careful,
+}
+
+/// The prefetch of a careful worker. At no time does the bridge wait for room in it: at most 200 tasks are in flight, open
+/// polls and outcomes on their way to AWS included.
+const PREFETCH: u16 = 200;
+
+/// Timeout for the acknowledgements that are to follow when the worker is closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the consumers of a worker share.
+#[derive(Debug, Default)]
+struct Shared {
+    /// `None` while nobody wants to know.
+    sightings: Mutex<Option<Vec<Sighting>>>,
+    /// Replies whose confirm or acknowledgement is to follow.
+    unconfirmed: AtomicUsize,
+}
 
 impl Worker {
     /// Consumes from the queues until it is closed.
-    ///
-    /// Without acknowledgements, confirms or a prefetch, so that it is never what the others wait for.
-    pub(crate) async fn start(uri: &str, queues: &[String]) -> Result<Self, lapin::Error> {
+    pub(crate) async fn start(
+        uri: &str,
+        queues: &[String],
+        manner: Manner,
+    ) -> Result<Self, lapin::Error> {
         let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
-        let sightings = Arc::default();
+        let shared = Arc::default();
         for queue in queues {
-            consume(&connection, queue, Arc::clone(&sightings)).await?;
+            let channel = connection.create_channel().await?;
+            consume(channel, queue, manner, Arc::clone(&shared)).await?;
         }
-        Ok(Self {
-            connection,
-            sightings,
-        })
+        Ok(Self { connection, shared })
     }
 
     /// Begins to note when it has tasks.
     pub(crate) fn watch(&self) {
-        set(&self.sightings, Some(Vec::new()));
+        set(&self.shared.sightings, Some(Vec::new()));
     }
 
     /// What it noted since it was told to; it notes no more.
     pub(crate) fn seen(&self) -> Vec<Sighting> {
-        set(&self.sightings, None).unwrap_or_default()
+        set(&self.shared.sightings, None).unwrap_or_default()
     }
 
-    pub(crate) async fn close(&self) -> Result<(), lapin::Error> {
-        self.connection.close(200, "done".into()).await
+    /// Closes the connection after the last acknowledgement.
+    pub(crate) async fn close(&self) {
+        let begun = Instant::now();
+        while self.shared.unconfirmed.load(Relaxed) > 0 && begun.elapsed() < CLOSE_TIMEOUT {
+            sleep(Duration::from_millis(5)).await;
+        }
+        if let Err(error) = self.connection.close(200, "done".into()).await {
+            eprintln!("bench: the worker's connection was not closed in order: {error}");
+        }
     }
 }
 
-fn set(sightings: &Sightings, to: Option<Vec<Sighting>>) -> Option<Vec<Sighting>> {
+fn set(
+    sightings: &Mutex<Option<Vec<Sighting>>>,
+    to: Option<Vec<Sighting>>,
+) -> Option<Vec<Sighting>> {
     let mut sightings = sightings.lock().unwrap_or_else(PoisonError::into_inner);
     mem::replace(&mut sightings, to)
 }
 
 async fn consume(
-    connection: &Connection,
+    channel: Channel,
     queue: &str,
-    sightings: Arc<Sightings>,
+    manner: Manner,
+    shared: Arc<Shared>,
 ) -> Result<(), lapin::Error> {
-    let channel = connection.create_channel().await?;
-    let mut arguments = FieldTable::default();
-    let quorum = AMQPValue::LongString("quorum".into());
-    arguments.insert("x-queue-type".into(), quorum);
-    let durable = QueueDeclareOptions::durable();
-    let declared = channel.queue_declare(queue.into(), durable, arguments);
-    declared.await?;
+    match manner {
+        Manner::Bare => {
+            let mut arguments = FieldTable::default();
+            let quorum = AMQPValue::LongString("quorum".into());
+            arguments.insert("x-queue-type".into(), quorum);
+            let durable = QueueDeclareOptions::durable();
+            let declared = channel.queue_declare(queue.into(), durable, arguments);
+            declared.await?;
+        }
+        Manner::Careful => {
+            let confirms = ConfirmSelectOptions::default();
+            channel.confirm_select(confirms).await?;
+            let qos = BasicQosOptions::default();
+            channel.basic_qos(PREFETCH, qos).await?;
+        }
+    }
     let options = BasicConsumeOptions {
-        no_ack: true,
+        no_ack: manner == Manner::Bare,
         ..Default::default()
     };
     let consumer = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
     let mut consumer = consumer.await?;
     tokio::spawn(async move {
         while let Some(Ok(task)) = consumer.next().await {
-            let received = SystemTime::now();
-            let Some(reply_to) = task.properties.reply_to().clone() else {
-                continue;
-            };
-            let mut properties = BasicProperties::default();
-            if let Some(id) = task.properties.correlation_id() {
-                properties = properties.with_correlation_id(id.clone());
-            }
-            note(&sightings, &task, received);
-            let options = BasicPublishOptions::default();
-            let sent = channel.basic_publish("".into(), reply_to, options, &task.data, properties);
-            if let Err(error) = sent.await {
+            if let Err(error) = work(&channel, manner, task, &shared).await {
                 eprintln!("bench: the worker can't reply: {error}");
                 break;
             }
@@ -106,9 +146,55 @@ async fn consume(
     Ok(())
 }
 
+/// Replies to one task. What follows the reply does not hold up the next task.
+async fn work(
+    channel: &Channel,
+    manner: Manner,
+    task: Delivery,
+    shared: &Arc<Shared>,
+) -> Result<(), lapin::Error> {
+    let received = SystemTime::now();
+    let Some(reply_to) = task.properties.reply_to().clone() else {
+        return Ok(());
+    };
+    let mut properties = BasicProperties::default();
+    if let Some(id) = task.properties.correlation_id() {
+        properties = properties.with_correlation_id(id.clone());
+    }
+    if manner == Manner::Careful {
+        properties = properties.with_delivery_mode(2);
+    }
+    note(shared, &task, received);
+    let options = BasicPublishOptions::default();
+    let sent = channel.basic_publish("".into(), reply_to, options, &task.data, properties);
+    let confirm = sent.await?;
+    if manner == Manner::Careful {
+        let shared = Arc::clone(shared);
+        shared.unconfirmed.fetch_add(1, Relaxed);
+        tokio::spawn(async move {
+            if let Err(error) = acknowledge(confirm, &task).await {
+                eprintln!("bench: the worker can't acknowledge: {error}");
+            }
+            shared.unconfirmed.fetch_sub(1, Relaxed);
+        });
+    }
+    Ok(())
+}
+
+async fn acknowledge(confirm: PublisherConfirm, task: &Delivery) -> anyhow::Result<()> {
+    match confirm.await? {
+        Confirmation::Ack(None) => {
+            task.acker.ack(BasicAckOptions::default()).await?;
+            Ok(())
+        }
+        refused => bail!("its reply was refused: {refused:?}"),
+    }
+}
+
 /// Just before the reply.
-fn note(sightings: &Sightings, task: &Delivery, received: SystemTime) {
-    let mut sightings = sightings.lock().unwrap_or_else(PoisonError::into_inner);
+fn note(shared: &Shared, task: &Delivery, received: SystemTime) {
+    let sightings = shared.sightings.lock();
+    let mut sightings = sightings.unwrap_or_else(PoisonError::into_inner);
     let Some(sightings) = &mut *sightings else {
         return;
     };
