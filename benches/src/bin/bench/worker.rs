@@ -87,8 +87,11 @@ impl Worker {
         set(&self.shared.sightings, None).unwrap_or_default()
     }
 
-    /// Closes the connection after the last acknowledgement.
+    /// Closes the connection after the last acknowledgement. Sides that share a worker each close it.
     pub(crate) async fn close(&self) {
+        if !self.connection.status().connected() {
+            return;
+        }
         let begun = Instant::now();
         while self.shared.unconfirmed.load(Relaxed) > 0 && begun.elapsed() < CLOSE_TIMEOUT {
             sleep(Duration::from_millis(5)).await;
