@@ -4,5 +4,6 @@ mod certificates;
 mod client;
 mod crash;
 mod hostile;
+mod rights;
 mod settlement;
 mod shared;
