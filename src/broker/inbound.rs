@@ -2,7 +2,7 @@
 
 use crate::task::{DeadLetter, HeaderValue, TaskId};
 use async_trait::async_trait;
-use std::fmt;
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// One item of the inbound stream.
 ///
@@ -61,6 +61,8 @@ pub struct Delivery {
     pub headers: Vec<(String, HeaderValue)>,
     /// The body.
     pub body: Vec<u8>,
+    /// The queues whose tasks the publisher may settle; `None` for all, also where the broker can't tell.
+    pub queues: Option<Arc<BTreeSet<Arc<str>>>>,
     /// Acknowledges the delivery.
     pub receipt: Receipt,
 }
@@ -89,6 +91,7 @@ impl Delivery {
             content_type: None,
             headers: Vec::new(),
             body: Vec::new(),
+            queues: None,
             receipt: Receipt::new(NothingToAcknowledge),
         }
     }
@@ -132,7 +135,8 @@ impl Receipt {
         self.0.is_usable()
     }
 
-    /// Puts the delivery back into its queue for any consumer of that queue.
+    /// Puts the delivery back into its queue for any consumer of that queue. A broker without a queue of replies tells the
+    /// publisher that nobody takes the message.
     pub async fn requeue(self) {
         self.0.requeue().await;
     }

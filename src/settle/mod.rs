@@ -3,6 +3,7 @@
 //! This folder owns what a reply means and what follows from it. It calls AWS and the broker. It does not decide in
 //! which state a task is: it asks the table in [`crate::inflight`].
 
+mod access;
 pub mod deliveries;
 pub mod heartbeat;
 pub mod keep;

@@ -5,7 +5,7 @@
 //! done in `outcome`.
 
 use super::{
-    deliveries, notify, outcome,
+    access, deliveries, notify, outcome,
     owner::{self, ReplyOwner},
     park,
     parse::{Meaning, PANICKED, Unusable, is_sign, read},
@@ -74,7 +74,14 @@ fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delive
         Err(because) => return park(bridge, &dead_letter, delivery, because),
     };
     let route = match bridge.inflight.standing(id) {
-        Standing::Open(route) => route,
+        Standing::Open(route) if access::may_settle(&delivery, &route) => route,
+        Standing::Open(_) => {
+            let refusing = access::refuse(Arc::clone(bridge), id, delivery);
+            bridge
+                .supervisor
+                .spawn("a reply of a user without the right", refusing);
+            return;
+        }
         Standing::Ended => {
             count_late(bridge, id);
             return match dead_letter {
@@ -323,7 +330,12 @@ async fn handle_elsewhere(
     // The `type` of a dead letter is the activity type, which may have the name of a sign of life.
     let sign = (dead_letter.is_none() && is_sign(&delivery)).then_some(&delivery);
     let owner = loop {
-        let locating = owner::locate(&bridge, shared, id, sign);
+        let locating = async {
+            match access::is_forbidden(&bridge, shared, id, &delivery).await? {
+                true => Ok(None),
+                false => owner::locate(&bridge, shared, id, sign).await.map(Some),
+            }
+        };
         let located = match sign {
             // Its body is read here, so it may cause a panic, and again in every other process.
             Some(_) => catch_async(locating).await,
@@ -338,7 +350,8 @@ async fn handle_elsewhere(
             return refuse(bridge, id, delivery, unusable).await;
         };
         match located {
-            Ok(owner) => break owner,
+            Ok(Some(owner)) => break owner,
+            Ok(None) => return access::refuse(bridge, id, delivery).await,
             // The broker delivers it again.
             Err(_) if !delivery.receipt.is_usable() => return,
             // The next heartbeat replaces this one, and results must not wait behind it.

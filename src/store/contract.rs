@@ -95,6 +95,9 @@ pub trait Shared: Send + Sync {
     /// Asks who owns this task after a lapse of the lease. A record that the store has lost is written again from `record`.
     async fn reassert(&self, record: &Record) -> Result<Ownership, StoreError>;
 
+    /// The name of the route of a task. `None`: there is no such task, or it has ended.
+    async fn route_of(&self, id: TaskId) -> Result<Option<String>, StoreError>;
+
     /// Makes this process the owner of another's task, because the reply that ends the task came here.
     async fn claim(&self, id: TaskId) -> Result<Claim, StoreError>;
 

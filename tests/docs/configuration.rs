@@ -234,6 +234,12 @@ fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
             ("amqp.tls.key_file", r#""a""#),
         ]),
         "amqp.users[].name" => lines.push(("amqp.users[].password_file", r#""a""#)),
+        "amqp.users[].certificate_name" => lines.extend([
+            ("amqp.tls.cert_file", r#""a""#),
+            ("amqp.tls.key_file", r#""a""#),
+            ("amqp.tls.client_ca_file", r#""a""#),
+            ("amqp.users[].name", r#""a""#),
+        ]),
         "amqp.users[].password_file" => lines.push(("amqp.users[].name", r#""a""#)),
         _ if key.starts_with("amqp.users[].") => lines.extend([
             ("amqp.users[].name", r#""a""#),

@@ -18,6 +18,7 @@ mod publishing;
 mod recovery;
 mod replicas;
 mod replies;
+mod rights;
 mod script;
 mod settling;
 mod source;

@@ -43,6 +43,7 @@ pub struct ScriptedStore {
     pub unavailable: Mutex<Option<String>>,
     pub renewals: Script<Result<Renewal, StoreError>>,
     pub ownerships: Script<Result<Ownership, StoreError>>,
+    pub routes: Script<Result<Option<String>, StoreError>>,
     pub claims: Script<Result<Claim, StoreError>>,
     pub forwards: Script<Result<Forwarded, StoreError>>,
     /// All notes but those of heartbeats.
@@ -68,6 +69,7 @@ impl ScriptedStore {
             unavailable: Mutex::default(),
             renewals: Script::default(),
             ownerships: Script::default(),
+            routes: Script::default(),
             claims: Script::default(),
             forwards: Script::default(),
             notes: Mutex::default(),
@@ -176,6 +178,10 @@ impl Shared for ScriptedStore {
     async fn reassert(&self, _record: &Record) -> Result<Ownership, StoreError> {
         let ownership = self.ownerships.next().await;
         ownership.unwrap_or(Ok(Ownership::Ours))
+    }
+
+    async fn route_of(&self, _id: TaskId) -> Result<Option<String>, StoreError> {
+        self.routes.next().await.unwrap_or(Ok(None))
     }
 
     async fn claim(&self, _id: TaskId) -> Result<Claim, StoreError> {

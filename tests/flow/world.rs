@@ -25,6 +25,7 @@ use activity_bridge::{
     util::supervise::Supervisor,
 };
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -276,12 +277,20 @@ impl World {
 
     /// Sends a reply of a worker; says its number, from 1.
     pub async fn reply(&self, id: TaskId, kind: &str, body: &str) -> usize {
-        self.send_reply(id, kind, body, None).await
+        self.send_reply(id, kind, body, |_| {}).await
     }
 
     /// Sends a sign of life that asks how the task fares.
     pub async fn ask(&self, id: TaskId, kind: &str) -> usize {
-        self.send_reply(id, kind, "", Some("worker")).await
+        let to_worker = |sign: &mut Delivery| sign.reply_to = Some("worker".to_owned());
+        self.send_reply(id, kind, "", to_worker).await
+    }
+
+    /// Sends a reply of a user that may settle the tasks of one queue.
+    pub async fn reply_of(&self, queue: &str, id: TaskId, kind: &str) -> usize {
+        let queues = Arc::new(BTreeSet::from([queue.into()]));
+        let of_user = |reply: &mut Delivery| reply.queues = Some(queues);
+        self.send_reply(id, kind, "of a user", of_user).await
     }
 
     async fn send_reply(
@@ -289,19 +298,21 @@ impl World {
         id: TaskId,
         kind: &str,
         body: &str,
-        reply_to: Option<&str>,
+        change: impl FnOnce(&mut Delivery),
     ) -> usize {
         let number = self.replies.fetch_add(1, Relaxed) + 1;
         let log = Arc::clone(&self.log);
-        let delivery = Delivery {
+        let mut delivery = Delivery {
             correlation_id: Some(id.to_string()),
             kind: Some(kind.to_owned()),
-            reply_to: reply_to.map(str::to_owned),
+            reply_to: None,
             content_type: None,
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
+            queues: None,
             receipt: Receipt::new(Receipts { number, log }),
         };
+        change(&mut delivery);
         self.send(Inbound::Reply(delivery)).await;
         number
     }

@@ -1,7 +1,6 @@
 //! `amqps://`: the broker must prove who it is, to the certificates that the system trusts.
 
-use crate::harness::{HOLD, Node, Route, World, command, free_port};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use crate::harness::{Authority, HOLD, Node, Route, World, command, free_port};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -11,17 +10,11 @@ fn certificates() -> TempDir {
     let write = |name: &str, text: String| {
         std::fs::write(dir.path().join(name), text).expect("the file can be written");
     };
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key");
-    let authority = CertifiedIssuer::self_signed(params, key).expect("a certificate");
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let params = CertificateParams::new(names).expect("two names");
-    let key = KeyPair::generate().expect("a key");
-    let server = params.signed_by(&key, &authority).expect("a certificate");
-    write("authority.pem", authority.pem());
-    write("server.pem", server.pem());
-    write("server.key", key.serialize_pem());
+    let authority = Authority::new();
+    let server = authority.sign(&["localhost", "127.0.0.1"]);
+    write("authority.pem", authority.certificate());
+    write("server.pem", server.certificate);
+    write("server.key", server.key);
     dir
 }
 

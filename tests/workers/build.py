@@ -36,7 +36,9 @@ def commands():
     return {
         "python_pika": [interpreter, EXAMPLES / "python/full_worker.py"],
         "python_aio_pika": [interpreter, EXAMPLES / "python-aio/worker.py"],
+        "python_kombu": [interpreter, EXAMPLES / "python-kombu/worker.py"],
         "node_amqplib": [javascript_env["NODE"], EXAMPLES / "node/worker.js"],
+        "node_rabbitmq_client": [javascript_env["NODE"], EXAMPLES / "node-rabbitmq-client/worker.js"],
         "ruby_bunny": ["ruby", EXAMPLES / "ruby/worker.rb"],
         "java_amqp_client": ["java", "-cp", f"{JARS}:{BUILT / 'java'}", "Worker"],
         "go_amqp091": [BUILT / "go-worker"],
@@ -56,11 +58,12 @@ def install_packages():
 
 
 def python():
-    return venv.ensure(venv.WORKER, EXAMPLES / "python-aio/requirements.txt")
+    return venv.ensure(venv.WORKER, *(EXAMPLES / f"python-{client}/requirements.txt" for client in ("aio", "kombu")))
 
 
 def javascript():
-    return node.ensure(EXAMPLES / "node")
+    workers = [node.ensure(EXAMPLES / folder) for folder in ("node", "node-rabbitmq-client")]
+    return {**workers[0], "NODE_PATH": os.pathsep.join(worker["NODE_PATH"] for worker in workers)}
 
 
 def go():

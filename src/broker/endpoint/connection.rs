@@ -1,6 +1,7 @@
 //! One connection: its bytes in and out, its heartbeats, its time limits. What the bytes mean is in `session`.
 
 use super::{
+    certificate::CertificateNames,
     custody_terms::ReturnCause,
     doorway::Handshake,
     frame::{self, Kind, PROTOCOL_HEADER},
@@ -8,7 +9,7 @@ use super::{
     refusal::Refusal,
     session::Session,
     switch::Switch,
-    users::Users,
+    users::{Login, Users},
 };
 use bytes::BytesMut;
 use std::{future::pending, io, sync::Arc, time::Duration};
@@ -53,10 +54,10 @@ pub(crate) struct Shared {
     pub(crate) closing: watch::Receiver<bool>,
 }
 
-/// Serves a connection until it ends.
+/// Serves a connection until it ends: that of a peer, and the names of the certificate that it has shown.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(
     stream: S,
-    peer: String,
+    (peer, certificate): (String, Option<CertificateNames>),
     shared: Shared,
     handshake: Handshake,
 ) {
@@ -80,9 +81,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(
     }
     let outbox = Arc::new(Outbox::default());
     let (beat, heartbeat) = watch::channel(Duration::ZERO);
+    let login = Login {
+        users: Arc::clone(&shared.users),
+        certificate,
+    };
     let session = Session::new(
         shared.switch.clone(),
-        Arc::clone(&shared.users),
+        login,
         Arc::clone(&outbox),
         peer.clone(),
     );

@@ -2,7 +2,7 @@
 
 use super::{
     refusal::Refusal,
-    users::{Rights, Users},
+    users::{Login, Rights},
 };
 use amq_protocol::{
     protocol::{AMQPClass, connection},
@@ -78,7 +78,7 @@ pub(crate) enum Progress {
 }
 
 /// `connection.start`.
-pub(crate) fn start() -> AMQPClass {
+pub(crate) fn start(login: &Login) -> AMQPClass {
     let mut capabilities = FieldTable::default();
     for capability in CAPABILITIES {
         capabilities.insert(capability.into(), AMQPValue::Boolean(true));
@@ -100,14 +100,14 @@ pub(crate) fn start() -> AMQPClass {
         version_major: 0,
         version_minor: 9,
         server_properties: properties,
-        mechanisms: LongString::from(Users::MECHANISMS),
+        mechanisms: LongString::from(login.mechanisms()),
         locales: LongString::from("en_US"),
     }))
 }
 
 impl Step {
     /// Takes the client's next method.
-    pub(crate) fn take(self, method: AMQPClass, users: &Users) -> Result<Progress, Refusal> {
+    pub(crate) fn take(self, method: AMQPClass, login: &Login) -> Result<Progress, Refusal> {
         let AMQPClass::Connection(method) = method else {
             return Err(Refusal::connection(
                 503,
@@ -115,7 +115,7 @@ impl Step {
             ));
         };
         match (self, method) {
-            (Self::StartOk, connection::AMQPMethod::StartOk(ok)) => Ok(login(&ok, users)),
+            (Self::StartOk, connection::AMQPMethod::StartOk(ok)) => Ok(log_in(&ok, login)),
             (Self::TuneOk(client), connection::AMQPMethod::TuneOk(ok)) => {
                 Ok(Progress::Next(Self::Open(client, tuned(&ok)?), None))
             }
@@ -136,7 +136,7 @@ impl Step {
     }
 }
 
-fn login(ok: &connection::StartOk, users: &Users) -> Progress {
+fn log_in(ok: &connection::StartOk, login: &Login) -> Progress {
     let properties = ok.client_properties.inner();
     let text = |name: &str| match properties.get(name) {
         Some(AMQPValue::LongString(text)) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
@@ -148,7 +148,7 @@ fn login(ok: &connection::StartOk, users: &Users) -> Progress {
         }
         _ => false,
     };
-    match users.check(ok.mechanism.as_str(), ok.response.as_bytes()) {
+    match login.check(ok.mechanism.as_str(), ok.response.as_bytes()) {
         Err(why) => Progress::LoginRefused(can("authentication_failure_close"), why),
         Ok(rights) => {
             let name = [text("product"), text("connection_name")].join(" ");

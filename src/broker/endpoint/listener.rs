@@ -1,6 +1,7 @@
 //! The listener: it takes connections, within bounds.
 
 use super::{
+    certificate::CertificateNames,
     connection::{Shared, serve},
     doorway::Doorway,
     keepalive,
@@ -8,11 +9,11 @@ use super::{
 use crate::util::supervise::Supervisor;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{Instant, sleep},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::{debug, warn};
 
 /// Maximum number of open sockets beyond the connections that are in use: those that close.
@@ -57,10 +58,13 @@ pub(crate) async fn run(
                 supervisor.spawn("a worker's connection", async move {
                     let peer = peer.to_string();
                     match tls {
-                        None => serve(stream, peer, shared, handshake).await,
+                        None => serve(stream, (peer, None), shared, handshake).await,
                         Some(tls) => tokio::select! {
                             accepted = tls.accept(stream) => match accepted {
-                                Ok(stream) => serve(stream, peer, shared, handshake).await,
+                                Ok(stream) => {
+                                    let certificate = certificate(&stream, &peer);
+                                    serve(stream, (peer, certificate), shared, handshake).await;
+                                }
                                 Err(error) => debug!(peer, %error, "a TLS handshake failed"),
                             },
                             () = handshake.over() => debug!(peer, "a TLS handshake took too long"),
@@ -76,6 +80,15 @@ pub(crate) async fn run(
     drop((listener, closing, shared));
     // The loop is supervised: it must not end before the process.
     std::future::pending::<()>().await;
+}
+
+/// The names of the certificate that the client has shown. rustls takes none that is not valid.
+fn certificate(stream: &TlsStream<TcpStream>, peer: &str) -> Option<CertificateNames> {
+    let (_, tls) = stream.get_ref();
+    let own = tls.peer_certificates()?.first()?;
+    let names = CertificateNames::read(own);
+    let unreadable = |error: &_| debug!(peer, %error, "a client's certificate can't be read");
+    names.inspect_err(unreadable).ok()
 }
 
 fn warn_of_full_house(max_connections: usize, warned: &mut Option<Instant>) {

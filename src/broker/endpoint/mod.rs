@@ -8,13 +8,14 @@
 //! | `state` with `queues`, `consumers`, `direct_reply`, `deliver`, `settle`, `publish`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
 //! | `memory_usage`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
-//! | `handshake`, `users`, `session`, `assembly`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
+//! | `handshake`, `users`, `certificate`, `session`, `assembly`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
 //! | `settings`, `user_settings`, `files`, `tls` | the configuration |
 //! | `server` | the implementation of the seam |
 
 mod assembly;
 mod binding_match;
 mod bounds;
+mod certificate;
 mod confirms;
 mod connection;
 mod consumers;

@@ -251,6 +251,7 @@ impl State {
         }
         let open = self.connections.get(&connection);
         receipt.open = open.map(|open| open.open_replies.begin());
+        delivery.queues = open.and_then(|open| open.allowed.clone());
         delivery.receipt = Receipt::new(receipt);
         self.tell(Inbound::Reply(delivery));
         Ok(())
@@ -337,6 +338,7 @@ fn delivery(message: &Message) -> Delivery {
         content_type: text(properties.content_type()),
         headers,
         body: message.body.to_vec(),
+        queues: None,
         receipt: Receipt::none(),
     }
     .or_from_headers()

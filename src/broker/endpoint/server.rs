@@ -347,20 +347,21 @@ fn users(
     queues: &[TaskQueue],
 ) -> Users {
     let users = config.users.iter().zip(passwords);
-    let with_password = users.filter_map(|(user, password)| {
+    let users = users.map(|(user, password)| {
         let of_user = user.routes.as_ref().map(|routes| {
             let queues = queues.iter().filter(|queue| routes.contains(&queue.route));
             Arc::new(queues.map(|queue| queue.name.as_str().into()).collect())
         });
-        Some(User {
+        User {
             name: user.name.clone(),
-            password: password?.0,
+            password: password.map(|password| password.0),
+            certificate_name: user.certificate_name.clone(),
             queues: of_user,
             parked: user.parked,
-        })
+        }
     });
     Users {
-        by_name: with_password.collect(),
+        all: users.collect(),
         anyone: config.users.is_empty(),
     }
 }

@@ -13,7 +13,7 @@ use super::{
     refusal::{Refusal, Scope},
     state::Connection,
     switch::Switch,
-    users::Users,
+    users::Login,
 };
 use amq_protocol::protocol::{AMQPClass, basic, channel, connection};
 use std::{
@@ -37,7 +37,7 @@ const NO_IMMEDIATE: &str = "immediate=true";
 /// See the module.
 pub(crate) struct Session {
     switch: Switch,
-    users: Arc<Users>,
+    login: Login,
     outbox: Arc<Outbox>,
     /// Notified when the connection may be read again.
     readable: Arc<Notify>,
@@ -63,15 +63,10 @@ enum ChannelStage {
 
 impl Session {
     /// A session before its handshake. It sends `connection.start`.
-    pub(crate) fn new(
-        switch: Switch,
-        users: Arc<Users>,
-        outbox: Arc<Outbox>,
-        peer: String,
-    ) -> Self {
+    pub(crate) fn new(switch: Switch, login: Login, outbox: Arc<Outbox>, peer: String) -> Self {
         let session = Self {
             switch,
-            users,
+            login,
             outbox,
             readable: Arc::new(Notify::new()),
             stage: Stage::Handshake(Step::StartOk),
@@ -79,7 +74,7 @@ impl Session {
             assembly: Assembly::default(),
             peer,
         };
-        session.send(0, &handshake::start());
+        session.send(0, &handshake::start(&session.login));
         session
     }
 
@@ -312,7 +307,7 @@ impl Session {
                 Ok(())
             }
             (Stage::Handshake(step), method) => {
-                let progress = step.clone().take(method, &self.users)?;
+                let progress = step.clone().take(method, &self.login)?;
                 self.progress(progress, now)
             }
             (Stage::Open(..), AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_))) => {

@@ -1,6 +1,6 @@
-//! The users of the endpoint, and the two ways in which a client says who it is.
+//! The users of the endpoint, and the ways in which a client says who it is.
 
-use super::{exchange::Name, table};
+use super::{certificate::CertificateNames, exchange::Name, table};
 use std::{collections::BTreeSet, fmt, hint::black_box, sync::Arc};
 
 /// A user that may connect.
@@ -8,8 +8,10 @@ use std::{collections::BTreeSet, fmt, hint::black_box, sync::Arc};
 pub(crate) struct User {
     /// The name.
     pub(crate) name: String,
-    /// The password.
-    pub(crate) password: Vec<u8>,
+    /// The password; `None` if the user has none.
+    pub(crate) password: Option<Vec<u8>>,
+    /// The name that the user's certificate has; `None` if it has none.
+    pub(crate) certificate_name: Option<String>,
     /// The queues whose tasks it may see and settle; `None` for all.
     pub(crate) queues: Option<Arc<BTreeSet<Name>>>,
     /// Whether it may consume the parked replies.
@@ -22,11 +24,20 @@ impl fmt::Debug for User {
     }
 }
 
+impl User {
+    fn rights(&self) -> Rights {
+        Rights {
+            queues: self.queues.clone(),
+            parked: self.parked,
+        }
+    }
+}
+
 /// The users.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Users {
-    /// The users that log in with a password.
-    pub(crate) by_name: Vec<User>,
+    /// The users.
+    pub(crate) all: Vec<User>,
     /// Whether every client may connect with whatever it says. The endpoint then listens on loopback alone.
     pub(crate) anyone: bool,
 }
@@ -40,18 +51,66 @@ pub(crate) struct Rights {
     pub(crate) parked: bool,
 }
 
-impl Users {
+/// How one client may log in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Login {
+    /// The users.
+    pub(crate) users: Arc<Users>,
+    /// The names of the certificate that the client has shown, and that is valid.
+    pub(crate) certificate: Option<CertificateNames>,
+}
+
+impl Login {
     /// The mechanisms, as `connection.start` offers them.
-    pub(crate) const MECHANISMS: &'static str = "PLAIN AMQPLAIN";
+    pub(crate) fn mechanisms(&self) -> &'static str {
+        match self.certificate() {
+            None => "PLAIN AMQPLAIN",
+            Some(_) => "PLAIN AMQPLAIN EXTERNAL",
+        }
+    }
+
+    /// The certificate, if any user logs in with one.
+    fn certificate(&self) -> Option<&CertificateNames> {
+        let users = self.users.all.iter();
+        let mut names = users.filter_map(|user| user.certificate_name.as_ref());
+        self.certificate.as_ref().filter(|_| names.next().is_some())
+    }
 
     /// Reads what a client says, and checks it. The error is for the log.
     pub(crate) fn check(&self, mechanism: &str, response: &[u8]) -> Result<Rights, String> {
-        let (name, password) = match mechanism {
-            "PLAIN" => plain(response),
-            "AMQPLAIN" => amqplain(response),
-            other => return Err(format!("the mechanism {other:?} is not offered")),
+        let (name, password) = match (mechanism, self.certificate()) {
+            // What the client says is not read: the certificate alone says who it is.
+            ("EXTERNAL", Some(certificate)) => return self.users.with_certificate(certificate),
+            ("PLAIN", _) => plain(response),
+            ("AMQPLAIN", _) => amqplain(response),
+            _ => return Err(format!("the mechanism {mechanism:?} is not offered")),
         }
         .ok_or_else(|| format!("the response to {mechanism} can't be read"))?;
+        self.users.with_password(&name, &password)
+    }
+}
+
+impl Users {
+    fn with_certificate(&self, certificate: &CertificateNames) -> Result<Rights, String> {
+        let is_named = |user: &&User| {
+            let name = user.certificate_name.as_deref();
+            name.is_some_and(|name| certificate.contain(name))
+        };
+        let mut found = self.all.iter().filter(is_named);
+        match (found.next(), found.next()) {
+            (Some(user), None) => Ok(user.rights()),
+            (None, _) => Err(format!(
+                "no user with the certificate_name of a certificate {}",
+                certificate.shown()
+            )),
+            (Some(one), Some(other)) => Err(format!(
+                "the certificate has the names of two users: {:?} and {:?}",
+                one.name, other.name
+            )),
+        }
+    }
+
+    fn with_password(&self, name: &[u8], password: &[u8]) -> Result<Rights, String> {
         if self.anyone {
             return Ok(Rights {
                 queues: None,
@@ -60,20 +119,20 @@ impl Users {
         }
         // Every user is compared, so that the time says nothing.
         let mut found = None;
-        for user in &self.by_name {
-            let same = is_same(user.name.as_bytes(), &name) & is_same(&user.password, &password);
+        for user in &self.all {
+            let Some(own) = &user.password else {
+                continue;
+            };
+            let same = is_same(user.name.as_bytes(), name) & is_same(own, password);
             if same {
                 found = Some(user);
             }
         }
         match found {
-            Some(user) => Ok(Rights {
-                queues: user.queues.clone(),
-                parked: user.parked,
-            }),
+            Some(user) => Ok(user.rights()),
             None => Err(format!(
                 "no user {:?} with this password",
-                String::from_utf8_lossy(&name)
+                String::from_utf8_lossy(name)
             )),
         }
     }
@@ -106,61 +165,4 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn users() -> Users {
-        Users {
-            anyone: false,
-            by_name: vec![User {
-                name: "shop".to_owned(),
-                password: "se\u{e9}cret".as_bytes().to_vec(),
-                queues: Some(Arc::new(BTreeSet::from(["payments".into()]))),
-                parked: false,
-            }],
-        }
-    }
-
-    #[test]
-    fn a_user_needs_its_password_by_either_mechanism() {
-        let plain = "\0shop\0se\u{e9}cret".as_bytes();
-        assert!(
-            users()
-                .check("PLAIN", plain)
-                .is_ok_and(|rights| rights.queues.is_some())
-        );
-        let text = |name: &str, value: &str| {
-            let mut bytes = vec![u8::try_from(name.len()).expect("short")];
-            bytes.extend(name.as_bytes());
-            bytes.push(b'S');
-            bytes.extend(u32::try_from(value.len()).expect("short").to_be_bytes());
-            bytes.extend(value.as_bytes());
-            bytes
-        };
-        let table = [text("LOGIN", "shop"), text("PASSWORD", "se\u{e9}cret")].concat();
-        assert!(users().check("AMQPLAIN", &table).is_ok());
-        for (mechanism, response) in [
-            ("PLAIN", "\0shop\0wrong"),
-            ("PLAIN", "\0shop\0"),
-            ("PLAIN", "\0other\0se\u{e9}cret"),
-            ("PLAIN", "shop"),
-            ("AMQPLAIN", "\0shop\0se\u{e9}cret"),
-            ("EXTERNAL", ""),
-        ] {
-            assert!(
-                users().check(mechanism, response.as_bytes()).is_err(),
-                "{mechanism} {response:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn without_users_any_credentials_are_taken() {
-        let anyone = Users {
-            anyone: true,
-            ..Users::default()
-        };
-        assert!(anyone.check("PLAIN", b"\0guest\0guest").is_ok());
-        assert!(Users::default().check("PLAIN", b"\0guest\0guest").is_err());
-    }
-}
+mod tests;

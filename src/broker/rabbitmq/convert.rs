@@ -92,6 +92,7 @@ fn delivery(from: lapin::message::Delivery) -> Delivery {
         content_type: text(properties.content_type()),
         headers,
         body: from.data,
+        queues: None,
         receipt: Receipt::new(from.acker),
     }
     .or_from_headers()

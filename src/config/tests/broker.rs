@@ -92,6 +92,7 @@ fn the_endpoint_s_settings_are_read() {
         routes = ["r"]
         [[amqp.users]]
         name = "operator"
+        certificate_name = "operator.shop"
         routes = []
         parked = true
         "#,
@@ -116,12 +117,14 @@ fn the_endpoint_s_settings_are_read() {
             UserConfig {
                 name: "worker".to_owned(),
                 password_file: Some(path("p")),
+                certificate_name: None,
                 routes: Some(vec!["r".to_owned()]),
                 parked: false,
             },
             UserConfig {
                 name: "operator".to_owned(),
                 password_file: None,
+                certificate_name: Some("operator.shop".to_owned()),
                 routes: Some(Vec::new()),
                 parked: true,
             },
@@ -219,6 +222,14 @@ fn a_user_needs_a_login_a_name_of_its_own_and_routes_that_there_are() {
             ],
         ),
         (
+            "name = \"u\"\ncertificate_name = \"\"",
+            vec!["amqp.users[0].certificate_name = \"\": must be 1 to 2048 bytes"],
+        ),
+        (
+            "name = \"u\"\ncertificate_name = \"u.shop\"",
+            vec!["amqp.users[0].certificate_name = \"u.shop\": needs amqp.tls.client_ca_file"],
+        ),
+        (
             "name = \"u\"\npassword_file = \"p\"\nroutes = [\"r\", \"s\"]",
             vec!["amqp.users[0].routes[1] = \"s\": there is no such route; the routes are r"],
         ),
@@ -232,6 +243,31 @@ fn a_user_needs_a_login_a_name_of_its_own_and_routes_that_there_are() {
         ),
     ] {
         assert_problems(&user(text), &expected);
+    }
+}
+
+#[test]
+fn with_client_certificates_a_user_needs_a_password_or_a_certificate_name_of_its_own() {
+    let tls = "[amqp]\ntls = { cert_file = \"c\", key_file = \"k\", client_ca_file = \"a\" }\n";
+    let user = |name: &str, login: &str| format!("[[amqp.users]]\nname = \"{name}\"\n{login}\n");
+    let (password, certificate) = ("password_file = \"p\"", "certificate_name = \"u.shop\"");
+    let both = format!("{password}\n{certificate}");
+    for (users, expected) in [
+        (user("u", password), vec![]),
+        (user("u", certificate), vec![]),
+        (user("u", &both), vec![]),
+        (
+            user("u", ""),
+            vec![
+                "amqp.users[0].password_file: is missing; give the path of a file that holds the password, or certificate_name",
+            ],
+        ),
+        (
+            user("u", &both) + &user("v", password) + &user("w", certificate),
+            vec!["amqp.users[2].certificate_name = \"u.shop\": amqp.users[0] has this name too"],
+        ),
+    ] {
+        assert_problems(&with(&format!("{tls}{users}"), ""), &expected);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join};
+use redis::cmd;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, timeout};
 
@@ -198,6 +199,12 @@ impl Shared for RedisStore {
         self.owned.drop(id);
         self.remove(&self.own_keys.tasks, &[id]).await?;
         Ok(ownership)
+    }
+
+    async fn route_of(&self, id: TaskId) -> Result<Option<String>, StoreError> {
+        let mut hget = cmd("HGET");
+        let hget = hget.arg(self.keys.task(id)).arg("route");
+        self.connection.send(hget).await
     }
 
     async fn claim(&self, id: TaskId) -> Result<Claim, StoreError> {

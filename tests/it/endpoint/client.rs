@@ -52,7 +52,11 @@ impl Client {
     /// Connects, and consumes from the route's queue.
     pub(super) async fn consuming(uri: &str, prefetch: u16) -> Self {
         let connected = Connection::connect(uri, ConnectionProperties::default());
-        let connection = connected.await.expect("a connection");
+        Self::on(connected.await.expect("a connection"), prefetch).await
+    }
+
+    /// Consumes from the route's queue, on a connection.
+    pub(super) async fn on(connection: Connection, prefetch: u16) -> Self {
         let channel = connection.create_channel().await.expect("a channel");
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         confirms.await.expect("confirms");

@@ -1,7 +1,9 @@
 //! The bridge as the broker: what an acknowledgement, a return and a loss mean for a task, seen by a real client.
 
+mod certificates;
 mod client;
 mod crash;
 mod hostile;
+mod rights;
 mod settlement;
 mod shared;

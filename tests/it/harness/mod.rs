@@ -1,5 +1,6 @@
 //! What the tests share: a world (simulator and virtual host), the bridge as a process, workers, and a deadline for all.
 
+mod authority;
 mod bridge;
 mod disk;
 mod node;
@@ -9,6 +10,7 @@ mod source;
 mod store;
 mod worker;
 
+pub use authority::{Authority, Identity};
 pub use bridge::{BridgeProcess, command};
 pub use disk::Disk;
 pub use node::{Node, RedisServer};

@@ -289,6 +289,10 @@ async fn a_process_has_only_tasks_of_its_routes(#[values(Redis, Cluster)] kind: 
     let other = Replica::start_idle(&config, "thumbnails").await;
     let claim = insist(async || other.claim(tasks[0].id).await).await;
     assert!(matches!(claim, Claim::OtherRoute));
+    for (id, expected) in [(tasks[0].id, Some("payments")), (TaskId::random(), None)] {
+        let route = insist(async || other.route_of(id).await).await;
+        assert_eq!(route.as_deref(), expected);
+    }
     owner.close().await;
     for _ in 0..2 {
         assert!(insist(async || other.adopt(10).await).await.is_empty());

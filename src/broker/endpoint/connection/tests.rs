@@ -53,7 +53,12 @@ async fn peer(login: &[&[u8]]) -> Peer {
     };
     let (mut stream, theirs) = duplex(1 << 20);
     let handshake = Doorway::new().enter().await;
-    let served = tokio::spawn(serve(theirs, "a test".to_owned(), shared, handshake));
+    let served = tokio::spawn(serve(
+        theirs,
+        ("a test".to_owned(), None),
+        shared,
+        handshake,
+    ));
     stream.write_all(&PROTOCOL_HEADER).await.expect("sent");
     for part in login {
         stream.write_all(part).await.expect("sent");
@@ -159,6 +164,11 @@ async fn a_connection_that_cannot_be_written_ends_alone() {
     };
     let handshake = Doorway::new().enter().await;
     let stream = tokio::io::join(theirs, to_nobody);
-    let served = tokio::spawn(serve(stream, "a test".to_owned(), shared, handshake));
+    let served = tokio::spawn(serve(
+        stream,
+        ("a test".to_owned(), None),
+        shared,
+        handshake,
+    ));
     served.await.expect("no panic");
 }

@@ -15,7 +15,7 @@ use crate::{
             state::{Limits, State},
             switch::Switch,
             tasks::NewTask,
-            users::Users,
+            users::{Login, Users},
         },
         names::PARKING_QUEUE,
     },
@@ -71,9 +71,10 @@ impl World {
             anyone: true,
             ..Users::default()
         });
+        let certificate = None;
         let session = Session::new(
             self.switch.clone(),
-            users,
+            Login { users, certificate },
             Arc::clone(&outbox),
             "a test".to_owned(),
         );
