@@ -87,8 +87,20 @@ impl Toll {
     /// Asserts that each task ended once, and that none was lost which was recorded by any of the processes that wrote
     /// these logs. What a worker saw was recorded, and what was recorded a worker saw.
     pub fn of(world: &World, seen: &[TaskMessage], logs: &[String]) -> Self {
-        let inputs: HashSet<_> = seen.iter().map(|task| task.body.as_str()).collect();
-        let ids: HashSet<_> = seen.iter().map(TaskMessage::id).collect();
+        let seen = seen.iter().map(|task| (task.id(), task.body.as_str()));
+        Self::where_each(world, seen, logs, |task, input| {
+            assert_completed(world.source, task, input);
+        })
+    }
+
+    /// The same of tasks that a worker saw, by id and input, and that ended as `ended` asserts.
+    pub fn where_each<'a>(
+        world: &World,
+        seen: impl Iterator<Item = (String, &'a str)>,
+        logs: &[String],
+        ended: impl Fn(&TaskRecord, &str),
+    ) -> Self {
+        let (ids, inputs): (HashSet<_>, HashSet<_>) = seen.unzip();
         let recorded: HashSet<_> = logs.iter().flat_map(|log| recorded(log)).collect();
         let unseen: Vec<_> = recorded.difference(&ids).collect();
         assert!(
@@ -103,7 +115,7 @@ impl Toll {
         for task in world.sim.tasks() {
             let input = task.input.as_deref().expect("an input");
             if inputs.contains(input) {
-                assert_completed(world.source, &task, input);
+                ended(&task, input);
                 toll.completed += 1;
                 continue;
             }

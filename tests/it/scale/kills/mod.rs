@@ -1,8 +1,12 @@
-//! A bridge that is killed at random moments, and started again each time.
+//! A bridge that is killed at random moments, and started again each time. Where it is the broker, its workers are killed
+//! too.
+
+mod endpoint;
+mod worker;
 
 use crate::{
     crash::{Hand, PAYMENTS, Toll, assert_none_parked, done, number, route, schedule},
-    harness::{Answer, BridgeProcess, Broker, File, HOLD, Inbox, TaskMessage, World, eventually},
+    harness::{Answer, BridgeProcess, File, Inbox, TaskMessage, World, eventually},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::time::Duration;
@@ -27,23 +31,25 @@ fn seed() -> u64 {
     given.map_or_else(rand::random, |seed| seed.parse().expect("a number"))
 }
 
+/// Where kills come at random.
+fn random() -> StdRng {
+    let seed = seed();
+    println!("KILLS_SEED={seed}");
+    StdRng::seed_from_u64(seed)
+}
+
+/// Waits until this share of the tasks has ended, and for a moment more.
+async fn moment(world: &World, random: &mut StdRng, share: (u32, u32)) {
+    let share = u64::from(TASKS) * u64::from(share.0) / u64::from(share.1);
+    world.until("progress", |s| s.completed >= share).await;
+    let moment = Duration::from_millis(random.random_range(0..1_500));
+    tokio::time::sleep(moment).await;
+}
+
 #[tokio::test]
 async fn twenty_kills_at_random_moments_lose_none_of_ten_thousand_tasks() {
     let world = World::new().await.kept_in(File);
-    kill_at_random(world).await;
-}
-
-/// Each kill also takes the workers' connections, and the deliveries that they have.
-#[tokio::test]
-async fn twenty_kills_of_a_bridge_that_is_the_broker_lose_none_of_ten_thousand_tasks() {
-    let world = World::of_the_endpoint(HOLD).await.kept_in(File);
-    kill_at_random(world).await;
-}
-
-async fn kill_at_random(world: World) {
-    let seed = seed();
-    println!("KILLS_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = random();
     schedule(&world, 0..TASKS, HEARTBEAT);
     let answer = |task: &TaskMessage| match is_long(task) {
         true => vec![Answer::of("started", "")],
@@ -57,21 +63,13 @@ async fn kill_at_random(world: World) {
     let mut logs = Vec::new();
     let mut kills = 0;
     let mut bridge: BridgeProcess = world.bridge(&routes).await;
-    let mut hand = Hand::of(&world).await;
-    // Each when the next share of the tasks has ended, and a moment later.
+    let hand = Hand::of(&world).await;
     while kills < KILLS {
-        let share = u64::from(TASKS) * u64::from(kills) / u64::from(KILLS + 1);
-        world.until("progress", |s| s.completed >= share).await;
-        let moment = Duration::from_millis(random.random_range(0..1_500));
-        tokio::time::sleep(moment).await;
+        moment(&world, &mut random, (kills, KILLS + 1)).await;
         bridge.kill().await;
         kills += 1;
         logs.push(bridge.log());
         bridge = world.bridge(&routes).await;
-        if world.broker != Broker::RabbitMq {
-            // Its connection ended with the bridge. What it replied before is late now, or was lost.
-            hand = Hand::of(&world).await;
-        }
         // Those of its lives before are ended in this one, or in the next.
         hand.end(worker.seen().into_iter().filter(is_long)).await;
     }
