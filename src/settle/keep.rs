@@ -75,6 +75,7 @@ async fn keep(bridge: &Bridge, id: TaskId) -> Result<(), StoreError> {
     if let Some(outcome) = bridge.inflight.unkept_outcome(id) {
         bridge.store.keep_outcome(id, &outcome).await?;
         bridge.inflight.on_outcome_kept(id);
+        debug!(task = %id, "AWS has not taken an outcome yet; the token store keeps it");
     }
     Ok(())
 }

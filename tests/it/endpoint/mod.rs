@@ -4,6 +4,8 @@ mod certificates;
 mod client;
 mod crash;
 mod hostile;
+mod kept_outcomes;
+mod replicas;
 mod rights;
 mod settlement;
 mod shared;
