@@ -5,7 +5,7 @@ NODE = $(PYTHON) scripts/rabbitmq.py run
 BENCH_NODE = $(if $(filter endpoint,$(BROKER)),,$(NODE) --plain --)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi suites lint bench bench-in-flight bench-built clean
+.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi suites lint bench bench-in-flight soak bench-built clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: bench-built ## each store beside bare loops, or both brokers (BROKER=both
 
 bench-in-flight: bench-built ## what tasks in flight cost in memory and on disk, and how they come back (TASKS=100000)
 	@$(NODE) --plain -- cargo run --release --quiet --package activity-bridge-bench --bin bench -- in-flight
+
+soak: bench-built ## ten minutes at the highest rate: is memory flat, does each task end once (SOAK_SECS=600 SOAK_STORE=file)
+	@cargo run --release --quiet --package activity-bridge-bench --bin soak
 
 bench-built:
 	@cargo build --release
