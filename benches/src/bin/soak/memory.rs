@@ -6,7 +6,7 @@ use std::time::Duration;
 /// parts.
 const PART: Duration = Duration::from_secs(60);
 /// How much more the last part may need than the part after the warm-up: a tenth, and 2 MB. An allocator's free lists and
-/// the size of what is in flight move by less. In ten minutes with a million tasks and 40 MB, a leak of seven bytes a task
+/// the size of what is in flight move by less. In ten minutes with a million tasks and 40 MB, a leak of eight bytes a task
 /// is more than that.
 const FACTOR: f64 = 1.1;
 const MORE_KIB: f64 = 2_048.0;
