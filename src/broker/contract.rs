@@ -32,8 +32,8 @@ pub trait Broker: Send + Sync + 'static {
     /// after each error.
     async fn publish(&self, message: &TaskMessage<'_>) -> Result<(), PublishError>;
 
-    /// Says that a task has an outcome, has ended. The broker takes the task's message back
-    /// if no worker has it, and delivers it no more. A broker that can't do this does nothing.
+    /// Says that a task has an outcome, has ended, or was given to a worker by an earlier process. The broker takes the task's
+    /// message back if no worker has it, and delivers it no more. A broker that can't do this does nothing.
     async fn withdraw(&self, task: TaskId);
 
     /// Says that another process has taken a task over. The task's message reaches no worker from here. What the worker does

@@ -65,6 +65,10 @@ pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Resul
             let (id, is_durable) = (record.id, record.durable);
             let (record, restored) = Restored::found(record, broker);
             let entered = bridge.inflight.adopt(record, route, restored);
+            if entered && restored != Restored::ToPublish {
+                // No message of it reaches a worker from here. A reply to it casts no doubt on its worker.
+                bridge.broker.withdraw(id).await;
+            }
             match restored {
                 Restored::ToPublish => {
                     // Until a delivery is noted, a record does not show the other kind.

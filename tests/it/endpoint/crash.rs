@@ -55,6 +55,30 @@ async fn a_released_task_is_not_delivered_again_after_a_kill_and_its_reply_still
 }
 
 #[tokio::test]
+async fn a_reply_to_a_task_that_was_released_before_a_kill_casts_no_doubt_on_an_acknowledgement() {
+    let world = World::of_the_endpoint(HOLD).await.kept_in(Store::File);
+    let mut bridge = world.bridge(&[Route::new(PAYMENTS).plain_acks()]).await;
+    let mut worker = Client::consuming(&world.amqp_uri, 1).await;
+    world.schedule(PAYMENTS, 1);
+    let (begun, delivery) = worker.next().await;
+    worker.says(&begun, Answer::of("started", "")).await;
+    ack(&delivery).await;
+    // The next task shows that the acknowledgement was read; its record carries the note to the disk.
+    let id = world.schedule(PAYMENTS, 1).remove(0);
+    worker.next().await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    bridge.kill().await;
+    let _bridge = world.bridge(&[Route::new(PAYMENTS).plain_acks()]).await;
+    let mut worker = Client::consuming(&world.amqp_uri, 1).await;
+    let (again, delivery) = worker.next().await;
+    assert_ne!(again.id(), begun.id());
+    worker.says(&begun, Answer::of("completed", "")).await;
+    ack(&delivery).await;
+    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    world.assert_each_completed_once(2);
+}
+
+#[tokio::test]
 async fn a_repeated_reply_to_a_task_that_ended_before_the_start_casts_no_doubt_on_an_acknowledgement()
  {
     let world = World::of_the_endpoint(HOLD).await.kept_in(Store::File);
