@@ -4,8 +4,8 @@
 use super::client::{Client, PAYMENTS, ack};
 use crate::{
     harness::{
-        Answer, BridgeProcess, HOLD, Redis, Route, TEST_TIMEOUT, TaskMessage, World, eventually,
-        free_port,
+        Answer, BridgeProcess, HOLD, Inbox, Redis, Route, TEST_TIMEOUT, TaskMessage, World,
+        eventually, free_port,
     },
     replicas::beaten_by,
 };
@@ -148,8 +148,9 @@ async fn the_tasks_of_one_of_three_that_is_killed_go_to_workers_of_the_others_an
     let unfinished = ids(&theirs).difference(&released).cloned().collect();
     assert_eq!(ids(&again), unfinished);
     // Its worker has found another process.
+    let inbox = Inbox::connect(&others[1].uri).await;
     for (task, _) in begun {
-        workers[1].says(task, Answer::of("completed", "late")).await;
+        inbox.reply(task, Answer::of("completed", "late")).await;
     }
     world.until("all", |all| all.completed == 30).await;
     for other in &others {

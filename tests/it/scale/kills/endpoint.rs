@@ -3,13 +3,12 @@
 
 use super::{
     HEARTBEAT, KILLS, POLLS, TASKS, UNPERSISTED_PER_POLL, is_long, moment, random,
+    until_all_have_ended,
     worker::{Kind, Noted, WorkerProcess},
 };
 use crate::{
     crash::{Hand, PAYMENTS, Toll, assert_none_parked, done, result, route, schedule},
-    harness::{
-        Answer, BridgeProcess, File, HOLD, Inbox, Route, TaskMessage, Worker, World, eventually,
-    },
+    harness::{Answer, BridgeProcess, File, HOLD, Inbox, Route, TaskMessage, Worker, World},
 };
 use activity_sim::{Summary, TaskRecord, TaskState};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -42,11 +41,7 @@ async fn twenty_kills_of_the_bridge_and_twenty_of_workers_lose_none_of_ten_thous
         crowd.kill_some(&world, &mut of_workers)
     );
     let hand = Hand::of(&world).await;
-    eventually("the end of every task", || async {
-        hand.end(long(&patient)).await;
-        (world.sim.summary().open == 0).then_some(())
-    })
-    .await;
+    until_all_have_ended(&world, async || hand.end(long(&patient)).await).await;
     bridges.now.idle().await;
     assert_none_parked(&Inbox::connect(&world.amqp_uri).await).await;
     bridges.logs.push(bridges.now.log());
