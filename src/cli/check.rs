@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     source::{SourceError, Sources, aws},
     store::{self, StoreConfig},
-    util::{Mark, Row},
+    util::{Mark, Row, database_file::folder},
 };
 use std::{io::Write, path::Path, time::Duration};
 use tokio::time::timeout;
@@ -93,7 +93,7 @@ async fn check_store(config: &Config) -> Vec<Row> {
 }
 
 fn missing_file(what: String, path: &Path) -> Row {
-    let folder = store::file::folder(path);
+    let folder = folder(path);
     let (folder_there, folder) = (folder.is_dir(), folder.display());
     match folder_there {
         true => {

@@ -1,8 +1,9 @@
 //! Helpers that know nothing of tasks: back-off, crash points, limits on log lines, supervised loops, labels of metrics, rows of
-//! a table.
+//! a table, databases in a file.
 
 mod backoff;
 pub mod crash_point;
+pub mod database_file;
 mod label;
 pub mod log_limiter;
 mod report;

@@ -11,5 +11,5 @@ pub mod settings;
 pub mod writer;
 
 pub use file_store::FileStore;
-pub use open::{folder, read};
+pub use open::read;
 pub use settings::FileConfig;

@@ -2,17 +2,13 @@
 //! store.
 
 use super::ledger::{self, Ledger};
-use crate::store::Record;
+use crate::{
+    store::Record,
+    util::database_file::{Words, copy_in_memory},
+};
 use anyhow::anyhow;
-use redb::{
-    Builder, Database, DatabaseError, Error, ReadableDatabase, StorageBackend, StorageError,
-    backends::{FileBackend, InMemoryBackend},
-};
-use std::{
-    fs::{self, File},
-    io::{ErrorKind, Read},
-    path::Path,
-};
+use redb::{Builder, DatabaseError, Error, ReadableDatabase, StorageError};
+use std::{fs, io::ErrorKind, path::Path};
 use tracing::{info, warn};
 
 /// Size of the cache, in bytes. Most pages that a group touches were touched by the group before.
@@ -60,13 +56,7 @@ pub(crate) fn again(path: &Path, instance: &str) -> Result<Ledger, String> {
 
 /// Opens an existing file. It repairs what a crash left, and checks every page.
 fn open_existing(path: &Path) -> anyhow::Result<Ledger> {
-    let mut builder = Builder::new();
-    builder
-        .set_cache_size(CACHE)
-        .set_check_integrity_on_open(true);
-    let database = builder
-        .open(path)
-        .map_err(|error| failed(path, &error.into()))?;
+    let database = WORDS.open(path, CACHE)?;
     let instance = instance(path, &database)?;
     Ledger::load(database, instance).map_err(|error| failed(path, &error))
 }
@@ -82,47 +72,11 @@ fn instance(path: &Path, database: &impl ReadableDatabase) -> anyhow::Result<Str
     })
 }
 
-/// Creates the whole file under another name in the same folder, and moves it into its place only if no other file has
-/// appeared there meanwhile.
 fn create(path: &Path) -> anyhow::Result<()> {
-    let folder = folder(path);
-    if !folder.is_dir() {
-        return Err(anyhow!(
-            "the folder {} for the token store is not there. It is not made, because it may be a volume that is not \
-             mounted: mount it, or make the folder, or change `store.path`",
-            folder.display()
-        ));
+    if WORDS.create(path, CACHE, ledger::initialize)? {
+        info!(path = %path.display(), "a new token store");
     }
-    // Only its owner can read the file, because it holds tokens.
-    let file = tempfile::Builder::new()
-        .prefix(".new-token-store-")
-        .tempfile_in(folder)
-        .map_err(|error| failed(path, &error.into()))?;
-    let made = || -> Result<(), Error> {
-        let backend = FileBackend::new(file.reopen()?)?;
-        let database = Builder::new()
-            .set_cache_size(CACHE)
-            .create_with_backend(backend)?;
-        ledger::initialize(&database)?;
-        Ok(database.close()?)
-    };
-    made().map_err(|error| failed(path, &error))?;
-    match file.persist_noclobber(path) {
-        Ok(_) => info!(path = %path.display(), "a new token store"),
-        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed(path, &error.error.into())),
-    }
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| failed(path, &error.into()))
-}
-
-/// The folder that the file is in.
-#[must_use]
-pub fn folder(path: &Path) -> &Path {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
+    Ok(())
 }
 
 /// All records, oldest first, without changing the file.
@@ -134,7 +88,10 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
     match Builder::new().set_cache_size(CACHE).open_read_only(path) {
         Ok(database) => records(path, &database),
         // A crash left the file in need of repair. A copy in memory is repaired.
-        Err(DatabaseError::RepairAborted) => records(path, &in_memory(path)?),
+        Err(DatabaseError::RepairAborted) => {
+            let copied = copy_in_memory(path, CACHE);
+            records(path, &copied.map_err(|error| failed(path, &error))?)
+        }
         Err(DatabaseError::DatabaseAlreadyOpen) => Err(anyhow!(
             "the token store {}: a bridge has it open. Give the `admin.listen` that it was started with",
             path.display()
@@ -156,65 +113,27 @@ fn records(path: &Path, database: &impl ReadableDatabase) -> anyhow::Result<Vec<
     ledger::records(database).map_err(|error| failed(path, &error))
 }
 
-fn in_memory(path: &Path) -> anyhow::Result<Database> {
-    let copied = || -> Result<Database, Error> {
-        let mut file = File::open(path)?;
-        let mut content = Vec::new();
-        file.read_to_end(&mut content)?;
-        let memory = InMemoryBackend::new();
-        memory.set_len(content.len() as u64)?;
-        memory.write(0, &content)?;
-        Ok(Builder::new()
-            .set_cache_size(CACHE)
-            .create_with_backend(memory)?)
-    };
-    copied().map_err(|error| failed(path, &error))
-}
-
 fn failed(path: &Path, error: &Error) -> anyhow::Error {
-    anyhow!("the token store {}", wrong(path, error))
+    WORDS.failed(path, error)
 }
 
 /// The text about what is wrong with the file, and how to repair it.
 pub(crate) fn wrong(path: &Path, error: &Error) -> String {
-    let path = path.display();
-    let what = match error {
-        Error::DatabaseAlreadyOpen | Error::LockProtocolMismatch => {
-            "another process has it open, and a file serves one bridge at a time. Stop that process, or change `store.path`"
-        }
-        Error::UpgradeRequired(_) => OTHER_FORMAT,
-        // redb uses this error for a file format that is newer than its own.
-        Error::Corrupted(what) if what.contains("file format version") => OTHER_FORMAT,
-        Error::Io(error) => match error.kind() {
-            ErrorKind::NotFound => "it is not there. Was a volume unmounted, or the file removed?",
-            ErrorKind::PermissionDenied => {
-                "the bridge may not read and write it. Change the owner or the permissions"
-            }
-            ErrorKind::ReadOnlyFilesystem => "it is on a file system that is mounted read-only",
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                "the disk is full. Make room"
-            }
-            ErrorKind::NotADirectory => "a part of its path is no folder",
-            ErrorKind::IsADirectory => "it is a folder. `store.path` names a file",
-            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => DAMAGED,
-            _ => "its disk fails",
-        },
-        Error::Corrupted(_)
-        | Error::RepairAborted
-        | Error::TableDoesNotExist(_)
-        | Error::TableTypeMismatch { .. }
-        | Error::TypeDefinitionChanged { .. }
-        | Error::TableIsMultimap(_) => DAMAGED,
-        _ => "it can't be used",
-    };
-    format!("{path}: {what} ({error})")
+    WORDS.wrong(path, error)
 }
 
-const DAMAGED: &str = "it is no token store, or it is damaged. Nothing was changed. Look at `store.path` and at the \
-     disk; if it is lost, move it away to begin with an empty store, and AWS will time out the tasks that were in it";
-
-const OTHER_FORMAT: &str = "another version of the bridge wrote it, with another version of the database. Run that one, or let \
-     it finish its tasks and then move the file away";
+/// The words about the file.
+const WORDS: Words = Words {
+    what: "the token store",
+    key: "store.path",
+    missing_folder: "for the token store is not there. It is not made, because it may be a volume that is not mounted: \
+                     mount it, or make the folder, or change `store.path`",
+    unfinished: ".new-token-store-",
+    damaged: "it is no token store, or it is damaged. Nothing was changed. Look at `store.path` and at the disk; if it is \
+              lost, move it away to begin with an empty store, and AWS will time out the tasks that were in it",
+    other_format: "another version of the bridge wrote it, with another version of the database. Run that one, or let it \
+                   finish its tasks and then move the file away",
+};
 
 #[cfg(test)]
 mod tests {
