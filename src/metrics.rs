@@ -163,6 +163,8 @@ pub struct Metrics {
     pub late_replies: IntCounter,
     /// Messages put into the parking queue.
     pub parked_replies: IntCounter,
+    /// The parked messages that had no room, and that nobody keeps.
+    pub unparked_replies: IntCounter,
     /// Tasks in flight; set when the metrics are read.
     pub in_flight: IntGauge,
     /// Whether the broker is connected; set when the metrics are read.
@@ -215,6 +217,10 @@ impl Metrics {
             parked_replies: counter(
                 "parked_replies_total",
                 "Messages put into the parking queue.",
+            )?,
+            unparked_replies: counter(
+                "unparked_replies_total",
+                "Messages for the parking queue that it had no room for. parked_replies_total counts them too.",
             )?,
             in_flight: gauge("tasks_in_flight", "Tasks polled and not yet settled.")?,
             broker_connected: gauge(

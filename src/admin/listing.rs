@@ -17,6 +17,18 @@ pub struct Listing {
     /// The kind and place of the token store.
     pub(crate) store: String,
     pub(crate) tasks: Vec<Entry>,
+    /// What a person should know about the routes. Only a running process knows it.
+    #[serde(default)]
+    pub(crate) notes: Vec<RouteNote>,
+}
+
+/// What a person should know about a route.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RouteNote {
+    /// The name of the route.
+    pub route: String,
+    /// The note.
+    pub note: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,7 +60,14 @@ impl Listing {
             owner: Some(owner.to_owned()),
             store: store.to_owned(),
             tasks: listed.iter().map(entry).collect(),
+            notes: Vec::new(),
         }
+    }
+
+    /// The same with these notes.
+    #[must_use]
+    pub fn with_notes(self, notes: Vec<RouteNote>) -> Self {
+        Self { notes, ..self }
     }
 
     /// The records of a store, each with the owner of the task.
@@ -72,6 +91,7 @@ impl Listing {
             owner: None,
             store: store.place(),
             tasks: records.into_iter().map(entry).collect(),
+            notes: Vec::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The admin endpoint: `/livez`, `/readyz`, `/metrics` and `/tasks`. It only reads, and changes nothing.
 
 pub mod listing;
+pub mod notes;
 pub mod server;
 pub(crate) mod settings;
 

@@ -1,8 +1,11 @@
 //! The HTTP server of the admin endpoint: plain HTTP on a configured address.
 
-use super::listing::Listing;
+use super::{
+    listing::{Listing, RouteNote},
+    notes::notes,
+};
 use crate::{
-    broker::Link,
+    broker::{Broker, Link},
     context::Bridge,
     intake::gate::Gate,
     phase::Phase,
@@ -79,6 +82,7 @@ struct RouteReadiness {
     state: String,
     slots_taken: usize,
     slots: usize,
+    notes: Vec<String>,
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {
@@ -108,7 +112,15 @@ async fn tasks(State(admin): State<Admin>) -> Json<Listing> {
     let Bridge {
         inflight, store, ..
     } = &*admin.bridge;
-    Json(Listing::of_process(inflight, store.owner(), &admin.store))
+    let notes = admin.routes.iter().flat_map(|(route, _)| {
+        let notes = notes(&*admin.bridge.broker, route).into_iter();
+        notes.map(|note| RouteNote {
+            route: route.name().to_owned(),
+            note,
+        })
+    });
+    let listing = Listing::of_process(inflight, store.owner(), &admin.store);
+    Json(listing.with_notes(notes.collect()))
 }
 
 impl Admin {
@@ -119,7 +131,10 @@ impl Admin {
             Link::Away(why) => (false, format!("away: {why}")),
         };
         let unavailable = self.bridge.store.unavailable();
-        let routes: Vec<_> = self.routes.iter().map(route_readiness).collect();
+        let routes = self.routes.iter();
+        let routes: Vec<_> = routes
+            .map(|(route, gate)| route_readiness(&*self.bridge.broker, route, gate))
+            .collect();
         let phase = *self.phase.borrow();
         Readiness {
             ready: phase == Phase::Running
@@ -135,7 +150,11 @@ impl Admin {
     }
 }
 
-fn route_readiness((route, gate): &(Arc<Route>, watch::Receiver<Gate>)) -> RouteReadiness {
+fn route_readiness(
+    broker: &dyn Broker,
+    route: &Route,
+    gate: &watch::Receiver<Gate>,
+) -> RouteReadiness {
     let gate = gate.borrow();
     let refused = route.refused();
     RouteReadiness {
@@ -145,5 +164,6 @@ fn route_readiness((route, gate): &(Arc<Route>, watch::Receiver<Gate>)) -> Route
         state: refused.unwrap_or_else(|| gate.to_string()),
         slots_taken: route.slots.in_use(),
         slots: route.config.max_in_flight,
+        notes: notes(broker, route),
     }
 }

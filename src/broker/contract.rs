@@ -6,7 +6,7 @@
 
 use super::{
     destination::Destination,
-    error::{PublishError, ReadinessError},
+    error::{ParkError, PublishError, ReadinessError},
     inbound::{Delivery, Inbound},
     link::Link,
     message::{Announcement, ParkedMessage, TaskMessage},
@@ -42,12 +42,18 @@ pub trait Broker: Send + Sync + 'static {
         self.withdraw(task).await;
     }
 
-    /// Keeps a message that can't be used, with the reason.
+    /// Keeps a message that can't be used, with the reason. It waits until the message outlives the process, if the broker
+    /// can do that.
     ///
     /// # Errors
     ///
     /// The message is not kept, or it is not known whether it is kept.
-    async fn park(&self, message: &ParkedMessage<'_>, because: &str) -> Result<(), PublishError>;
+    async fn park(&self, message: &ParkedMessage<'_>, because: &str) -> Result<(), ParkError>;
+
+    /// Why messages can't be parked at present; `None` if nothing is known to be wrong.
+    fn parking_problem(&self) -> Option<String> {
+        None
+    }
 
     /// Tells the worker of a task to stop, with the reason.
     ///

@@ -36,6 +36,17 @@ impl PublishError {
     }
 }
 
+/// Why a message was not parked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParkError {
+    /// The broker does not have the message, or it is not known whether it has. Another attempt may succeed.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The broker takes no more such messages until a person makes room, for this reason.
+    #[error("{0}")]
+    NoRoom(String),
+}
+
 /// Why a destination can't take tasks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadinessError {

@@ -43,6 +43,8 @@ pub enum Inbound {
     EarlyAck {
         /// The name of the task's route.
         route: String,
+        /// Whether acknowledgements therefore settle nothing from here on, for all routes to the same queue.
+        releases: bool,
     },
 }
 

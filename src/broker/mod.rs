@@ -20,7 +20,7 @@ pub mod template;
 
 pub use contract::{Broker, Durability, InboundStream, Readiness};
 pub use destination::Destination;
-pub use error::{PublishError, ReadinessError};
+pub use error::{ParkError, PublishError, ReadinessError};
 pub use inbound::{Acknowledge, Delivery, Inbound, Receipt};
 pub use kind::BrokerKind;
 pub use link::Link;

@@ -4,7 +4,7 @@
 use super::{
     contract::{Broker, InboundStream},
     destination::Destination,
-    endpoint::{self, Endpoint, EndpointConfig, EndpointFiles, TaskQueue},
+    endpoint::{self, Endpoint, EndpointConfig, EndpointFiles, Examined, TaskQueue},
     names::REPLIES_EXCHANGE,
     rabbitmq::{self, Options, RabbitMq},
     settings::BrokerConfig,
@@ -96,15 +96,41 @@ fn in_one_line(problems: &[Problem]) -> String {
     lines.join("; ")
 }
 
-/// Checks what can be checked without reaching anything: the files that the settings name.
+/// Checks what can be checked without reaching anything: the files that the settings name. `here`: on the machine on which the
+/// bridge is to run, so folders must be there.
 #[must_use]
-pub fn examine(config: &BrokerConfig) -> Vec<Row> {
+pub fn examine(config: &BrokerConfig, here: bool) -> Vec<Row> {
     let BrokerConfig::Endpoint(endpoint) = config else {
         return Vec::new();
     };
     let mut rows = vec![Row::new(format!("broker {config}"), Mark::Ok, IS_ENDPOINT)];
     rows.extend(examine_files(endpoint));
+    rows.push(examine_parked(endpoint, here));
     rows
+}
+
+fn examine_parked(endpoint: &EndpointConfig, here: bool) -> Row {
+    const KEY: &str = "amqp.parked_path";
+    let Some(path) = &endpoint.parked_path else {
+        let words = "not set, so parked replies are kept in memory, and are lost with the process";
+        return Row::new(KEY, Mark::Note, words);
+    };
+    let place = path.display();
+    let (mark, words) = match endpoint::examine(path) {
+        Ok(Examined::There(parked)) => (
+            Mark::Ok,
+            format!("{place}: there, parked replies: {parked}"),
+        ),
+        Ok(Examined::Open) => (Mark::Ok, format!("{place}: a running bridge has it open")),
+        Ok(Examined::NotYet) => (
+            Mark::Note,
+            format!("{place}: not there yet; the bridge makes it"),
+        ),
+        Ok(Examined::NoFolder(words)) if here => (Mark::Fail, words),
+        Ok(Examined::NoFolder(words)) => (Mark::Note, words),
+        Err(error) => (Mark::Fail, error.to_string()),
+    };
+    Row::new(KEY, mark, words)
 }
 
 fn examine_files(endpoint: &EndpointConfig) -> Vec<Row> {

@@ -2,7 +2,7 @@
 
 use super::tasks::print;
 use crate::{
-    broker,
+    broker::{self, BrokerKind},
     config::Config,
     source::{SourceError, Sources, aws},
     store::{self, StoreConfig},
@@ -36,8 +36,14 @@ pub async fn check(config: &Config, online: bool) -> anyhow::Result<bool> {
             table.add(Row::new(format!("route {}", route.name), Mark::Note, words))?;
         }
     }
-    for row in broker::examine(&config.broker) {
+    for row in broker::examine(&config.broker, online) {
         table.add(row)?;
+    }
+    if config.broker.kind() == BrokerKind::Endpoint {
+        for route in &config.routes {
+            let what = format!("route {}: ack = {:?}", route.name, route.ack.ack.label());
+            table.add(Row::new(what, Mark::Ok, route.ack.to_string()))?;
+        }
     }
     if online {
         for row in check_store(config).await {

@@ -284,6 +284,14 @@ impl InflightTable {
         None
     }
 
+    /// Takes the receipts of the replies that end the task, because they must not be acknowledged.
+    #[must_use]
+    pub fn take_receipts(&self, id: TaskId) -> Vec<Receipt> {
+        let mut table = self.table();
+        let entry = table.open.get_mut(&id);
+        entry.map_or_else(Vec::new, |entry| std::mem::take(&mut entry.receipts))
+    }
+
     /// Notes that AWS answered to a heartbeat that the token is dead. Returns the removed task if that is to be announced to the
     /// worker.
     pub fn on_gone(&self, id: TaskId) -> Option<InflightTask> {

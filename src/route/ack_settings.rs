@@ -1,7 +1,7 @@
 //! The settings of a route about acknowledgements: what a worker's acknowledgement means for its task.
 
 use crate::{broker::BrokerKind, settings::Reader, source::SourceConfig};
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// The settings of a route about acknowledgements.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,29 @@ impl Ack {
         match self {
             Self::Completes => "completes",
             Self::Releases => "releases",
+        }
+    }
+}
+
+/// What an acknowledgement does to its task, in words.
+impl fmt::Display for AckConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ack {
+            Ack::Completes => {
+                let millis = self.grace.as_millis();
+                write!(
+                    f,
+                    "an acknowledgement completes the task after {millis} ms, with "
+                )?;
+                match &self.result {
+                    Some(result) => write!(f, "the result {result}"),
+                    None => f.write_str("no result"),
+                }?;
+                f.write_str(", unless the worker has said something about it")
+            }
+            Ack::Releases => f.write_str(
+                "an acknowledgement settles nothing; a reply or a timeout ends the task",
+            ),
         }
     }
 }

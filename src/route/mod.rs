@@ -17,6 +17,6 @@ pub use credit::{Observation, PollCredit, QueueCredits, RouteCredit};
 pub use demand::{Demand, Pending};
 pub use heartbeat_settings::{BEATS_PER_TIMEOUT, By, HeartbeatConfig};
 pub use poll_settings::{MaxReady, Pollers};
-pub use runtime::{Route, Undelivered, UnpersistedPermit};
+pub use runtime::{EarlyAcks, Route, Undelivered, UnpersistedPermit};
 pub use settings::{OversizeResult, RouteConfig};
 pub use slots::{Slot, Slots};

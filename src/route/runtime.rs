@@ -41,10 +41,38 @@ pub struct Route {
     headers: Vec<(&'static str, HeaderValue)>,
     /// Why AWS refuses the route, and when it last did; `None` if it does not.
     refused: Mutex<Option<(String, Instant)>>,
+    /// Whether workers have acknowledged before they had finished.
+    early_acks: Mutex<Option<EarlyAcks>>,
     /// The number of tasks that wait to be published again.
     undelivered: watch::Sender<usize>,
     /// The bound on what a crash can lose: open polls and tasks that are not recorded yet.
     unpersisted: Arc<Semaphore>,
+}
+
+/// What is known of workers that acknowledge before they have finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlyAcks {
+    /// The number of tasks that were completed too early.
+    pub tasks: u64,
+    /// Whether acknowledgements settle nothing any more.
+    pub releases: bool,
+}
+
+impl fmt::Display for EarlyAcks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let follows = match self.releases {
+            true => "acknowledgements settle nothing until the process ends",
+            false => {
+                "acknowledgements still complete tasks, because ack = \"completes\" is written"
+            }
+        };
+        let tasks = self.tasks;
+        write!(
+            f,
+            "workers acknowledge before they have finished, tasks completed too early: {tasks}; {follows}. Set ack = \"releases\", or \
+             let the workers acknowledge at the end"
+        )
+    }
 }
 
 /// The right to have one open poll, and then the task that it brought until its record is in the store.
@@ -71,6 +99,7 @@ impl Route {
             log_limiter: LogLimiter::default(),
             headers,
             refused: Mutex::default(),
+            early_acks: Mutex::default(),
             undelivered: watch::channel(0).0,
             unpersisted: Arc::new(Semaphore::new(UNPERSISTED_PER_POLLER * config.pollers.max)),
             config,
@@ -128,6 +157,20 @@ impl Route {
     pub fn refused(&self) -> Option<String> {
         let refused = self.refused.lock();
         refused.as_ref().map(|(why, _)| why.clone())
+    }
+
+    /// Notes that a worker has acknowledged a task before it had finished. `releases`: acknowledgements settle nothing from
+    /// here on.
+    pub fn note_early_ack(&self, releases: bool) {
+        let mut early_acks = self.early_acks.lock();
+        let tasks = early_acks.map_or(0, |known| known.tasks) + 1;
+        *early_acks = Some(EarlyAcks { tasks, releases });
+    }
+
+    /// What is known of workers that acknowledge before they have finished; `None` if there are none.
+    #[must_use]
+    pub fn early_acks(&self) -> Option<EarlyAcks> {
+        *self.early_acks.lock()
     }
 
     /// Waits for a slot and for room for one more unrecorded task. A poll needs both.

@@ -1,7 +1,7 @@
 //! Whether the publisher of a reply may settle its task. The endpoint refuses what it can; it does not know which task is whose
 //! if the task was released before it started, or if another process has the task.
 
-use super::park;
+use super::park::{self, Parked};
 use crate::{
     broker::Delivery,
     context::Bridge,
@@ -46,7 +46,8 @@ pub(super) async fn is_forbidden(
 /// Parks such a reply, and tells the publisher that nobody takes it. The task goes on as if nothing had come.
 pub(super) async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery) {
     warn!(task = %id, because = BECAUSE, "a reply can't be used; parking it");
-    if park::park_reply(&bridge, &delivery, BECAUSE).await {
+    let parked = park::park_reply(&bridge, &delivery, BECAUSE).await;
+    if parked != Parked::ComesAgain {
         // No queue has it: only the endpoint says whose tasks a publisher may settle, and it refuses the confirm.
         delivery.receipt.requeue().await;
     }

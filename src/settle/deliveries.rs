@@ -76,6 +76,21 @@ pub fn acknowledged(bridge: &Arc<Bridge>, id: TaskId) {
     complete(bridge, id);
 }
 
+/// A worker of this route acknowledges before it has finished. `releases`: so acknowledgements settle nothing any more, for any
+/// route to the same queue.
+pub fn early_ack(bridge: &Bridge, route: &str, releases: bool) {
+    let Some(route) = bridge.route(route) else {
+        return;
+    };
+    route.metrics.early_acks.inc();
+    let queue = route.config.destination.queue();
+    for other in &bridge.routes {
+        if other.config.destination.queue() == queue {
+            other.note_early_ack(releases);
+        }
+    }
+}
+
 fn complete(bridge: &Arc<Bridge>, id: TaskId) {
     match bridge.inflight.on_acknowledged(id) {
         BareAck::Settle(handle) => {

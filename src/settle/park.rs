@@ -2,7 +2,7 @@
 //! what happens to the task.
 
 use crate::{
-    broker::{Delivery, Link, ParkedMessage, names::PARKING_QUEUE},
+    broker::{Delivery, Link, ParkError, ParkedMessage, names::PARKING_QUEUE},
     context::Bridge,
     task::{HeaderValue, Outcome, TaskId},
     util::{Backoff, Label},
@@ -18,9 +18,19 @@ const KEPT_HEADER_BYTES: usize = 65_536;
 /// Maximum length of a reason, in characters.
 const MAX_BECAUSE: usize = 1_000;
 
-/// Parks a reply unchanged, with the reason. Returns false if the reply's connection has ended. The broker then
-/// delivers the reply again.
-pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> bool {
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parked {
+    /// The parking queue has it.
+    Stored,
+    /// The parking queue has no room for it. Nobody keeps it but its sender.
+    NoRoom,
+    /// The connection of the reply has ended. The broker delivers the reply again.
+    ComesAgain,
+}
+
+/// Parks a reply unchanged, with the reason.
+pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> Parked {
     let message = ParkedMessage {
         body: &reply.body,
         content_type: reply.content_type.as_deref(),
@@ -33,22 +43,26 @@ pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> boo
 }
 
 /// Parks an outcome that AWS does not accept, so that the worker's text is not lost. The broker would not deliver an
-/// outcome again, so this waits for the broker.
+/// outcome again, so this waits for the broker. If there is no room, the senders of the outcome are told so.
 pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, because: &str) {
     let (body, reason) = match outcome {
         Outcome::Failed { reason, .. } => (outcome.text(), reason.as_str()),
         Outcome::Completed { .. } | Outcome::Canceled { .. } => (outcome.text(), ""),
     };
     let reason = HeaderValue::Text(reason.to_owned());
-    let id = id.to_string();
+    let text = id.to_string();
     let message = ParkedMessage {
         body: body.as_bytes(),
-        correlation_id: Some(&id),
+        correlation_id: Some(&text),
         kind: Some(outcome.kind().label()),
         headers: vec![("reason", &reason)],
         ..ParkedMessage::default()
     };
-    park(bridge, &message, because, || true).await;
+    if park(bridge, &message, because, || true).await == Parked::NoRoom {
+        for receipt in bridge.inflight.take_receipts(id) {
+            receipt.requeue().await;
+        }
+    }
 }
 
 /// The headers of a reply that fit into [`KEPT_HEADER_BYTES`], in their order.
@@ -65,25 +79,29 @@ fn kept(headers: &[(String, HeaderValue)]) -> impl Iterator<Item = (&str, &Heade
     })
 }
 
-/// Tries until the broker has the message, or until it is no longer `wanted`. Returns true if the broker has it.
+/// Tries until the broker has the message or has no room for it, or until the message is no longer `wanted`.
 async fn park(
     bridge: &Bridge,
     message: &ParkedMessage<'_>,
     because: &str,
     wanted: impl Fn() -> bool,
-) -> bool {
+) -> Parked {
     bridge.metrics.parked_replies.inc();
     let because: String = because.chars().take(MAX_BECAUSE).collect();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut link = bridge.broker.link();
     while let Err(error) = bridge.broker.park(message, &because).await {
+        if let ParkError::NoRoom(_) = error {
+            bridge.metrics.unparked_replies.inc();
+            return Parked::NoRoom;
+        }
         if !wanted() {
-            return false;
+            return Parked::ComesAgain;
         }
         warn!(%error, queue = PARKING_QUEUE, "could not park a reply; trying again");
         sleep(backoff.next_wait()).await;
         // An error means that the broker was closed. The next attempt finds that too.
         drop(link.wait_for(Link::is_connected).await);
     }
-    true
+    Parked::Stored
 }

@@ -7,7 +7,7 @@
 use super::{
     access, deliveries, notify, outcome,
     owner::{self, ReplyOwner},
-    park,
+    park::{self, Parked},
     parse::{Meaning, PANICKED, Unusable, is_sign, read},
 };
 use crate::{
@@ -59,11 +59,7 @@ pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
         Inbound::Acknowledged(id) => deliveries::acknowledged(bridge, id),
         Inbound::Released(id) => deliveries::released(bridge, id),
         Inbound::Abandoned(id) => bridge.inflight.on_abandoned(id),
-        Inbound::EarlyAck { route } => {
-            if let Some(route) = bridge.route(&route) {
-                route.metrics.early_acks.inc();
-            }
-        }
+        Inbound::EarlyAck { route, releases } => deliveries::early_ack(bridge, &route, releases),
     }
 }
 
@@ -226,8 +222,10 @@ fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
         let answered = catch_async(answering).await;
         if answered.is_err() {
             log_panic(&delivery);
-            if !park::park_reply(&bridge, &delivery, PANICKED).await {
-                return;
+            match park::park_reply(&bridge, &delivery, PANICKED).await {
+                Parked::Stored => {}
+                Parked::NoRoom => return delivery.receipt.requeue().await,
+                Parked::ComesAgain => return,
             }
         }
         delivery.receipt.ack().await;
@@ -279,31 +277,38 @@ fn park(
     let bridge = Arc::clone(bridge);
     supervisor.spawn("an unusable reply", async move {
         warn!(because, "a reply can't be used; parking it");
-        if !park::park_reply(&bridge, &delivery, because).await {
-            return;
-        }
-        match is_reply {
-            true => answer(&bridge, delivery, Status::Gone),
-            false => acknowledge(&bridge, delivery.receipt),
+        match park::park_reply(&bridge, &delivery, because).await {
+            Parked::Stored if is_reply => answer(&bridge, delivery, Status::Gone),
+            Parked::Stored => acknowledge(&bridge, delivery.receipt),
+            Parked::NoRoom => delivery.receipt.requeue().await,
+            Parked::ComesAgain => {}
         }
     });
 }
 
-/// Parks a reply to an open task, and then fails the task with the same reason, so that the workflow learns it at once.
+/// Parks a reply to an open task, and then fails the task with the same reason, so that the workflow learns it at once. If
+/// the reply can't be parked, its sender is told so, and the task is failed all the same.
 async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery, unusable: Unusable) {
     let because = &unusable.because;
-    if !park::park_reply(&bridge, &delivery, because).await {
-        // The connection has ended. The broker delivers the reply again.
-        return;
-    }
-    if unusable.fails_task {
-        let outcome = Outcome::failed(
-            OwnFailure::UnusableReply,
-            format!("unusable reply: {because}"),
-        );
-        end(&bridge, id, outcome, delivery.receipt);
-    } else if !delivery.receipt.ack().await {
-        info!(task = %id, "a parked reply will be delivered, and parked, once more");
+    let parked = park::park_reply(&bridge, &delivery, because).await;
+    let failure = || {
+        let reason = format!("unusable reply: {because}");
+        Outcome::failed(OwnFailure::UnusableReply, reason)
+    };
+    match (parked, unusable.fails_task) {
+        (Parked::Stored, true) => end(&bridge, id, failure(), delivery.receipt),
+        (Parked::Stored, false) => {
+            if !delivery.receipt.ack().await {
+                info!(task = %id, "a parked reply will be delivered, and parked, once more");
+            }
+        }
+        (Parked::NoRoom, fails_task) => {
+            if fails_task {
+                end(&bridge, id, failure(), Receipt::none());
+            }
+            delivery.receipt.requeue().await;
+        }
+        (Parked::ComesAgain, _) => {}
     }
 }
 

@@ -44,6 +44,8 @@ pub enum CrashPoint {
     HeartbeatLoop,
     /// The loop of the lease.
     LeaseLoop,
+    /// The loop of the thread of the parked replies.
+    ParkLoop,
     /// The loop of a route's poller.
     PollerLoop,
     /// The loop of the replies.
@@ -125,6 +127,7 @@ mod points {
                 "gate-loop" => Self::GateLoop,
                 "heartbeat-loop" => Self::HeartbeatLoop,
                 "lease-loop" => Self::LeaseLoop,
+                "park-loop" => Self::ParkLoop,
                 "poller-loop" => Self::PollerLoop,
                 "reply-loop" => Self::ReplyLoop,
                 "store-loop" => Self::StoreLoop,

@@ -18,10 +18,14 @@ pub enum LogTopic {
     Outcomes,
     /// The store does not record tasks.
     Records,
+    /// The queue of parked replies is full.
+    ParkingFull,
+    /// The file of parked replies can't be written.
+    ParkingUnwritable,
 }
 
 /// The number of topics.
-const TOPICS: usize = LogTopic::Records as usize + 1;
+const TOPICS: usize = LogTopic::ParkingUnwritable as usize + 1;
 
 /// Allows one line about each topic in an interval.
 #[derive(Debug, Default)]

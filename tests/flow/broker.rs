@@ -6,8 +6,8 @@ use super::{
 };
 use activity_bridge::{
     broker::{
-        Acknowledge, Announcement, Broker, Delivery, Destination, Durability, Link, ParkedMessage,
-        PublishError, Readiness, ReadinessError, TaskMessage,
+        Acknowledge, Announcement, Broker, Delivery, Destination, Durability, Link, ParkError,
+        ParkedMessage, PublishError, Readiness, ReadinessError, TaskMessage,
     },
     task::{Status, TaskId},
 };
@@ -20,7 +20,7 @@ pub struct ScriptedBroker {
     log: Arc<Log>,
     pub link: watch::Sender<Link>,
     pub publishes: Script<Result<(), PublishError>>,
-    pub parks: Script<Result<(), PublishError>>,
+    pub parks: Script<Result<(), ParkError>>,
     pub announces: Script<Result<(), PublishError>>,
     /// The tasks whose messages it was handed.
     pub published: Mutex<Vec<TaskId>>,
@@ -138,7 +138,7 @@ impl Broker for ScriptedBroker {
         self.log.note(Did::Withdraw(task));
     }
 
-    async fn park(&self, _message: &ParkedMessage<'_>, because: &str) -> Result<(), PublishError> {
+    async fn park(&self, _message: &ParkedMessage<'_>, because: &str) -> Result<(), ParkError> {
         self.parks.next().await.unwrap_or(Ok(()))?;
         self.log.note(Did::Park(because.to_owned()));
         Ok(())

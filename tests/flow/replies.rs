@@ -6,7 +6,8 @@ use super::{
     world::{World, secs},
 };
 use activity_bridge::{
-    broker::{Announcement, PublishError},
+    broker::{Announcement, ParkError, PublishError},
+    source::SourceError,
     task::{OutcomeKind::Completed, Status, TaskId},
 };
 
@@ -102,7 +103,7 @@ async fn an_outcome_that_can_not_be_used_is_parked_then_fails_the_task_and_is_th
 async fn a_reply_is_not_acknowledged_before_it_is_parked() {
     let world = World::new();
     for _ in 0..5 {
-        world.broker.parks.then(Err(PublishError::Away));
+        world.broker.parks.then(Err(PublishError::Away.into()));
     }
     let parked = world.broker.parks.hold();
     world.reply(TaskId::random(), "completed", "").await;
@@ -111,6 +112,48 @@ async fn a_reply_is_not_acknowledged_before_it_is_parked() {
     parked.send(Ok(())).expect("it is awaited");
     world.log.wait_for(Did::Ack(1)).await;
     assert_eq!(world.log.parked(), 1);
+}
+
+/// The parking is full, once.
+fn no_room(world: &World) {
+    let full = ParkError::NoRoom("it is full".to_owned());
+    world.broker.parks.then(Err(full));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_can_not_be_parked_fails_its_task_and_its_sender_is_told() {
+    let world = World::on_the_endpoint("");
+    no_room(&world);
+    let id = world.deliver().await;
+    world.reply(id, "finished", "?").await;
+    world.all_ended().await;
+    world.log.wait_for(Did::Requeue(1)).await;
+    assert_eq!((world.log.settles(), world.log.parked()), (1, 0));
+    assert_eq!(world.log.count(&Did::Ack(1)), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_to_an_unknown_task_that_can_not_be_parked_is_given_back_to_its_sender() {
+    let world = World::on_the_endpoint("");
+    no_room(&world);
+    world.reply(TaskId::random(), "completed", "").await;
+    world.log.wait_for(Did::Requeue(1)).await;
+    assert_eq!((world.log.parked(), world.log.count(&Did::Ack(1))), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_aws_rejects_and_that_can_not_be_parked_is_given_back_and_the_task_fails() {
+    let world = World::on_the_endpoint("");
+    no_room(&world);
+    let invalid = SourceError::Invalid("too long".to_owned());
+    world.source.settles.then(Err(invalid));
+    let id = world.deliver().await;
+    world.reply(id, "completed", "done").await;
+    world.all_ended().await;
+    assert_eq!((world.log.settles(), world.log.parked()), (2, 0));
+    let failed = Did::Accepted(activity_bridge::task::OutcomeKind::Failed);
+    world.log.assert_order(&[Did::Requeue(1), failed]);
+    assert_eq!(world.log.count(&Did::Ack(1)), 0);
 }
 
 #[tokio::test(start_paused = true)]

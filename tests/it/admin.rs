@@ -14,7 +14,8 @@ async fn readiness_is_json_that_tells_of_the_broker_the_store_and_each_route() {
     let expected = serde_json::json!({
         "ready": true, "phase": "running", "broker": "connected", "store": "ok", "tasks_in_flight": 1,
         "routes": [{
-            "name": "payments", "source": "swf", "ready": true, "state": "polling", "slots_taken": 2, "slots": 3
+            "name": "payments", "source": "swf", "ready": true, "state": "polling", "slots_taken": 2, "slots": 3,
+            "notes": []
         }],
     });
     // Between one poll and the next the second slot is free for a moment.

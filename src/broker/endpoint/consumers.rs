@@ -2,7 +2,7 @@
 
 use super::{
     custody_terms::{AckMode, ConnectionId, ConsumerId, Recipient},
-    deliver::LOOK_AHEAD,
+    deliver::{LOOK_AHEAD, fits_frame},
     direct_reply::DIRECT_REPLY_TO,
     exchange::Name,
     refusal::Refusal,
@@ -181,6 +181,7 @@ impl State {
         }
         self.check_unacked(at)?;
         let delivers = self.delivers;
+        let frame_max = self.frame_max_for_parked(&name, connection);
         let custody = &self.custody;
         let Some(queue) = self.queues.get_mut(&name) else {
             return Ok(false);
@@ -193,6 +194,7 @@ impl State {
             entry
                 .task
                 .is_none_or(|task| custody.may_deliver(task, None, now))
+                && frame_max.is_none_or(|most| fits_frame(entry, most))
         };
         let Some((position, mut entry)) = queue.waiting.take_first(LOOK_AHEAD, may) else {
             return Ok(false);
@@ -235,7 +237,9 @@ impl State {
             message_count: left,
         });
         self.send_content(connection, channel, answer, &entry);
-        if !get.no_ack {
+        if get.no_ack {
+            self.message_left(&name, position, entry.message.bytes());
+        } else {
             self.count_unacked(connection, &entry);
             let unacked = Unacked {
                 consumer: None,

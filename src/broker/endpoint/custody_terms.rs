@@ -184,6 +184,8 @@ pub(crate) struct Heard {
 pub(crate) struct EarlyAck {
     /// The route of the task.
     pub(crate) route: Arc<str>,
+    /// Whether acknowledgements settle nothing for the route from here on.
+    pub(crate) releases: bool,
     /// Whether the route has now turned to [`AckMode::Releases`].
     pub(crate) turned: bool,
 }

@@ -116,11 +116,14 @@ impl State {
             if self.credit(consumer) == 0 {
                 continue;
             }
+            let connection = self.consumers.get(&consumer)?.connection;
+            let frame_max = self.frame_max_for_parked(name, connection);
             let (queue, custody) = (self.queues.get_mut(name)?, &self.custody);
             let may = |entry: &Entry| {
                 entry
                     .task
                     .is_none_or(|task| custody.may_deliver(task, Some(consumer), now))
+                    && frame_max.is_none_or(|most| fits_frame(entry, most))
             };
             if let Some((position, entry)) = queue.waiting.take_first(LOOK_AHEAD, may) {
                 // The consumer that was served goes to the end.
@@ -185,7 +188,9 @@ impl State {
             routing_key: (&*entry.message.routing_key).into(),
         });
         self.send_content(connection, channel, deliver, &entry);
-        if !no_ack {
+        if no_ack {
+            self.message_left(queue, position, entry.message.bytes());
+        } else {
             self.count_unacked(connection, &entry);
             let unacked = Unacked {
                 consumer: Some(id),
@@ -204,10 +209,19 @@ impl State {
     /// Whether the content header of a message fits into a frame of this connection.
     pub(super) fn fits(&self, connection: ConnectionId, entry: &Entry) -> bool {
         let frame_max = self.connections.get(&connection).map(|open| open.frame_max);
-        let header = content_header::FIXED_LENGTH + entry.message.properties.raw().len();
-        // A delivery count may be added.
-        let count = entry.task.map_or(0, |_| DELIVERY_COUNT_BYTES);
-        frame_max.is_none_or(|most| frame::fits(header + count, most))
+        frame_max.is_none_or(|most| fits_frame(entry, most))
+    }
+
+    /// The size of a frame of a connection, if the queue is that of the parked replies. Each of these waits for a client that
+    /// can take it. Other messages that a client can't take are dropped.
+    pub(super) fn frame_max_for_parked(
+        &self,
+        queue: &Name,
+        connection: ConnectionId,
+    ) -> Option<u32> {
+        let queue = self.queues.get(queue);
+        queue.filter(|queue| matches!(queue.kind, QueueKind::Parked))?;
+        self.connections.get(&connection).map(|open| open.frame_max)
     }
 
     /// Drops a message that a client can't take. A task becomes a dead letter.
@@ -288,6 +302,14 @@ impl State {
             state.waiting.put_back(position, entry, bytes);
         }
     }
+}
+
+/// Whether the content header of a message fits into a frame of this size.
+pub(super) fn fits_frame(entry: &Entry, frame_max: u32) -> bool {
+    let header = content_header::FIXED_LENGTH + entry.message.properties.raw().len();
+    // A delivery count may be added.
+    let count = entry.task.map_or(0, |_| DELIVERY_COUNT_BYTES);
+    frame::fits(header + count, frame_max)
 }
 
 /// Writes a content header and the bodies of a message.

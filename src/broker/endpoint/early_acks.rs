@@ -51,6 +51,7 @@ impl EarlyAcks {
         let turns = terms.ack == AckMode::Completes { written: false };
         Some(EarlyAck {
             route: Arc::clone(&terms.route),
+            releases: turns,
             turned: turns && self.turned.insert(Arc::clone(&terms.route)),
         })
     }

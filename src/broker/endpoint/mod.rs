@@ -6,11 +6,12 @@
 //! | `custody` and its parts | where each task is, and what an acknowledgement, a return or a loss means for it; pure |
 //! | `confirms`, `exchange`, `binding_match`, `queue`, `message`, `refusal` | what brokers are made of; pure |
 //! | `state` with `queues`, `consumers`, `direct_reply`, `deliver`, `settle`, `publish`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
+//! | `parked_replies`, `park`, `parked_record`, `parked_file`, `parked_writer` | the parked replies, and the file that keeps them |
 //! | `memory_usage`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
 //! | `handshake`, `users`, `certificate`, `session`, `assembly`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
 //! | `settings`, `user_settings`, `files`, `tls` | the configuration |
-//! | `server` | the implementation of the seam |
+//! | `own_messages`, `server` | what the bridge sends, and the implementation of the seam |
 
 mod assembly;
 mod binding_match;
@@ -45,6 +46,12 @@ pub mod method;
 mod methods;
 mod open_replies;
 mod outbox;
+mod own_messages;
+mod park;
+mod parked_file;
+mod parked_record;
+mod parked_replies;
+mod parked_writer;
 pub mod properties;
 pub mod properties_builder;
 mod property;
@@ -70,6 +77,7 @@ mod users;
 
 pub use fast_tasks::FastTasks;
 pub use files::{EndpointFiles, TlsFiles, UserPassword};
+pub(crate) use parked_file::{Examined, examine};
 pub use server::TaskQueue;
 pub(crate) use server::{Endpoint, Options};
 pub use settings::{EndpointConfig, TlsConfig};

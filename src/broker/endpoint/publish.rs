@@ -200,10 +200,15 @@ impl State {
         let Some(queue) = self.queues.get_mut(name) else {
             return Ok(false);
         };
-        if let QueueKind::Tasks(_) = &queue.kind {
-            return Err(Refusal::access(format_args!(
-                "queue '{name}' takes tasks of AWS alone: no task stands behind this message; start an activity instead, or use a queue of your own"
-            )));
+        match &queue.kind {
+            QueueKind::Own(_) => {}
+            QueueKind::Tasks(_) => {
+                return Err(Refusal::access(format_args!(
+                    "queue '{name}' takes tasks of AWS alone: no task stands behind this message; start an activity instead, or use a queue of your own"
+                )));
+            }
+            // What the bridge parks comes another way.
+            QueueKind::Parked => return Ok(false),
         }
         let entry = Entry {
             expires,
@@ -220,9 +225,7 @@ impl State {
             }
             self.dropped += 1;
         }
-        if matches!(queue.kind, QueueKind::Own(_)) {
-            self.count_queued(message.bytes());
-        }
+        self.count_queued(message.bytes());
         Ok(true)
     }
 
@@ -275,6 +278,7 @@ impl State {
         let route = &*early.route;
         self.tell(Inbound::EarlyAck {
             route: route.to_owned(),
+            releases: early.releases,
         });
         if early.turned {
             error!(

@@ -26,10 +26,21 @@ impl<M> Default for Queue<M> {
 impl<M> Queue<M> {
     /// Adds a message at the end. `bytes` is what it counts for.
     pub(crate) fn push(&mut self, message: M, bytes: usize) -> Position {
-        let position = self.next;
-        self.next += 1;
+        let position = self.reserve();
         self.put_back(position, message, bytes);
         position
+    }
+
+    /// The place of a message that comes later.
+    pub(crate) fn reserve(&mut self) -> Position {
+        let position = self.next;
+        self.next += 1;
+        position
+    }
+
+    /// Gives new messages this place and those after it.
+    pub(crate) fn begin_at(&mut self, next: Position) {
+        self.next = next;
     }
 
     /// Returns a message to its old place.
@@ -83,12 +94,12 @@ impl<M> Queue<M> {
         self.bytes
     }
 
-    /// Removes all messages, and says how many there were.
-    pub(crate) fn purge(&mut self) -> usize {
-        let count = self.waiting.len();
-        self.waiting.clear();
+    /// Removes all messages. Returns the place of each, and what it counted for.
+    pub(crate) fn purge(&mut self) -> Vec<(Position, usize)> {
         self.bytes = 0;
-        count
+        let all = std::mem::take(&mut self.waiting).into_iter();
+        all.map(|(position, (_, bytes))| (position, bytes))
+            .collect()
     }
 }
 
@@ -123,7 +134,7 @@ mod tests {
         assert_eq!(queue.remove(first), None);
         assert_eq!(queue.bytes(), 7);
         assert_eq!(queue.take_first(10, |message| *message == "x"), None);
-        assert_eq!(queue.purge(), 1);
+        assert_eq!(queue.purge(), [(1, 7)]);
         assert_eq!((queue.bytes(), queue.is_empty()), (0, true));
     }
 }

@@ -190,7 +190,11 @@ impl State {
                 "queue '{name}' holds tasks of AWS, which can't be purged; end them there"
             )));
         }
-        Ok(u32::try_from(queue.waiting.purge()).unwrap_or(u32::MAX))
+        let purged = queue.waiting.purge();
+        for (position, bytes) in &purged {
+            self.message_left(&name, *position, *bytes);
+        }
+        Ok(u32::try_from(purged.len()).unwrap_or(u32::MAX))
     }
 
     /// `queue.delete`. Returns the number of messages. A missing queue is no error. The consumers to cancel are told by

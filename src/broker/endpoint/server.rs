@@ -6,37 +6,40 @@ use super::{
     files::{EndpointFiles, UserPassword},
     listener,
     message::Message,
-    properties::Properties,
-    properties_builder::PropertiesBuilder,
+    own_messages,
+    park::Written,
+    parked_file::{Found, ParkedFile},
+    parked_replies::{Ask, DISK_TIMEOUT, NoRoom, slow},
+    parked_writer::ParkedWriter,
     settings::EndpointConfig,
     state::{Limits, State},
     switch::Switch,
-    table_builder::TableBuilder,
     tasks::NewTask,
     tls,
     users::{User, Users},
 };
 use crate::{
     broker::{
-        Announcement, Broker, Delivery, Destination, Durability, InboundStream, Link,
+        Announcement, Broker, Delivery, Destination, Durability, InboundStream, Link, ParkError,
         ParkedMessage, PublishError, Readiness, ReadinessError, TaskMessage,
-        names::{APP_ID, CONTROL_EXCHANGE, PARKED_BECAUSE, PARKING_QUEUE, REPLIES_EXCHANGE},
+        names::{PARKING_QUEUE, REPLIES_EXCHANGE},
     },
-    task::{HeaderValue, Status, TaskId},
+    task::{Status, TaskId},
     util::{
         crash_point::{CrashPoint, crash_point},
+        log_limiter::{LogLimiter, LogTopic},
         supervise::Supervisor,
     },
 };
 use anyhow::Context;
 use async_trait::async_trait;
-use bytes::Bytes;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, sleep, timeout},
 };
+use tracing::{error, info, warn};
 
 /// Capacity of the stream of events. Everything that can be open at once has room in it.
 const EVENTS: usize = 1 << 20;
@@ -104,6 +107,9 @@ pub(crate) struct Endpoint {
     reply_to: String,
     link: watch::Sender<Link>,
     closing: watch::Sender<bool>,
+    /// The thread of the file of parked replies; `None` without a file.
+    parked: Option<mpsc::Sender<Ask>>,
+    log_limiter: LogLimiter,
 }
 
 impl Endpoint {
@@ -117,6 +123,12 @@ impl Endpoint {
         let tls = files.tls.as_ref().map(tls::acceptor).transpose();
         let tls = tls.map_err(|problem| anyhow::anyhow!("{problem}"))?;
         let listener = listen(config.listen)?;
+        let address = listener.local_addr().unwrap_or(config.listen);
+        let ack = acks(&options.queues);
+        info!(
+            broker = "endpoint", %address, ack,
+            "the bridge is the broker, because amqp.uri is not set; workers connect to it"
+        );
         let users = users(&config, files.passwords, &options.queues);
         let (events, inbound) = mpsc::channel(EVENTS);
         let now = Instant::now();
@@ -125,9 +137,13 @@ impl Endpoint {
         for queue in &options.queues {
             state.add_task_queue(&queue.name, queue.terms(), now);
         }
-        state.add_parking_queue(PARKING_QUEUE, now);
         state.set_delivers(true, now);
         let switch = Switch::new(state);
+        let parked = open_parked(config.parked_path.as_deref(), &switch)?;
+        if let Some(asks) = parked.clone() {
+            let running = async move { asks.closed().await };
+            options.supervisor.spawn_loop("the parked replies", running);
+        }
         let (closing, is_closing) = watch::channel(false);
         let shared = Shared {
             switch: switch.clone(),
@@ -143,6 +159,8 @@ impl Endpoint {
             reply_to: format!("{REPLIES_EXCHANGE}.{}", options.id),
             link: watch::Sender::new(Link::Up),
             closing,
+            parked,
+            log_limiter: LogLimiter::default(),
         };
         Ok((endpoint, inbound))
     }
@@ -152,22 +170,42 @@ impl Endpoint {
             .with(|state| state.set_delivers(false, Instant::now()));
     }
 
-    fn send(&self, message: Message) -> Result<usize, PublishError> {
-        Ok(self
-            .switch
-            .with(|state| state.send_own(message, Instant::now())))
+    fn send(&self, message: Message) {
+        self.switch
+            .with(|state| state.send_own(message, Instant::now()));
+    }
+
+    /// Waits until a parked message is on the disk.
+    async fn written(&self, written: Written) -> Result<(), NoRoom> {
+        match timeout(DISK_TIMEOUT, written).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(failure))) => Err(NoRoom::Unwritable(failure)),
+            Ok(Err(_)) => Err(NoRoom::Unwritable(
+                "the file of parked replies is closed".to_owned(),
+            )),
+            Err(_) => Err(NoRoom::Unwritable(slow(DISK_TIMEOUT))),
+        }
+    }
+
+    fn no_room(&self, no_room: &NoRoom) -> ParkError {
+        let (topic, why) = match no_room {
+            NoRoom::Full(why) => (LogTopic::ParkingFull, why),
+            NoRoom::Unwritable(why) => (LogTopic::ParkingUnwritable, why),
+        };
+        if self.log_limiter.allows(topic) {
+            error!(
+                why,
+                "a reply could not be parked; it is lost unless its worker keeps it"
+            );
+        }
+        ParkError::NoRoom(why.clone())
     }
 }
 
 #[async_trait]
 impl Broker for Endpoint {
     async fn publish(&self, task: &TaskMessage<'_>) -> Result<(), PublishError> {
-        let message = Message {
-            exchange: "".into(),
-            routing_key: task.routing_key.into(),
-            properties: task_properties(task, &self.reply_to)?,
-            body: Bytes::copy_from_slice(task.body),
-        };
+        let message = own_messages::task(task, &self.reply_to)?;
         let now = Instant::now();
         let new = NewTask {
             id: task.id,
@@ -201,74 +239,35 @@ impl Broker for Endpoint {
         self.switch.with(|state| state.task_taken_over(task));
     }
 
-    async fn park(&self, parked: &ParkedMessage<'_>, because: &str) -> Result<(), PublishError> {
-        let because = HeaderValue::Text(because.to_owned());
-        let own = [(PARKED_BECAUSE, &because)];
-        let theirs = parked.headers.iter().copied();
-        let headers = own
-            .into_iter()
-            .chain(theirs.filter(|(name, _)| *name != PARKED_BECAUSE));
-        let mut properties = PropertiesBuilder::new()
-            .app_id(APP_ID)
-            .delivery_mode(2)
-            .headers(table(headers)?);
-        if let Some(text) = parked.content_type {
-            properties = properties.content_type(short(text));
-        }
-        if let Some(text) = parked.correlation_id {
-            properties = properties.correlation_id(short(text));
-        }
-        if let Some(text) = parked.kind {
-            properties = properties.kind(short(text));
-        }
-        if let Some(text) = parked.reply_to {
-            properties = properties.reply_to(short(text));
-        }
-        let message = Message {
-            exchange: "".into(),
-            routing_key: PARKING_QUEUE.into(),
-            properties: finish(properties)?,
-            body: Bytes::copy_from_slice(parked.body),
+    async fn park(&self, parked: &ParkedMessage<'_>, because: &str) -> Result<(), ParkError> {
+        let message = own_messages::parked(parked, because)?;
+        let parked = match self
+            .switch
+            .with(|state| state.park(message, Instant::now()))
+        {
+            Ok(None) => Ok(()),
+            Ok(Some(written)) => self.written(written).await,
+            Err(no_room) => Err(no_room),
         };
-        self.send(message).map(|_| ())
+        parked.map_err(|no_room| self.no_room(&no_room))
+    }
+
+    fn parking_problem(&self) -> Option<String> {
+        self.switch
+            .with(|state| state.parked.problem(Instant::now()))
     }
 
     async fn announce(&self, task: TaskId, what: Announcement) -> Result<(), PublishError> {
-        let id = task.to_string();
-        let reason = HeaderValue::Text(what.label().to_owned());
-        let properties = PropertiesBuilder::new()
-            .app_id(APP_ID)
-            .correlation_id(&id)
-            .kind("cancel")
-            .headers(table([("reason", &reason)])?);
-        let message = Message {
-            exchange: CONTROL_EXCHANGE.into(),
-            routing_key: id.into(),
-            properties: finish(properties)?,
-            body: Bytes::from_static(what.label().as_bytes()),
-        };
-        self.send(message).map(|_| ())
+        self.send(own_messages::announcement(task, what)?);
+        Ok(())
     }
 
     async fn answer(&self, sign: &Delivery, status: Status) -> Result<(), PublishError> {
-        let Some(reply_to) = sign.reply_to.as_deref().filter(|to| *to != PARKING_QUEUE) else {
-            return Ok(());
-        };
-        let label = HeaderValue::Text(status.label().to_owned());
-        let mut properties = PropertiesBuilder::new()
-            .app_id(APP_ID)
-            .kind("status")
-            .headers(table([("status", &label)])?);
-        if let Some(id) = &sign.correlation_id {
-            properties = properties.correlation_id(short(id));
+        if let Some(reply_to) = sign.reply_to.as_deref().filter(|to| *to != PARKING_QUEUE) {
+            let id = sign.correlation_id.as_deref();
+            self.send(own_messages::answer(reply_to, id, status)?);
         }
-        let message = Message {
-            exchange: "".into(),
-            routing_key: short(reply_to).into(),
-            properties: finish(properties)?,
-            body: Bytes::from_static(status.label().as_bytes()),
-        };
-        self.send(message).map(|_| ())
+        Ok(())
     }
 
     fn reply_to(&self) -> &str {
@@ -316,7 +315,50 @@ impl Broker for Endpoint {
         self.closing.send_replace(true);
         // The listener and each connection hold a receiver until they have ended.
         drop(timeout(CLOSE_TIMEOUT, self.closing.closed()).await);
+        if let Some(asks) = &self.parked {
+            let (closed, is_closed) = oneshot::channel();
+            // What could not be written is delivered once more after the next start.
+            let closing =
+                async { asks.send(Ask::Close(closed)).await.is_ok() && is_closed.await.is_ok() };
+            drop(timeout(CLOSE_TIMEOUT, closing).await);
+        }
     }
+}
+
+/// What an acknowledgement does, for each route if they differ.
+fn acks(queues: &[TaskQueue]) -> String {
+    let label = |queue: &TaskQueue| match queue.completes {
+        true => "completes",
+        false => "releases",
+    };
+    let first = queues.first().map_or("completes", label);
+    if queues.iter().all(|queue| label(queue) == first) {
+        return first.to_owned();
+    }
+    let each: Vec<_> = queues
+        .iter()
+        .map(|queue| format!("{} {}", queue.route, label(queue)))
+        .collect();
+    each.join(", ")
+}
+
+/// Opens the file of the parked replies, and makes their queue. Without a path they are kept in memory.
+fn open_parked(path: Option<&Path>, switch: &Switch) -> anyhow::Result<Option<mpsc::Sender<Ask>>> {
+    let now = Instant::now();
+    let Some(path) = path else {
+        switch.with(|state| state.add_parking_queue(Found::default(), now));
+        warn!(
+            "parked replies are kept in memory, and are lost with the process; set amqp.parked_path to keep them"
+        );
+        return Ok(None);
+    };
+    let (file, found) = ParkedFile::open(path)?;
+    let (asks, asked) = switch.with(|state| {
+        state.add_parking_queue(found, now);
+        state.parked.keep_in_file()
+    });
+    ParkedWriter::start(file, switch.clone(), asked)?;
+    Ok(Some(asks))
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -364,57 +406,4 @@ fn users(
         all: users.collect(),
         anyone: config.users.is_empty(),
     }
-}
-
-/// The properties of a task's message.
-fn task_properties(task: &TaskMessage<'_>, reply_to: &str) -> Result<Properties, PublishError> {
-    let id = task.id.to_string();
-    let headers = table(task.headers.iter().copied())?;
-    let mut properties = PropertiesBuilder::new()
-        .app_id(APP_ID)
-        .delivery_mode(2)
-        .content_type(task.content_type)
-        .content_encoding("utf-8")
-        .message_id(&id)
-        .correlation_id(&id)
-        .kind(short(task.activity))
-        .reply_to(reply_to)
-        .headers(headers);
-    if let Some(seconds) = task.timestamp_secs {
-        properties = properties.timestamp(seconds);
-    }
-    if let Some(milliseconds) = task.expiration_ms {
-        properties = properties.expiration_ms(milliseconds);
-    }
-    finish(properties)
-}
-
-/// A text that fits a short string.
-fn short(text: &str) -> &str {
-    let mut end = text.len().min(255);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-fn table<'a>(
-    headers: impl IntoIterator<Item = (&'a str, &'a HeaderValue)>,
-) -> Result<Bytes, PublishError> {
-    let mut table = TableBuilder::new();
-    for (name, value) in headers {
-        table = match value {
-            HeaderValue::Text(text) => table.text(short(name), text),
-            HeaderValue::Integer(number) => table.integer(short(name), *number),
-        };
-    }
-    table.finish().map_err(refused)
-}
-
-fn finish(properties: PropertiesBuilder) -> Result<Properties, PublishError> {
-    properties.finish().map_err(refused)
-}
-
-fn refused(error: impl ToString) -> PublishError {
-    PublishError::Refused(error.to_string())
 }

@@ -140,8 +140,13 @@ impl State {
                 Fate::Acked | Fate::Returned(ReturnCause::Rejected) => false,
                 Fate::Returned(_) => true,
             };
-            if let Some(entry) = unacked.entry.filter(|_| requeue) {
-                self.put_back(&unacked.queue, unacked.position, entry);
+            match unacked.entry {
+                Some(entry) if requeue => self.put_back(&unacked.queue, unacked.position, entry),
+                Some(entry) => {
+                    let bytes = entry.message.bytes();
+                    self.message_left(&unacked.queue, unacked.position, bytes);
+                }
+                None => {}
             }
             return;
         };

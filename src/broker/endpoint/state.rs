@@ -15,6 +15,7 @@ use super::{
     message::Message,
     open_replies::OpenReplies,
     outbox::Outbox,
+    parked_replies::ParkedReplies,
     queue::{Position, Queue},
     refusal::Refusal,
 };
@@ -66,9 +67,9 @@ pub(crate) struct Limits {
     pub(crate) open_replies: usize,
     /// Maximum size of an outbox, in bytes. Above it the connection gets no deliveries and is not read.
     pub(crate) outbox_bytes: usize,
-    /// Maximum number of messages in a worker's own queue.
+    /// Maximum number of messages in a worker's own queue, and of parked replies.
     pub(crate) queue_messages: usize,
-    /// Maximum size of the messages in a worker's own queue, in bytes.
+    /// Maximum size of the messages in a worker's own queue, and of the parked replies, in bytes.
     pub(crate) queue_bytes: usize,
 }
 
@@ -109,6 +110,8 @@ pub(crate) struct State {
     pub(super) delivers: bool,
     /// The number of messages between workers that were dropped, because their queue was full or their frames did not fit.
     pub(super) dropped: u64,
+    /// The bounds on the parked replies, and their file.
+    pub(super) parked: ParkedReplies,
     /// The bounds on what all connections together have in memory.
     pub(super) usage: MemoryUsage,
     /// The bound on log lines about misbehaving clients.
@@ -297,6 +300,7 @@ impl State {
         ];
         Self {
             exchanges: Exchanges::new(&own, limits.bindings),
+            parked: ParkedReplies::new(limits.queue_messages, limits.queue_bytes),
             limits,
             queues: HashMap::new(),
             connections: HashMap::new(),

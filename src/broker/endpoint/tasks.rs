@@ -33,12 +33,6 @@ impl State {
         queue.or_insert_with(|| QueueState::new(kind, now));
     }
 
-    /// Makes the queue of the parked replies.
-    pub(crate) fn add_parking_queue(&mut self, name: &str, now: Instant) {
-        self.queues
-            .insert(name.into(), QueueState::new(QueueKind::Parked, now));
-    }
-
     /// From here on tasks are delivered, or not any more.
     pub(crate) fn set_delivers(&mut self, delivers: bool, now: Instant) {
         self.delivers = delivers;

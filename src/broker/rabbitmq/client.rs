@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     broker::{
-        Announcement, Broker, Delivery, Destination, Durability, InboundStream, Link,
+        Announcement, Broker, Delivery, Destination, Durability, InboundStream, Link, ParkError,
         ParkedMessage, PublishError, Readiness, ReadinessError, TaskMessage,
     },
     task::{HeaderValue, Status, TaskId},
@@ -86,7 +86,7 @@ impl Broker for RabbitMq {
     /// gone.
     async fn withdraw(&self, _task: TaskId) {}
 
-    async fn park(&self, parked: &ParkedMessage<'_>, because: &str) -> Result<(), PublishError> {
+    async fn park(&self, parked: &ParkedMessage<'_>, because: &str) -> Result<(), ParkError> {
         let generation = self.current().ok_or(PublishError::Away)?;
         let because = HeaderValue::Text(because.to_owned());
         let message = Message::parked(parked, &because);
@@ -95,7 +95,7 @@ impl Broker for RabbitMq {
             // Somebody deleted the queue. The next attempt shows whether the declaration helped.
             drop(generation.declare_parking().await);
         }
-        posted
+        Ok(posted?)
     }
 
     async fn announce(&self, task: TaskId, what: Announcement) -> Result<(), PublishError> {

@@ -72,9 +72,12 @@ async fn find(config: &Config) -> anyhow::Result<Listing> {
             answer => answer,
         },
         StoreConfig::Redis(store) => {
-            let records = redis::read(store).await?.into_iter();
-            let records = records.map(|(record, owner)| (record, Some(owner)));
-            Ok(Listing::of_records(records.collect(), &config.store, SystemTime::now()))
+            let (records, running) = tokio::join!(redis::read(store), running(config));
+            let records = records?.into_iter().map(|(record, owner)| (record, Some(owner)));
+            let listing = Listing::of_records(records.collect(), &config.store, SystemTime::now());
+            // The store knows nothing about routes. A process of this machine may.
+            let notes = running.map(|listing| listing.notes).unwrap_or_default();
+            Ok(listing.with_notes(notes))
         }
     }
 }
@@ -121,6 +124,7 @@ mod tests {
         let expected = serde_json::json!({
             "owner": null,
             "store": "memory",
+            "notes": [],
             "tasks": [
                 {
                     "id": "a".repeat(32), "route": "payments", "state": "working", "age_secs": 7_537,

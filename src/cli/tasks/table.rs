@@ -1,14 +1,28 @@
 //! The list of tasks in flight as a table for people.
 
-use crate::admin::{Listing, listing::Entry};
+use crate::admin::{
+    Listing,
+    listing::{Entry, RouteNote},
+};
 use std::fmt::{self, Write};
 
 /// Number of digits that are shown of an owner. They are enough to tell owners apart.
 const OWNER_DIGITS: usize = 8;
 
-/// Writes the aligned table, and the number of tasks as the last line.
+/// Writes the aligned table, the number of tasks, and the notes about the routes.
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_tasks(f)?;
+        for (index, RouteNote { route, note }) in self.notes.iter().enumerate() {
+            let gap = if index == 0 { "\n" } else { "" };
+            writeln!(f, "{gap}route {route}: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Listing {
+    fn write_tasks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.tasks.is_empty() {
             return f.write_str("no tasks in flight\n");
         }
@@ -112,7 +126,21 @@ mod tests {
             owner,
             store: "memory".to_owned(),
             tasks,
+            notes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn the_notes_about_routes_follow_the_count() {
+        let note = |route: &str| RouteNote {
+            route: route.to_owned(),
+            note: "workers acknowledge too early".to_owned(),
+        };
+        let listing = listing(Vec::new()).with_notes(vec![note("payments"), note("mail")]);
+        let expected = "no tasks in flight\n\n\
+                        route payments: workers acknowledge too early\n\
+                        route mail: workers acknowledge too early\n";
+        assert_eq!(listing.to_string(), expected);
     }
 
     #[test]

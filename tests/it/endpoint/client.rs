@@ -7,7 +7,7 @@ use lapin::{
     message::Delivery,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-        ConfirmSelectOptions,
+        ConfirmSelectOptions, QueueDeclareOptions,
     },
     types::FieldTable,
 };
@@ -76,14 +76,32 @@ impl Client {
         }
     }
 
+    /// A consumer of another queue, on the same channel.
+    pub(super) async fn reading(&self, queue: &str) -> Reader {
+        let consuming = self.channel.basic_consume(
+            queue.into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        Reader(consuming.await.expect("a consumer"))
+    }
+
+    /// The number of messages that wait in a queue. All that this client sent before has been read by then.
+    pub(super) async fn waiting(&self, queue: &str) -> u32 {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = self
+            .channel
+            .queue_declare(queue.into(), passive, FieldTable::default());
+        declared.await.expect("there").message_count()
+    }
+
     /// The next delivery.
     pub(super) async fn next(&mut self) -> (TaskMessage, Delivery) {
-        let next = timeout(SOON, self.consumer.next()).await;
-        let delivery = next
-            .expect("a delivery in time")
-            .expect("the consumer lives");
-        let delivery = delivery.expect("a delivery");
-        (TaskMessage::of(&delivery), delivery)
+        next(&mut self.consumer).await
     }
 
     /// Whether nothing is delivered for this time.
@@ -117,6 +135,25 @@ impl Client {
         let sent = timeout(SOON, reply(&self.channel, task, answer)).await;
         sent.expect("a confirm in time").expect("a confirm");
     }
+}
+
+/// A consumer.
+pub(super) struct Reader(Consumer);
+
+impl Reader {
+    /// The next delivery.
+    pub(super) async fn next(&mut self) -> (TaskMessage, Delivery) {
+        next(&mut self.0).await
+    }
+}
+
+async fn next(consumer: &mut Consumer) -> (TaskMessage, Delivery) {
+    let next = timeout(SOON, consumer.next()).await;
+    let delivery = next
+        .expect("a delivery in time")
+        .expect("the consumer lives");
+    let delivery = delivery.expect("a delivery");
+    (TaskMessage::of(&delivery), delivery)
 }
 
 /// Acknowledges a delivery.

@@ -5,6 +5,8 @@ mod client;
 mod crash;
 mod hostile;
 mod kept_outcomes;
+mod operator;
+mod parked;
 mod replicas;
 mod rights;
 mod settlement;

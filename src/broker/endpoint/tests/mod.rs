@@ -4,4 +4,5 @@ mod client;
 mod deliveries;
 mod direct_replies;
 mod frames;
+mod parked;
 mod queues;

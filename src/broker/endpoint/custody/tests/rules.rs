@@ -83,6 +83,7 @@ fn an_early_acker_turns_the_route_unless_its_mode_is_written() {
                 let heard = world.said(1, said);
                 let proof = EarlyAck {
                     route: "payments".into(),
+                    releases: turns,
                     turned: turns,
                 };
                 assert_eq!(heard.early_ack, Some(proof), "{mode:?} {said:?}");

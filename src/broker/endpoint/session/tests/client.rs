@@ -11,6 +11,7 @@ use crate::{
             message::Message,
             method,
             outbox::Outbox,
+            parked_file::Found,
             properties::Properties,
             state::{Limits, State},
             switch::Switch,
@@ -55,7 +56,7 @@ impl World {
             delivery_limit: Some(3),
         };
         state.add_task_queue("payments", terms, now);
-        state.add_parking_queue(PARKING_QUEUE, now);
+        state.add_parking_queue(Found::default(), now);
         state.set_delivers(true, now);
         Self {
             switch: Switch::new(state),
@@ -140,7 +141,17 @@ impl World {
         while let Ok(event) = self.events.try_recv() {
             match event {
                 Inbound::Reply(delivery) => {
-                    delivery.receipt.ack().now_or_never();
+                    let parked = Message {
+                        exchange: "".into(),
+                        routing_key: PARKING_QUEUE.into(),
+                        properties: Properties::default(),
+                        body: Bytes::from(delivery.body),
+                    };
+                    let parked = self.switch.with(|state| state.park(parked, self.now));
+                    match parked {
+                        Ok(_) => drop(delivery.receipt.ack().now_or_never()),
+                        Err(_) => drop(delivery.receipt.requeue().now_or_never()),
+                    }
                 }
                 event => events.push(event),
             }

@@ -5,6 +5,7 @@ use crate::broker::endpoint::{
     custody_terms::Place,
     state::{Limits, Location, QueueKind, State},
 };
+use crate::broker::names::PARKING_QUEUE;
 use std::collections::HashSet;
 
 /// Asserts that all parts of the state say the same, and that all bounds are kept.
@@ -13,6 +14,7 @@ pub(super) fn check(world: &World, limits: &Limits) {
         check_queues(state, limits);
         check_consumers(state);
         check_connections(state, limits);
+        check_parked(state, limits);
         check_tasks(state);
     });
 }
@@ -73,6 +75,28 @@ fn check_connections(state: &State, limits: &Limits) {
             connection.outbox.bytes()
         );
     }
+}
+
+/// A parked reply counts while it waits or a consumer has it.
+fn check_parked(state: &State, limits: &Limits) {
+    let waiting = &state.queues[PARKING_QUEUE].waiting;
+    let channels = state.connections.values();
+    let channels = channels.flat_map(|connection| connection.channels.values());
+    let unacked = channels.flat_map(|channel| channel.unacked.values());
+    let unacked = unacked.filter(|unacked| *unacked.queue == *PARKING_QUEUE);
+    let unacked = unacked.filter_map(|unacked| unacked.entry.as_ref());
+    let unacked: Vec<usize> = unacked.map(|entry| entry.message.bytes()).collect();
+    let (messages, bytes) = state.parked.size();
+    assert_eq!(messages, waiting.len() + unacked.len());
+    assert_eq!(bytes, waiting.bytes() + unacked.iter().sum::<usize>());
+    assert!(
+        messages <= limits.queue_messages,
+        "{messages} parked replies"
+    );
+    assert!(
+        bytes <= limits.queue_bytes || messages == 1,
+        "{bytes} parked bytes"
+    );
 }
 
 /// A task that waits is in its queue, and one that a worker has is with that worker.
