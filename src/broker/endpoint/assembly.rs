@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use tokio::time::Instant;
 
 /// Maximum sum of a connection's unfinished messages, in bytes.
-const MAX_UNFINISHED: usize = 4 << 20;
+pub(super) const MAX_UNFINISHED: usize = 4 << 20;
 
 /// Bytes of an unfinished message that count as progress.
 const PROGRESS: usize = 1_024;
@@ -107,6 +107,12 @@ impl Assembly {
             ));
         }
         Ok(published)
+    }
+
+    /// The size of all unfinished messages, in bytes.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn cost(&self) -> usize {
+        self.cost
     }
 
     /// When the message that waits longest made its last progress. `None` if no message is unfinished.

@@ -12,6 +12,7 @@
 //! | `handshake`, `users`, `certificate`, `session`, `assembly`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
 //! | `settings`, `user_settings`, `files`, `tls` | the configuration |
 //! | `own_messages`, `server` | what the bridge sends, and the implementation of the seam |
+//! | `fuzz` | what fuzzers and tests drive without sockets; in no release |
 
 mod assembly;
 mod binding_match;
@@ -35,6 +36,8 @@ mod exchange;
 mod fast_tasks;
 mod files;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod grace_clock;
 mod handshake;
 mod keepalive;

@@ -109,6 +109,18 @@ impl Session {
         self.assembly.oldest_progress()
     }
 
+    /// The size of all unfinished messages, in bytes.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn unfinished(&self) -> usize {
+        self.assembly.cost()
+    }
+
+    /// Whether the endpoint has closed this channel, and the client has not answered.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn has_closed(&self, number: u16) -> bool {
+        matches!(self.channels.get(&number), Some(ChannelStage::Closing))
+    }
+
     /// Notes that the bridge itself has not read the connection until now.
     pub(crate) fn excuse(&mut self, now: Instant) {
         self.assembly.excuse(now);

@@ -1,9 +1,6 @@
 //! Sessions without sockets: whatever clients send, nothing panics and everything stays bounded.
 
 mod bounds;
-mod client;
-mod invariants;
-mod operations;
 mod random;
 
-use client::{Client, World};
+use super::super::fuzz::{Client, World};

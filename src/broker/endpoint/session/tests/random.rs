@@ -1,69 +1,15 @@
-//! Random sequences of frames of several clients at once, and those that once failed.
+//! Random sequences of frames of several clients at once, and streams of real clients that were changed.
 
-use super::{
-    World,
-    invariants::check,
-    operations::{Choices, operate},
-};
-use crate::broker::endpoint::{custody_terms::ReturnCause, state::Limits};
-use proptest::prelude::*;
+use crate::broker::endpoint::fuzz::{sequence, stream};
+use proptest::{collection::vec, prelude::*, sample::Index};
 
-/// Bounds that random clients reach.
-fn limits() -> Limits {
-    Limits {
-        connections: 10,
-        channels: 3,
-        consumers: 4,
-        own_queues: 3,
-        bindings: 5,
-        message_bytes: 150_000,
-        default_prefetch: 2,
-        open_replies: 3,
-        outbox_bytes: 200_000,
-        queue_messages: 5,
-        queue_bytes: 300_000,
-    }
-}
+/// What a client sent that was recorded.
+const RECORDED: [&[u8]; 2] = [
+    include_bytes!("../../../../../fuzz/corpus/stream/python-pika"),
+    include_bytes!("../../../../../fuzz/corpus/stream/java-amqp-client"),
+];
 
-fn run(bytes: &[u8]) {
-    let mut world = World::new(limits());
-    let mut clients: Vec<_> = (0..3).map(|_| world.client()).collect();
-    let mut choices = Choices(bytes);
-    while !choices.0.is_empty() {
-        operate(&mut choices, &mut world, &mut clients);
-        check(&world, &limits());
-    }
-    for mut client in clients {
-        client.leave(&world, ReturnCause::Lost);
-    }
-    check(&world, &limits());
-    world.switch.with(|state| {
-        assert!(state.connections.is_empty() && state.consumers.is_empty());
-        assert_eq!(state.queues.len(), 2, "only the bridge's own queues stay");
-    });
-}
-
-/// Each line of the corpus is a sequence of choices in hexadecimal digits, followed by what it once broke.
-#[test]
-fn every_sequence_of_the_corpus_keeps_all_promises() {
-    let lines = include_str!("corpus.txt").lines();
-    let lines: Vec<_> = lines.filter(|line| !line.starts_with('#')).collect();
-    assert!(!lines.is_empty());
-    for line in lines {
-        let digits = line.split_whitespace().next().unwrap_or_default();
-        let bytes: Vec<u8> = digits
-            .as_bytes()
-            .chunks(2)
-            .map(|two| {
-                let two = str::from_utf8(two).expect("digits");
-                u8::from_str_radix(two, 16).expect("hexadecimal digits")
-            })
-            .collect();
-        run(&bytes);
-    }
-}
-
-/// Shows a failed sequence as a line of the corpus.
+/// Shows a failed sequence as a file of the corpus, in hexadecimal digits.
 struct Shown<'a>(&'a [u8]);
 
 impl Drop for Shown<'_> {
@@ -79,8 +25,21 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
     #[test]
-    fn no_sequence_of_frames_breaks_a_promise(bytes in prop::collection::vec(any::<u8>(), 1..3_000)) {
+    fn no_sequence_of_frames_breaks_a_promise(bytes in vec(any::<u8>(), 1..3_000)) {
         let _shown = Shown(&bytes);
-        run(&bytes);
+        sequence(&bytes);
+    }
+
+    #[test]
+    fn no_change_of_a_recorded_stream_breaks_a_promise(
+        at in any::<Index>(), changes in vec((any::<Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = at.get(&RECORDED).to_vec();
+        for (at, octet) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = octet;
+        }
+        let _shown = Shown(&bytes);
+        let _ = stream(&bytes);
     }
 }

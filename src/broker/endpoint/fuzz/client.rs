@@ -1,18 +1,21 @@
 //! Clients whose frames go straight into their sessions.
 
-use super::super::Session;
+use super::written::Written;
 use crate::{
     broker::{
         Inbound,
         endpoint::{
+            assembly::MAX_UNFINISHED,
             custody_terms::{AckMode, ConnectionId, ReturnCause, Terms},
-            frame::{self, Kind},
+            frame::{self, Frame, Kind},
             handshake::FRAME_MAX,
             message::Message,
             method,
             outbox::Outbox,
             parked_file::Found,
             properties::Properties,
+            refusal::Refusal,
+            session::Session,
             state::{Limits, State},
             switch::Switch,
             tasks::NewTask,
@@ -29,22 +32,25 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 
 /// The endpoint, and what the bridge reads from it.
-pub(super) struct World {
-    pub(super) switch: Switch,
-    pub(super) now: Instant,
+pub(in crate::broker::endpoint) struct World {
+    pub(in crate::broker::endpoint) switch: Switch,
+    pub(in crate::broker::endpoint) now: Instant,
+    /// The number of replies that have been read.
+    pub(in crate::broker::endpoint) replies: usize,
     events: mpsc::Receiver<Inbound>,
 }
 
 /// A client.
-pub(super) struct Client {
-    pub(super) session: Session,
+pub(in crate::broker::endpoint) struct Client {
+    pub(in crate::broker::endpoint) session: Session,
     outbox: Arc<Outbox>,
     incoming: BytesMut,
+    written: Written,
 }
 
 impl World {
     /// An endpoint with one route, whose queue is `payments`.
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(in crate::broker::endpoint) fn new(limits: Limits) -> Self {
         let now = Instant::now();
         let (events, read) = mpsc::channel(1 << 16);
         let mut state = State::new(limits, events, now);
@@ -61,12 +67,13 @@ impl World {
         Self {
             switch: Switch::new(state),
             now,
+            replies: 0,
             events: read,
         }
     }
 
-    /// A client after its handshake.
-    pub(super) fn client(&self) -> Client {
+    /// A client that has sent nothing but the protocol's header.
+    pub(in crate::broker::endpoint) fn stranger(&self) -> Client {
         let outbox = Arc::new(Outbox::default());
         let users = Arc::new(Users {
             anyone: true,
@@ -79,11 +86,17 @@ impl World {
             Arc::clone(&outbox),
             "a test".to_owned(),
         );
-        let mut client = Client {
+        Client {
             session,
             outbox,
             incoming: BytesMut::new(),
-        };
+            written: Written::default(),
+        }
+    }
+
+    /// A client after its handshake.
+    pub(in crate::broker::endpoint) fn client(&self) -> Client {
+        let mut client = self.stranger();
         let start = connection::StartOk {
             mechanism: "PLAIN".into(),
             response: "\0guest\0guest".into(),
@@ -111,7 +124,11 @@ impl World {
     }
 
     /// Adds a task to the queue `payments`.
-    pub(super) fn add_task(&self, id: u128, expires: Option<Duration>) -> TaskId {
+    pub(in crate::broker::endpoint) fn add_task(
+        &self,
+        id: u128,
+        expires: Option<Duration>,
+    ) -> TaskId {
         let task = NewTask {
             id: TaskId::from(id),
             message: Message {
@@ -130,13 +147,13 @@ impl World {
     }
 
     /// Lets time pass.
-    pub(super) fn wait(&mut self, time: Duration) {
+    pub(in crate::broker::endpoint) fn wait(&mut self, time: Duration) {
         self.now += time;
         self.switch.with(|state| state.do_due(self.now));
     }
 
     /// Reads all events, and confirms the replies among them.
-    pub(super) fn events(&mut self) -> Vec<Inbound> {
+    pub(in crate::broker::endpoint) fn events(&mut self) -> Vec<Inbound> {
         let mut events = Vec::new();
         while let Ok(event) = self.events.try_recv() {
             match event {
@@ -152,6 +169,7 @@ impl World {
                         Ok(_) => drop(delivery.receipt.ack().now_or_never()),
                         Err(_) => drop(delivery.receipt.requeue().now_or_never()),
                     }
+                    self.replies += 1;
                 }
                 event => events.push(event),
             }
@@ -161,12 +179,12 @@ impl World {
 }
 
 impl Client {
-    pub(super) fn id(&self) -> ConnectionId {
+    pub(in crate::broker::endpoint) fn id(&self) -> ConnectionId {
         self.session.open().expect("an open session").0
     }
 
-    /// Sends bytes. They are read as [`super::super::super::connection`] reads them.
-    pub(super) fn bytes(&mut self, world: &World, bytes: &[u8]) {
+    /// Sends bytes. They are read as [`super::super::connection`] reads them.
+    pub(in crate::broker::endpoint) fn bytes(&mut self, world: &World, bytes: &[u8]) {
         self.incoming.extend_from_slice(bytes);
         while !self.session.is_closing() {
             let open = self.session.open();
@@ -176,39 +194,78 @@ impl Client {
             }
             match frame::decode(&mut self.incoming, self.session.frame_max()) {
                 Ok(None) => return,
-                Ok(Some(frame)) => self.session.on_frame(frame, world.now),
+                Ok(Some(frame)) => self.take(world, frame),
                 Err(error) => {
-                    let refusal = super::super::Refusal::connection(501, error);
+                    let refusal = Refusal::connection(501, error);
                     self.session.refuse(0, &refusal, (0, 0), world.now);
+                    self.read(world);
+                    assert_eq!(self.written.closed_with(), Some(501), "no frame");
                 }
             }
         }
         self.incoming.clear();
     }
 
-    pub(super) fn frame(&mut self, world: &World, kind: Kind, channel: u16, payload: &[u8]) {
+    /// Takes a frame. Bytes that are no method, outside of a channel that is closed, end the connection.
+    fn take(&mut self, world: &World, frame: Frame) {
+        let error = match frame.kind {
+            Kind::Method => method::decode(&frame.payload).err(),
+            _ => None,
+        };
+        let channel = frame.channel;
+        let was_closed = self.session.has_closed(channel);
+        self.session.on_frame(frame, world.now);
+        if let Some(error) = error.filter(|_| !was_closed) {
+            assert!(self.session.is_closing(), "went on after: {error}");
+            self.read(world);
+            let code = if error.ids().is_some() { 502 } else { 501 };
+            assert_eq!(self.written.closed_with(), Some(code), "{error}");
+        }
+        let unfinished = self.session.unfinished();
+        let is_bounded = unfinished <= MAX_UNFINISHED || self.session.is_closing();
+        assert!(is_bounded, "{unfinished} bytes of messages");
+    }
+
+    pub(in crate::broker::endpoint) fn frame(
+        &mut self,
+        world: &World,
+        kind: Kind,
+        channel: u16,
+        payload: &[u8],
+    ) {
         let mut bytes = BytesMut::new();
         frame::encode(&mut bytes, kind, channel, &[payload]).expect("short");
         self.bytes(world, &bytes);
     }
 
-    pub(super) fn method(&mut self, world: &World, channel: u16, method: AMQPClass) {
+    pub(in crate::broker::endpoint) fn method(
+        &mut self,
+        world: &World,
+        channel: u16,
+        method: AMQPClass,
+    ) {
         let mut bytes = BytesMut::new();
         method::encode(&method, channel, &mut bytes).expect("a method");
         self.bytes(world, &bytes);
     }
 
-    pub(super) fn open_channel(&mut self, world: &World, number: u16) {
+    pub(in crate::broker::endpoint) fn open_channel(&mut self, world: &World, number: u16) {
         let open = channel::AMQPMethod::Open(channel::Open {});
         self.method(world, number, AMQPClass::Channel(open));
     }
 
+    /// The codes of the refusals that have been read.
+    pub(in crate::broker::endpoint) fn refusals(&self) -> &[u16] {
+        self.written.refusals()
+    }
+
     /// Reads what the endpoint has written. Returns the number of bytes.
-    pub(super) fn read(&mut self, world: &World) -> usize {
+    pub(in crate::broker::endpoint) fn read(&mut self, world: &World) -> usize {
         let mut bytes = 0;
         // The second time it finds nothing, and notes that the first bytes are written.
         while let Some(Some(written)) = self.outbox.take().now_or_never() {
             bytes += written.len();
+            self.written.take(&written);
         }
         if let Some((id, _)) = self.session.open() {
             world.switch.with(|state| state.dispatch_for(id, world.now));
@@ -217,18 +274,23 @@ impl Client {
     }
 
     /// Sends the bytes that could not be taken before.
-    pub(super) fn resume(&mut self, world: &World) {
+    pub(in crate::broker::endpoint) fn resume(&mut self, world: &World) {
         self.bytes(world, &[]);
     }
 
     /// Ends the connection.
-    pub(super) fn leave(&mut self, world: &World, cause: ReturnCause) {
+    pub(in crate::broker::endpoint) fn leave(&mut self, world: &World, cause: ReturnCause) {
         self.session.end(cause, world.now);
         self.outbox.close();
     }
 
+    /// Number of bytes that the session has not taken.
+    pub(in crate::broker::endpoint) fn untaken(&self) -> usize {
+        self.incoming.len()
+    }
+
     /// Number of bytes that are not read.
-    pub(super) fn unread(&self) -> usize {
+    pub(in crate::broker::endpoint) fn unread(&self) -> usize {
         self.outbox.bytes()
     }
 }

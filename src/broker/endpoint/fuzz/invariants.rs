@@ -1,15 +1,15 @@
 //! What holds after whatever clients have done.
 
-use super::World;
+use super::client::World;
 use crate::broker::endpoint::{
     custody_terms::Place,
-    state::{Limits, Location, QueueKind, State},
+    state::{Limits, Location, QueueKind, State, Unacked},
 };
 use crate::broker::names::PARKING_QUEUE;
 use std::collections::HashSet;
 
 /// Asserts that all parts of the state say the same, and that all bounds are kept.
-pub(super) fn check(world: &World, limits: &Limits) {
+pub(in crate::broker::endpoint) fn check(world: &World, limits: &Limits) {
     world.switch.with(|state| {
         check_queues(state, limits);
         check_consumers(state);
@@ -45,8 +45,7 @@ fn check_consumers(state: &State) {
     for (id, consumer) in &state.consumers {
         let channel = &state.connections[&consumer.connection].channels[&consumer.channel];
         assert_eq!(channel.consumers.get(&consumer.tag), Some(id));
-        let of_consumer =
-            |unacked: &&super::super::super::state::Unacked| unacked.consumer == Some(*id);
+        let of_consumer = |unacked: &&Unacked| unacked.consumer == Some(*id);
         let unacked = channel.unacked.values().filter(of_consumer).count();
         assert_eq!(unacked, consumer.unacked as usize);
     }

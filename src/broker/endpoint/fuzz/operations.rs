@@ -1,6 +1,6 @@
 //! What clients send, chosen by bytes: any bytes are some sequence of operations.
 
-use super::{Client, World};
+use super::client::{Client, World};
 use crate::broker::endpoint::{
     content_header::ContentHeader, custody_terms::ReturnCause, frame::Kind,
     properties_builder::PropertiesBuilder,
