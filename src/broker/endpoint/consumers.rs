@@ -5,8 +5,10 @@ use super::{
     deliver::LOOK_AHEAD,
     direct_reply::DIRECT_REPLY_TO,
     exchange::Name,
+    open_connection::{Consumer, Unacked},
+    queue_state::{Entry, Location, QueueKind},
     refusal::Refusal,
-    state::{Consumer, Entry, Location, QueueKind, State, Unacked},
+    state::State,
 };
 use amq_protocol::protocol::{AMQPClass, basic};
 use std::sync::Arc;

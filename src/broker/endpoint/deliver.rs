@@ -7,8 +7,10 @@ use super::{
     frame,
     message::Message,
     method,
+    open_connection::{Consumer, Unacked},
     queue::Position,
-    state::{Consumer, Entry, Location, QueueKind, State, Unacked},
+    queue_state::{Entry, Location, QueueKind},
+    state::State,
 };
 use crate::{
     broker::Inbound,

@@ -3,9 +3,11 @@
 use super::{
     custody_terms::ConnectionId,
     exchange::Name,
+    own_queue::OwnQueue,
     properties::Properties,
+    queue_state::{QueueKind, QueueState},
     refusal::Refusal,
-    state::{OwnQueue, QueueKind, QueueState, State},
+    state::State,
 };
 use std::sync::Arc;
 use tokio::time::Instant;

@@ -5,8 +5,8 @@
 //! | `frame`, `table`, `property`, `properties`, `content_header`, `method` and their builders | the codec |
 //! | `custody` and its parts | where each task is, and what an acknowledgement, a return or a loss means for it; pure |
 //! | `confirms`, `exchange`, `binding_match`, `queue`, `message`, `refusal` | what brokers are made of; pure |
-//! | `state` with `queues`, `consumers`, `direct_reply`, `deliver`, `settle`, `publish`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
-//! | `memory_usage`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
+//! | `state`, `queue_state`, `own_queue`, `open_connection`, `ended_tasks`, with `queues`, `queue_ends`, `bindings`, `consumers`, `direct_reply`, `deliver`, `settle`, `publish`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
+//! | `limits`, `memory_usage`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
 //! | `handshake`, `users`, `certificate`, `session`, `assembly`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
 //! | `settings`, `user_settings`, `files`, `tls` | the configuration |
@@ -14,6 +14,7 @@
 
 mod assembly;
 mod binding_match;
+mod bindings;
 mod bounds;
 mod certificate;
 mod confirms;
@@ -30,6 +31,7 @@ mod deliver;
 mod direct_reply;
 mod doorway;
 mod early_acks;
+mod ended_tasks;
 mod exchange;
 mod fast_tasks;
 mod files;
@@ -37,19 +39,24 @@ pub mod frame;
 mod grace_clock;
 mod handshake;
 mod keepalive;
+mod limits;
 mod listener;
 mod log_quota;
 mod memory_usage;
 mod message;
 pub mod method;
 mod methods;
+mod open_connection;
 mod open_replies;
 mod outbox;
+mod own_queue;
 pub mod properties;
 pub mod properties_builder;
 mod property;
 mod publish;
 mod queue;
+mod queue_ends;
+mod queue_state;
 mod queues;
 mod receipt;
 mod refusal;

@@ -1,15 +1,16 @@
 //! Messages from workers: replies, and messages between workers.
 
 use super::{
+    bindings::header_fields,
     confirms::Confirms,
     custody_terms::{ConnectionId, Said},
     exchange::Name,
     message::Message,
     properties::Properties,
-    queues::header_fields,
+    queue_state::{Entry, QueueKind},
     receipt::ReplyReceipt,
     refusal::Refusal,
-    state::{Entry, QueueKind, State},
+    state::State,
     switch::Switch,
     table,
 };

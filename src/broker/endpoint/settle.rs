@@ -6,8 +6,10 @@ use super::{
         Returned,
     },
     exchange::Name,
+    open_connection::Unacked,
+    queue_state::{Location, QueueKind},
     refusal::Refusal,
-    state::{Location, QueueKind, State, Unacked},
+    state::State,
 };
 use crate::{
     broker::{Delivery, Inbound},

@@ -1,11 +1,12 @@
 //! The calls of the bridge: a task comes, a task is over, how ready a queue is, messages of the bridge to workers.
 
 use super::{
+    bindings::header_fields,
     custody_terms::{Arrival, Entered, Terms, Withdrawn},
     exchange::Name,
     message::Message,
-    queues::header_fields,
-    state::{Entry, Location, QueueKind, QueueState, State},
+    queue_state::{Entry, Location, QueueKind, QueueState},
+    state::State,
 };
 use crate::{broker::Readiness, task::TaskId};
 use std::sync::Arc;

@@ -3,7 +3,9 @@
 use super::World;
 use crate::broker::endpoint::{
     custody_terms::Place,
-    state::{Limits, Location, QueueKind, State},
+    limits::Limits,
+    queue_state::{Location, QueueKind},
+    state::State,
 };
 use std::collections::HashSet;
 
@@ -43,8 +45,9 @@ fn check_consumers(state: &State) {
     for (id, consumer) in &state.consumers {
         let channel = &state.connections[&consumer.connection].channels[&consumer.channel];
         assert_eq!(channel.consumers.get(&consumer.tag), Some(id));
-        let of_consumer =
-            |unacked: &&super::super::super::state::Unacked| unacked.consumer == Some(*id);
+        let of_consumer = |unacked: &&super::super::super::open_connection::Unacked| {
+            unacked.consumer == Some(*id)
+        };
         let unacked = channel.unacked.values().filter(of_consumer).count();
         assert_eq!(unacked, consumer.unacked as usize);
     }

@@ -5,7 +5,7 @@ use super::{
     invariants::check,
     operations::{Choices, operate},
 };
-use crate::broker::endpoint::{custody_terms::ReturnCause, state::Limits};
+use crate::broker::endpoint::{custody_terms::ReturnCause, limits::Limits};
 use proptest::prelude::*;
 
 /// Bounds that random clients reach.
