@@ -13,6 +13,7 @@ use amq_protocol::{
     protocol::{exchange, queue},
     types::{AMQPValue, FieldTable},
 };
+use tokio::time::Instant;
 
 impl State {
     /// `queue.bind` and `queue.unbind`.
@@ -21,6 +22,7 @@ impl State {
         at: (ConnectionId, u16),
         bind: &queue::Bind,
         undo: bool,
+        now: Instant,
     ) -> Result<(), Refusal> {
         let name = match (undo, bind.queue.as_str()) {
             // An unbinding of a queue that does not exist is no error.
@@ -38,6 +40,7 @@ impl State {
             arguments: fields(&bind.arguments),
             maker: at.0,
         };
+        self.exchanges.note_use(bind.exchange.as_str(), now);
         match undo {
             true => self.exchanges.unbind(bind.exchange.as_str(), &binding),
             false => self.exchanges.bind(bind.exchange.as_str(), binding),
@@ -50,6 +53,7 @@ impl State {
         connection: ConnectionId,
         bind: &exchange::Bind,
         undo: bool,
+        now: Instant,
     ) -> Result<(), Refusal> {
         let binding = Binding {
             target: Target::Exchange(bind.destination.as_str().into()),
@@ -57,6 +61,7 @@ impl State {
             arguments: fields(&bind.arguments),
             maker: connection,
         };
+        self.exchanges.note_use(bind.source.as_str(), now);
         match undo {
             true => self.exchanges.unbind(bind.source.as_str(), &binding),
             false => self.exchanges.bind(bind.source.as_str(), binding),
@@ -64,15 +69,25 @@ impl State {
     }
 
     /// `exchange.declare`.
-    pub(super) fn declare_exchange(&mut self, declare: &exchange::Declare) -> Result<(), Refusal> {
+    pub(super) fn declare_exchange(
+        &mut self,
+        declare: &exchange::Declare,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         let flags = Flags {
             passive: declare.passive,
             durable: declare.durable,
             auto_delete: declare.auto_delete,
             internal: declare.internal,
         };
-        self.exchanges
-            .declare(declare.exchange.as_str(), declare.kind.as_str(), flags)
+        let name = declare.exchange.as_str();
+        self.exchanges.note_use(name, now);
+        if !declare.passive {
+            self.exchanges.make_room(self.limits.unused, now);
+        }
+        self.exchanges.declare(name, declare.kind.as_str(), flags)?;
+        self.exchanges.note_use(name, now);
+        Ok(())
     }
 }
 

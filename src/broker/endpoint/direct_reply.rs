@@ -30,12 +30,7 @@ impl State {
             return Err(Refusal::precondition("reply consumer already set"));
         }
         let name = self.generated_name(DIRECT_REPLY_TO, '.');
-        let own = OwnQueue {
-            maker: connection,
-            is_exclusive: true,
-            is_auto_delete: true,
-            is_durable: false,
-        };
+        let own = OwnQueue::of_direct_replies(connection, now);
         if let Some(owner) = self.connections.get_mut(&connection) {
             owner.own_queues += 1;
         }

@@ -1,5 +1,7 @@
 //! The bounds of the endpoint.
 
+use std::time::Duration;
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -11,6 +13,12 @@ pub(crate) struct Limits {
     pub(crate) consumers: usize,
     /// Maximum number of queues that a connection may declare.
     pub(crate) own_queues: usize,
+    /// Maximum number of workers' queues that outlive the connection that declared them.
+    pub(crate) kept_queues: usize,
+    /// Time without use after which such a queue ends once its connection has ended, and after which an exchange without
+    /// bindings makes room for another. Kubernetes waits 5 minutes at most before it starts a crashed container again, so
+    /// a worker has twice that time to come back.
+    pub(crate) unused: Duration,
     /// Maximum number of bindings that a connection may make.
     pub(crate) bindings: usize,
     /// Maximum size of a message, in bytes.
@@ -34,6 +42,8 @@ impl Default for Limits {
             channels: 255,
             consumers: 256,
             own_queues: 64,
+            kept_queues: 1_000,
+            unused: Duration::from_secs(600),
             bindings: 256,
             message_bytes: 1 << 20,
             default_prefetch: 1,

@@ -89,6 +89,14 @@ impl QueueState {
         while self.waiting.take_first(1, has_expired).is_some() {}
     }
 
+    /// Whether only the oldest consumer gets messages.
+    pub(super) fn has_single_consumer(&self) -> bool {
+        match &self.kind {
+            QueueKind::Own(own) => own.arguments.has_single_consumer,
+            QueueKind::Tasks(_) | QueueKind::Parked => false,
+        }
+    }
+
     /// Wakes whoever waits for a change.
     pub(super) fn notify(&self) {
         self.changed.notify_waiters();

@@ -35,11 +35,15 @@ impl State {
             queue.drop_expired(now);
         }
         match self.queues.get(&name) {
-            Some(queue) => self.check_declare(connection, &name, queue, declare)?,
+            Some(queue) => {
+                self.check_declare(connection, &name, queue, declare)?;
+                self.adopt_queue(connection, &name);
+            }
             None if declare.passive => return Err(Refusal::not_found("queue", &name)),
             None => self.create_queue(connection, &name, declare, now)?,
         }
         self.channel(connection, channel)?.last_queue = Arc::clone(&name);
+        self.note_use(&name, now);
         let queue = &self.queues[&name];
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Ok((
@@ -69,20 +73,7 @@ impl State {
         if declare.passive {
             return Ok(());
         }
-        if declare.exclusive != own.is_exclusive {
-            return Err(OwnQueue::locked(name));
-        }
-        for (what, received, current) in [
-            ("durable", declare.durable, own.is_durable),
-            ("auto_delete", declare.auto_delete, own.is_auto_delete),
-        ] {
-            if received != current {
-                return Err(Refusal::precondition(format_args!(
-                    "inequivalent arg '{what}' for queue '{name}' in vhost '/': received '{received}' but current is '{current}'"
-                )));
-            }
-        }
-        Ok(())
+        own.check_same(name, declare)
     }
 
     fn create_queue(
@@ -105,8 +96,18 @@ impl State {
         }
         if declare.durable && !declare.exclusive && !declare.auto_delete {
             return Err(Refusal::precondition(format_args!(
-                "queue '{name}' can't be durable, because this broker keeps no messages; declare it exclusive or auto-delete, or name a route's queue"
+                "queue '{name}' can't be durable, because this broker keeps no messages; declare it as not durable, exclusive or auto-delete, or name a route's queue"
             )));
+        }
+        let own = OwnQueue::declared(connection, declare, now)?;
+        let most = self.limits.kept_queues;
+        if own.is_kept() && self.unused.kept >= most {
+            return Err(Refusal::channel(
+                506,
+                format_args!(
+                    "more than {most} queues of all connections that are neither exclusive nor auto-delete; declare queue '{name}' exclusive or auto-delete, or delete others"
+                ),
+            ));
         }
         let most = self.limits.own_queues;
         let Some(owner) = self.connections.get_mut(&connection) else {
@@ -119,15 +120,31 @@ impl State {
             ));
         }
         owner.own_queues += 1;
-        let own = OwnQueue {
-            maker: connection,
-            is_exclusive: declare.exclusive,
-            is_auto_delete: declare.auto_delete,
-            is_durable: declare.durable,
-        };
+        self.unused.kept += usize::from(own.is_kept());
         let queue = QueueState::new(QueueKind::Own(own), now);
         self.queues.insert(Arc::clone(name), queue);
+        self.schedule_check(name, now);
         Ok(())
+    }
+
+    /// A queue that has outlived its connection belongs to the next one that declares it, unless that has its number of
+    /// queues already.
+    fn adopt_queue(&mut self, connection: ConnectionId, name: &Name) {
+        let Some(QueueKind::Own(own)) = self.queues.get_mut(name).map(|queue| &mut queue.kind)
+        else {
+            return;
+        };
+        if self.connections.contains_key(&own.maker) {
+            return;
+        }
+        if let Some(heir) = self.connections.get_mut(&connection)
+            && heir.own_queues < self.limits.own_queues
+        {
+            heir.own_queues += 1;
+            own.maker = connection;
+            self.unused.kept -= usize::from(own.is_left);
+            own.is_left = false;
+        }
     }
 
     /// The queue that a client names, `""` for the last one that its channel declared. It may be used by this client.

@@ -8,13 +8,15 @@ use super::{
     custody::Custody,
     custody_terms::{ConnectionId, ConsumerId},
     ended_tasks::EndedTasks,
-    exchange::{Exchanges, Kind, Name},
+    exchange::{Kind, Name},
+    exchanges::Exchanges,
     limits::Limits,
     log_quota::LogQuota,
     memory_usage::MemoryUsage,
     open_connection::{Channel, Connection, Consumer},
     queue_state::{Location, QueueState},
     refusal::Refusal,
+    unused_queues::UnusedQueues,
 };
 use crate::{
     broker::{
@@ -55,6 +57,8 @@ pub(crate) struct State {
     pub(super) locations: HashMap<TaskId, Location>,
     /// The queue of each task that is not over. Bounded by the tasks in flight.
     pub(super) queue_of: HashMap<TaskId, Name>,
+    /// The queues that may end without use.
+    pub(super) unused: UnusedQueues,
     /// The tasks that ended last. A reply to one of them is late, and casts no doubt on its connection.
     pub(super) ended: EndedTasks,
     /// Whether tasks are delivered. They are not before the recovery has read the store, and not at the end.
@@ -89,6 +93,7 @@ impl State {
             custody: Custody::new(now),
             locations: HashMap::new(),
             queue_of: HashMap::new(),
+            unused: UnusedQueues::default(),
             ended: EndedTasks::default(),
             delivers: false,
             dropped: 0,

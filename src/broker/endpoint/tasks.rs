@@ -3,6 +3,7 @@
 use super::{
     bindings::header_fields,
     custody_terms::{Arrival, Entered, Terms, Withdrawn},
+    enqueue::Enqueued,
     exchange::Name,
     message::Message,
     queue_state::{Entry, Location, QueueKind, QueueState},
@@ -155,7 +156,7 @@ impl State {
         let message = Arc::new(message);
         let taken = queues
             .iter()
-            .filter(|queue| matches!(self.enqueue_own(queue, &message, now), Ok(true)));
+            .filter(|queue| self.enqueue_own(queue, &message, now) == Ok(Enqueued::Taken));
         taken.count()
     }
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::broker::endpoint::{custody_terms::ReturnCause, limits::Limits};
 use proptest::prelude::*;
+use std::time::Duration;
 
 /// Bounds that random clients reach.
 fn limits() -> Limits {
@@ -15,6 +16,8 @@ fn limits() -> Limits {
         channels: 3,
         consumers: 4,
         own_queues: 3,
+        kept_queues: 4,
+        unused: Duration::from_secs(600),
         bindings: 5,
         message_bytes: 150_000,
         default_prefetch: 2,
@@ -36,6 +39,8 @@ fn run(bytes: &[u8]) {
     for mut client in clients {
         client.leave(&world, ReturnCause::Lost);
     }
+    check(&world, &limits());
+    world.wait(limits().unused);
     check(&world, &limits());
     world.switch.with(|state| {
         assert!(state.connections.is_empty() && state.consumers.is_empty());
