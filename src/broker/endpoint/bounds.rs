@@ -4,7 +4,8 @@ use super::{
     exchange::Name,
     memory_usage::{MAX_OUTGOING, MAX_QUEUED, STEP},
     outbox::Outbox,
-    state::{QueueKind, State},
+    queue_state::QueueKind,
+    state::State,
 };
 use std::sync::Arc;
 

@@ -1,22 +1,20 @@
-//! Consumers: `basic.consume`, `basic.cancel`, `basic.qos`, `basic.get`.
+//! Consumers: `basic.consume`, `basic.cancel`, `basic.qos`.
 
 use super::{
-    custody_terms::{AckMode, ConnectionId, ConsumerId, Recipient},
-    deliver::{LOOK_AHEAD, fits_frame},
+    custody_terms::{AckMode, ConnectionId, ConsumerId},
     direct_reply::DIRECT_REPLY_TO,
     exchange::Name,
+    open_connection::Consumer,
+    queue_state::QueueKind,
     refusal::Refusal,
-    state::{Consumer, Entry, Location, QueueKind, State, Unacked},
+    state::State,
 };
-use amq_protocol::protocol::{AMQPClass, basic};
+use amq_protocol::protocol::basic;
 use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Maximum number of consumers of a queue. Each delivery may look at all of them.
 const MAX_QUEUE_CONSUMERS: usize = 4_096;
-
-/// Maximum number of unacknowledged deliveries of a channel up to which it may get more by `basic.get`.
-const MAX_UNACKED: usize = 65_535;
 
 impl State {
     /// `basic.consume`. Returns the tag. The caller answers, and then calls [`State::dispatch`] for the queue.
@@ -103,7 +101,7 @@ impl State {
     }
 
     /// Refuses deliveries without acknowledgement where an acknowledgement completes the task.
-    fn check_no_ack(&mut self, name: &Name) -> Result<(), Refusal> {
+    pub(super) fn check_no_ack(&mut self, name: &Name) -> Result<(), Refusal> {
         let Some(queue) = self.queues.get(name) else {
             return Ok(());
         };
@@ -124,15 +122,16 @@ impl State {
         connection: ConnectionId,
         channel: u16,
         tag: &str,
+        now: Instant,
     ) -> Result<(), Refusal> {
         if let Some(id) = self.channel(connection, channel)?.consumers.remove(tag) {
-            self.end_consumer(id);
+            self.end_consumer(id, now);
         }
         Ok(())
     }
 
     /// Ends a consumer. Its deliveries stay with its channel. A queue that was auto-delete ends with its last consumer.
-    pub(super) fn end_consumer(&mut self, id: ConsumerId) {
+    pub(super) fn end_consumer(&mut self, id: ConsumerId, now: Instant) {
         let Some(consumer) = self.consumers.remove(&id) else {
             return;
         };
@@ -142,10 +141,9 @@ impl State {
         queue.consumers.retain(|other| *other != id);
         queue.has_exclusive_consumer = false;
         queue.notify();
-        if let QueueKind::Own(own) = &queue.kind {
-            let is_left = queue.consumers.is_empty()
-                && (own.is_auto_delete || !self.connections.contains_key(&own.maker));
-            if is_left {
+        if let QueueKind::Own(own) = &mut queue.kind {
+            own.last_use = now;
+            if own.is_auto_delete && queue.consumers.is_empty() {
                 self.remove_queue(&consumer.queue);
             }
         }
@@ -165,114 +163,5 @@ impl State {
         }
         self.dispatch_for(at.0, now);
         Ok(())
-    }
-
-    /// `basic.get`. True if there was a message.
-    pub(super) fn get(
-        &mut self,
-        at: (ConnectionId, u16),
-        get: &basic::Get,
-        now: Instant,
-    ) -> Result<bool, Refusal> {
-        let (connection, channel) = at;
-        let name = self.named_queue(at, get.queue.as_str())?;
-        if get.no_ack {
-            self.check_no_ack(&name)?;
-        }
-        self.check_unacked(at)?;
-        let delivers = self.delivers;
-        let frame_max = self.frame_max_for_parked(&name, connection);
-        let custody = &self.custody;
-        let Some(queue) = self.queues.get_mut(&name) else {
-            return Ok(false);
-        };
-        if !delivers && matches!(queue.kind, QueueKind::Tasks(_)) {
-            return Ok(false);
-        }
-        queue.drop_expired(now);
-        let may = |entry: &Entry| {
-            entry
-                .task
-                .is_none_or(|task| custody.may_deliver(task, None, now))
-                && frame_max.is_none_or(|most| fits_frame(entry, most))
-        };
-        let Some((position, mut entry)) = queue.waiting.take_first(LOOK_AHEAD, may) else {
-            return Ok(false);
-        };
-        if !self.fits(connection, &entry) {
-            let to = Recipient {
-                connection,
-                consumer: None,
-                no_ack: false,
-            };
-            self.drop_unfit(&name, entry, to, now);
-            return Ok(false);
-        }
-        let Some(queue) = self.queues.get_mut(&name) else {
-            return Ok(false);
-        };
-        let left = u32::try_from(queue.waiting.len()).unwrap_or(u32::MAX);
-        queue.notify();
-        let open = self.channel(connection, channel)?;
-        open.last_tag += 1;
-        let tag = open.last_tag;
-        let mut delivery = None;
-        if let Some(task) = entry.task {
-            let to = Recipient {
-                connection,
-                consumer: None,
-                no_ack: get.no_ack,
-            };
-            delivery = self.hand_out(task, &mut entry, to, now);
-            if !get.no_ack {
-                let location = Location::Out(connection, channel, tag);
-                self.locations.insert(task, location);
-            }
-        }
-        let answer = basic::AMQPMethod::GetOk(basic::GetOk {
-            delivery_tag: tag,
-            redelivered: entry.redelivered,
-            exchange: (&*entry.message.exchange).into(),
-            routing_key: (&*entry.message.routing_key).into(),
-            message_count: left,
-        });
-        self.send_content(connection, channel, answer, &entry);
-        if get.no_ack {
-            self.message_left(&name, position, entry.message.bytes());
-        } else {
-            self.count_unacked(connection, &entry);
-            let unacked = Unacked {
-                consumer: None,
-                queue: name,
-                position,
-                delivery,
-                since: now,
-                entry: Some(entry),
-            };
-            self.channel(connection, channel)?
-                .unacked
-                .insert(tag, unacked);
-        }
-        Ok(true)
-    }
-
-    /// Refuses a `basic.get` of a client that acknowledges nothing.
-    fn check_unacked(&mut self, (connection, channel): (ConnectionId, u16)) -> Result<(), Refusal> {
-        let count = self.channel(connection, channel)?.unacked.len();
-        let bytes = self.connections.get(&connection);
-        let bytes = bytes.map_or(0, |connection| connection.unacked_bytes);
-        if count >= MAX_UNACKED || bytes > self.limits.queue_bytes {
-            return Err(Refusal::channel(
-                506,
-                "too many unacknowledged deliveries; acknowledge them",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Answers `basic.get` for an empty queue.
-    pub(super) fn send_empty(&self, connection: ConnectionId, channel: u16) {
-        let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
-        self.send(connection, channel, &AMQPClass::Basic(empty));
     }
 }

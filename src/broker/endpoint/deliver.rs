@@ -7,8 +7,10 @@ use super::{
     frame,
     message::Message,
     method,
+    open_connection::{Consumer, Unacked},
     queue::Position,
-    state::{Consumer, Entry, Location, QueueKind, State, Unacked},
+    queue_state::{Entry, Location, QueueKind},
+    state::State,
 };
 use crate::{
     broker::Inbound,
@@ -111,7 +113,13 @@ impl State {
         {
             return None;
         }
-        for index in 0..queue.consumers.len() {
+        let has_single_consumer = queue.has_single_consumer();
+        let candidates = if has_single_consumer {
+            1
+        } else {
+            queue.consumers.len()
+        };
+        for index in 0..candidates {
             let consumer = *self.queues.get(name)?.consumers.get(index)?;
             if self.credit(consumer) == 0 {
                 continue;
@@ -127,8 +135,10 @@ impl State {
             };
             if let Some((position, entry)) = queue.waiting.take_first(LOOK_AHEAD, may) {
                 // The consumer that was served goes to the end.
-                queue.consumers.remove(index);
-                queue.consumers.push_back(consumer);
+                if !has_single_consumer {
+                    queue.consumers.remove(index);
+                    queue.consumers.push_back(consumer);
+                }
                 return Some((consumer, position, entry));
             }
         }

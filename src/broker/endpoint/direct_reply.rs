@@ -3,9 +3,11 @@
 use super::{
     custody_terms::ConnectionId,
     exchange::Name,
+    own_queue::OwnQueue,
     properties::Properties,
+    queue_state::{QueueKind, QueueState},
     refusal::Refusal,
-    state::{OwnQueue, QueueKind, QueueState, State},
+    state::State,
 };
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -28,12 +30,7 @@ impl State {
             return Err(Refusal::precondition("reply consumer already set"));
         }
         let name = self.generated_name(DIRECT_REPLY_TO, '.');
-        let own = OwnQueue {
-            maker: connection,
-            is_exclusive: true,
-            is_auto_delete: true,
-            is_durable: false,
-        };
+        let own = OwnQueue::of_direct_replies(connection, now);
         if let Some(owner) = self.connections.get_mut(&connection) {
             owner.own_queues += 1;
         }

@@ -23,7 +23,7 @@ impl State {
         match method {
             AMQPClass::Basic(method) => self.on_basic(at, method, now),
             AMQPClass::Queue(method) => self.on_queue(at, method, now),
-            AMQPClass::Exchange(method) => self.on_exchange(at, method),
+            AMQPClass::Exchange(method) => self.on_exchange(at, method, now),
             AMQPClass::Confirm(confirm::AMQPMethod::Select(select)) => {
                 let channel = self.channel(at.0, at.1)?;
                 channel.confirms.get_or_insert_default();
@@ -93,7 +93,7 @@ impl State {
                 Ok(())
             }
             M::Cancel(cancel) => {
-                self.cancel(at.0, at.1, cancel.consumer_tag.as_str())?;
+                self.cancel(at.0, at.1, cancel.consumer_tag.as_str(), now)?;
                 if !cancel.nowait {
                     let ok = basic::CancelOk {
                         consumer_tag: cancel.consumer_tag,
@@ -161,7 +161,7 @@ impl State {
                 Ok(())
             }
             M::Bind(bind) => {
-                self.bind_queue(at, &bind, false)?;
+                self.bind_queue(at, &bind, false, now)?;
                 if !bind.nowait {
                     self.answer(at, AMQPClass::Queue(M::BindOk(queue::BindOk {})));
                 }
@@ -175,7 +175,7 @@ impl State {
                     nowait: false,
                     arguments: unbind.arguments,
                 };
-                self.bind_queue(at, &bind, true)?;
+                self.bind_queue(at, &bind, true, now)?;
                 self.answer(at, AMQPClass::Queue(M::UnbindOk(queue::UnbindOk {})));
                 Ok(())
             }
@@ -215,11 +215,12 @@ impl State {
         &mut self,
         at: (ConnectionId, u16),
         method: exchange::AMQPMethod,
+        now: Instant,
     ) -> Result<(), Refusal> {
         use exchange::AMQPMethod as M;
         match method {
             M::Declare(declare) => {
-                self.declare_exchange(&declare)?;
+                self.declare_exchange(&declare, now)?;
                 if !declare.nowait {
                     self.answer(
                         at,
@@ -237,7 +238,7 @@ impl State {
                 Ok(())
             }
             M::Bind(bind) => {
-                self.bind_exchange(at.0, &bind, false)?;
+                self.bind_exchange(at.0, &bind, false, now)?;
                 if !bind.nowait {
                     self.answer(at, AMQPClass::Exchange(M::BindOk(exchange::BindOk {})));
                 }
@@ -252,7 +253,7 @@ impl State {
                     nowait,
                     arguments: unbind.arguments,
                 };
-                self.bind_exchange(at.0, &bind, true)?;
+                self.bind_exchange(at.0, &bind, true, now)?;
                 if !nowait {
                     self.answer(at, AMQPClass::Exchange(M::UnbindOk(exchange::UnbindOk {})));
                 }

@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `frame`, `table`, `property`, `properties`, `content_header`, `method` and their builders | the codec |
 //! | `custody` and its parts | where each task is, and what an acknowledgement, a return or a loss means for it; pure |
-//! | `confirms`, `exchange`, `binding_match`, `queue`, `message`, `refusal` | what brokers are made of; pure |
-//! | `state` with `queues`, `consumers`, `direct_reply`, `deliver`, `settle`, `publish`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
+//! | `confirms`, `exchange`, `exchanges`, `exchange_declarations`, `binding_match`, `queue`, `queue_arguments`, `given_argument`, `message`, `refusal` | what brokers are made of; pure |
+//! | `state`, `queue_state`, `own_queue`, `unused_queues`, `open_connection`, `ended_tasks`, with `queues`, `queue_ends`, `bindings`, `consumers`, `get`, `direct_reply`, `deliver`, `settle`, `publish`, `enqueue`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
 //! | `parked_replies`, `park`, `parked_record`, `parked_file`, `parked_writer` | the parked replies, and the file that keeps them |
-//! | `memory_usage`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
+//! | `limits`, `memory_usage`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
 //! | `handshake`, `users`, `certificate`, `session`, `assembly`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
 //! | `settings`, `user_settings`, `files`, `tls` | the configuration |
@@ -16,6 +16,7 @@
 
 mod assembly;
 mod binding_match;
+mod bindings;
 mod bounds;
 mod certificate;
 mod confirms;
@@ -32,24 +33,33 @@ mod deliver;
 mod direct_reply;
 mod doorway;
 mod early_acks;
+mod ended_tasks;
+mod enqueue;
 mod exchange;
+mod exchange_declarations;
+mod exchanges;
 mod fast_tasks;
 mod files;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod get;
+mod given_argument;
 mod grace_clock;
 mod handshake;
 mod keepalive;
+mod limits;
 mod listener;
 mod log_quota;
 mod memory_usage;
 mod message;
 pub mod method;
 mod methods;
+mod open_connection;
 mod open_replies;
 mod outbox;
 mod own_messages;
+mod own_queue;
 mod park;
 mod parked_file;
 mod parked_record;
@@ -60,6 +70,9 @@ pub mod properties_builder;
 mod property;
 mod publish;
 mod queue;
+mod queue_arguments;
+mod queue_ends;
+mod queue_state;
 mod queues;
 mod receipt;
 mod refusal;
@@ -75,6 +88,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod unused_queues;
 mod user_settings;
 mod users;
 

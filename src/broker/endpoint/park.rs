@@ -6,7 +6,8 @@ use super::{
     parked_file::Found,
     parked_replies::{Ask, Insert, NoRoom},
     queue::Position,
-    state::{Entry, QueueKind, QueueState, State},
+    queue_state::{Entry, QueueKind, QueueState},
+    state::State,
 };
 use crate::broker::names::PARKING_QUEUE;
 use std::sync::Arc;

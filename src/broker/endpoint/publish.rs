@@ -1,15 +1,16 @@
 //! Messages from workers: replies, and messages between workers.
 
 use super::{
+    bindings::header_fields,
     confirms::Confirms,
     custody_terms::{ConnectionId, Said},
-    exchange::Name,
+    enqueue::Enqueued,
     message::Message,
     properties::Properties,
-    queues::header_fields,
+    queue_state::Entry,
     receipt::ReplyReceipt,
     refusal::Refusal,
-    state::{Entry, QueueKind, State},
+    state::State,
     switch::Switch,
     table,
 };
@@ -22,7 +23,7 @@ use crate::{
 };
 use amq_protocol::protocol::{AMQPClass, basic};
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::error;
 
@@ -40,6 +41,8 @@ enum Routed {
     Reply,
     /// A queue has it, or it was dropped as AMQP says.
     Done,
+    /// A full queue has refused it.
+    Refused,
     /// No queue takes it.
     Unroutable,
 }
@@ -94,6 +97,12 @@ impl State {
                 }
             }
             Routed::Unroutable => {}
+            Routed::Refused => {
+                if let Some(sequence) = sequence {
+                    self.confirm(connection, channel, sequence, false);
+                }
+                return Ok(());
+            }
         }
         // The session sends it with those of the other messages that were read at once.
         if let Some(sequence) = sequence
@@ -158,6 +167,7 @@ impl State {
         now: Instant,
     ) -> Result<Routed, Refusal> {
         self.exchanges.check_publish(&message.exchange)?;
+        self.exchanges.note_use(&message.exchange, now);
         let key = Arc::clone(&message.routing_key);
         let is_reply = ["", REPLIES_EXCHANGE].contains(&&*message.exchange) && is_reply_key(&key);
         if is_reply {
@@ -167,14 +177,16 @@ impl State {
         if !message.exchange.is_empty() {
             let fields = header_fields(message.properties.headers());
             let queues = self.exchanges.route(&message.exchange, &key, &fields);
-            let mut taken = false;
+            let mut all = Vec::with_capacity(queues.len());
             for queue in queues {
-                taken |= self.enqueue_own(&queue, message, now)?;
+                self.note_use(&queue, now);
+                all.push(self.enqueue_own(&queue, message, now)?);
             }
-            return Ok(if taken {
-                Routed::Done
-            } else {
-                Routed::Unroutable
+            // One queue that refuses it is enough for a negative confirm, as with RabbitMQ.
+            return Ok(match all {
+                all if all.contains(&Enqueued::Refused) => Routed::Refused,
+                all if all.contains(&Enqueued::Taken) => Routed::Done,
+                _ => Routed::Unroutable,
             });
         }
         if *key == *PARKING_QUEUE {
@@ -182,51 +194,12 @@ impl State {
                 "queue '{key}' takes messages of the bridge alone; use a queue of your own"
             )));
         }
-        match self.enqueue_own(&key, message, now)? {
-            true => Ok(Routed::Done),
-            false => Ok(Routed::Unroutable),
-        }
-    }
-
-    /// Puts a message into a worker's own queue. False if there is no such queue.
-    pub(super) fn enqueue_own(
-        &mut self,
-        name: &Name,
-        message: &Arc<Message>,
-        now: Instant,
-    ) -> Result<bool, Refusal> {
-        let (most, most_bytes) = (self.limits.queue_messages, self.limits.queue_bytes);
-        let expires = expiry(&message.properties, now)?;
-        let Some(queue) = self.queues.get_mut(name) else {
-            return Ok(false);
-        };
-        match &queue.kind {
-            QueueKind::Own(_) => {}
-            QueueKind::Tasks(_) => {
-                return Err(Refusal::access(format_args!(
-                    "queue '{name}' takes tasks of AWS alone: no task stands behind this message; start an activity instead, or use a queue of your own"
-                )));
-            }
-            // What the bridge parks comes another way.
-            QueueKind::Parked => return Ok(false),
-        }
-        let entry = Entry {
-            expires,
-            ..Entry::new(Arc::clone(message))
-        };
-        queue.waiting.push(entry, message.bytes());
-        self.dispatch(name, now);
-        let Some(queue) = self.queues.get_mut(name) else {
-            return Ok(true);
-        };
-        while queue.waiting.len() > most || queue.waiting.bytes() > most_bytes {
-            if queue.waiting.pop().is_none() {
-                break;
-            }
-            self.dropped += 1;
-        }
-        self.count_queued(message.bytes());
-        Ok(true)
+        self.note_use(&key, now);
+        Ok(match self.enqueue_own(&key, message, now)? {
+            Enqueued::Taken => Routed::Done,
+            Enqueued::Refused => Routed::Refused,
+            Enqueued::Missing => Routed::Unroutable,
+        })
     }
 
     fn reply(
@@ -305,22 +278,6 @@ impl State {
             ))),
             _ => Ok(()),
         }
-    }
-}
-
-/// When a message expires, by its property.
-fn expiry(properties: &Properties, now: Instant) -> Result<Option<Instant>, Refusal> {
-    let Some(text) = properties.expiration() else {
-        return Ok(None);
-    };
-    let digits = std::str::from_utf8(text).ok();
-    let millis: Option<u32> = digits.and_then(|digits| digits.parse().ok());
-    match millis {
-        Some(millis) => Ok(Some(now + Duration::from_millis(millis.into()))),
-        None => Err(Refusal::precondition(format_args!(
-            "invalid expiration '{}'",
-            String::from_utf8_lossy(text)
-        ))),
     }
 }
 

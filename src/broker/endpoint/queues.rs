@@ -1,19 +1,16 @@
-//! Declarations: queues and exchanges, their bindings, their ends.
+//! Declarations of queues, and what else a client does with a queue that it names.
 
 use super::{
-    binding_match::Field,
     custody_terms::ConnectionId,
     direct_reply::DIRECT_REPLY_TO,
-    exchange::{Binding, Flags, Name, Target},
+    exchange::Name,
+    own_queue::OwnQueue,
+    queue_state::{QueueKind, QueueState},
     refusal::Refusal,
-    state::{OwnQueue, QueueKind, QueueState, State},
-    table,
+    state::State,
 };
 use crate::broker::names::{PARKING_QUEUE, REPLIES_EXCHANGE};
-use amq_protocol::{
-    protocol::{AMQPClass, basic, exchange, queue},
-    types::{AMQPValue, FieldTable},
-};
+use amq_protocol::protocol::queue;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -38,11 +35,15 @@ impl State {
             queue.drop_expired(now);
         }
         match self.queues.get(&name) {
-            Some(queue) => self.check_declare(connection, &name, queue, declare)?,
+            Some(queue) => {
+                self.check_declare(connection, &name, queue, declare)?;
+                self.adopt_queue(connection, &name);
+            }
             None if declare.passive => return Err(Refusal::not_found("queue", &name)),
             None => self.create_queue(connection, &name, declare, now)?,
         }
         self.channel(connection, channel)?.last_queue = Arc::clone(&name);
+        self.note_use(&name, now);
         let queue = &self.queues[&name];
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Ok((
@@ -72,20 +73,7 @@ impl State {
         if declare.passive {
             return Ok(());
         }
-        if declare.exclusive != own.is_exclusive {
-            return Err(OwnQueue::locked(name));
-        }
-        for (what, received, current) in [
-            ("durable", declare.durable, own.is_durable),
-            ("auto_delete", declare.auto_delete, own.is_auto_delete),
-        ] {
-            if received != current {
-                return Err(Refusal::precondition(format_args!(
-                    "inequivalent arg '{what}' for queue '{name}' in vhost '/': received '{received}' but current is '{current}'"
-                )));
-            }
-        }
-        Ok(())
+        own.check_same(name, declare)
     }
 
     fn create_queue(
@@ -108,8 +96,18 @@ impl State {
         }
         if declare.durable && !declare.exclusive && !declare.auto_delete {
             return Err(Refusal::precondition(format_args!(
-                "queue '{name}' can't be durable, because this broker keeps no messages; declare it exclusive or auto-delete, or name a route's queue"
+                "queue '{name}' can't be durable, because this broker keeps no messages; declare it as not durable, exclusive or auto-delete, or name a route's queue"
             )));
+        }
+        let own = OwnQueue::declared(connection, declare, now)?;
+        let most = self.limits.kept_queues;
+        if own.is_kept() && self.unused.kept >= most {
+            return Err(Refusal::channel(
+                506,
+                format_args!(
+                    "more than {most} queues of all connections that are neither exclusive nor auto-delete; declare queue '{name}' exclusive or auto-delete, or delete others"
+                ),
+            ));
         }
         let most = self.limits.own_queues;
         let Some(owner) = self.connections.get_mut(&connection) else {
@@ -122,15 +120,31 @@ impl State {
             ));
         }
         owner.own_queues += 1;
-        let own = OwnQueue {
-            maker: connection,
-            is_exclusive: declare.exclusive,
-            is_auto_delete: declare.auto_delete,
-            is_durable: declare.durable,
-        };
+        self.unused.kept += usize::from(own.is_kept());
         let queue = QueueState::new(QueueKind::Own(own), now);
         self.queues.insert(Arc::clone(name), queue);
+        self.schedule_check(name, now);
         Ok(())
+    }
+
+    /// A queue that has outlived its connection belongs to the next one that declares it, unless that has its number of
+    /// queues already.
+    fn adopt_queue(&mut self, connection: ConnectionId, name: &Name) {
+        let Some(QueueKind::Own(own)) = self.queues.get_mut(name).map(|queue| &mut queue.kind)
+        else {
+            return;
+        };
+        if self.connections.contains_key(&own.maker) {
+            return;
+        }
+        if let Some(heir) = self.connections.get_mut(&connection)
+            && heir.own_queues < self.limits.own_queues
+        {
+            heir.own_queues += 1;
+            own.maker = connection;
+            self.unused.kept -= usize::from(own.is_left);
+            own.is_left = false;
+        }
     }
 
     /// The queue that a client names, `""` for the last one that its channel declared. It may be used by this client.
@@ -230,172 +244,4 @@ impl State {
         let count = u32::try_from(queue.waiting.len()).unwrap_or(u32::MAX);
         Ok(Some((name, count)))
     }
-
-    /// Deletes a worker's queue, and tells its consumers.
-    pub(super) fn remove_queue(&mut self, name: &Name) {
-        let Some(queue) = self.queues.remove(name) else {
-            return;
-        };
-        if let QueueKind::Own(own) = &queue.kind
-            && let Some(maker) = self.connections.get_mut(&own.maker)
-        {
-            maker.own_queues -= 1;
-        }
-        self.exchanges.unbind_all(&Target::Queue(Arc::clone(name)));
-        for id in queue.consumers {
-            let Some(consumer) = self.consumers.remove(&id) else {
-                continue;
-            };
-            let Ok(channel) = self.channel(consumer.connection, consumer.channel) else {
-                continue;
-            };
-            channel.consumers.remove(&consumer.tag);
-            let wants = self.connections.get(&consumer.connection);
-            if wants.is_some_and(|connection| connection.wants_cancels) {
-                let cancel = basic::AMQPMethod::Cancel(basic::Cancel {
-                    consumer_tag: (&*consumer.tag).into(),
-                    nowait: true,
-                });
-                self.send(
-                    consumer.connection,
-                    consumer.channel,
-                    &AMQPClass::Basic(cancel),
-                );
-            }
-        }
-    }
-
-    /// Deletes the queues of a connection that ended: the exclusive ones, and those that nobody else consumes.
-    pub(super) fn delete_queues_of(&mut self, connection: ConnectionId) {
-        let of_connection = self.queues.iter().filter(|(_, queue)| match &queue.kind {
-            QueueKind::Own(own) => {
-                own.maker == connection && (own.is_exclusive || queue.consumers.is_empty())
-            }
-            QueueKind::Tasks(_) | QueueKind::Parked => false,
-        });
-        let names: Vec<Name> = of_connection.map(|(name, _)| Arc::clone(name)).collect();
-        for name in names {
-            self.remove_queue(&name);
-        }
-    }
-
-    /// `queue.bind` and `queue.unbind`.
-    pub(super) fn bind_queue(
-        &mut self,
-        at: (ConnectionId, u16),
-        bind: &queue::Bind,
-        undo: bool,
-    ) -> Result<(), Refusal> {
-        let name = match (undo, bind.queue.as_str()) {
-            // An unbinding of a queue that does not exist is no error.
-            (true, name) if !name.is_empty() && !self.queues.contains_key(name) => return Ok(()),
-            (_, name) => self.named_queue(at, name)?,
-        };
-        if *name == *PARKING_QUEUE {
-            return Err(Refusal::access(format_args!(
-                "queue '{name}' takes messages of the bridge alone, so it can't be bound"
-            )));
-        }
-        let binding = Binding {
-            target: Target::Queue(name),
-            key: bind.routing_key.as_str().into(),
-            arguments: fields(&bind.arguments),
-            maker: at.0,
-        };
-        match undo {
-            true => self.exchanges.unbind(bind.exchange.as_str(), &binding),
-            false => self.exchanges.bind(bind.exchange.as_str(), binding),
-        }
-    }
-
-    /// `exchange.bind` and `exchange.unbind`.
-    pub(super) fn bind_exchange(
-        &mut self,
-        connection: ConnectionId,
-        bind: &exchange::Bind,
-        undo: bool,
-    ) -> Result<(), Refusal> {
-        let binding = Binding {
-            target: Target::Exchange(bind.destination.as_str().into()),
-            key: bind.routing_key.as_str().into(),
-            arguments: fields(&bind.arguments),
-            maker: connection,
-        };
-        match undo {
-            true => self.exchanges.unbind(bind.source.as_str(), &binding),
-            false => self.exchanges.bind(bind.source.as_str(), binding),
-        }
-    }
-
-    /// `exchange.declare`.
-    pub(super) fn declare_exchange(&mut self, declare: &exchange::Declare) -> Result<(), Refusal> {
-        let flags = Flags {
-            passive: declare.passive,
-            durable: declare.durable,
-            auto_delete: declare.auto_delete,
-            internal: declare.internal,
-        };
-        self.exchanges
-            .declare(declare.exchange.as_str(), declare.kind.as_str(), flags)
-    }
-}
-
-impl OwnQueue {
-    fn check_access(&self, connection: ConnectionId, name: &str) -> Result<(), Refusal> {
-        match self.is_exclusive && self.maker != connection {
-            true => Err(Self::locked(name)),
-            false => Ok(()),
-        }
-    }
-
-    fn locked(name: &str) -> Refusal {
-        Refusal::channel(
-            405,
-            format_args!("cannot obtain exclusive access to locked queue '{name}' in vhost '/'"),
-        )
-    }
-}
-
-/// The arguments of a binding, in the form in which headers of messages are compared: the octet of the type, and the
-/// value.
-fn fields(arguments: &FieldTable) -> Vec<Field> {
-    let entries = arguments.inner().iter().map(|(name, value)| {
-        let value = match value {
-            AMQPValue::LongString(text) => [b"S", text.as_bytes()].concat(),
-            AMQPValue::ShortString(text) => [b"S", text.as_str().as_bytes()].concat(),
-            AMQPValue::Boolean(flag) => vec![b't', u8::from(*flag)],
-            AMQPValue::Void => vec![b'V'],
-            AMQPValue::ShortShortInt(n) => integer(i64::from(*n)),
-            AMQPValue::ShortShortUInt(n) => integer(i64::from(*n)),
-            AMQPValue::ShortInt(n) => integer(i64::from(*n)),
-            AMQPValue::ShortUInt(n) => integer(i64::from(*n)),
-            AMQPValue::LongInt(n) => integer(i64::from(*n)),
-            AMQPValue::LongUInt(n) => integer(i64::from(*n)),
-            AMQPValue::LongLongInt(n) => integer(*n),
-            // Nothing else is compared: such an argument never matches.
-            _ => vec![0],
-        };
-        (name.as_str().as_bytes().to_vec(), value)
-    });
-    entries.collect()
-}
-
-fn integer(number: i64) -> Vec<u8> {
-    [b"l".as_slice(), &number.to_be_bytes()].concat()
-}
-
-/// The headers of a message, in the form in which they are compared with the arguments of bindings.
-pub(super) fn header_fields(headers: Option<&[u8]>) -> Vec<Field> {
-    let entries = table::entries(headers.unwrap_or_default()).flatten();
-    let fields = entries.filter_map(|(name, value)| {
-        let value = match value {
-            table::Value::Text(text) => [b"S", text].concat(),
-            table::Value::Integer(number) => integer(number),
-            table::Value::Bool(flag) => vec![b't', u8::from(flag)],
-            table::Value::Void => vec![b'V'],
-            table::Value::Other(_) => return None,
-        };
-        Some((name.to_vec(), value))
-    });
-    fields.collect()
 }

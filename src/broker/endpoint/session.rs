@@ -8,10 +8,10 @@ use super::{
     frame::{Frame, Kind},
     handshake::{self, FIRST_FRAME_MAX, Progress, Step, Tuned},
     method,
+    open_connection::Connection,
     open_replies::OpenReplies,
     outbox::Outbox,
     refusal::{Refusal, Scope},
-    state::Connection,
     switch::Switch,
     users::Login,
 };

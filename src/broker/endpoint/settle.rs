@@ -6,8 +6,10 @@ use super::{
         Returned,
     },
     exchange::Name,
+    open_connection::Unacked,
+    queue_state::{Location, QueueKind},
     refusal::Refusal,
-    state::{Location, QueueKind, State, Unacked},
+    state::State,
 };
 use crate::{
     broker::{Delivery, Inbound},
@@ -240,7 +242,7 @@ impl State {
             return;
         };
         for consumer in channel.consumers.values() {
-            self.end_consumer(*consumer);
+            self.end_consumer(*consumer, now);
         }
         let all = channel.unacked.into_values();
         for queue in self.settle_all(id, all, Fate::Returned(cause), now) {
@@ -260,13 +262,13 @@ impl State {
             .collect();
         // No delivery that comes back goes to another channel of this connection.
         for consumer in consumers {
-            self.end_consumer(consumer);
+            self.end_consumer(consumer, now);
         }
         for number in channels {
             self.close_channel(id, number, cause, now);
         }
         self.connections.remove(&id);
-        self.delete_queues_of(id);
+        self.delete_queues_of(id, now);
         let queues = &self.queues;
         self.exchanges.unbind_made_by(id, |name| {
             let queue = queues.get(name);
@@ -278,8 +280,9 @@ impl State {
         self.sooner.notify_one();
     }
 
-    /// Does what is due: graces that end, deliveries to take back, messages that expire.
+    /// Does what is due: graces that end, deliveries to take back, messages that expire, queues that nobody uses.
     pub(crate) fn do_due(&mut self, now: Instant) {
+        self.end_unused_queues(now);
         for due in self.custody.due(now) {
             match due {
                 Due::Complete(task) => {
@@ -303,7 +306,8 @@ impl State {
 
     /// When the next thing is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.custody.next_due()
+        let next = [self.custody.next_due(), self.unused.next_check()];
+        next.into_iter().flatten().min()
     }
 
     fn take_back(&mut self, task: TaskId, count: u32, now: Instant) {

@@ -1,11 +1,13 @@
 //! The calls of the bridge: a task comes, a task is over, how ready a queue is, messages of the bridge to workers.
 
 use super::{
+    bindings::header_fields,
     custody_terms::{Arrival, Entered, Terms, Withdrawn},
+    enqueue::Enqueued,
     exchange::Name,
     message::Message,
-    queues::header_fields,
-    state::{Entry, Location, QueueKind, QueueState, State},
+    queue_state::{Entry, Location, QueueKind, QueueState},
+    state::State,
 };
 use crate::{broker::Readiness, task::TaskId};
 use std::sync::Arc;
@@ -148,7 +150,7 @@ impl State {
         let message = Arc::new(message);
         let taken = queues
             .iter()
-            .filter(|queue| matches!(self.enqueue_own(queue, &message, now), Ok(true)));
+            .filter(|queue| self.enqueue_own(queue, &message, now) == Ok(Enqueued::Taken));
         taken.count()
     }
 }

@@ -1,11 +1,7 @@
 //! The time limits of a connection, on paused time.
 
 use super::{
-    super::{
-        doorway::Doorway,
-        state::{Limits, State},
-        users::Users,
-    },
+    super::{doorway::Doorway, limits::Limits, state::State, users::Users},
     *,
 };
 use tokio::{

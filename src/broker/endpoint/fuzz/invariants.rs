@@ -3,10 +3,13 @@
 use super::client::World;
 use crate::broker::endpoint::{
     custody_terms::Place,
-    state::{Limits, Location, QueueKind, State, Unacked},
+    limits::Limits,
+    open_connection::Unacked,
+    queue_state::{Location, QueueKind},
+    state::State,
 };
 use crate::broker::names::PARKING_QUEUE;
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 /// Asserts that all parts of the state say the same, and that all bounds are kept.
 pub(in crate::broker::endpoint) fn check(world: &World, limits: &Limits) {
@@ -20,6 +23,7 @@ pub(in crate::broker::endpoint) fn check(world: &World, limits: &Limits) {
 }
 
 fn check_queues(state: &State, limits: &Limits) {
+    let (mut checked, mut kept) = (0, 0);
     for (name, queue) in &state.queues {
         let own = match &queue.kind {
             QueueKind::Own(own) => own,
@@ -28,8 +32,19 @@ fn check_queues(state: &State, limits: &Limits) {
         assert!(queue.waiting.len() <= 2 * limits.queue_messages, "{name}");
         let has_maker = state.connections.contains_key(&own.maker);
         let is_used = !queue.consumers.is_empty() && !own.is_exclusive;
-        assert!(has_maker || is_used, "{name} has nobody");
+        assert!(has_maker || is_used || own.is_kept(), "{name} has nobody");
+        let may_end = own.is_kept() || own.arguments.expires.is_some();
+        assert!(own.next_check.is_some() || !may_end, "{name} never ends");
+        if let Some(check) = own.next_check {
+            let checks = &state.unused.checks;
+            assert!(checks.contains(&(check, Arc::clone(name))), "{name}");
+            checked += 1;
+        }
+        kept += usize::from(own.is_kept());
     }
+    assert_eq!(state.unused.checks.len(), checked);
+    assert_eq!(state.unused.kept, kept);
+    assert!(kept <= limits.kept_queues);
 }
 
 fn check_consumers(state: &State) {

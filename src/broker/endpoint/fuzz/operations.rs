@@ -8,7 +8,7 @@ use crate::broker::endpoint::{
 use crate::task::TaskId;
 use amq_protocol::{
     protocol::{AMQPClass, basic, channel, confirm, connection, exchange, queue},
-    types::FieldTable,
+    types::{AMQPValue, FieldTable},
 };
 use bytes::BytesMut;
 use std::time::Duration;
@@ -164,9 +164,32 @@ fn method(choices: &mut Choices<'_>, operation: u8) -> AMQPClass {
     }
 }
 
+/// The arguments with which a queue is always declared.
+fn arguments_of(queue: &str) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    let of_queue = match queue {
+        "q1" => vec![
+            ("x-expires", AMQPValue::LongInt(1_500)),
+            ("x-message-ttl", AMQPValue::LongInt(0)),
+            ("x-single-active-consumer", AMQPValue::Boolean(true)),
+        ],
+        "q2" => vec![
+            ("x-max-length", AMQPValue::LongInt(2)),
+            ("x-overflow", AMQPValue::LongString("reject-publish".into())),
+        ],
+        _ => Vec::new(),
+    };
+    for (name, value) in of_queue {
+        arguments.insert(name.into(), value);
+    }
+    arguments
+}
+
 fn queue_method(choices: &mut Choices<'_>) -> queue::AMQPMethod {
     use queue::AMQPMethod as M;
-    let queue = choices.of(QUEUES).into();
+    let queue = choices.of(QUEUES);
+    let arguments = arguments_of(queue);
+    let queue = queue.into();
     match choices.byte() % 6 {
         0 => M::Purge(queue::Purge {
             queue,
@@ -198,7 +221,7 @@ fn queue_method(choices: &mut Choices<'_>) -> queue::AMQPMethod {
             exclusive: choices.flag(),
             auto_delete: choices.flag(),
             nowait: choices.flag(),
-            arguments: FieldTable::default(),
+            arguments,
         }),
     }
 }

@@ -5,7 +5,8 @@ use super::{
     invariants::check,
     operations::{Choices, operate},
 };
-use crate::broker::endpoint::{custody_terms::ReturnCause, state::Limits};
+use crate::broker::endpoint::{custody_terms::ReturnCause, limits::Limits};
+use std::time::Duration;
 
 /// Bounds that random clients reach.
 pub(super) fn limits() -> Limits {
@@ -14,6 +15,8 @@ pub(super) fn limits() -> Limits {
         channels: 4,
         consumers: 4,
         own_queues: 3,
+        kept_queues: 4,
+        unused: Duration::from_secs(600),
         bindings: 5,
         message_bytes: 150_000,
         default_prefetch: 2,
@@ -41,6 +44,8 @@ pub fn sequence(bytes: &[u8]) {
     for mut client in clients {
         client.leave(&world, ReturnCause::Lost);
     }
+    check(&world, &limits());
+    world.wait(limits().unused);
     check(&world, &limits());
     world.switch.with(|state| {
         assert!(state.connections.is_empty() && state.consumers.is_empty());

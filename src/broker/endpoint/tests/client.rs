@@ -4,19 +4,24 @@ use super::super::{
     content_header::ContentHeader,
     custody_terms::{AckMode, ConnectionId, ReturnCause, Terms},
     frame::{self, Frame, Kind},
+    limits::Limits,
     message::Message,
     method,
+    open_connection::Connection,
     open_replies::OpenReplies,
     outbox::Outbox,
     properties::Properties,
     publish::Published,
     refusal::Refusal,
-    state::{Connection, Limits, State},
+    state::State,
     switch::Switch,
     tasks::NewTask,
 };
 use crate::{broker::Inbound, task::TaskId};
-use amq_protocol::protocol::{AMQPClass, basic, confirm, queue};
+use amq_protocol::{
+    protocol::{AMQPClass, basic, confirm, queue},
+    types::{AMQPValue, FieldTable},
+};
 use bytes::Bytes;
 use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
@@ -87,6 +92,25 @@ impl Broker {
         }
     }
 
+    /// Announces something about a task. Returns how many queues take it.
+    pub(super) fn announce(&self) -> usize {
+        let message = Message {
+            exchange: "activity-bridge.control".into(),
+            routing_key: "a-task".into(),
+            properties: Properties::default(),
+            body: Bytes::from_static(b"cancel"),
+        };
+        let now = Instant::now();
+        self.switch.with(|state| state.send_own(message, now))
+    }
+
+    /// Lets the clock of a test on paused time go on, and does what is due.
+    pub(super) async fn wait(&self, time: Duration) {
+        tokio::time::advance(time).await;
+        let now = Instant::now();
+        self.switch.with(|state| state.do_due(now));
+    }
+
     /// Adds a task whose message has these properties.
     pub(super) fn add_task(&self, properties: Properties) -> TaskId {
         let id = TaskId::random();
@@ -149,13 +173,45 @@ impl Client {
     }
 
     pub(super) fn declare(&self, name: &str, exclusive: bool) -> Result<(), Refusal> {
-        self.send(AMQPClass::Queue(queue::AMQPMethod::Declare(
-            queue::Declare {
-                queue: name.into(),
-                exclusive,
-                ..Default::default()
-            },
-        )))
+        self.declare_queue(queue::Declare {
+            queue: name.into(),
+            exclusive,
+            ..Default::default()
+        })
+    }
+
+    pub(super) fn declare_queue(&self, declare: queue::Declare) -> Result<(), Refusal> {
+        self.send(AMQPClass::Queue(queue::AMQPMethod::Declare(declare)))
+    }
+
+    /// Declares a queue that is neither exclusive nor auto-delete, with these arguments.
+    pub(super) fn declare_with(
+        &self,
+        name: &str,
+        arguments: &[(&str, AMQPValue)],
+    ) -> Result<(), Refusal> {
+        let mut table = FieldTable::default();
+        for (name, value) in arguments {
+            table.insert((*name).into(), value.clone());
+        }
+        self.declare_queue(queue::Declare {
+            queue: name.into(),
+            arguments: table,
+            ..Default::default()
+        })
+    }
+
+    /// Whether there is such a queue. Does not use it.
+    pub(super) fn has_queue(&self, name: &str) -> bool {
+        self.switch.with(|state| state.queues.contains_key(name))
+    }
+
+    pub(super) fn get(&self, queue: &str) -> Result<(), Refusal> {
+        let get = basic::AMQPMethod::Get(basic::Get {
+            queue: queue.into(),
+            no_ack: true,
+        });
+        self.send(AMQPClass::Basic(get))
     }
 
     pub(super) fn consume(&self, queue: &str, no_ack: bool) -> Result<(), Refusal> {

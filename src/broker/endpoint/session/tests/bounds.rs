@@ -4,11 +4,8 @@ use super::{Client, World};
 use crate::broker::{
     Inbound,
     endpoint::{
-        content_header::ContentHeader,
-        exchange::Name,
-        frame::Kind,
-        properties_builder::PropertiesBuilder,
-        state::{Limits, QueueKind},
+        content_header::ContentHeader, exchange::Name, frame::Kind, limits::Limits,
+        properties_builder::PropertiesBuilder, queue_state::QueueKind,
     },
 };
 use amq_protocol::{
@@ -221,7 +218,10 @@ fn a_get_does_not_hand_out_a_task_that_has_expired() {
         .switch
         .with(|state| state.locations.get(&task).cloned());
     assert!(
-        matches!(out, Some(super::super::super::state::Location::Waiting(..))),
+        matches!(
+            out,
+            Some(super::super::super::queue_state::Location::Waiting(..))
+        ),
         "{out:?}"
     );
     world.wait(Duration::ZERO);
