@@ -169,6 +169,8 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// Whether the broker is connected; set when the metrics are read.
     pub broker_connected: IntGauge,
+    /// Connections of workers, where the bridge is the broker.
+    pub worker_connections: IntGauge,
     /// Whether the token store is available; set when the metrics are read.
     pub store_available: IntGauge,
     registry: Registry,
@@ -187,6 +189,7 @@ struct Families {
     durations: HistogramVec,
     queue_ready: IntGaugeVec,
     queue_consumers: IntGaugeVec,
+    queue_unacknowledged: IntGaugeVec,
     queue_credit: IntGaugeVec,
     deliveries: IntCounterVec,
     early_acks: IntCounterVec,
@@ -227,6 +230,10 @@ impl Metrics {
                 "broker_connected",
                 "1 while the broker is connected, blocked or not.",
             )?,
+            worker_connections: gauge(
+                "worker_connections",
+                "Connections of workers, where the bridge is the broker.",
+            )?,
             store_available: gauge(
                 "store_available",
                 "1 while the token store can be read and written.",
@@ -262,6 +269,7 @@ impl Metrics {
             }),
             queue_ready: families.queue_ready.with_label_values(&labels),
             queue_consumers: families.queue_consumers.with_label_values(&labels),
+            queue_unacknowledged: families.queue_unacknowledged.with_label_values(&labels),
             queue_credit: families.queue_credit.with_label_values(&labels),
             deliveries: ByLabel::counters(&families.deliveries, labels),
             early_acks: families.early_acks.with_label_values(&labels),
@@ -330,6 +338,10 @@ impl Families {
                 "Messages waiting in the route's queue.",
             )?,
             queue_consumers: gauges("queue_consumers", "Consumers of the route's queue.")?,
+            queue_unacknowledged: gauges(
+                "queue_unacknowledged",
+                "Messages that the consumers of the route's queue have not acknowledged.",
+            )?,
             queue_credit: gauges(
                 "queue_credit",
                 "Tasks that the consumers of the route's queue have room for.",
@@ -388,6 +400,19 @@ impl<L: Label, T> Index<L> for ByLabel<L, T> {
     }
 }
 
+/// What a look at a route's queue has found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct QueueFigures {
+    /// Messages that wait for a consumer.
+    pub ready: u64,
+    /// The number of consumers.
+    pub consumers: u64,
+    /// Messages that the consumers have not acknowledged.
+    pub unacknowledged: u64,
+    /// Tasks that the consumers have room for.
+    pub credit: u64,
+}
+
 /// The counters of one route.
 pub struct RouteMetrics {
     /// Open polls.
@@ -404,6 +429,7 @@ pub struct RouteMetrics {
     durations: ByLabel<SettleEnd, Histogram>,
     queue_ready: IntGauge,
     queue_consumers: IntGauge,
+    queue_unacknowledged: IntGauge,
     queue_credit: IntGauge,
     deliveries: ByLabel<DeliveryEvent, IntCounter>,
     /// Tasks that an acknowledgement completed before their worker finished.
@@ -456,12 +482,13 @@ impl RouteMetrics {
         self.deliveries[event].inc();
     }
 
-    /// Sets the numbers of messages, of consumers, and of tasks that these have room for.
-    pub fn queue_seen(&self, ready: u64, consumers: u64, credit: u64) {
+    /// Sets what a look at the route's queue has found.
+    pub fn queue_seen(&self, figures: &QueueFigures) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        self.queue_ready.set(gauge(ready));
-        self.queue_consumers.set(gauge(consumers));
-        self.queue_credit.set(gauge(credit));
+        self.queue_ready.set(gauge(figures.ready));
+        self.queue_consumers.set(gauge(figures.consumers));
+        self.queue_unacknowledged.set(gauge(figures.unacknowledged));
+        self.queue_credit.set(gauge(figures.credit));
     }
 }
 

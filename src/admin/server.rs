@@ -100,6 +100,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     metrics.in_flight.set(in_flight);
     let connected = admin.bridge.broker.link().borrow().is_connected();
     metrics.broker_connected.set(connected.into());
+    let connections = admin.bridge.broker.connections().unwrap_or_default();
+    let connections = i64::try_from(connections).unwrap_or(i64::MAX);
+    metrics.worker_connections.set(connections);
     let available = admin.bridge.store.unavailable().is_none();
     metrics.store_available.set(available.into());
     match metrics.render() {

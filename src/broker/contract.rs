@@ -96,6 +96,11 @@ pub trait Broker: Send + Sync + 'static {
     /// Says whether the broker keeps the messages that it has confirmed.
     fn durability(&self) -> Durability;
 
+    /// The number of workers' connections. None where the workers connect to another process.
+    fn connections(&self) -> Option<usize> {
+        None
+    }
+
     /// Gives no more tasks to workers, and waits until what they have acknowledged has been told. That may take long: the
     /// caller bounds it. What workers send later still counts. A broker that can't do this does nothing.
     async fn stop_deliveries(&self) {}
@@ -122,6 +127,8 @@ pub struct Readiness {
     pub ready: u64,
     /// The number of consumers.
     pub consumers: u64,
+    /// Messages that the consumers have and have not acknowledged. Always 0 where the broker can't tell credit.
+    pub unacknowledged: u64,
     /// How many more messages the consumers take at once; `None` if the broker can't tell.
     pub credit: Option<u64>,
     /// How many messages the consumers took in the last second and were done with within a second: 0 while tasks are slow.

@@ -303,6 +303,10 @@ impl Broker for Endpoint {
         Durability::Process
     }
 
+    fn connections(&self) -> Option<usize> {
+        Some(self.switch.with(|state| state.connections.len()))
+    }
+
     async fn stop_deliveries(&self) {
         self.deliver_nothing();
         while !self.switch.with(|state| state.has_told_all()) {

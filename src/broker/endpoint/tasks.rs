@@ -120,11 +120,15 @@ impl State {
     pub(crate) fn readiness(&mut self, name: &str, now: Instant) -> Option<Readiness> {
         let queue = self.queues.get(name)?;
         let credit = queue.consumers.iter().map(|id| self.credit(*id)).sum();
+        let consumers = queue.consumers.iter();
+        let consumers = consumers.filter_map(|id| self.consumers.get(id));
+        let unacknowledged = consumers.map(|consumer| u64::from(consumer.unacked)).sum();
         let (ready, consumers) = (queue.waiting.len() as u64, queue.consumers.len() as u64);
         let queue = self.queues.get_mut(name)?;
         Some(Readiness {
             ready,
             consumers,
+            unacknowledged,
             credit: Some(credit),
             taken_last_second: queue.fast.last_second(now),
         })

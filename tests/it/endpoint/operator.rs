@@ -1,7 +1,7 @@
 //! What an operator sees of a bridge that is the broker.
 
 use super::client::{PAYMENTS, Place, ack};
-use crate::harness::{Answer, HOLD, Route, Store, Swf, World, command};
+use crate::harness::{Answer, HOLD, Route, Store, Swf, World, command, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -40,6 +40,26 @@ async fn workers_that_acknowledge_too_early_are_told_of_by_readyz_and_tasks(
     let tasks: Value = serde_json::from_str(&tasks).expect("JSON");
     let expected = serde_json::json!([{"route": PAYMENTS, "note": said}]);
     assert_eq!(tasks["notes"], expected);
+}
+
+#[tokio::test]
+async fn the_metrics_say_how_many_tasks_the_workers_have_and_have_room_for() {
+    let place = Place::with(Swf, "").await;
+    let mut worker = place.consumer(3).await;
+    place.world.schedule(PAYMENTS, 2);
+    let _tasks = [worker.next().await, worker.next().await];
+    let expected = [
+        ("queue_consumers", 1.0),
+        ("queue_unacknowledged", 2.0),
+        ("queue_credit", 1.0),
+        ("worker_connections", 1.0),
+    ];
+    for (series, value) in expected {
+        eventually(series, || async {
+            (place.bridge.metric(series).await == value).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
