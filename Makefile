@@ -10,7 +10,7 @@ BENCH_NODE = $(if $(filter endpoint,$(BROKER)),,$(NODE) --plain --)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## see tasks flow: simulator, bridge, Python workers (TASKS=1000 BROKER=rabbitmq)
+demo: ## see tasks flow: simulator, bridge, Python workers (TASKS=1000; with RabbitMQ: BROKER=rabbitmq)
 	@$(PYTHON) scripts/demo.py
 
 test: ## everything that CI runs: lints, unit and integration tests, the tests in Python
@@ -19,16 +19,16 @@ test: ## everything that CI runs: lints, unit and integration tests, the tests i
 test-unit: ## unit, property and documentation tests
 	@$(PYTHON) scripts/test.py unit
 
-test-it: ## integration tests against a private RabbitMQ node, a private Redis and the simulator
+test-it: ## integration tests with both brokers, a private Redis and the simulator
 	@$(PYTHON) scripts/test.py it
 
-test-moto: ## a boto3 decider on moto, the bridge, RabbitMQ and a pika worker
+test-moto: ## a boto3 decider on moto, the bridge with both brokers, and pika workers
 	@$(PYTHON) scripts/test.py moto
 
 test-ministack: ## state machines on ministack, the bridge, RabbitMQ and pika workers
 	@$(PYTHON) scripts/test.py ministack
 
-test-workers: ## the example workers of eight clients against the bridge
+test-workers: ## the example workers of ten clients against the bridge
 	@$(PYTHON) scripts/test.py workers
 
 test-asyncapi: ## docs/asyncapi.yaml by the official parser, and real messages against it
@@ -40,7 +40,7 @@ suites: ## the test suites of AMQP clients against the bridge as the broker (SUI
 lint: ## format and lints
 	@$(PYTHON) scripts/test.py lint
 
-bench: bench-built ## each store beside bare loops, or both brokers (BROKER=both TASKS=20000 ROUNDS=5); see ARCHITECTURE.md
+bench: bench-built ## each store beside the least that could do the work, or both brokers (BROKER=both TASKS=20000 ROUNDS=5); see ARCHITECTURE.md
 	@$(BENCH_NODE) cargo run --release --quiet --package activity-bridge-bench --bin bench
 
 bench-in-flight: bench-built ## what tasks in flight cost in memory and on disk, and how they come back (TASKS=100000)
