@@ -340,7 +340,7 @@ impl Families {
             queue_consumers: gauges("queue_consumers", "Consumers of the route's queue.")?,
             queue_unacknowledged: gauges(
                 "queue_unacknowledged",
-                "Messages that the consumers of the route's queue have not acknowledged.",
+                "Tasks of the route's queue that workers have and have not acknowledged.",
             )?,
             queue_credit: gauges(
                 "queue_credit",
@@ -400,19 +400,6 @@ impl<L: Label, T> Index<L> for ByLabel<L, T> {
     }
 }
 
-/// What a look at a route's queue has found.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct QueueFigures {
-    /// Messages that wait for a consumer.
-    pub ready: u64,
-    /// The number of consumers.
-    pub consumers: u64,
-    /// Messages that the consumers have not acknowledged.
-    pub unacknowledged: u64,
-    /// Tasks that the consumers have room for.
-    pub credit: u64,
-}
-
 /// The counters of one route.
 pub struct RouteMetrics {
     /// Open polls.
@@ -429,7 +416,8 @@ pub struct RouteMetrics {
     durations: ByLabel<SettleEnd, Histogram>,
     queue_ready: IntGauge,
     queue_consumers: IntGauge,
-    queue_unacknowledged: IntGauge,
+    /// Tasks of the route's queue that workers have.
+    pub queue_unacknowledged: IntGauge,
     queue_credit: IntGauge,
     deliveries: ByLabel<DeliveryEvent, IntCounter>,
     /// Tasks that an acknowledgement completed before their worker finished.
@@ -482,13 +470,12 @@ impl RouteMetrics {
         self.deliveries[event].inc();
     }
 
-    /// Sets what a look at the route's queue has found.
-    pub fn queue_seen(&self, figures: &QueueFigures) {
+    /// Sets the numbers of messages, of consumers, and of tasks that these have room for.
+    pub fn queue_seen(&self, ready: u64, consumers: u64, credit: u64) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        self.queue_ready.set(gauge(figures.ready));
-        self.queue_consumers.set(gauge(figures.consumers));
-        self.queue_unacknowledged.set(gauge(figures.unacknowledged));
-        self.queue_credit.set(gauge(figures.credit));
+        self.queue_ready.set(gauge(ready));
+        self.queue_consumers.set(gauge(consumers));
+        self.queue_credit.set(gauge(credit));
     }
 }
 

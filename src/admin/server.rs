@@ -103,6 +103,14 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     let connections = admin.bridge.broker.connections().unwrap_or_default();
     let connections = i64::try_from(connections).unwrap_or(i64::MAX);
     metrics.worker_connections.set(connections);
+    for (route, _) in admin.routes.iter() {
+        let out = admin
+            .bridge
+            .broker
+            .unacknowledged(&route.config.destination);
+        let out = i64::try_from(out.unwrap_or_default()).unwrap_or(i64::MAX);
+        route.metrics.queue_unacknowledged.set(out);
+    }
     let available = admin.bridge.store.unavailable().is_none();
     metrics.store_available.set(available.into());
     match metrics.render() {

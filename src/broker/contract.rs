@@ -101,6 +101,11 @@ pub trait Broker: Send + Sync + 'static {
         None
     }
 
+    /// The number of tasks of a destination that workers have. None where the broker can't tell.
+    fn unacknowledged(&self, _destination: &Destination) -> Option<usize> {
+        None
+    }
+
     /// Gives no more tasks to workers, and waits until what they have acknowledged has been told. That may take long: the
     /// caller bounds it. What workers send later still counts. A broker that can't do this does nothing.
     async fn stop_deliveries(&self) {}
@@ -127,8 +132,6 @@ pub struct Readiness {
     pub ready: u64,
     /// The number of consumers.
     pub consumers: u64,
-    /// Messages that the consumers have and have not acknowledged. Always 0 where the broker can't tell credit.
-    pub unacknowledged: u64,
     /// How many more messages the consumers take at once; `None` if the broker can't tell.
     pub credit: Option<u64>,
     /// How many messages the consumers took in the last second and were done with within a second: 0 while tasks are slow.

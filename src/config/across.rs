@@ -79,13 +79,11 @@ pub(super) fn place_parked_replies(
     let (BrokerConfig::Endpoint(endpoint), StoreConfig::File(file)) = (broker, store) else {
         return;
     };
-    match &endpoint.parked_path {
-        None => endpoint.parked_path = Some(file.path.with_extension(PARKED_ENDING)),
-        Some(path) if *path == file.path => {
-            let rule = "is the file of the token store too; give it a path of its own";
-            root.problem("amqp.parked_path", Some(format!("{path:?}")), rule);
-        }
-        Some(_) => {}
+    let beside = || file.path.with_extension(PARKED_ENDING);
+    let path = endpoint.parked_path.get_or_insert_with(beside);
+    if *path == file.path {
+        let rule = "is the file of the token store too; give it a path of its own";
+        root.problem("amqp.parked_path", Some(format!("{path:?}")), rule);
     }
 }
 

@@ -9,7 +9,6 @@
 use crate::{
     broker::{Link, Readiness, ReadinessError},
     context::Bridge,
-    metrics::QueueFigures,
     route::Route,
     util::{
         crash_point::{CrashPoint, crash_point},
@@ -173,12 +172,11 @@ async fn observe(
     match bridge.broker.readiness(&route.config.destination).await {
         Ok(readiness) => {
             let has_room = route.credit.observed(observation, &readiness);
-            route.metrics.queue_seen(&QueueFigures {
-                ready: readiness.ready,
-                consumers: readiness.consumers,
-                unacknowledged: readiness.unacknowledged,
-                credit: readiness.credit.unwrap_or_default(),
-            });
+            route.metrics.queue_seen(
+                readiness.ready,
+                readiness.consumers,
+                readiness.credit.unwrap_or_default(),
+            );
             (
                 decide(route, &link, undelivered, &readiness, has_room),
                 OBSERVE_INTERVAL,

@@ -59,9 +59,12 @@ pub async fn locate(
                     true => Restored::ToSettle,
                     false => Restored::Dispatched,
                 };
-                if bridge.inflight.adopt(record, route, restored) && restored == Restored::ToSettle
-                {
-                    resume(bridge, id);
+                if bridge.inflight.adopt(record, route, restored) {
+                    // What its worker says from here on casts no doubt on the worker.
+                    bridge.broker.withdraw(id).await;
+                    if restored == Restored::ToSettle {
+                        resume(bridge, id);
+                    }
                 }
                 ReplyOwner::Here
             }

@@ -69,9 +69,11 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
 fn kept(headers: &[(String, HeaderValue)]) -> impl Iterator<Item = (&str, &HeaderValue)> {
     let mut bytes = 0;
     headers.iter().filter_map(move |(name, value)| {
-        bytes += name.len()
+        // As AMQP writes them: the lengths of the name and of a text, and the type of the value, count too.
+        bytes += 2
+            + name.len()
             + match value {
-                HeaderValue::Text(text) => text.len(),
+                HeaderValue::Text(text) => 4 + text.len(),
                 HeaderValue::Integer(_) => size_of::<i64>(),
             };
         let keep = bytes <= KEPT_HEADER_BYTES;
@@ -104,4 +106,33 @@ async fn park(
         drop(link.wait_for(Link::is_connected).await);
     }
     Parked::Stored
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise no client could read the parked reply.
+    #[test]
+    fn the_headers_that_are_kept_fit_a_frame_as_amqp_writes_them() {
+        let long = "a".repeat(1_000);
+        for (name, value) in [
+            ("", HeaderValue::Text(String::new())),
+            ("", HeaderValue::Text("true".to_owned())),
+            ("n", HeaderValue::Integer(1)),
+            (&*long, HeaderValue::Text(long.clone())),
+        ] {
+            let headers = vec![(name.to_owned(), value); 100_000];
+            let kept = kept(&headers).map(|(name, value)| {
+                let written = match value {
+                    HeaderValue::Text(text) => 4 + text.len(),
+                    HeaderValue::Integer(_) => 8,
+                };
+                1 + name.len() + 1 + written
+            });
+            let bytes: usize = kept.sum();
+            assert!(bytes > KEPT_HEADER_BYTES - 3_000, "{bytes}");
+            assert!(bytes <= KEPT_HEADER_BYTES, "{bytes}");
+        }
+    }
 }

@@ -67,7 +67,6 @@ impl ScriptedBroker {
         *self.readiness.lock() = Ok(Readiness {
             ready: 0,
             consumers,
-            unacknowledged: 0,
             credit: Some(credit),
             taken_last_second,
         });

@@ -106,6 +106,8 @@ async fn a_sign_of_life_for_a_task_whose_owner_is_dead_brings_the_task_here() {
     assert_eq!(world.bridge.inflight.ids(), [task.id]);
     let unpublished = world.bridge.inflight.awaits_publish(task.id);
     assert!(!unpublished, "a worker has its message");
+    let withdrawn = world.log.count(&Did::Withdraw(task.id));
+    assert_eq!(withdrawn, 1, "its worker's next reply casts no doubt");
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,7 +68,8 @@ async fn a_task_that_another_process_has_is_not_claimed_by_a_user_without_its_ro
         world.log.wait_for(Did::Requeue(1)).await;
         assert_eq!((world.log.settles(), world.log.parked()), (0, 1), "{kind}");
         assert_eq!(world.log.count(&Did::Claim), 0, "{kind}");
-        assert_eq!(world.log.count(&Did::Forward(String::new())), 0, "{kind}");
+        let forwarded = |did: &Did| matches!(did, Did::Forward(_));
+        assert!(world.log.times(forwarded).is_empty(), "{kind}");
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     state::State,
 };
 use amq_protocol::protocol::basic;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::time::Instant;
 
 /// Maximum number of consumers of a queue. Each delivery may look at all of them.
@@ -125,13 +125,25 @@ impl State {
         now: Instant,
     ) -> Result<(), Refusal> {
         if let Some(id) = self.channel(connection, channel)?.consumers.remove(tag) {
-            self.end_consumer(id, now);
+            self.end_consumers(&[id], now);
         }
         Ok(())
     }
 
+    /// Ends consumers, and delivers what waits to those that are left.
+    pub(super) fn end_consumers(&mut self, ids: &[ConsumerId], now: Instant) {
+        let consumers = ids.iter().filter_map(|id| self.consumers.get(id));
+        let queues: BTreeSet<Name> = consumers.map(|one| Arc::clone(&one.queue)).collect();
+        for id in ids {
+            self.end_consumer(*id, now);
+        }
+        for queue in queues {
+            self.dispatch(&queue, now);
+        }
+    }
+
     /// Ends a consumer. Its deliveries stay with its channel. A queue that was auto-delete ends with its last consumer.
-    pub(super) fn end_consumer(&mut self, id: ConsumerId, now: Instant) {
+    fn end_consumer(&mut self, id: ConsumerId, now: Instant) {
         let Some(consumer) = self.consumers.remove(&id) else {
             return;
         };

@@ -303,7 +303,9 @@ impl State {
     /// Puts a message back into its place in the queue.
     pub(super) fn put_back(&mut self, queue: &Name, position: Position, mut entry: Entry) {
         entry.redelivered = true;
-        if let Some(state) = self.queues.get_mut(queue) {
+        if let Some(state) = self.queues.get_mut(queue)
+            && !state.waiting.is_before(position)
+        {
             if let Some(task) = entry.task {
                 let location = Location::Waiting(Arc::clone(queue), position);
                 self.locations.insert(task, location);

@@ -11,6 +11,9 @@ use super::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
+/// Within this time a message with a lifetime of 0 is delivered, or dropped.
+const SHORTEST_LIFETIME: Duration = Duration::from_millis(1);
+
 /// What became of a message at one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Enqueued {
@@ -62,9 +65,8 @@ impl State {
         // With a lifetime of 0 a message is for those who consume now.
         let is_for_now = lifetime == Some(Duration::ZERO);
         let entry = Entry {
-            expires: lifetime
-                .filter(|_| !is_for_now)
-                .map(|lifetime| now + lifetime),
+            // A consumer that has it may return it. Then it has expired.
+            expires: lifetime.map(|lifetime| now + lifetime.max(SHORTEST_LIFETIME)),
             ..Entry::new(Arc::clone(message))
         };
         let position = queue.waiting.push(entry, message.bytes());

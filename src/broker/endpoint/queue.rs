@@ -9,6 +9,8 @@ pub(crate) type Position = u64;
 #[derive(Debug)]
 pub(crate) struct Queue<M> {
     waiting: BTreeMap<Position, (M, usize)>,
+    /// The place of the first message. Those before it are of an earlier queue with the same name.
+    first: Position,
     next: Position,
     bytes: usize,
 }
@@ -17,6 +19,7 @@ impl<M> Default for Queue<M> {
     fn default() -> Self {
         Self {
             waiting: BTreeMap::new(),
+            first: 0,
             next: 0,
             bytes: 0,
         }
@@ -36,6 +39,20 @@ impl<M> Queue<M> {
         let position = self.next;
         self.next += 1;
         position
+    }
+
+    /// A queue whose first message gets this place.
+    pub(crate) fn starting_at(first: Position) -> Self {
+        Self {
+            first,
+            next: first,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a place is of an earlier queue with the same name.
+    pub(crate) fn is_before(&self, position: Position) -> bool {
+        position < self.first
     }
 
     /// Gives new messages this place and those after it.

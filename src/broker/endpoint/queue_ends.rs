@@ -75,6 +75,25 @@ impl State {
         }
     }
 
+    /// Deletes the queue that nobody has used for the longest time, of those that have outlived their connection and
+    /// have no consumer. False if there is none.
+    pub(super) fn drop_longest_unused(&mut self) -> bool {
+        let unused = self.queues.iter().filter_map(|(name, queue)| {
+            let QueueKind::Own(own) = &queue.kind else {
+                return None;
+            };
+            let is_unused = own.is_kept()
+                && queue.consumers.is_empty()
+                && !self.connections.contains_key(&own.maker);
+            is_unused.then_some((own.last_use, name))
+        });
+        let Some(name) = unused.min().map(|(_, name)| Arc::clone(name)) else {
+            return false;
+        };
+        self.remove_queue(&name);
+        true
+    }
+
     /// Deletes a worker's queue, and tells its consumers.
     pub(super) fn remove_queue(&mut self, name: &Name) {
         let Some(queue) = self.queues.remove(name) else {
@@ -113,8 +132,8 @@ impl State {
         }
     }
 
-    /// Deletes the exclusive queues of a connection that ended. The time of the others without use begins. That an
-    /// auto-delete queue without a consumer is still there means that it never had one. It stays if there is room.
+    /// Deletes the exclusive queues of a connection that ended. The time of the others without use begins. An auto-delete
+    /// queue that never had a consumer stays too, if there is room.
     pub(super) fn delete_queues_of(&mut self, connection: ConnectionId, now: Instant) {
         let (mut ended, mut left) = (Vec::new(), Vec::new());
         for (name, queue) in &mut self.queues {

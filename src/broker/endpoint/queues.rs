@@ -5,6 +5,7 @@ use super::{
     direct_reply::DIRECT_REPLY_TO,
     exchange::Name,
     own_queue::OwnQueue,
+    queue::Queue,
     queue_state::{QueueKind, QueueState},
     refusal::Refusal,
     state::State,
@@ -101,7 +102,7 @@ impl State {
         }
         let own = OwnQueue::declared(connection, declare, now)?;
         let most = self.limits.kept_queues;
-        if own.is_kept() && self.unused.kept >= most {
+        if own.is_kept() && self.unused.kept >= most && !self.drop_longest_unused() {
             return Err(Refusal::channel(
                 506,
                 format_args!(
@@ -121,7 +122,9 @@ impl State {
         }
         owner.own_queues += 1;
         self.unused.kept += usize::from(own.is_kept());
-        let queue = QueueState::new(QueueKind::Own(own), now);
+        let mut queue = QueueState::new(QueueKind::Own(own), now);
+        // A message of an earlier queue of this name may come back. It has a lower place, and is dropped.
+        queue.waiting = Queue::starting_at(self.new_id() << 32);
         self.queues.insert(Arc::clone(name), queue);
         self.schedule_check(name, now);
         Ok(())

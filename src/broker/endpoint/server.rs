@@ -48,7 +48,7 @@ const EVENTS: usize = 1 << 20;
 /// Time for the connections' answers to their close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Interval of the looks whether the bridge has taken all acknowledgements.
+/// Interval between checks that the bridge has taken all acknowledgements.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A queue of tasks, and what its route says about deliveries.
@@ -305,6 +305,11 @@ impl Broker for Endpoint {
 
     fn connections(&self) -> Option<usize> {
         Some(self.switch.with(|state| state.connections.len()))
+    }
+
+    fn unacknowledged(&self, destination: &Destination) -> Option<usize> {
+        let queue = destination.queue()?;
+        Some(self.switch.with(|state| state.unacknowledged(&queue.name)))
     }
 
     async fn stop_deliveries(&self) {

@@ -241,9 +241,8 @@ impl State {
         let Some(channel) = connection.channels.remove(&number) else {
             return;
         };
-        for consumer in channel.consumers.values() {
-            self.end_consumer(*consumer, now);
-        }
+        let consumers: Vec<ConsumerId> = channel.consumers.into_values().collect();
+        self.end_consumers(&consumers, now);
         let all = channel.unacked.into_values();
         for queue in self.settle_all(id, all, Fate::Returned(cause), now) {
             self.dispatch(&queue, now);
@@ -261,9 +260,7 @@ impl State {
             .flat_map(|channel| channel.consumers.values().copied())
             .collect();
         // No delivery that comes back goes to another channel of this connection.
-        for consumer in consumers {
-            self.end_consumer(consumer, now);
-        }
+        self.end_consumers(&consumers, now);
         for number in channels {
             self.close_channel(id, number, cause, now);
         }

@@ -92,8 +92,11 @@ impl State {
 
     /// Notes that another process has taken a task over.
     pub(crate) fn task_taken_over(&mut self, task: TaskId) {
+        let queue = self.queue_of.get(&task).cloned();
         let withdrawn = self.custody.taken_over(task);
         self.clear_message(task, withdrawn);
+        // Its worker may still speak, if its user has a right to the queue.
+        self.ended.add(task, queue);
     }
 
     /// Notes that a task is over at AWS.
@@ -120,18 +123,26 @@ impl State {
     pub(crate) fn readiness(&mut self, name: &str, now: Instant) -> Option<Readiness> {
         let queue = self.queues.get(name)?;
         let credit = queue.consumers.iter().map(|id| self.credit(*id)).sum();
-        let consumers = queue.consumers.iter();
-        let consumers = consumers.filter_map(|id| self.consumers.get(id));
-        let unacknowledged = consumers.map(|consumer| u64::from(consumer.unacked)).sum();
         let (ready, consumers) = (queue.waiting.len() as u64, queue.consumers.len() as u64);
         let queue = self.queues.get_mut(name)?;
         Some(Readiness {
             ready,
             consumers,
-            unacknowledged,
             credit: Some(credit),
             taken_last_second: queue.fast.last_second(now),
         })
+    }
+
+    /// The number of tasks of a queue that workers have.
+    pub(crate) fn unacknowledged(&self, name: &str) -> usize {
+        let is_out = |(task, location): &(&TaskId, &Location)| {
+            matches!(location, Location::Out(..))
+                && self
+                    .queue_of
+                    .get(task)
+                    .is_some_and(|queue| **queue == *name)
+        };
+        self.locations.iter().filter(is_out).count()
     }
 
     /// What is notified when the readiness of a queue may have changed.

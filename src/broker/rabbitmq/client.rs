@@ -133,7 +133,6 @@ impl Broker for RabbitMq {
         Ok(Readiness {
             ready: facts.ready,
             consumers: facts.consumers,
-            unacknowledged: 0,
             credit: None,
             taken_last_second: 0,
         })

@@ -137,6 +137,8 @@ async fn a_task_that_was_acknowledged_just_before_the_end_of_a_drain_is_complete
     let id = world.schedule(PAYMENTS, 1).remove(0);
     let (_, delivery) = worker.next().await;
     ack(&delivery).await;
+    // The answer shows that the acknowledgement was read.
+    worker.waiting(PAYMENTS).await;
     bridge.terminate().await;
     assert_eq!(world.closed(&id).await.state, TaskState::Completed);
 }

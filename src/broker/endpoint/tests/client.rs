@@ -214,6 +214,47 @@ impl Client {
         self.send(AMQPClass::Basic(get))
     }
 
+    /// Gets a message that must be acknowledged.
+    pub(super) fn get_for_ack(&self, queue: &str) -> Result<(), Refusal> {
+        let get = basic::AMQPMethod::Get(basic::Get {
+            queue: queue.into(),
+            no_ack: false,
+        });
+        self.send(AMQPClass::Basic(get))
+    }
+
+    /// Deletes a queue.
+    pub(super) fn delete(&self, queue: &str) {
+        let delete = queue::AMQPMethod::Delete(queue::Delete {
+            queue: queue.into(),
+            ..Default::default()
+        });
+        assert_eq!(self.send(AMQPClass::Queue(delete)), Ok(()));
+    }
+
+    /// Sets the prefetch of the consumers that start afterwards.
+    pub(super) fn set_prefetch(&self, prefetch_count: u16) {
+        let qos = basic::AMQPMethod::Qos(basic::Qos {
+            prefetch_count,
+            global: false,
+        });
+        assert_eq!(self.send(AMQPClass::Basic(qos)), Ok(()));
+    }
+
+    /// Cancels the only consumer.
+    pub(super) fn cancel(&self) {
+        let consumers = self.switch.with(|state| {
+            let channel = state.channel(self.id, 1).expect("a channel");
+            channel.consumers.keys().cloned().collect::<Vec<_>>()
+        });
+        assert_eq!(consumers.len(), 1);
+        let cancel = basic::AMQPMethod::Cancel(basic::Cancel {
+            consumer_tag: (&*consumers[0]).into(),
+            nowait: true,
+        });
+        assert_eq!(self.send(AMQPClass::Basic(cancel)), Ok(()));
+    }
+
     pub(super) fn consume(&self, queue: &str, no_ack: bool) -> Result<(), Refusal> {
         self.send(AMQPClass::Basic(basic::AMQPMethod::Consume(
             basic::Consume {

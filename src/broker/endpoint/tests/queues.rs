@@ -157,14 +157,12 @@ async fn an_announcement_of_the_bridge_is_no_use_of_a_queue() {
 async fn queues_that_outlive_their_connection_are_bounded_for_all_connections() {
     let broker = Broker::new();
     let client = || broker.connect(131_072);
-    let mut client_of_64 = client();
-    for number in 0..1_000 {
-        if number % 64 == 0 {
-            client_of_64.lose();
-            client_of_64 = client();
+    for number in 0..16 {
+        let maker = client();
+        for other in 0..64.min(1_000 - number * 64) {
+            let name = format!("q{}", number * 64 + other);
+            assert_eq!(maker.declare_with(&name, &[]), Ok(()));
         }
-        let name = format!("q{number}");
-        assert_eq!(client_of_64.declare_with(&name, &[]), Ok(()));
     }
     let refused = client().declare_with("one-more", &[]).expect_err("full");
     assert_eq!(refused.code, 506);
@@ -282,15 +280,74 @@ async fn of_a_single_active_consumer_the_oldest_gets_all() {
     let clients = [broker.connect(131_072), broker.connect(131_072)];
     let single = [("x-single-active-consumer", AMQPValue::Boolean(true))];
     for client in &clients {
+        client.set_prefetch(4);
         assert_eq!(client.declare_with("single", &single), Ok(()));
-        assert_eq!(client.consume("single", true), Ok(()));
+        assert_eq!(client.consume("single", false), Ok(()));
     }
-    for _ in 0..4 {
+    for _ in 0..6 {
         assert_eq!(clients[1].publish("single", plain()), Ok(()));
     }
     assert_eq!(clients[0].messages().await.len(), 4);
     assert_eq!(clients[1].messages().await.len(), 0);
+    clients[0].cancel();
+    assert_eq!(clients[1].messages().await.len(), 2, "what waited");
     clients[0].lose();
-    assert_eq!(clients[1].publish("single", plain()), Ok(()));
-    assert_eq!(clients[1].messages().await.len(), 1);
+    assert_eq!(clients[1].messages().await.len(), 2, "up to its prefetch");
+}
+
+/// Otherwise it would take the place of a message that waits.
+#[tokio::test]
+async fn a_message_of_a_queue_that_has_ended_does_not_come_back_into_one_of_the_same_name() {
+    let broker = Broker::new();
+    let (holder, other) = (broker.connect(131_072), broker.connect(131_072));
+    assert_eq!(other.declare_with("jobs", &[]), Ok(()));
+    assert_eq!(other.publish("jobs", plain()), Ok(()));
+    assert_eq!(holder.get_for_ack("jobs"), Ok(()));
+    assert_eq!(holder.messages().await.len(), 1);
+    other.delete("jobs");
+    assert_eq!(other.declare_with("jobs", &[]), Ok(()));
+    let new = PropertiesBuilder::new().expiration_ms(60_000).finish();
+    let new = new.expect("properties");
+    assert_eq!(other.publish("jobs", new.clone()), Ok(()));
+    holder.lose();
+    assert_eq!(other.consume("jobs", true), Ok(()));
+    let got = other.messages().await;
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].properties, new);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_with_an_expiration_of_zero_that_is_returned_has_expired() {
+    let broker = Broker::new();
+    let client = broker.connect(131_072);
+    let now = [("x-message-ttl", AMQPValue::LongInt(0))];
+    assert_eq!(client.declare_with("now", &now), Ok(()));
+    assert_eq!(client.consume("now", false), Ok(()));
+    assert_eq!(client.publish("now", plain()), Ok(()));
+    assert_eq!(client.messages().await.len(), 1);
+    broker.wait(Duration::from_millis(1)).await;
+    client.lose();
+    let other = broker.connect(131_072);
+    assert_eq!(other.consume("now", true), Ok(()));
+    assert_eq!(other.messages().await.len(), 0);
+}
+
+/// Workers that crash in a loop must not keep others from a queue.
+#[tokio::test(start_paused = true)]
+async fn where_too_many_queues_are_kept_the_one_that_was_unused_for_the_longest_time_makes_room() {
+    let broker = Broker::new();
+    broker.switch.with(|state| state.limits.kept_queues = 2);
+    let first = broker.connect(131_072);
+    assert_eq!(first.declare_with("a", &[]), Ok(()));
+    broker.wait(MINUTE).await;
+    assert_eq!(first.declare_with("b", &[]), Ok(()));
+    let second = broker.connect(131_072);
+    let refused = second.declare_with("c", &[]).expect_err("both are used");
+    assert_eq!(refused.code, 506);
+    first.lose();
+    broker.wait(MINUTE).await;
+    assert_eq!(second.publish("a", plain()), Ok(()));
+    assert_eq!(second.declare_with("c", &[]), Ok(()));
+    let left = ["a", "b", "c"].map(|name| second.has_queue(name));
+    assert_eq!(left, [true, false, true]);
 }

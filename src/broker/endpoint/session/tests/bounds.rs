@@ -318,9 +318,19 @@ fn a_client_is_not_read_while_the_bridge_is_behind_with_its_events() {
 fn a_user_neither_sees_nor_settles_tasks_of_other_routes() {
     let mut world = World::new(Limits::default());
     let task = world.add_task(1, None);
-    for ended in [false, true] {
-        if ended {
-            world.switch.with(|state| state.end_task(task));
+    let mut holder = world.client();
+    for now in [
+        "it waits",
+        "another process has taken it over",
+        "it has ended",
+    ] {
+        match now {
+            "it has ended" => world.switch.with(|state| state.end_task(task)),
+            "another process has taken it over" => {
+                get(&mut holder, &world, "payments");
+                world.switch.with(|state| state.task_taken_over(task));
+            }
+            _ => {}
         }
         let mut stranger = world.client();
         let id = stranger.id();
@@ -344,7 +354,7 @@ fn a_user_neither_sees_nor_settles_tasks_of_other_routes() {
             properties,
             1,
         );
-        assert!(!is_open(&stranger, &world), "ended: {ended}");
+        assert!(!is_open(&stranger, &world), "{now}");
         let replies = world
             .switch
             .with(|state| state.connections[&id].open_replies.count());
