@@ -50,10 +50,16 @@ async fn a_hundred_thousand_tasks_are_there_in_seconds() {
         insist(async || store.remove(record.id).await).await;
     }
     store.close().await;
+    let size = || fs::metadata(&crashed).expect("there").len();
+    let before = size();
     let store = FileStore::open(&crashed).expect("opened");
     assert_eq!(adopt_all(&store, 1000, 50).await.len(), 50);
-    let size = fs::metadata(&crashed).expect("there").len();
-    assert!(size < 10_000_000, "{size} bytes");
+    // The database gives back the end of the file by itself, where that is free. A file of up to 64 MiB is left as it is.
+    let most = match before > 64 << 20 {
+        true => 10_000_000,
+        false => before,
+    };
+    assert!(size() <= most, "{} of {before} bytes", size());
     // The newest that ended are remembered, and no more than twenty thousand.
     let ended = insist(async || store.ended(usize::MAX).await).await;
     assert_eq!(ended.len(), 20_000);
