@@ -154,7 +154,7 @@ impl ParkedReplies {
     }
 
     /// The number of messages, and the bytes that they count for.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn size(&self) -> (usize, usize) {
         (self.messages, self.bytes)
     }
