@@ -48,6 +48,8 @@ pub fn stream(bytes: &[u8]) -> Outcome {
     }
     client.leave(&world, ReturnCause::Lost);
     check(&world, &limits());
+    world.wait(limits().unused);
+    check(&world, &limits());
     world.switch.with(|state| {
         assert!(state.connections.is_empty() && state.consumers.is_empty());
         assert_eq!(state.queues.len(), 2, "only the bridge's own queues stay");
