@@ -11,7 +11,7 @@
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
 //! | `handshake`, `users`, `certificate`, `session`, `assembly`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
 //! | `settings`, `user_settings`, `files`, `tls` | the configuration |
-//! | `own_messages`, `server` | what the bridge sends, and the implementation of the seam |
+//! | `own_messages`, `task_queue`, `server` | what the bridge sends, and the implementation of the seam |
 //! | `fuzz` | what fuzzers and tests drive without sockets; in no release |
 
 mod assembly;
@@ -84,6 +84,7 @@ mod state;
 mod switch;
 pub mod table;
 pub mod table_builder;
+mod task_queue;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -95,7 +96,7 @@ mod users;
 pub use fast_tasks::FastTasks;
 pub use files::{EndpointFiles, TlsFiles, UserPassword};
 pub(crate) use parked_file::{Examined, examine};
-pub use server::TaskQueue;
 pub(crate) use server::{Endpoint, Options};
 pub use settings::{EndpointConfig, TlsConfig};
+pub use task_queue::TaskQueue;
 pub use user_settings::UserConfig;
