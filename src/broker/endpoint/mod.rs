@@ -20,7 +20,6 @@ mod certificate;
 mod confirms;
 mod connection;
 mod consumers;
-pub mod content_header;
 mod custody;
 mod custody_connections;
 mod custody_settlement;
@@ -34,7 +33,6 @@ mod early_acks;
 mod exchange;
 mod fast_tasks;
 mod files;
-pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod grace_clock;
@@ -44,13 +42,8 @@ mod listener;
 mod log_quota;
 mod memory_usage;
 mod message;
-pub mod method;
 mod methods;
 mod open_replies;
-mod outbox;
-pub mod properties;
-pub mod properties_builder;
-mod property;
 mod publish;
 mod queue;
 mod queues;
@@ -62,8 +55,6 @@ pub mod settings;
 mod settle;
 mod state;
 mod switch;
-pub mod table;
-pub mod table_builder;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -71,6 +62,10 @@ mod tls;
 mod user_settings;
 mod users;
 
+pub(crate) use super::amqp::outbox;
+pub use super::amqp::{
+    content_header, frame, method, properties, properties_builder, table, table_builder,
+};
 pub use fast_tasks::FastTasks;
 pub use files::{EndpointFiles, TlsFiles, UserPassword};
 pub use server::TaskQueue;
