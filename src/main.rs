@@ -5,7 +5,6 @@ use activity_bridge::{
     app,
     cli::{check, tasks},
     config::Config,
-    process::stack,
     telemetry,
 };
 use clap::{Args, Parser, Subcommand};
@@ -70,23 +69,8 @@ struct Configured {
 /// `EX_CONFIG` of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
 
-/// The exit code of a process that panicked.
-const EXIT_PANIC: u8 = 101;
-
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
-    // Only `run` reads messages, so only `run` needs deep stacks for lapin's threads.
-    let deep = match command {
-        Command::Run(_) => stack::ensure(),
-        Command::Check { .. } | Command::Tasks { .. } => Ok(()),
-    };
-    match stack::on_a_deep_one(|| execute(command, deep)) {
-        Ok(ended) => ended.unwrap_or(ExitCode::from(EXIT_PANIC)),
-        Err(error) => {
-            complain(&format_args!("no thread to run on: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    execute(Cli::parse().command)
 }
 
 /// Writes to stderr why the program ends. If stderr can't be written, the exit code still tells it.
@@ -94,7 +78,7 @@ fn complain(why: &dyn Display) {
     drop(writeln!(io::stderr(), "activity-bridge: {why}"));
 }
 
-fn execute(command: Command, deep: io::Result<()>) -> ExitCode {
+fn execute(command: Command) -> ExitCode {
     let (Command::Run(configured)
     | Command::Check { configured, .. }
     | Command::Tasks { configured, .. }) = &command;
@@ -115,13 +99,6 @@ fn execute(command: Command, deep: io::Result<()>) -> ExitCode {
         (Err(error), _) => Err(error.into()),
         (Ok(runtime), Command::Run(_)) => {
             telemetry::start(config.log);
-            if let Err(error) = deep {
-                tracing::warn!(
-                    %error,
-                    "could not run again with RUST_MIN_STACK={}: a reply with deeply nested headers will end the process",
-                    stack::BYTES
-                );
-            }
             let ended = runtime.block_on(app::run(config));
             // A name look-up may hang, so this does not wait for it.
             runtime.shutdown_background();

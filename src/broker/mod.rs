@@ -3,6 +3,7 @@
 //! This folder owns the trait [`Broker`], the messages that cross it, the names of the worker protocol, and the
 //! implementations. It does not know which tasks are in flight, and it does not decide what a reply means.
 
+pub mod amqp;
 mod contract;
 pub(crate) mod destination;
 pub mod endpoint;

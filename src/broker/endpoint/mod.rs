@@ -22,7 +22,6 @@ mod certificate;
 mod confirms;
 mod connection;
 mod consumers;
-pub mod content_header;
 mod custody;
 mod custody_connections;
 mod custody_settlement;
@@ -40,7 +39,6 @@ mod exchange_declarations;
 mod exchanges;
 mod fast_tasks;
 mod files;
-pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod get;
@@ -53,11 +51,9 @@ mod listener;
 mod log_quota;
 mod memory_usage;
 mod message;
-pub mod method;
 mod methods;
 mod open_connection;
 mod open_replies;
-mod outbox;
 mod own_messages;
 mod own_queue;
 mod park;
@@ -65,9 +61,6 @@ mod parked_file;
 mod parked_record;
 mod parked_replies;
 mod parked_writer;
-pub mod properties;
-pub mod properties_builder;
-mod property;
 mod publish;
 mod queue;
 mod queue_arguments;
@@ -82,8 +75,6 @@ pub mod settings;
 mod settle;
 mod state;
 mod switch;
-pub mod table;
-pub mod table_builder;
 mod task_queue;
 mod tasks;
 #[cfg(test)]
@@ -93,6 +84,10 @@ mod unused_queues;
 mod user_settings;
 mod users;
 
+pub(crate) use super::amqp::outbox;
+pub use super::amqp::{
+    content_header, frame, method, properties, properties_builder, table, table_builder,
+};
 pub use fast_tasks::FastTasks;
 pub use files::{EndpointFiles, TlsFiles, UserPassword};
 pub(crate) use parked_file::{Examined, examine};

@@ -6,16 +6,13 @@ use super::{
     options::Options,
     publisher::Publisher,
     queue_error::{QueueError, QueueFacts},
+    reader::Reader,
     topology,
     uri::Uri,
 };
 use crate::broker::{Inbound, Link, QueueSpec, names::PARKING_QUEUE};
 use futures_util::StreamExt;
-use lapin::{
-    Channel, Consumer, Error, Event,
-    options::{BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions},
-    types::FieldTable,
-};
+use lapin::{Channel, Event, options::QueueDeleteOptions};
 use std::time::Duration;
 use tokio::{
     sync::{Mutex, mpsc, watch},
@@ -32,8 +29,8 @@ const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Generation {
     publisher: Publisher,
     consuming: Connection,
-    /// The channel that consumes replies.
-    replies: Channel,
+    /// The connection that consumes replies.
+    replies: Reader,
     /// The channel for questions about queues. The broker closes it after each negative answer.
     probe: Mutex<Option<Channel>>,
 }
@@ -43,31 +40,25 @@ impl Generation {
         uri: &Uri,
         options: &Options,
         inbound: &mpsc::Sender<Inbound>,
-    ) -> Result<(Self, Consumer), Error> {
-        let publishing = connect(uri, "activity-bridge publishing").await?;
-        let consuming = connect(uri, "activity-bridge consuming").await?;
-        topology::declare_shared(&consuming, options).await?;
-
-        let publisher = Publisher::open(publishing, inbound.clone()).await?;
-        let replies = consuming.create_channel().await?;
-        replies
-            .basic_qos(options.prefetch, BasicQosOptions::default())
-            .await?;
-        let consumer = replies
-            .basic_consume(
-                convert::short(&options.reply_queue),
-                convert::short("activity-bridge"),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
+    ) -> Result<(Self, mpsc::Receiver<Inbound>), String> {
+        let said = |error: lapin::Error| error.to_string();
+        let publishing = connect(uri, "activity-bridge publishing")
+            .await
+            .map_err(said)?;
+        let consuming = connect(uri, "activity-bridge asking").await.map_err(said)?;
+        let declared = topology::declare_shared(&consuming, options).await;
+        declared.map_err(said)?;
+        let publisher = Publisher::open(publishing, inbound.clone())
+            .await
+            .map_err(said)?;
+        let (replies, incoming) = Reader::open(uri, options).await?;
         let generation = Self {
             publisher,
             consuming,
             replies,
             probe: Mutex::new(None),
         };
-        Ok((generation, consumer))
+        Ok((generation, incoming))
     }
 
     pub(crate) fn publisher(&self) -> &Publisher {
@@ -77,7 +68,7 @@ impl Generation {
     /// Passes replies on and reports the state of the link, until something fails. Returns the reason.
     pub(crate) async fn watch(
         &self,
-        mut consumer: Consumer,
+        mut replies: mpsc::Receiver<Inbound>,
         inbound: &mpsc::Sender<Inbound>,
         link: &watch::Sender<Link>,
     ) -> String {
@@ -97,15 +88,14 @@ impl Generation {
                         return why;
                     }
                 }
-                delivery = consumer.next() => match delivery {
+                reply = replies.recv() => match reply {
                     // The stream has room for the whole prefetch, so this does not wait.
-                    Some(Ok(delivery)) => {
-                        if inbound.send(convert::inbound(delivery)).await.is_err() {
+                    Some(reply) => {
+                        if inbound.send(reply).await.is_err() {
                             return "the bridge stopped reading replies".to_owned();
                         }
                     }
-                    Some(Err(error)) => return error.to_string(),
-                    None => return "the broker ended the consumer of replies".to_owned(),
+                    None => return self.replies.ended().await,
                 },
                 _ = given_up.changed() => {
                     let why = given_up.borrow().clone();
@@ -172,9 +162,9 @@ impl Generation {
 
     /// Closes both connections. With `clean_up`, it first deletes that queue if the queue is empty.
     pub(crate) async fn close(&self, clean_up: Option<&str>) {
+        // Once this connection is closed, a reply that is being parked is back in the queue and is counted.
+        self.replies.close().await;
         if let Some(queue) = clean_up
-            // Once the channel is closed, a reply that is being parked is back in the queue and is counted.
-            && self.replies.close(200, convert::short("closing")).await.is_ok()
             && let Ok(channel) = self.consuming.create_channel().await
         {
             // Quorum queues do not support `if-empty` before RabbitMQ 4, so the count decides.

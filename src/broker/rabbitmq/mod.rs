@@ -16,6 +16,7 @@ mod names;
 mod options;
 mod publisher;
 mod queue_error;
+mod reader;
 mod supervisor;
 mod topology;
 mod uri;

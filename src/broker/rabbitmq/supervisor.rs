@@ -51,7 +51,7 @@ impl Supervisor {
                     }
                     why
                 }
-                Ok(Err(error)) => error.to_string(),
+                Ok(Err(why)) => why,
                 Err(_) => format!("no connection within {} s", OPEN_TIMEOUT.as_secs()),
             };
             warn!(broker = %uri, why, "no connection to the broker");
@@ -61,7 +61,7 @@ impl Supervisor {
     }
 
     /// Lets all callers use a generation until it fails. Returns the reason.
-    async fn live(&self, generation: Arc<Generation>, consumer: lapin::Consumer) -> String {
+    async fn live(&self, generation: Arc<Generation>, consumer: mpsc::Receiver<Inbound>) -> String {
         self.current.send_replace(Some(Arc::clone(&generation)));
         self.link.send_replace(Link::Up);
         let why = generation.watch(consumer, &self.inbound, &self.link).await;

@@ -51,15 +51,25 @@ impl Properties {
     ///
     /// When the bytes are something else, or when others follow.
     pub fn parse(raw: Bytes) -> Result<Self, PropertiesError> {
+        let properties = Self::parse_flat(raw)?;
+        if let Some(headers) = properties.value(Property::Headers) {
+            table::check(headers)?;
+        }
+        Ok(properties)
+    }
+
+    /// As [`Properties::parse`], without a look into the headers. What is read of them later ends with the first mistake.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are something else, or when others follow.
+    pub fn parse_flat(raw: Bytes) -> Result<Self, PropertiesError> {
         let (flags, mut rest) = flags_and_values(&raw).ok_or(PropertiesError::Truncated)?;
         if flags & UNKNOWN_FLAGS != 0 {
             return Err(PropertiesError::UnknownFlags(flags));
         }
         for property in present(flags) {
-            let (value, after) = property.split(rest).ok_or(PropertiesError::Truncated)?;
-            if property == Property::Headers {
-                table::check(value)?;
-            }
+            let (_, after) = property.split(rest).ok_or(PropertiesError::Truncated)?;
             rest = after;
         }
         if !rest.is_empty() {

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 pub const CLASS_BASIC: u16 = 60;
 
 /// The bytes before the properties: class, weight and size.
-pub(super) const FIXED_LENGTH: usize = 12;
+pub(crate) const FIXED_LENGTH: usize = 12;
 
 /// What precedes the body of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,22 @@ impl ContentHeader {
     ///
     /// When the payload is something else.
     pub fn decode(payload: &Bytes) -> Result<Self, ContentHeaderError> {
+        Self::decode_with(payload, Properties::parse)
+    }
+
+    /// As [`ContentHeader::decode`], without a look into the headers.
+    ///
+    /// # Errors
+    ///
+    /// When the payload is something else.
+    pub fn decode_flat(payload: &Bytes) -> Result<Self, ContentHeaderError> {
+        Self::decode_with(payload, Properties::parse_flat)
+    }
+
+    fn decode_with(
+        payload: &Bytes,
+        parse: fn(Bytes) -> Result<Properties, PropertiesError>,
+    ) -> Result<Self, ContentHeaderError> {
         let mut rest = payload.clone();
         if rest.len() < FIXED_LENGTH {
             return Err(ContentHeaderError::Truncated(rest.len()));
@@ -68,7 +84,7 @@ impl ContentHeader {
             return Err(ContentHeaderError::Weight(weight));
         }
         let body_size = rest.get_u64();
-        let properties = Properties::parse(rest)?;
+        let properties = parse(rest)?;
         Ok(Self {
             class,
             body_size,

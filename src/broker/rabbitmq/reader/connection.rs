@@ -1,0 +1,280 @@
+//! The connection of the reader: its bytes in and out, its heartbeats, its end.
+
+use super::{
+    assembly::Assembly,
+    handshake::{self, CHANNEL, Progress, Tuned},
+    receipt::{Unacknowledged, put},
+    stream::{self, Stream},
+};
+use crate::broker::{
+    Inbound, Receipt,
+    amqp::{
+        frame::{self, Frame, Kind, PROTOCOL_HEADER},
+        method,
+        outbox::Outbox,
+    },
+    rabbitmq::{options::Options, uri::Uri},
+};
+use amq_protocol::protocol::{AMQPClass, connection};
+use bytes::BytesMut;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until, timeout},
+};
+
+/// Timeout for everything from the name look-up to the consumer.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Timeout for writing what waits, and for the answer to a close.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum size of a frame before it is negotiated.
+const FIRST_FRAME_MAX: u32 = 131_072;
+
+/// Number of bytes that are read at once.
+const READ_SIZE: usize = 16 << 10;
+
+/// A connection that consumes replies. It closes when this is dropped.
+pub(crate) struct Reader {
+    closing: watch::Sender<bool>,
+    ended: watch::Receiver<Option<String>>,
+}
+
+impl Reader {
+    /// Connects and begins to consume. The stream of replies ends with the connection.
+    pub(crate) async fn open(
+        uri: &Uri,
+        options: &Options,
+    ) -> Result<(Self, mpsc::Receiver<Inbound>), String> {
+        let connection = timeout(HANDSHAKE_TIMEOUT, Connection::open(uri, options)).await;
+        let secs = HANDSHAKE_TIMEOUT.as_secs();
+        let connection = connection.map_err(|_| format!("no connection within {secs} s"))??;
+        let (closing, is_closing) = watch::channel(false);
+        let (has_ended, ended) = watch::channel(None);
+        let (inbound, replies) = mpsc::channel(usize::from(options.prefetch.max(1)));
+        options
+            .supervisor
+            .spawn("the reader of replies", async move {
+                let outbox = Arc::clone(&connection.outbox);
+                let is_usable = Arc::clone(&connection.is_usable);
+                let why = connection.run(inbound, is_closing).await;
+                is_usable.store(false, Ordering::Release);
+                outbox.close();
+                has_ended.send_replace(Some(why));
+            });
+        Ok((Self { closing, ended }, replies))
+    }
+
+    /// Why the connection has ended, once it has.
+    pub(crate) async fn ended(&self) -> String {
+        let mut ended = self.ended.clone();
+        let why = ended.wait_for(Option::is_some).await;
+        let why = why.ok().and_then(|why| why.clone());
+        why.unwrap_or_else(|| "the connection ended".to_owned())
+    }
+
+    /// Closes the connection, and waits until the broker has answered.
+    pub(crate) async fn close(&self) {
+        self.closing.send_replace(true);
+        self.ended().await;
+    }
+}
+
+struct Connection {
+    stream: Box<dyn Stream>,
+    buffer: BytesMut,
+    tuned: Tuned,
+    outbox: Arc<Outbox>,
+    is_usable: Arc<AtomicBool>,
+    assembly: Assembly,
+}
+
+impl Connection {
+    async fn open(uri: &Uri, options: &Options) -> Result<Self, String> {
+        let uri = uri.inner();
+        let stream = stream::connect(&uri)
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut connection = Self {
+            stream,
+            buffer: BytesMut::new(),
+            tuned: Tuned {
+                frame_max: FIRST_FRAME_MAX,
+                heartbeat_secs: 0,
+            },
+            outbox: Arc::default(),
+            is_usable: Arc::new(AtomicBool::new(true)),
+            assembly: Assembly::default(),
+        };
+        let mut out = BytesMut::from(&PROTOCOL_HEADER[..]);
+        loop {
+            connection.write(&mut out).await?;
+            let frame = connection.next_frame().await?;
+            if frame.kind != Kind::Method {
+                continue;
+            }
+            let method = method::decode(&frame.payload).map_err(|error| error.to_string())?;
+            match handshake::take(method, &uri, options, &mut out)? {
+                Progress::More => {}
+                Progress::Tuned(tuned) => connection.tuned = tuned,
+                Progress::Consumes => return Ok(connection),
+            }
+        }
+    }
+
+    async fn next_frame(&mut self) -> Result<Frame, String> {
+        loop {
+            match frame::decode(&mut self.buffer, self.tuned.frame_max) {
+                Ok(Some(frame)) => return Ok(frame),
+                Ok(None) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+            self.buffer.reserve(READ_SIZE);
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(0) => return Err("the broker closed the socket".to_owned()),
+                Ok(_) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    async fn write(&mut self, bytes: &mut BytesMut) -> Result<(), String> {
+        let writing = async {
+            self.stream.write_all_buf(bytes).await?;
+            self.stream.flush().await
+        };
+        match timeout(WRITE_TIMEOUT, writing).await {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(_) => Err("the broker reads nothing".to_owned()),
+        }
+    }
+
+    /// Reads and writes until the connection ends. Returns the reason.
+    async fn run(
+        mut self,
+        inbound: mpsc::Sender<Inbound>,
+        closing: watch::Receiver<bool>,
+    ) -> String {
+        match self.serve(&inbound, closing).await {
+            Ok(()) => {
+                drop(timeout(WRITE_TIMEOUT, self.say_goodbye()).await);
+                "closed".to_owned()
+            }
+            Err(why) => why,
+        }
+    }
+
+    /// An error is the reason for which the connection ends; without one, the bridge closes it.
+    async fn serve(
+        &mut self,
+        inbound: &mpsc::Sender<Inbound>,
+        mut closing: watch::Receiver<bool>,
+    ) -> Result<(), String> {
+        let beat = Duration::from_secs(u64::from(self.tuned.heartbeat_secs)) / 2;
+        let far = Duration::from_secs(1 << 30);
+        let every = if beat.is_zero() { far } else { beat };
+        let (mut last_read, mut last_written) = (Instant::now(), Instant::now());
+        let outbox = Arc::clone(&self.outbox);
+        self.frames(inbound).await?;
+        loop {
+            self.buffer.reserve(READ_SIZE);
+            tokio::select! {
+                read = self.stream.read_buf(&mut self.buffer) => {
+                    match read {
+                        Ok(0) => return Err("the broker closed the socket".to_owned()),
+                        Ok(_) => last_read = Instant::now(),
+                        Err(error) => return Err(error.to_string()),
+                    }
+                    self.frames(inbound).await?;
+                }
+                bytes = outbox.take() => {
+                    let Some(mut bytes) = bytes else { return Ok(()) };
+                    self.write(&mut bytes).await?;
+                    last_written = Instant::now();
+                }
+                () = sleep_until(last_written + every) => {
+                    let mut bytes = BytesMut::new();
+                    drop(frame::encode(&mut bytes, Kind::Heartbeat, 0, &[]));
+                    self.write(&mut bytes).await?;
+                    last_written = Instant::now();
+                }
+                () = sleep_until(last_read + every * 4) => {
+                    return Err("the broker sent no heartbeat".to_owned());
+                }
+                // An error means that nobody uses the connection any more.
+                () = async { drop(closing.wait_for(|closing| *closing).await) } => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes the frames that are there.
+    async fn frames(&mut self, inbound: &mpsc::Sender<Inbound>) -> Result<(), String> {
+        loop {
+            let frame = frame::decode(&mut self.buffer, self.tuned.frame_max);
+            let Some(frame) = frame.map_err(|error| error.to_string())? else {
+                break;
+            };
+            if frame.channel != CHANNEL {
+                self.of_connection(&frame)?;
+                continue;
+            }
+            if let Some(message) = self.assembly.take(&frame)? {
+                let receipt = Receipt::new(Unacknowledged {
+                    tag: message.tag,
+                    outbox: Arc::clone(&self.outbox),
+                    is_usable: Arc::clone(&self.is_usable),
+                });
+                // The stream has room for the whole prefetch, so this does not wait.
+                let sent = inbound
+                    .send(super::convert::inbound(message, receipt))
+                    .await;
+                sent.map_err(|_| "the bridge stopped reading replies".to_owned())?;
+            }
+        }
+        if self.buffer.is_empty() {
+            // The memory of a large frame is not kept.
+            self.buffer = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    fn of_connection(&self, frame: &Frame) -> Result<(), String> {
+        if frame.kind != Kind::Method {
+            return Ok(());
+        }
+        let method = method::decode(&frame.payload).map_err(|error| error.to_string())?;
+        handshake::ended(&method).map_or(Ok(()), Err)
+    }
+
+    async fn say_goodbye(&mut self) -> Result<(), String> {
+        let mut out = BytesMut::new();
+        // What was acknowledged last is still written.
+        self.outbox.close();
+        while let Some(bytes) = self.outbox.take().await {
+            out.unsplit(bytes);
+        }
+        let close = connection::AMQPMethod::Close(connection::Close {
+            reply_code: 200,
+            reply_text: "closing".into(),
+            class_id: 0,
+            method_id: 0,
+        });
+        put(&AMQPClass::Connection(close), 0, &mut out);
+        self.write(&mut out).await?;
+        loop {
+            let frame = self.next_frame().await?;
+            let is_answer = frame.channel == 0 && frame.payload.starts_with(&[0, 10, 0, 51]);
+            if is_answer {
+                return Ok(());
+            }
+        }
+    }
+}

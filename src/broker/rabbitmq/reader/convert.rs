@@ -1,0 +1,107 @@
+//! Converts a message from the reply queue to the bridge's terms.
+
+use super::assembly::Message;
+use crate::{
+    broker::{
+        Delivery, Inbound, Receipt,
+        amqp::{
+            properties::Properties,
+            table::{self, Value},
+        },
+        names::REPLIES_EXCHANGE,
+    },
+    task::{DeadLetter, Death, HeaderValue},
+};
+
+pub(super) fn inbound(from: Message, receipt: Receipt) -> Inbound {
+    match dead_letter(&from) {
+        Some(dead_letter) => Inbound::DeadLetter(dead_letter, delivery(from, receipt)),
+        None => Inbound::Reply(delivery(from, receipt)),
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn delivery(from: Message, receipt: Receipt) -> Delivery {
+    let properties = &from.properties;
+    Delivery {
+        correlation_id: properties.correlation_id().map(lossy),
+        kind: properties.kind().map(lossy),
+        reply_to: properties.reply_to().map(lossy),
+        content_type: properties.content_type().map(lossy),
+        headers: headers(properties),
+        body: from.body.into(),
+        queues: None,
+        receipt,
+    }
+    .or_from_headers()
+}
+
+/// Why the broker took a message out of its queue; `None` if the message is no dead letter. Workers may send anything
+/// through the two exchanges for replies, also copies of a dead letter's headers.
+fn dead_letter(from: &Message) -> Option<DeadLetter> {
+    if from.exchange.is_empty() || from.exchange == REPLIES_EXCHANGE.as_bytes() {
+        return None;
+    }
+    let first_reason = text(from.properties.header(b"x-first-death-reason"))?;
+    // A message may have died several times, for example in the operator's retry queues. The newest death is listed
+    // first.
+    let newest = from.properties.header(b"x-death").and_then(first_table);
+    let of_newest = |name: &[u8]| {
+        let mut entries = table::entries(newest?).map_while(Result::ok);
+        text(
+            entries
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value),
+        )
+    };
+    let queue =
+        of_newest(b"queue").or_else(|| text(from.properties.header(b"x-first-death-queue")));
+    Some(DeadLetter {
+        death: death(&of_newest(b"reason").unwrap_or(first_reason)),
+        queue: queue.unwrap_or_default(),
+    })
+}
+
+fn text(value: Option<Value<'_>>) -> Option<String> {
+    match value? {
+        Value::Text(text) => Some(lossy(text)),
+        _ => None,
+    }
+}
+
+/// The content of the table that an array begins with.
+fn first_table(value: Value<'_>) -> Option<&[u8]> {
+    let Value::Other([b'A', _, _, _, _, b'F', rest @ ..]) = value else {
+        return None;
+    };
+    let (length, rest) = rest.split_first_chunk()?;
+    rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
+/// The death for RabbitMQ's word. `maxlen`, and any word that RabbitMQ may add, count as dropped.
+fn death(word: &str) -> Death {
+    match word {
+        "rejected" => Death::Rejected,
+        "expired" => Death::Expired,
+        "delivery_limit" => Death::DeliveryLimit,
+        _ => Death::Dropped,
+    }
+}
+
+/// The headers that the bridge can read: texts and numbers.
+fn headers(properties: &Properties) -> Vec<(String, HeaderValue)> {
+    let entries = table::entries(properties.headers().unwrap_or_default()).flatten();
+    let plain = entries.filter_map(|(name, value)| {
+        let value = match value {
+            Value::Text(text) => HeaderValue::Text(lossy(text)),
+            Value::Integer(number) => HeaderValue::Integer(number),
+            Value::Bool(flag) => HeaderValue::Text(flag.to_string()),
+            Value::Void | Value::Other(_) => return None,
+        };
+        Some((lossy(name), value))
+    });
+    plain.collect()
+}
