@@ -6,7 +6,7 @@ use crate::{
     admin::server::{self, Admin},
     broker::{self, BrokerConfig, BrokerOptions, InboundStream, ReplyLifetime},
     config::Config,
-    context::Bridge,
+    context::{Bridge, MAX_PARK_RETRIES},
     inflight::{InflightTable, OwnershipCheck},
     intake::{
         gate::{self, Gate},
@@ -25,7 +25,11 @@ use crate::{
     util::supervise::Supervisor,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::Instant,
+};
 use tracing::{info, warn};
 
 /// Number of ended tasks that are remembered beyond twice the slots, so that a late reply is known to be late.
@@ -160,6 +164,7 @@ async fn build(
         routes: routes.collect(),
         inflight: InflightTable::new(2 * slots + REMEMBER_MARGIN),
         ownership: OwnershipCheck::default(),
+        park_retries: Semaphore::new(MAX_PARK_RETRIES),
         broker,
         store,
         metrics,

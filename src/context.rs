@@ -10,6 +10,11 @@ use crate::{
     util::supervise::Supervisor,
 };
 use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Maximum number of replies that wait to be parked while that fails. The others are put back into their queue, so that
+/// replies to tasks are read.
+pub const MAX_PARK_RETRIES: usize = 10;
 
 /// The shared state: broker, store and routes, and the table of tasks in flight.
 pub struct Bridge {
@@ -23,6 +28,8 @@ pub struct Bridge {
     pub inflight: InflightTable,
     /// Whether this process still owns its tasks in flight.
     pub ownership: OwnershipCheck,
+    /// The places of replies that wait to be parked while that fails. See [`MAX_PARK_RETRIES`].
+    pub park_retries: Semaphore,
     /// The metrics of the whole process.
     pub metrics: Metrics,
     /// The maker of spans.

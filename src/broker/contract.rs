@@ -55,6 +55,16 @@ pub trait Broker: Send + Sync + 'static {
         None
     }
 
+    /// Puts a copy of a reply at the end of the queue of replies, so that others come before it. A broker that has no such queue
+    /// refuses.
+    ///
+    /// # Errors
+    ///
+    /// The queue does not have the copy, or it is not known whether it has.
+    async fn put_back(&self, _reply: &ParkedMessage<'_>) -> Result<(), PublishError> {
+        Err(PublishError::Nacked("(there is no queue of replies)"))
+    }
+
     /// Tells the worker of a task to stop, with the reason.
     ///
     /// # Errors

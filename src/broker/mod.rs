@@ -16,6 +16,7 @@ pub mod names;
 mod open;
 mod queue;
 pub mod rabbitmq;
+mod read;
 pub mod settings;
 pub mod template;
 

@@ -7,7 +7,7 @@
 //! route's credit before each poll.
 
 use crate::{
-    broker::{Link, Readiness, ReadinessError},
+    broker::{Durability, Link, Readiness, ReadinessError},
     context::Bridge,
     route::Route,
     util::{
@@ -42,6 +42,8 @@ pub enum Gate {
     BrokerBlocked(String),
     /// The queue, or the exchange, can't be used.
     QueueUnusable(String),
+    /// Replies that can't be used can't be parked, so replies may wait behind them.
+    ParkingUnusable(String),
     /// Nobody consumes from the queue.
     NoConsumers,
     /// The consumers have as many tasks as they take at once.
@@ -63,9 +65,11 @@ impl Gate {
             | Self::QueueFull(_)
             | Self::Undelivered(_)
             | Self::BrokerBlocked(_) => true,
-            Self::Starting | Self::StoreAway(_) | Self::BrokerAway(_) | Self::QueueUnusable(_) => {
-                false
-            }
+            Self::Starting
+            | Self::StoreAway(_)
+            | Self::BrokerAway(_)
+            | Self::QueueUnusable(_)
+            | Self::ParkingUnusable(_) => false,
         }
     }
 }
@@ -78,7 +82,7 @@ impl fmt::Display for Gate {
             Self::StoreAway(why) => write!(f, "the token store is away: {why}"),
             Self::BrokerAway(why) => write!(f, "the broker is away: {why}"),
             Self::BrokerBlocked(why) => write!(f, "the broker takes no messages: {why}"),
-            Self::QueueUnusable(why) => f.write_str(why),
+            Self::QueueUnusable(why) | Self::ParkingUnusable(why) => f.write_str(why),
             Self::NoConsumers => f.write_str("waiting for a consumer on the queue"),
             Self::NoCredit => f.write_str("waiting for a consumer that has room"),
             Self::QueueFull(ready) => write!(f, "{ready} messages wait in the queue"),
@@ -168,6 +172,12 @@ async fn observe(
     if let Some(why) = bridge.store.unavailable() {
         return (Gate::StoreAway(why), OBSERVE_INTERVAL);
     }
+    // A broker without a queue of replies tells each sender instead.
+    if bridge.broker.durability() == Durability::Durable
+        && let Some(why) = bridge.broker.parking_problem()
+    {
+        return (Gate::ParkingUnusable(why), OBSERVE_INTERVAL);
+    }
     let observation = route.credit.observe();
     match bridge.broker.readiness(&route.config.destination).await {
         Ok(readiness) => {
@@ -194,7 +204,9 @@ fn announce(route: &Route, was: &Gate, gate: &Gate) {
         Gate::NoCredit if *was == Gate::Open => debug!(route, %to, why = %gate, "not polling"),
         Gate::Open if *was == Gate::NoCredit => debug!(route, %to, "polling"),
         Gate::Open => info!(route, %to, "polling"),
-        Gate::QueueUnusable(error) => warn!(route, %to, %error, "not polling"),
+        Gate::QueueUnusable(error) | Gate::ParkingUnusable(error) => {
+            warn!(route, %to, %error, "not polling")
+        }
         Gate::StoreAway(_) => warn!(route, %to, why = %gate, "not polling"),
         gate => info!(route, %to, why = %gate, "not polling"),
     }

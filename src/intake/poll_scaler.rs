@@ -14,6 +14,8 @@ pub enum Polled {
     Task,
     /// With nothing.
     Empty,
+    /// It was withdrawn before AWS heard of it.
+    Withdrawn,
     /// The service throttled the poll, or too many polls are open.
     Throttled,
     /// The service could not be reached, or failed.
@@ -65,6 +67,8 @@ impl PollScaler {
             self.target = self.target.max(self.bounds.min);
         }
         match polled {
+            // It tells nothing about the service.
+            Polled::Withdrawn => None,
             Polled::Task => {
                 self.after_quick_empty.reset();
                 if took < self.busy_within {
@@ -101,6 +105,26 @@ mod tests {
 
     fn poll_scaler() -> PollScaler {
         PollScaler::new(Pollers { min: 2, max: 5 }, NOT_HELD_WITHIN)
+    }
+
+    #[test]
+    fn a_poll_that_was_withdrawn_changes_nothing() {
+        let mut poll_scaler = poll_scaler();
+        for _ in 0..3 {
+            poll_scaler.record(Polled::Task, QUICK, false);
+        }
+        assert_eq!(poll_scaler.record(Polled::Withdrawn, QUICK, false), None);
+        assert_eq!(poll_scaler.target(), 5);
+        let first = poll_scaler.record(Polled::Refused, QUICK, false);
+        for _ in 0..5 {
+            poll_scaler.record(Polled::Withdrawn, QUICK, false);
+            poll_scaler.record(Polled::Refused, QUICK, false);
+        }
+        let last = poll_scaler.record(Polled::Refused, QUICK, false);
+        assert!(
+            last > first.map(|first| 2 * first),
+            "{first:?} {last:?}: the back-off began anew"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     context::Bridge,
     metrics::PollOutcome,
-    phase::{POLL_HOLD, Phase},
+    phase::Phase,
     route::{PollCredit, Route, Slot, UnpersistedPermit},
     source::{SourceError, rate_limit::Call},
     util::{
@@ -135,7 +135,7 @@ async fn poll(
     let permit = tokio::select! {
         biased;
         () = grant.withdrawn() => {
-            return Answer { polled: Polled::Empty, begun: Instant::now(), took: POLL_HOLD };
+            return Answer { polled: Polled::Withdrawn, begun: Instant::now(), took: Duration::ZERO };
         }
         permit = route.source.rate_limiter().acquire(Call::Poll) => permit,
     };

@@ -2,7 +2,7 @@
 //! what happens to the task.
 
 use crate::{
-    broker::{Delivery, Link, ParkError, ParkedMessage, names::PARKING_QUEUE},
+    broker::{Delivery, Durability, Link, ParkError, ParkedMessage, names::PARKING_QUEUE},
     context::Bridge,
     task::{HeaderValue, Outcome, TaskId},
     util::{Backoff, Label},
@@ -15,6 +15,9 @@ use tracing::warn;
 /// bytes, or the broker ends the connection. A worker's headers alone may fill such a frame.
 const KEPT_HEADER_BYTES: usize = 65_536;
 
+/// Wait before a reply is put back. It limits how often a reply goes round while replies can't be parked.
+const PUT_BACK_DELAY: Duration = Duration::from_secs(1);
+
 /// Maximum length of a reason, in characters.
 const MAX_BECAUSE: usize = 1_000;
 
@@ -25,6 +28,8 @@ pub enum Parked {
     Stored,
     /// The parking queue has no room for it. Nobody keeps it but its sender.
     NoRoom,
+    /// A copy of the reply is at the end of its queue. The reply comes again.
+    PutBack,
     /// The connection of the reply has ended. The broker delivers the reply again.
     ComesAgain,
 }
@@ -39,7 +44,8 @@ pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> Par
         reply_to: reply.reply_to.as_deref(),
         headers: kept(&reply.headers).collect(),
     };
-    park(bridge, &message, because, || reply.receipt.is_usable()).await
+    let is_usable = || reply.receipt.is_usable();
+    park(bridge, &message, because, Some(&is_usable)).await
 }
 
 /// Parks an outcome that AWS does not accept, so that the worker's text is not lost. The broker would not deliver an
@@ -58,7 +64,7 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
         headers: vec![("reason", &reason)],
         ..ParkedMessage::default()
     };
-    if park(bridge, &message, because, || true).await == Parked::NoRoom {
+    if park(bridge, &message, because, None).await == Parked::NoRoom {
         for receipt in bridge.inflight.take_receipts(id) {
             receipt.requeue().await;
         }
@@ -81,31 +87,52 @@ fn kept(headers: &[(String, HeaderValue)]) -> impl Iterator<Item = (&str, &Heade
     })
 }
 
-/// Tries until the broker has the message or has no room for it, or until the message is no longer `wanted`.
+/// Tries until the broker has the message or has no room for it. `is_usable` says whether a reply can still be
+/// acknowledged. It is missing for an outcome: nobody would deliver that again, so this waits as long as it takes.
 async fn park(
     bridge: &Bridge,
     message: &ParkedMessage<'_>,
     because: &str,
-    wanted: impl Fn() -> bool,
+    is_usable: Option<&(dyn Fn() -> bool + Sync)>,
 ) -> Parked {
     bridge.metrics.parked_replies.inc();
     let because: String = because.chars().take(MAX_BECAUSE).collect();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut link = bridge.broker.link();
+    let mut place = None;
     while let Err(error) = bridge.broker.park(message, &because).await {
         if let ParkError::NoRoom(_) = error {
             bridge.metrics.unparked_replies.inc();
             return Parked::NoRoom;
         }
-        if !wanted() {
-            return Parked::ComesAgain;
-        }
         warn!(%error, queue = PARKING_QUEUE, "could not park a reply; trying again");
+        if let Some(is_usable) = is_usable {
+            place = place.or_else(|| bridge.park_retries.try_acquire().ok());
+            if place.is_none() && put_back(bridge, message, is_usable).await {
+                return Parked::PutBack;
+            }
+            if !is_usable() {
+                return Parked::ComesAgain;
+            }
+        }
         sleep(backoff.next_wait()).await;
         // An error means that the broker was closed. The next attempt finds that too.
         drop(link.wait_for(Link::is_connected).await);
     }
     Parked::Stored
+}
+
+/// Puts a copy of a reply at the end of its queue, where the broker has a queue of replies. True if the copy is there.
+async fn put_back(
+    bridge: &Bridge,
+    reply: &ParkedMessage<'_>,
+    is_usable: impl Fn() -> bool,
+) -> bool {
+    if bridge.broker.durability() != Durability::Durable {
+        return false;
+    }
+    sleep(PUT_BACK_DELAY).await;
+    is_usable() && bridge.broker.put_back(reply).await.is_ok()
 }
 
 #[cfg(test)]

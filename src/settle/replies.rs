@@ -223,7 +223,7 @@ fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
         if answered.is_err() {
             log_panic(&delivery);
             match park::park_reply(&bridge, &delivery, PANICKED).await {
-                Parked::Stored => {}
+                Parked::Stored | Parked::PutBack => {}
                 Parked::NoRoom => return delivery.receipt.requeue().await,
                 Parked::ComesAgain => return,
             }
@@ -279,7 +279,7 @@ fn park(
         warn!(because, "a reply can't be used; parking it");
         match park::park_reply(&bridge, &delivery, because).await {
             Parked::Stored if is_reply => answer(&bridge, delivery, Status::Gone),
-            Parked::Stored => acknowledge(&bridge, delivery.receipt),
+            Parked::Stored | Parked::PutBack => acknowledge(&bridge, delivery.receipt),
             Parked::NoRoom => delivery.receipt.requeue().await,
             Parked::ComesAgain => {}
         }
@@ -308,6 +308,8 @@ async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery, unusable: U
             }
             delivery.receipt.requeue().await;
         }
+        // The task goes on until the reply comes again.
+        (Parked::PutBack, _) => acknowledge(&bridge, delivery.receipt),
         (Parked::ComesAgain, _) => {}
     }
 }

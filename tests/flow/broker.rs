@@ -22,6 +22,8 @@ pub struct ScriptedBroker {
     pub publishes: Script<Result<(), PublishError>>,
     pub parks: Script<Result<(), ParkError>>,
     pub announces: Script<Result<(), PublishError>>,
+    /// Why nothing can be parked; then each attempt fails.
+    pub parking_problem: Mutex<Option<String>>,
     /// The tasks whose messages it was handed.
     pub published: Mutex<Vec<TaskId>>,
     pub readiness: Mutex<Result<Readiness, ReadinessError>>,
@@ -42,6 +44,7 @@ impl ScriptedBroker {
             publishes: Script::default(),
             parks: Script::default(),
             announces: Script::default(),
+            parking_problem: Mutex::default(),
             published: Mutex::default(),
             readiness: Mutex::new(Ok(Readiness {
                 consumers: 1,
@@ -140,7 +143,19 @@ impl Broker for ScriptedBroker {
 
     async fn park(&self, _message: &ParkedMessage<'_>, because: &str) -> Result<(), ParkError> {
         self.parks.next().await.unwrap_or(Ok(()))?;
+        if self.parking_problem.lock().is_some() {
+            return Err(PublishError::Nacked("it is full").into());
+        }
         self.log.note(Did::Park(because.to_owned()));
+        Ok(())
+    }
+
+    fn parking_problem(&self) -> Option<String> {
+        self.parking_problem.lock().clone()
+    }
+
+    async fn put_back(&self, _reply: &ParkedMessage<'_>) -> Result<(), PublishError> {
+        self.log.note(Did::PutBack);
         Ok(())
     }
 

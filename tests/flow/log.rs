@@ -32,6 +32,8 @@ pub enum Did {
     Ack(usize),
     /// Put the reply of this number back.
     Requeue(usize),
+    /// Put a copy of a reply at the end of the queue.
+    PutBack,
     /// Parked a message, for this reason.
     Park(String),
     /// Announced this.

@@ -146,6 +146,22 @@ async fn in_no_phase_of_a_shutdown_is_anything_polled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_parking_queue_that_takes_nothing_closes_the_gate_with_the_reason_until_it_does() {
+    let mut world = World::new();
+    world.poll();
+    world.at(secs(1.0)).await;
+    assert_eq!(*world.gate.borrow(), Gate::Open);
+    *world.broker.parking_problem.lock() = Some("no leader".to_owned());
+    world.at(secs(3.0)).await;
+    let closed = Gate::ParkingUnusable("no leader".to_owned());
+    assert!(!closed.is_healthy());
+    assert_eq!(*world.gate.borrow(), closed);
+    *world.broker.parking_problem.lock() = None;
+    world.at(secs(5.0)).await;
+    assert_eq!(*world.gate.borrow(), Gate::Open);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_waits_to_be_published_again_closes_the_gate_until_the_broker_has_it() {
     let mut world = World::with(Kind::Memory, "pollers = { min = 1, max = 2 }");
     let again = world.broker.publishes.hold();

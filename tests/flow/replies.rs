@@ -7,6 +7,7 @@ use super::{
 };
 use activity_bridge::{
     broker::{Announcement, ParkError, PublishError},
+    context::MAX_PARK_RETRIES,
     source::SourceError,
     task::{OutcomeKind::Completed, Status, TaskId},
 };
@@ -112,6 +113,48 @@ async fn a_reply_is_not_acknowledged_before_it_is_parked() {
     parked.send(Ok(())).expect("it is awaited");
     world.log.wait_for(Did::Ack(1)).await;
     assert_eq!(world.log.parked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_can_be_parked_a_few_replies_wait_and_the_others_are_put_back() {
+    let world = World::new();
+    *world.broker.parking_problem.lock() = Some("no leader".to_owned());
+    for _ in 0..MAX_PARK_RETRIES + 5 {
+        world.reply(TaskId::random(), "completed", "").await;
+    }
+    world.at(secs(100.0)).await;
+    let acks = || world.log.times(|did| matches!(did, Did::Ack(_))).len();
+    assert_eq!((world.log.count(&Did::PutBack), acks()), (5, 5));
+
+    *world.broker.parking_problem.lock() = None;
+    world.at(secs(120.0)).await;
+    let all = MAX_PARK_RETRIES + 5;
+    assert_eq!((world.log.parked(), acks()), (MAX_PARK_RETRIES, all));
+    // The places are free again.
+    *world.broker.parking_problem.lock() = Some("no leader".to_owned());
+    world.reply(TaskId::random(), "completed", "").await;
+    world.at(secs(140.0)).await;
+    assert_eq!((world.log.count(&Did::PutBack), acks()), (5, all));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unusable_reply_that_is_put_back_leaves_its_task_open_until_it_comes_again() {
+    let world = World::new();
+    *world.broker.parking_problem.lock() = Some("no leader".to_owned());
+    for _ in 0..MAX_PARK_RETRIES {
+        world.reply(TaskId::random(), "completed", "").await;
+    }
+    let id = world.dispatch().await;
+    let number = world.reply(id, "finished", "?").await;
+    world.log.wait_for(Did::Ack(number)).await;
+    assert_eq!(
+        (world.log.count(&Did::PutBack), world.log.settles()),
+        (1, 0)
+    );
+    *world.broker.parking_problem.lock() = None;
+    let again = world.reply(id, "finished", "?").await;
+    world.log.wait_for(Did::Ack(again)).await;
+    assert_eq!(world.log.settles(), 1);
 }
 
 /// The parking is full, once.

@@ -9,7 +9,7 @@ use super::{
 use activity_bridge::{
     broker::{Delivery, Durability, Inbound, Receipt},
     config::Config,
-    context::Bridge,
+    context::{Bridge, MAX_PARK_RETRIES},
     inflight::{InflightTable, OwnershipCheck},
     intake::{gate, gate::Gate, poller, publish},
     metrics::Metrics,
@@ -33,7 +33,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
@@ -144,6 +144,7 @@ impl World {
             routes,
             inflight: InflightTable::new(100),
             ownership: OwnershipCheck::default(),
+            park_retries: Semaphore::new(MAX_PARK_RETRIES),
             metrics,
             tracer: Tracer::start(None).expect("no tracer"),
             supervisor: Supervisor::default(),

@@ -36,6 +36,7 @@ mod harness;
 mod heartbeat_answers;
 mod heartbeats;
 mod hostile_replies;
+mod isolation;
 mod liveness;
 mod panics;
 mod permissions;

@@ -66,7 +66,7 @@ async fn a_task_whose_confirm_was_lost_is_published_again_with_the_same_id() {
     let id = behind.schedule("payments", 1).remove(0);
     let first = worker.has_seen(1).await.remove(0);
 
-    close_connection(world.vhost(), "activity-bridge consuming").await;
+    close_connection(world.vhost(), "activity-bridge asking").await;
     let again = worker.has_seen(2).await.remove(1);
     assert_eq!(again.id(), first.id());
     assert_eq!(message_id(&again), first.id());
@@ -89,7 +89,7 @@ async fn a_task_whose_confirm_was_lost_is_published_again_with_the_same_id() {
 }
 
 /// As an operator does it, through the management API, which knows of a connection after a while.
-async fn close_connection(vhost: &str, name: &str) {
+pub async fn close_connection(vhost: &str, name: &str) {
     let api = std::env::var("RABBITMQ_API").expect("the tests' broker");
     let client = http();
     let list = format!("{api}/api/vhosts/{vhost}/connections");

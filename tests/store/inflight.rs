@@ -7,7 +7,7 @@ use activity_bridge::{
         rabbitmq::{Options, RabbitMq},
     },
     config::Config,
-    context::Bridge,
+    context::{Bridge, MAX_PARK_RETRIES},
     inflight::lifecycle::Event,
     inflight::{InflightTable, OwnershipCheck, Standing},
     intake::recovery,
@@ -20,6 +20,7 @@ use activity_bridge::{
     util::supervise::Supervisor,
 };
 use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 
 async fn route() -> Arc<Route> {
     let config = r#"
@@ -92,6 +93,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         routes: Vec::new(),
         inflight: InflightTable::new(3),
         ownership: OwnershipCheck::default(),
+        park_retries: Semaphore::new(MAX_PARK_RETRIES),
         metrics: Metrics::new().expect("metrics"),
         tracer: Tracer::start(None).expect("none"),
         supervisor: Supervisor::default(),

@@ -58,13 +58,15 @@ impl ContentHeader {
         Self::decode_with(payload, Properties::parse)
     }
 
-    /// As [`ContentHeader::decode`], without a look into the headers.
+    /// As [`ContentHeader::decode`], without a look into the headers. Properties that can't be read count as none.
     ///
     /// # Errors
     ///
-    /// When the payload is something else.
-    pub fn decode_flat(payload: &Bytes) -> Result<Self, ContentHeaderError> {
-        Self::decode_with(payload, Properties::parse_flat)
+    /// When the payload is no content header.
+    pub fn decode_any(payload: &Bytes) -> Result<Self, ContentHeaderError> {
+        Self::decode_with(payload, |raw| {
+            Ok(Properties::parse_flat(raw).unwrap_or_default())
+        })
     }
 
     fn decode_with(

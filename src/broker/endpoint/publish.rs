@@ -12,14 +12,14 @@ use super::{
     refusal::Refusal,
     state::State,
     switch::Switch,
-    table,
 };
 use crate::{
     broker::{
         Delivery, Inbound, Receipt,
         names::{PARKING_QUEUE, REPLIES_EXCHANGE},
+        read,
     },
-    task::{HeaderValue, TaskId},
+    task::TaskId,
 };
 use amq_protocol::protocol::{AMQPClass, basic};
 use bytes::Bytes;
@@ -209,7 +209,8 @@ impl State {
         mut receipt: ReplyReceipt,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let mut delivery = delivery(message);
+        let body = message.body.to_vec();
+        let mut delivery = read::delivery(&message.properties, body, Receipt::none());
         let task = delivery
             .correlation_id
             .as_deref()
@@ -284,40 +285,4 @@ impl State {
 fn is_reply_key(key: &str) -> bool {
     let rest = key.strip_prefix(REPLIES_EXCHANGE);
     rest.is_some_and(|rest| rest.starts_with('.'))
-}
-
-/// The message as the bridge reads replies.
-fn delivery(message: &Message) -> Delivery {
-    let properties = &message.properties;
-    let text =
-        |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    let headers = headers(properties.headers());
-    Delivery {
-        correlation_id: text(properties.correlation_id()),
-        kind: text(properties.kind()),
-        reply_to: text(properties.reply_to()),
-        content_type: text(properties.content_type()),
-        headers,
-        body: message.body.to_vec(),
-        queues: None,
-        receipt: Receipt::none(),
-    }
-    .or_from_headers()
-}
-
-/// The headers that the bridge can read: texts and numbers.
-fn headers(table: Option<&[u8]>) -> Vec<(String, HeaderValue)> {
-    let entries = table::entries(table.unwrap_or_default()).flatten();
-    let plain = entries.filter_map(|(name, value)| {
-        let value = match value {
-            table::Value::Text(text) => {
-                HeaderValue::Text(String::from_utf8_lossy(text).into_owned())
-            }
-            table::Value::Integer(number) => HeaderValue::Integer(number),
-            table::Value::Bool(flag) => HeaderValue::Text(flag.to_string()),
-            table::Value::Void | table::Value::Other(_) => return None,
-        };
-        Some((String::from_utf8_lossy(name).into_owned(), value))
-    });
-    plain.collect()
 }

@@ -10,17 +10,17 @@ use super::{
 use crate::{
     broker::{
         Announcement, Broker, Delivery, Destination, Durability, InboundStream, Link, ParkError,
-        ParkedMessage, PublishError, Readiness, ReadinessError, TaskMessage,
+        ParkedMessage, PublishError, Readiness, ReadinessError, TaskMessage, names::PARKING_QUEUE,
     },
     task::{HeaderValue, Status, TaskId},
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tracing::warn;
 
@@ -32,7 +32,12 @@ pub struct RabbitMq {
     current: watch::Receiver<Option<Arc<Generation>>>,
     link: watch::Receiver<Link>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
+    /// Why a reply was not parked last, and when; `None` if the last one was parked.
+    parking_problem: Mutex<Option<(Instant, String)>>,
 }
+
+/// Time for which a failure to park counts. A reply that waits to be parked is tried more often than that.
+const PARKING_PROBLEM_TTL: Duration = Duration::from_secs(30);
 
 impl RabbitMq {
     /// Starts the supervisor, which connects in the background. Returns the inbound stream.
@@ -48,6 +53,7 @@ impl RabbitMq {
             current: current_tx,
             link: link_tx,
             inbound: inbound_tx,
+            held: Arc::default(),
         };
         let connecting = process.spawn_loop("the connection to the broker", supervisor.run());
         let broker = Self {
@@ -56,6 +62,7 @@ impl RabbitMq {
             current,
             link,
             supervisor: Mutex::new(Some(connecting)),
+            parking_problem: Mutex::default(),
         };
         (broker, inbound)
     }
@@ -90,19 +97,38 @@ impl Broker for RabbitMq {
         let generation = self.current().ok_or(PublishError::Away)?;
         let because = HeaderValue::Text(because.to_owned());
         let message = Message::parked(parked, &because);
-        let posted = generation.publisher().post(&message, true).await;
-        if let Err(PublishError::Unroutable(_)) = posted {
-            // Somebody deleted the queue. The next attempt shows whether the declaration helped.
-            drop(generation.declare_parking().await);
-        }
+        let posted = generation.publisher().post(&message).await;
+        let problem = match &posted {
+            Ok(()) => None,
+            Err(PublishError::Unroutable(why)) => {
+                // Somebody deleted the queue. The next attempt shows whether the declaration helped.
+                let declared = generation.declare_parking().await;
+                Some(declared.map_or_else(|error| error.to_string(), |()| why.clone()))
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        *self.parking_problem.lock() = problem.map(|why| (Instant::now(), why));
         Ok(posted?)
+    }
+
+    fn parking_problem(&self) -> Option<String> {
+        let problem = self.parking_problem.lock();
+        let (at, why) = problem.as_ref()?;
+        (at.elapsed() < PARKING_PROBLEM_TTL)
+            .then(|| format!("the queue {PARKING_QUEUE} takes no messages: {why}"))
+    }
+
+    async fn put_back(&self, reply: &ParkedMessage<'_>) -> Result<(), PublishError> {
+        let generation = self.current().ok_or(PublishError::Away)?;
+        let message = Message::again(reply, &self.reply_queue);
+        generation.publisher().post(&message).await
     }
 
     async fn announce(&self, task: TaskId, what: Announcement) -> Result<(), PublishError> {
         let generation = self.current().ok_or(PublishError::Away)?;
         let (id, reason) = (task.to_string(), HeaderValue::Text(what.label().to_owned()));
         let message = Message::announcement(what, &id, &reason);
-        generation.publisher().post(&message, false).await
+        generation.publisher().signal(&message).await
     }
 
     async fn answer(&self, sign: &Delivery, status: Status) -> Result<(), PublishError> {
@@ -112,7 +138,7 @@ impl Broker for RabbitMq {
         let generation = self.current().ok_or(PublishError::Away)?;
         let label = HeaderValue::Text(status.label().to_owned());
         let message = Message::status(status, reply_to, sign.correlation_id.as_deref(), &label);
-        generation.publisher().post(&message, false).await
+        generation.publisher().signal(&message).await
     }
 
     fn reply_to(&self) -> &str {

@@ -1,38 +1,49 @@
-//! One generation: two connections and all that belongs to them. It can be used until its first failure.
+//! One generation: the connections and all that belongs to them. It can be used until its first failure.
 
 use super::{
     connect::{Connection, connect},
     convert,
     options::Options,
+    probes::Probes,
     publisher::Publisher,
     queue_error::{QueueError, QueueFacts},
-    reader::Reader,
+    reader::{HeldBytes, Reader},
     topology,
     uri::Uri,
 };
 use crate::broker::{Inbound, Link, QueueSpec, names::PARKING_QUEUE};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt, future::Fuse};
 use lapin::{Channel, Event, options::QueueDeleteOptions};
-use std::time::Duration;
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{Mutex, mpsc, watch},
-    time::timeout,
+    sync::{mpsc, watch},
+    time::{Instant, timeout},
 };
+use tracing::warn;
 
-/// Timeout for a question about a queue, and for opening a channel.
-const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout for the declaration of the parking queue.
+const PARKING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Timeout for opening the reader of replies again.
+const REOPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Minimum life of a reader after which another one is opened in the same generation.
+const GOOD_LIFE: Duration = Duration::from_secs(10);
 
 /// See the module.
 ///
-/// Publishing and consuming have a connection each. When the broker blocks publishers, lapin writes nothing at all on
-/// that connection, not even acknowledgements.
+/// Publishing and asking have a connection each. When the broker blocks publishers, lapin writes nothing at all on
+/// that connection.
 pub(crate) struct Generation {
+    uri: Uri,
+    options: Options,
     publisher: Publisher,
-    consuming: Connection,
+    asking: Connection,
+    probes: Probes,
     /// The connection that consumes replies.
-    replies: Reader,
-    /// The channel for questions about queues. The broker closes it after each negative answer.
-    probe: Mutex<Option<Channel>>,
+    reader: Mutex<Arc<Reader>>,
+    held: Arc<HeldBytes>,
 }
 
 impl Generation {
@@ -40,25 +51,29 @@ impl Generation {
         uri: &Uri,
         options: &Options,
         inbound: &mpsc::Sender<Inbound>,
+        held: &Arc<HeldBytes>,
     ) -> Result<(Self, mpsc::Receiver<Inbound>), String> {
         let said = |error: lapin::Error| error.to_string();
         let publishing = connect(uri, "activity-bridge publishing")
             .await
             .map_err(said)?;
-        let consuming = connect(uri, "activity-bridge asking").await.map_err(said)?;
-        let declared = topology::declare_shared(&consuming, options).await;
-        declared.map_err(said)?;
-        let publisher = Publisher::open(publishing, inbound.clone())
-            .await
-            .map_err(said)?;
-        let (replies, incoming) = Reader::open(uri, options).await?;
+        let asking = connect(uri, "activity-bridge asking").await.map_err(said)?;
+        let (reader, replies) = open_reader(uri, options, &asking, held).await?;
+        let publisher = Publisher::new(publishing, inbound.clone(), options.supervisor.clone());
         let generation = Self {
+            uri: uri.clone(),
+            options: options.clone(),
             publisher,
-            consuming,
-            replies,
-            probe: Mutex::new(None),
+            asking,
+            probes: Probes::default(),
+            reader: Mutex::new(Arc::new(reader)),
+            held: Arc::clone(held),
         };
-        Ok((generation, incoming))
+        // Tasks go on without the parking queue. Who parks a reply hears what is wrong with it.
+        if let Err(error) = generation.declare_parking().await {
+            warn!(%error, queue = PARKING_QUEUE, "replies can't be parked");
+        }
+        Ok((generation, replies))
     }
 
     pub(crate) fn publisher(&self) -> &Publisher {
@@ -73,8 +88,12 @@ impl Generation {
         link: &watch::Sender<Link>,
     ) -> String {
         let mut publishing = self.publisher.connection.events_listener();
-        let mut consuming = self.consuming.events_listener();
+        let mut asking = self.asking.events_listener();
         let mut given_up = self.publisher.given_up();
+        let mut reader_opened = Instant::now();
+        let reopening = Fuse::terminated();
+        tokio::pin!(reopening);
+        let mut is_read = true;
         loop {
             tokio::select! {
                 event = publishing.next() => {
@@ -83,19 +102,33 @@ impl Generation {
                     }
                     self.publisher.note(event, link);
                 }
-                event = consuming.next() => {
+                event = asking.next() => {
                     if let Some(why) = ending(event.as_ref()) {
                         return why;
                     }
                 }
-                reply = replies.recv() => match reply {
-                    // The stream has room for the whole prefetch, so this does not wait.
+                reply = replies.recv(), if is_read => match reply {
+                    // This waits no longer than the bridge needs to begin with a reply.
                     Some(reply) => {
                         if inbound.send(reply).await.is_err() {
                             return "the bridge stopped reading replies".to_owned();
                         }
                     }
-                    None => return self.replies.ended().await,
+                    None => {
+                        let why = self.current_reader().ended().await;
+                        if reader_opened.elapsed() < GOOD_LIFE {
+                            return why;
+                        }
+                        warn!(why, "the connection that reads replies ended; opening another");
+                        is_read = false;
+                        reopening.set(self.reopen_reader().fuse());
+                    }
+                },
+                reopened = &mut reopening => match reopened {
+                    Ok(reopened) => {
+                        (replies, reader_opened, is_read) = (reopened, Instant::now(), true);
+                    }
+                    Err(why) => return why,
                 },
                 _ = given_up.changed() => {
                     let why = given_up.borrow().clone();
@@ -105,9 +138,24 @@ impl Generation {
         }
     }
 
+    fn current_reader(&self) -> Arc<Reader> {
+        Arc::clone(&self.reader.lock())
+    }
+
+    /// Opens another reader of replies. Publishers go on meanwhile.
+    async fn reopen_reader(&self) -> Result<mpsc::Receiver<Inbound>, String> {
+        let opening = open_reader(&self.uri, &self.options, &self.asking, &self.held);
+        let opened = timeout(REOPEN_TIMEOUT, opening).await;
+        let secs = REOPEN_TIMEOUT.as_secs();
+        let (reader, replies) =
+            opened.map_err(|_| format!("no reader of replies within {secs} s"))??;
+        *self.reader.lock() = Arc::new(reader);
+        Ok(replies)
+    }
+
     pub(crate) async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError> {
-        self.ask(async |channel| topology::inspect(channel, queue).await)
-            .await
+        let question = async |channel: &Channel| topology::inspect(channel, queue).await;
+        self.probes.ask(&self.asking, &queue.name, question).await
     }
 
     pub(crate) async fn find_exchange(&self, name: &str) -> Result<(), QueueError> {
@@ -118,54 +166,23 @@ impl Generation {
             }
             Err(error) => Err(topology::explain(name, &error)),
         };
-        self.ask(find).await
-    }
-
-    /// Asks a question about a queue on the channel for such questions, one at a time.
-    async fn ask<T>(
-        &self,
-        question: impl AsyncFnOnce(&Channel) -> Result<T, QueueError>,
-    ) -> Result<T, QueueError> {
-        let Ok(mut probe) = timeout(INSPECT_TIMEOUT, self.probe.lock()).await else {
-            return Err(no_answer());
-        };
-        let kept = probe.take();
-        let asked = timeout(INSPECT_TIMEOUT, async {
-            let channel = match kept {
-                Some(channel) => channel,
-                None => {
-                    let opened = self.consuming.create_channel().await;
-                    opened.map_err(|error| QueueError::Away(error.to_string()))?
-                }
-            };
-            let answer = question(&channel).await?;
-            Ok((channel, answer))
-        });
-        match asked.await {
-            Ok(Ok((channel, answer))) => {
-                *probe = Some(channel);
-                Ok(answer)
-            }
-            // An error has closed the channel. The next question opens another.
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(no_answer()),
-        }
+        self.probes.ask(&self.asking, name, find).await
     }
 
     pub(crate) async fn declare_parking(&self) -> Result<(), QueueError> {
-        let declaring = topology::declare_parking(&self.consuming);
-        match timeout(INSPECT_TIMEOUT, declaring).await {
+        let declaring = topology::declare_parking(&self.asking);
+        match timeout(PARKING_TIMEOUT, declaring).await {
             Ok(declared) => declared.map_err(|error| topology::explain(PARKING_QUEUE, &error)),
-            Err(_) => Err(no_answer()),
+            Err(_) => Err(QueueError::Silent(PARKING_QUEUE.to_owned())),
         }
     }
 
-    /// Closes both connections. With `clean_up`, it first deletes that queue if the queue is empty.
+    /// Closes all connections. With `clean_up`, it first deletes that queue if the queue is empty.
     pub(crate) async fn close(&self, clean_up: Option<&str>) {
         // Once this connection is closed, a reply that is being parked is back in the queue and is counted.
-        self.replies.close().await;
+        self.current_reader().close().await;
         if let Some(queue) = clean_up
-            && let Ok(channel) = self.consuming.create_channel().await
+            && let Ok(channel) = self.asking.create_channel().await
         {
             // Quorum queues do not support `if-empty` before RabbitMQ 4, so the count decides.
             let spec = QueueSpec::as_it_is(queue);
@@ -176,16 +193,23 @@ impl Generation {
                 }
             }
         }
-        for connection in [&self.publisher.connection, &self.consuming] {
+        for connection in [&self.publisher.connection, &self.asking] {
             // An error means that the connection is closed already.
             drop(connection.close(200, convert::short("closing")).await);
         }
     }
 }
 
-fn no_answer() -> QueueError {
-    let secs = INSPECT_TIMEOUT.as_secs();
-    QueueError::Away(format!("no answer within {secs} s"))
+/// Declares what the reader needs, and opens it.
+async fn open_reader(
+    uri: &Uri,
+    options: &Options,
+    asking: &Connection,
+    held: &Arc<HeldBytes>,
+) -> Result<(Reader, mpsc::Receiver<Inbound>), String> {
+    let declared = topology::declare_shared(asking, options).await;
+    declared.map_err(|error| error.to_string())?;
+    Reader::open(uri, options, held).await
 }
 
 /// Why the connection has ended, if this event says that it has. A soft error closes one channel only, and the user of

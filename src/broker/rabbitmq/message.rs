@@ -63,13 +63,21 @@ impl<'a> Message<'a> {
         let theirs = parked.headers.iter();
         headers.extend(theirs.filter(|(name, _)| *name != PARKED_BECAUSE));
         Self {
-            routing_key: PARKING_QUEUE,
-            body: parked.body,
-            content_type: parked.content_type,
-            correlation_id: parked.correlation_id,
-            kind: parked.kind,
-            reply_to: parked.reply_to,
             headers,
+            ..Self::again(parked, PARKING_QUEUE)
+        }
+    }
+
+    /// A reply as it came, for this queue.
+    pub(super) fn again(reply: &'a ParkedMessage<'_>, queue: &'a str) -> Self {
+        Self {
+            routing_key: queue,
+            body: reply.body,
+            content_type: reply.content_type,
+            correlation_id: reply.correlation_id,
+            kind: reply.kind,
+            reply_to: reply.reply_to,
+            headers: reply.headers.clone(),
             ..Self::default()
         }
     }

@@ -1,24 +1,28 @@
 //! RabbitMQ through lapin, without lapin's automatic recovery.
 //!
-//! A supervisor keeps one *generation* at a time: two connections with their channels, topology and consumer. A
-//! generation is opened as a whole and dropped as a whole. If a message was not confirmed on one generation, the caller
+//! A supervisor keeps one *generation* at a time: the connections with their channels and topology. A generation is opened as a
+//! whole and dropped as a whole; only its reader of replies may be opened again alone. If a message was not confirmed on one generation, the caller
 //! publishes it again on the next.
 //!
 //! Names, errors and quirks of RabbitMQ and of lapin stay in this folder.
 
 pub(super) mod check;
 mod client;
+mod confirm_clock;
 mod connect;
 mod convert;
 mod generation;
+mod lanes;
 mod message;
 mod names;
 mod options;
+mod probes;
 mod publisher;
 mod queue_error;
 mod reader;
 mod supervisor;
 mod topology;
+mod unconfirmed;
 mod uri;
 
 pub use client::RabbitMq;

@@ -36,6 +36,22 @@ pub(super) enum QueueError {
         /// The argument that differs, in the broker's words.
         difference: String,
     },
+    /// The broker refuses the queue for a reason of its own, like a limit of the vhost.
+    #[error("the broker refuses the queue {queue:?}: {words}")]
+    Refused {
+        /// The queue's name.
+        queue: String,
+        /// The broker's words.
+        words: String,
+    },
+    /// The queue belongs to another connection.
+    #[error(
+        "the queue {0:?} is exclusive to another connection; name another queue, or declare it without `exclusive` there"
+    )]
+    Locked(String),
+    /// The broker answers nothing about this queue.
+    #[error("the broker does not answer for the queue {0:?}; has the queue lost its leader?")]
+    Silent(String),
     /// The user has no permission.
     #[error("the broker refuses access: {0}")]
     Forbidden(String),
@@ -48,6 +64,9 @@ impl From<QueueError> for ReadinessError {
             QueueError::Missing(_)
             | QueueError::NoExchange(_)
             | QueueError::Conflict { .. }
+            | QueueError::Refused { .. }
+            | QueueError::Locked(_)
+            | QueueError::Silent(_)
             | QueueError::Forbidden(_) => Self::Unusable(error.to_string()),
         }
     }

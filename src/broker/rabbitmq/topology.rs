@@ -21,6 +21,8 @@ const ACCESS_REFUSED: u16 = 403;
 
 const NOT_FOUND: u16 = 404;
 
+const RESOURCE_LOCKED: u16 = 405;
+
 const PRECONDITION_FAILED: u16 = 406;
 
 /// A durable exchange of the bridge's.
@@ -58,7 +60,7 @@ const UNCLAIMED: Exchange = Exchange {
 /// All exchanges of the bridge's.
 pub(crate) const EXCHANGES: [Exchange; 4] = [CONTROL, REPLIES, DEAD_LETTERS, UNCLAIMED];
 
-/// Declares what all routes share: the exchanges, the parking queue and the reply queue.
+/// Declares what all routes share but the parking queue: the exchanges and the reply queue.
 ///
 /// The reply queue is a quorum queue, because a quorum queue keeps a message that its worker did not mark as
 /// persistent.
@@ -68,7 +70,7 @@ pub(crate) async fn declare_shared(
 ) -> Result<(), Error> {
     let reply_queue = options.reply_queue.as_str();
     let expire = options.replies_expire.as_millis();
-    declare_parking(connection).await?;
+    declare_exchange(connection, &UNCLAIMED).await?;
     for exchange in [CONTROL, REPLIES, DEAD_LETTERS] {
         declare_exchange(connection, &exchange).await?;
     }
@@ -110,7 +112,10 @@ pub(crate) async fn declare_shared(
 /// exchange, the operator has bound the queue too, and the bridge may have no permission for it.
 pub(crate) async fn declare_parking(connection: &Connection) -> Result<(), Error> {
     let exchange = declare_exchange(connection, &UNCLAIMED).await?;
-    declare_or_find(connection, PARKING_QUEUE, table(quorum())).await?;
+    let mut arguments = quorum();
+    // RabbitMQ 4 would drop a parked reply after 20 looks at it.
+    arguments.push(("x-delivery-limit", number(NO_DELIVERY_LIMIT)));
+    declare_or_find(connection, PARKING_QUEUE, table(arguments)).await?;
     match exchange {
         DeclareOutcome::Found => Ok(()),
         DeclareOutcome::Declared => {
@@ -298,20 +303,27 @@ pub(crate) fn explain(queue: &str, error: &Error) -> QueueError {
     match reply_code(error) {
         Some(ACCESS_REFUSED) => QueueError::Forbidden(words),
         Some(NOT_FOUND) => QueueError::Missing(queue.to_owned()),
-        Some(PRECONDITION_FAILED) => QueueError::Conflict {
-            queue: queue.to_owned(),
-            difference: difference(&words).to_owned(),
+        Some(PRECONDITION_FAILED) => match difference(&words) {
+            Some(difference) => QueueError::Conflict {
+                queue: queue.to_owned(),
+                difference: difference.to_owned(),
+            },
+            None => QueueError::Refused {
+                queue: queue.to_owned(),
+                words,
+            },
         },
+        Some(RESOURCE_LOCKED) => QueueError::Locked(queue.to_owned()),
         _ => QueueError::Away(words),
     }
 }
 
 /// The part that names the argument, from "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost
-/// '/': received the value 'quorum' of type 'longstr' but current is none".
-fn difference(words: &str) -> &str {
-    words
-        .split_once("inequivalent arg ")
-        .map_or(words, |(_, difference)| difference)
+/// '/': received the value 'quorum' of type 'longstr' but current is none". Other texts with this code are no conflict: the limit
+/// of queues in a vhost, for one.
+fn difference(words: &str) -> Option<&str> {
+    let (_, difference) = words.split_once("inequivalent arg ")?;
+    Some(difference)
 }
 
 #[cfg(test)]
@@ -321,7 +333,10 @@ mod tests {
     #[test]
     fn a_conflict_names_the_argument() {
         let words = "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q': received 'true' but current is 'false'";
-        assert!(difference(words).starts_with("'durable' for queue"));
-        assert_eq!(difference("other"), "other");
+        assert!(difference(words).is_some_and(|part| part.starts_with("'durable' for queue")));
+        assert_eq!(
+            difference("PRECONDITION_FAILED - queue limit in vhost"),
+            None
+        );
     }
 }

@@ -3,7 +3,7 @@
 
 mod floods;
 mod garbage;
-mod raw;
+pub mod raw;
 mod stallers;
 
 use crate::harness::{Answer, BridgeProcess, HOLD, Worker, World, free_port};

@@ -3,7 +3,7 @@
 mod certificates;
 mod client;
 mod crash;
-mod hostile;
+pub mod hostile;
 mod kept_outcomes;
 mod operator;
 mod parked;

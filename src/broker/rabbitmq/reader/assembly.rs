@@ -1,13 +1,15 @@
 //! Puts frames together to deliveries. Pure.
 
-use super::handshake::ended;
+use super::{handshake::ended, held::Share};
 use crate::broker::amqp::{
     content_header::ContentHeader,
     frame::{Frame, Kind},
     method,
     properties::Properties,
 };
+use amq_protocol::protocol::{AMQPClass, channel};
 use bytes::BytesMut;
+use std::mem;
 
 /// The method `basic.deliver`, by its ids.
 const DELIVER: [u8; 4] = [0, 60, 0, 60];
@@ -25,21 +27,59 @@ pub(super) struct Message {
     pub(super) body: BytesMut,
 }
 
+/// What follows from a frame.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// Nothing yet.
+    Nothing,
+    /// A message is there, and this is the memory that it takes.
+    Message(Message, Share),
+    /// There is no memory for this message. Its body is skipped.
+    NoRoom { tag: u64, size: u64 },
+    /// The broker has closed the channel.
+    ChannelClosed { code: u16, why: String },
+}
+
 /// The message whose frames are not all there.
 #[derive(Debug, Default)]
-pub(super) struct Assembly {
-    deliver: Option<(u64, Vec<u8>)>,
-    message: Option<(Message, u64)>,
+pub(super) struct Assembly(State);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Between,
+    Delivered {
+        tag: u64,
+        exchange: Vec<u8>,
+    },
+    Body {
+        message: Message,
+        share: Share,
+        left: u64,
+    },
+    Skipping {
+        left: u64,
+    },
 }
 
 impl Assembly {
-    /// Takes a frame of the channel. The error says why the connection has to end.
-    pub(super) fn take(&mut self, frame: &Frame) -> Result<Option<Message>, String> {
-        match (frame.kind, self.deliver.take(), self.message.take()) {
-            (Kind::Method, None, None) => self.method(frame),
-            (Kind::Header, Some((tag, exchange)), None) => {
-                let header = ContentHeader::decode_flat(&frame.payload);
+    /// Takes a frame of the channel. `take_memory` is asked for the memory of a message before its body is read. The error says
+    /// why the connection has to end.
+    pub(super) fn take(
+        &mut self,
+        frame: &Frame,
+        take_memory: impl FnOnce(u64) -> Option<Share>,
+    ) -> Result<Taken, String> {
+        match (frame.kind, mem::take(&mut self.0)) {
+            (Kind::Method, State::Between) => self.method(frame),
+            (Kind::Header, State::Delivered { tag, exchange }) => {
+                let header = ContentHeader::decode_any(&frame.payload);
                 let header = header.map_err(|error| error.to_string())?;
+                let size = header.body_size.saturating_add(frame.payload.len() as u64);
+                let Some(share) = take_memory(size) else {
+                    self.skip(header.body_size);
+                    return Ok(Taken::NoRoom { tag, size });
+                };
                 let reserved = usize::try_from(header.body_size.min(MAX_RESERVED));
                 let message = Message {
                     tag,
@@ -47,37 +87,66 @@ impl Assembly {
                     properties: header.properties.detached(),
                     body: BytesMut::with_capacity(reserved.unwrap_or_default()),
                 };
-                Ok(self.complete(message, header.body_size))
+                Ok(self.complete(message, share, header.body_size))
             }
-            (Kind::Body, None, Some((mut message, left))) => {
-                let size = frame.payload.len() as u64;
-                let Some(left) = left.checked_sub(size) else {
-                    return Err("a body is longer than its header says".to_owned());
-                };
+            (
+                Kind::Body,
+                State::Body {
+                    mut message,
+                    share,
+                    left,
+                },
+            ) => {
+                let left = rest(left, frame)?;
                 message.body.extend_from_slice(&frame.payload);
-                Ok(self.complete(message, left))
+                Ok(self.complete(message, share, left))
             }
-            (kind, ..) => Err(format!("a frame out of order: {kind:?}")),
+            (Kind::Body, State::Skipping { left }) => {
+                self.skip(rest(left, frame)?);
+                Ok(Taken::Nothing)
+            }
+            (kind, _) => Err(format!("a frame out of order: {kind:?}")),
         }
     }
 
-    fn complete(&mut self, message: Message, left: u64) -> Option<Message> {
+    fn complete(&mut self, message: Message, share: Share, left: u64) -> Taken {
         if left == 0 {
-            return Some(message);
+            return Taken::Message(message, share);
         }
-        self.message = Some((message, left));
-        None
+        self.0 = State::Body {
+            message,
+            share,
+            left,
+        };
+        Taken::Nothing
     }
 
-    fn method(&mut self, frame: &Frame) -> Result<Option<Message>, String> {
+    fn skip(&mut self, left: u64) {
+        if left > 0 {
+            self.0 = State::Skipping { left };
+        }
+    }
+
+    fn method(&mut self, frame: &Frame) -> Result<Taken, String> {
         if let Some(arguments) = frame.payload.strip_prefix(&DELIVER) {
-            let delivered = deliver(arguments).ok_or("a malformed basic.deliver")?;
-            self.deliver = Some(delivered);
-            return Ok(None);
+            let (tag, exchange) = deliver(arguments).ok_or("a malformed basic.deliver")?;
+            self.0 = State::Delivered { tag, exchange };
+            return Ok(Taken::Nothing);
         }
         let method = method::decode(&frame.payload).map_err(|error| error.to_string())?;
-        ended(&method).map_or(Ok(None), Err)
+        if let AMQPClass::Channel(channel::AMQPMethod::Close(close)) = &method {
+            return Ok(Taken::ChannelClosed {
+                code: close.reply_code,
+                why: close.reply_text.to_string(),
+            });
+        }
+        ended(&method).map_or(Ok(Taken::Nothing), Err)
     }
+}
+
+fn rest(left: u64, frame: &Frame) -> Result<u64, String> {
+    let left = left.checked_sub(frame.payload.len() as u64);
+    left.ok_or_else(|| "a body is longer than its header says".to_owned())
 }
 
 /// The delivery tag and the exchange. A routing key may be in any encoding, and `amq_protocol` refuses all but one.

@@ -1,9 +1,11 @@
 //! The connection of the reader: its bytes in and out, its heartbeats, its end.
 
 use super::{
-    assembly::Assembly,
-    handshake::{self, CHANNEL, Progress, Tuned},
-    receipt::{Unacknowledged, put},
+    assembly::{Assembly, Message, Taken},
+    consumer::Consumer,
+    handshake::{self, Progress, Tuned},
+    held::{HeldBytes, Share},
+    receipt::{CHANNEL, Unacknowledged, put},
     stream::{self, Stream},
 };
 use crate::broker::{
@@ -17,13 +19,7 @@ use crate::broker::{
 };
 use amq_protocol::protocol::{AMQPClass, connection};
 use bytes::BytesMut;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{mpsc, watch},
@@ -53,8 +49,10 @@ impl Reader {
     pub(crate) async fn open(
         uri: &Uri,
         options: &Options,
+        held: &Arc<HeldBytes>,
     ) -> Result<(Self, mpsc::Receiver<Inbound>), String> {
-        let connection = timeout(HANDSHAKE_TIMEOUT, Connection::open(uri, options)).await;
+        let opening = Connection::open(uri, options, Arc::clone(held));
+        let connection = timeout(HANDSHAKE_TIMEOUT, opening).await;
         let secs = HANDSHAKE_TIMEOUT.as_secs();
         let connection = connection.map_err(|_| format!("no connection within {secs} s"))??;
         let (closing, is_closing) = watch::channel(false);
@@ -63,11 +61,7 @@ impl Reader {
         options
             .supervisor
             .spawn("the reader of replies", async move {
-                let outbox = Arc::clone(&connection.outbox);
-                let is_usable = Arc::clone(&connection.is_usable);
                 let why = connection.run(inbound, is_closing).await;
-                is_usable.store(false, Ordering::Release);
-                outbox.close();
                 has_ended.send_replace(Some(why));
             });
         Ok((Self { closing, ended }, replies))
@@ -93,16 +87,18 @@ struct Connection {
     buffer: BytesMut,
     tuned: Tuned,
     outbox: Arc<Outbox>,
-    is_usable: Arc<AtomicBool>,
+    consumer: Consumer,
     assembly: Assembly,
+    held: Arc<HeldBytes>,
 }
 
 impl Connection {
-    async fn open(uri: &Uri, options: &Options) -> Result<Self, String> {
+    async fn open(uri: &Uri, options: &Options, held: Arc<HeldBytes>) -> Result<Self, String> {
         let uri = uri.inner();
         let stream = stream::connect(&uri)
             .await
             .map_err(|error| error.to_string())?;
+        let outbox = Arc::<Outbox>::default();
         let mut connection = Self {
             stream,
             buffer: BytesMut::new(),
@@ -110,9 +106,10 @@ impl Connection {
                 frame_max: FIRST_FRAME_MAX,
                 heartbeat_secs: 0,
             },
-            outbox: Arc::default(),
-            is_usable: Arc::new(AtomicBool::new(true)),
+            consumer: Consumer::started(options, Arc::clone(&outbox)),
+            outbox,
             assembly: Assembly::default(),
+            held,
         };
         let mut out = BytesMut::from(&PROTOCOL_HEADER[..]);
         loop {
@@ -163,13 +160,12 @@ impl Connection {
         inbound: mpsc::Sender<Inbound>,
         closing: watch::Receiver<bool>,
     ) -> String {
-        match self.serve(&inbound, closing).await {
-            Ok(()) => {
-                drop(timeout(WRITE_TIMEOUT, self.say_goodbye()).await);
-                "closed".to_owned()
-            }
-            Err(why) => why,
+        let served = self.serve(&inbound, closing).await;
+        if served.is_ok() {
+            drop(timeout(WRITE_TIMEOUT, self.say_goodbye()).await);
         }
+        self.consumer.end();
+        served.err().unwrap_or_else(|| "closed".to_owned())
     }
 
     /// An error is the reason for which the connection ends; without one, the bridge closes it.
@@ -182,7 +178,7 @@ impl Connection {
         let far = Duration::from_secs(1 << 30);
         let every = if beat.is_zero() { far } else { beat };
         let (mut last_read, mut last_written) = (Instant::now(), Instant::now());
-        let outbox = Arc::clone(&self.outbox);
+        let (outbox, held) = (Arc::clone(&self.outbox), Arc::clone(&self.held));
         self.frames(inbound).await?;
         loop {
             self.buffer.reserve(READ_SIZE);
@@ -200,6 +196,7 @@ impl Connection {
                     self.write(&mut bytes).await?;
                     last_written = Instant::now();
                 }
+                () = held.has_room(), if self.consumer.rests() => self.consumer.resume(),
                 () = sleep_until(last_written + every) => {
                     let mut bytes = BytesMut::new();
                     drop(frame::encode(&mut bytes, Kind::Heartbeat, 0, &[]));
@@ -226,17 +223,17 @@ impl Connection {
                 self.of_connection(&frame)?;
                 continue;
             }
-            if let Some(message) = self.assembly.take(&frame)? {
-                let receipt = Receipt::new(Unacknowledged {
-                    tag: message.tag,
-                    outbox: Arc::clone(&self.outbox),
-                    is_usable: Arc::clone(&self.is_usable),
-                });
-                // The stream has room for the whole prefetch, so this does not wait.
-                let sent = inbound
-                    .send(super::convert::inbound(message, receipt))
-                    .await;
-                sent.map_err(|_| "the bridge stopped reading replies".to_owned())?;
+            let held = &self.held;
+            let taken = self.assembly.take(&frame, |size| {
+                let share = held.take(size)?;
+                self.consumer.took(size);
+                Some(share)
+            });
+            match taken? {
+                Taken::Nothing => {}
+                Taken::Message(message, share) => self.pass_on(message, share, inbound).await?,
+                Taken::NoRoom { tag, size } => self.consumer.no_room(tag, size),
+                Taken::ChannelClosed { code, why } => self.consumer.reopen(code, &why)?,
             }
         }
         if self.buffer.is_empty() {
@@ -244,6 +241,25 @@ impl Connection {
             self.buffer = BytesMut::new();
         }
         Ok(())
+    }
+
+    async fn pass_on(
+        &self,
+        message: Message,
+        share: Share,
+        inbound: &mpsc::Sender<Inbound>,
+    ) -> Result<(), String> {
+        let receipt = Receipt::new(Unacknowledged {
+            tag: message.tag,
+            outbox: Arc::clone(&self.outbox),
+            is_usable: self.consumer.is_usable(),
+            _share: share,
+        });
+        // This waits no longer than the bridge needs to begin with a reply.
+        let sent = inbound
+            .send(super::convert::inbound(message, receipt))
+            .await;
+        sent.map_err(|_| "the bridge stopped reading replies".to_owned())
     }
 
     fn of_connection(&self, frame: &Frame) -> Result<(), String> {

@@ -4,13 +4,11 @@ use super::assembly::Message;
 use crate::{
     broker::{
         Delivery, Inbound, Receipt,
-        amqp::{
-            properties::Properties,
-            table::{self, Value},
-        },
+        amqp::table::{self, Value},
         names::REPLIES_EXCHANGE,
+        read::{self, lossy},
     },
-    task::{DeadLetter, Death, HeaderValue},
+    task::{DeadLetter, Death},
 };
 
 pub(super) fn inbound(from: Message, receipt: Receipt) -> Inbound {
@@ -20,23 +18,8 @@ pub(super) fn inbound(from: Message, receipt: Receipt) -> Inbound {
     }
 }
 
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 fn delivery(from: Message, receipt: Receipt) -> Delivery {
-    let properties = &from.properties;
-    Delivery {
-        correlation_id: properties.correlation_id().map(lossy),
-        kind: properties.kind().map(lossy),
-        reply_to: properties.reply_to().map(lossy),
-        content_type: properties.content_type().map(lossy),
-        headers: headers(properties),
-        body: from.body.into(),
-        queues: None,
-        receipt,
-    }
-    .or_from_headers()
+    read::delivery(&from.properties, from.body.into(), receipt)
 }
 
 /// Why the broker took a message out of its queue; `None` if the message is no dead letter. Workers may send anything
@@ -89,19 +72,4 @@ fn death(word: &str) -> Death {
         "delivery_limit" => Death::DeliveryLimit,
         _ => Death::Dropped,
     }
-}
-
-/// The headers that the bridge can read: texts and numbers.
-fn headers(properties: &Properties) -> Vec<(String, HeaderValue)> {
-    let entries = table::entries(properties.headers().unwrap_or_default()).flatten();
-    let plain = entries.filter_map(|(name, value)| {
-        let value = match value {
-            Value::Text(text) => HeaderValue::Text(lossy(text)),
-            Value::Integer(number) => HeaderValue::Integer(number),
-            Value::Bool(flag) => HeaderValue::Text(flag.to_string()),
-            Value::Void | Value::Other(_) => return None,
-        };
-        Some((lossy(name), value))
-    });
-    plain.collect()
 }

@@ -1,5 +1,6 @@
 //! The client's side of the handshake, up to the consumer. Pure.
 
+use super::{consumer, receipt::CHANNEL};
 use crate::broker::{
     amqp::method::{encode, short_string},
     rabbitmq::options::Options,
@@ -10,12 +11,6 @@ use amq_protocol::{
 };
 use bytes::BytesMut;
 use lapin::uri::AMQPUri;
-
-/// The one channel of the connection.
-pub(super) const CHANNEL: u16 = 1;
-
-/// The tag of the consumer.
-const TAG: &str = "activity-bridge";
 
 /// What both sides have agreed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,24 +64,9 @@ pub(super) fn take(
             let open = Channel::Open(channel::Open {});
             put(CHANNEL, AMQPClass::Channel(open))
         }
-        AMQPClass::Channel(Channel::OpenOk(_)) => {
-            let qos = basic::Qos {
-                prefetch_count: options.prefetch,
-                global: false,
-            };
-            put(CHANNEL, AMQPClass::Basic(Basic::Qos(qos)))
-        }
+        AMQPClass::Channel(Channel::OpenOk(_)) => put(CHANNEL, consumer::qos(options.prefetch)),
         AMQPClass::Basic(Basic::QosOk(_)) => {
-            let consume = basic::Consume {
-                queue: short_string(&options.reply_queue),
-                consumer_tag: short_string(TAG),
-                no_local: false,
-                no_ack: false,
-                exclusive: false,
-                nowait: false,
-                arguments: FieldTable::default(),
-            };
-            put(CHANNEL, AMQPClass::Basic(Basic::Consume(consume)))
+            put(CHANNEL, consumer::consume(&options.reply_queue, 0))
         }
         AMQPClass::Basic(Basic::ConsumeOk(_)) => Ok(Progress::Consumes),
         other => Err(ended(&other).unwrap_or_else(|| "the broker broke the handshake".to_owned())),

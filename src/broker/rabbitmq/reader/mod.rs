@@ -5,11 +5,14 @@
 
 mod assembly;
 mod connection;
+mod consumer;
 mod convert;
 mod handshake;
+mod held;
 mod receipt;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub(super) use connection::Reader;
+pub(super) use held::HeldBytes;

@@ -1,6 +1,6 @@
 //! The receipt of a message: it acknowledges the message on the connection that brought it.
 
-use super::handshake::CHANNEL;
+use super::held::Share;
 use crate::broker::{
     Acknowledge,
     amqp::{method, outbox::Outbox},
@@ -13,6 +13,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+/// The one channel of the connection.
+pub(super) const CHANNEL: u16 = 1;
+
 /// Appends a method's frame.
 pub(super) fn put(method: &AMQPClass, channel: u16, out: &mut BytesMut) {
     if let Err(error) = method::encode(method, channel, out) {
@@ -24,14 +27,21 @@ pub(super) fn put(method: &AMQPClass, channel: u16, out: &mut BytesMut) {
 pub(super) struct Unacknowledged {
     pub(super) tag: u64,
     pub(super) outbox: Arc<Outbox>,
-    /// Whether the connection is open.
+    /// Whether the channel that brought the message is open. It changes while the outbox is locked.
     pub(super) is_usable: Arc<AtomicBool>,
+    /// The memory of the message. It is free when the receipt is gone.
+    pub(super) _share: Share,
 }
 
 impl Unacknowledged {
+    /// Sends a method, unless its channel is closed. A tag means nothing on another channel.
     fn send(&self, method: basic::AMQPMethod) -> bool {
         let method = AMQPClass::Basic(method);
-        self.outbox.put(|out| put(&method, CHANNEL, out));
+        self.outbox.put(|out| {
+            if self.is_usable() {
+                put(&method, CHANNEL, out);
+            }
+        });
         self.is_usable()
     }
 }
@@ -43,17 +53,21 @@ impl Acknowledge for Unacknowledged {
     }
 
     async fn ack(&self) -> bool {
-        self.is_usable()
-            && self.send(basic::AMQPMethod::Ack(basic::Ack {
-                delivery_tag: self.tag,
-                multiple: false,
-            }))
+        self.send(basic::AMQPMethod::Ack(basic::Ack {
+            delivery_tag: self.tag,
+            multiple: false,
+        }))
     }
 
     async fn requeue(&self) {
-        self.send(basic::AMQPMethod::Reject(basic::Reject {
-            delivery_tag: self.tag,
-            requeue: true,
-        }));
+        self.send(reject(self.tag));
     }
+}
+
+/// Puts a message back into its queue.
+pub(super) fn reject(tag: u64) -> basic::AMQPMethod {
+    basic::AMQPMethod::Reject(basic::Reject {
+        delivery_tag: tag,
+        requeue: true,
+    })
 }

@@ -1,21 +1,33 @@
 //! Frames to what the bridge understands, without a socket.
 
 use super::{
-    assembly::{Assembly, Message},
+    assembly::{Assembly, Message, Taken},
+    consumer::Consumer,
     convert::inbound,
+    held::HeldBytes,
+    receipt::Unacknowledged,
 };
 use crate::{
     broker::{
-        Inbound, Receipt,
+        Acknowledge, Inbound, Receipt,
         amqp::{
-            frame::{Frame, Kind},
+            frame::{self, Frame, Kind},
+            method,
+            outbox::Outbox,
             properties_builder::PropertiesBuilder,
             table_builder::TableBuilder,
         },
+        rabbitmq::options::Options,
     },
     task::{Death, HeaderValue},
+    util::supervise::Supervisor,
 };
-use bytes::Bytes;
+use amq_protocol::protocol::{
+    AMQPClass, basic::AMQPMethod as Basic, channel::AMQPMethod as Channel,
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use std::{sync::Arc, time::Duration};
 
 const LATIN_1: &[u8] = b"Soci\xe9t\xe9";
 
@@ -47,14 +59,22 @@ fn header(size: u64, raw: &[u8]) -> Frame {
     )
 }
 
+fn take(assembly: &mut Assembly, frame: &Frame) -> Result<Taken, String> {
+    assembly.take(frame, |size| Arc::<HeldBytes>::default().take(size))
+}
+
 /// The message that these frames make.
 fn assembled(frames: &[Frame]) -> Result<Option<Message>, String> {
     let mut assembly = Assembly::default();
     let (last, before) = frames.split_last().unwrap();
     for frame in before {
-        assert_eq!(assembly.take(frame)?, None);
+        assert!(matches!(take(&mut assembly, frame)?, Taken::Nothing));
     }
-    assembly.take(last)
+    match take(&mut assembly, last)? {
+        Taken::Message(message, _) => Ok(Some(message)),
+        Taken::Nothing => Ok(None),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn read(exchange: &[u8], raw: &[u8]) -> Inbound {
@@ -95,7 +115,10 @@ fn frames_out_of_order_end_the_connection() {
         vec![method.clone(), header.clone(), method],
     ] {
         let mut assembly = Assembly::default();
-        let taken: Result<Vec<_>, _> = frames.iter().map(|frame| assembly.take(frame)).collect();
+        let taken: Result<Vec<_>, _> = frames
+            .iter()
+            .map(|frame| take(&mut assembly, frame))
+            .collect();
         assert!(taken.is_err(), "{frames:?}");
     }
 }
@@ -103,8 +126,8 @@ fn frames_out_of_order_end_the_connection() {
 #[test]
 fn an_announced_size_takes_no_memory_beforehand() {
     let mut assembly = Assembly::default();
-    assembly.take(&deliver(b"", b"q")).unwrap();
-    assembly.take(&header(u64::MAX, &[0, 0])).unwrap();
+    take(&mut assembly, &deliver(b"", b"q")).unwrap();
+    take(&mut assembly, &header(u64::MAX, &[0, 0])).unwrap();
     let message = assembled(&[deliver(b"", b"q"), header(0, &[0, 0])]);
     assert!(message.unwrap().unwrap().body.capacity() < 1 << 20);
 }
@@ -178,16 +201,132 @@ fn the_newest_death_counts_and_only_where_the_broker_wrote_it() {
 }
 
 #[test]
-fn a_close_or_a_cancel_of_the_broker_ends_the_connection_with_its_words() {
+fn a_cancel_of_the_broker_ends_the_connection_and_a_close_only_the_channel() {
     let close = [&[0, 20, 0, 40, 1, 0x96][..], &short(b"NOPE"), &[0; 4]].concat();
     let cancel = [&[0, 60, 0, 30][..], &short(b"t"), &[1]].concat();
-    for (payload, why) in [
-        (close, "406 NOPE"),
-        (cancel, "the broker ended the consumer of replies"),
-    ] {
-        assert_eq!(
-            assembled(&[frame(Kind::Method, payload)]),
-            Err(why.to_owned())
-        );
+    let taken = take(&mut Assembly::default(), &frame(Kind::Method, close)).unwrap();
+    assert!(matches!(taken, Taken::ChannelClosed { code: 406, why } if why == "NOPE"));
+    let cancelled = take(&mut Assembly::default(), &frame(Kind::Method, cancel));
+    assert_eq!(
+        cancelled.unwrap_err(),
+        "the broker ended the consumer of replies"
+    );
+}
+
+#[test]
+fn a_body_without_room_is_skipped_and_the_next_message_is_read() {
+    let mut assembly = Assembly::default();
+    assert!(matches!(
+        take(&mut assembly, &deliver(b"", b"q")),
+        Ok(Taken::Nothing)
+    ));
+    let refused = assembly.take(&header(5, &[0, 0]), |_| None);
+    assert!(matches!(refused, Ok(Taken::NoRoom { tag: 7, size: 19 })));
+    for body in ["abc", "de"] {
+        let skipped = take(&mut assembly, &frame(Kind::Body, body));
+        assert!(matches!(skipped, Ok(Taken::Nothing)));
     }
+    take(&mut assembly, &deliver(b"", b"q")).unwrap();
+    let next = take(&mut assembly, &header(0, &[0, 0]));
+    assert!(matches!(next, Ok(Taken::Message(..))));
+}
+
+#[test]
+fn properties_that_no_client_can_write_count_as_none() {
+    let Inbound::Reply(reply) = read(b"", &[0xff, 0xff, 1]) else {
+        panic!("a reply");
+    };
+    assert_eq!((reply.correlation_id, reply.headers), (None, Vec::new()));
+}
+
+/// What a consumer has written since the last look, as the names of methods and the numbers that matter.
+fn written(outbox: &Outbox) -> Vec<String> {
+    let mut written = Vec::new();
+    let mut bytes = BytesMut::from(&outbox.take().now_or_never().flatten().unwrap_or_default()[..]);
+    while let Some(frame) = frame::decode(&mut bytes, 131_072).unwrap() {
+        written.push(match method::decode(&frame.payload).unwrap() {
+            AMQPClass::Basic(Basic::Qos(qos)) => format!("qos {}", qos.prefetch_count),
+            AMQPClass::Basic(Basic::Consume(consume)) => {
+                format!("consume {}", consume.consumer_tag)
+            }
+            AMQPClass::Basic(Basic::Cancel(cancel)) => format!("cancel {}", cancel.consumer_tag),
+            AMQPClass::Basic(Basic::Reject(reject)) => {
+                format!("reject {} {}", reject.delivery_tag, reject.requeue)
+            }
+            AMQPClass::Basic(Basic::Ack(ack)) => format!("ack {}", ack.delivery_tag),
+            AMQPClass::Channel(Channel::CloseOk(_)) => "close-ok".to_owned(),
+            AMQPClass::Channel(Channel::Open(_)) => "open".to_owned(),
+            other => panic!("{other:?}"),
+        });
+    }
+    written
+}
+
+fn consumer() -> (Consumer, Arc<Outbox>) {
+    let outbox = Arc::<Outbox>::default();
+    let options = Options {
+        uris: Vec::new(),
+        reply_queue: "replies".to_owned(),
+        replies_expire: Duration::ZERO,
+        prefetch: 200,
+        supervisor: Supervisor::default(),
+    };
+    (Consumer::started(&options, Arc::clone(&outbox)), outbox)
+}
+
+#[test]
+fn a_reply_without_room_is_put_back_when_the_consumer_has_ended_and_fewer_are_read_at_once() {
+    let (mut consumer, outbox) = consumer();
+    consumer.no_room(7, 4 << 20);
+    assert!(consumer.rests());
+    assert_eq!(
+        written(&outbox),
+        ["cancel activity-bridge.0", "reject 7 true"]
+    );
+    // The broker has sent another one before it saw the end of the consumer.
+    consumer.no_room(8, 1 << 20);
+    assert_eq!(written(&outbox), ["reject 8 true"]);
+    consumer.resume();
+    assert_eq!(written(&outbox), ["qos 3", "consume activity-bridge.1"]);
+    for _ in 0..99 {
+        consumer.took(100);
+    }
+    consumer.took(1 << 20);
+    for _ in 0..99 {
+        consumer.took(100);
+    }
+    assert_eq!(written(&outbox), [""; 0]);
+    consumer.took(100);
+    let full = [
+        "cancel activity-bridge.1",
+        "qos 200",
+        "consume activity-bridge.2",
+    ];
+    assert_eq!(written(&outbox), full);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_is_opened_again_after_a_timeout_but_not_again_and_again() {
+    let (mut consumer, outbox) = consumer();
+    let held = Arc::<HeldBytes>::default();
+    let old = Unacknowledged {
+        tag: 7,
+        outbox: Arc::clone(&outbox),
+        is_usable: consumer.is_usable(),
+        _share: held.take(1).unwrap(),
+    };
+    consumer.reopen(406, "timeout").unwrap();
+    let opened = ["close-ok", "open", "qos 200", "consume activity-bridge.1"];
+    assert_eq!(written(&outbox), opened);
+    // Its tag belongs to nothing on the new channel.
+    assert!(!old.ack().await);
+    assert_eq!(written(&outbox), [""; 0]);
+    assert_eq!(
+        consumer.reopen(406, "timeout"),
+        Err("406 timeout".to_owned())
+    );
+    tokio::time::advance(Duration::from_secs(60)).await;
+    consumer.reopen(406, "timeout").unwrap();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(consumer.reopen(404, "gone"), Err("404 gone".to_owned()));
 }

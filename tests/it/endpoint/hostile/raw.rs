@@ -146,6 +146,15 @@ impl Raw {
 
     /// A connection of this user.
     pub async fn login(port: u16, user: &str, password: &str) -> Self {
+        Self::log_in(port, user, password, "/").await
+    }
+
+    /// As [`Raw::open`], in a virtual host.
+    pub async fn in_vhost(port: u16, vhost: &str) -> Self {
+        Self::log_in(port, "guest", "guest", vhost).await
+    }
+
+    async fn log_in(port: u16, user: &str, password: &str, vhost: &str) -> Self {
         let mut raw = Self::silent(port).await;
         raw.send(HEADER).await;
         raw.until((10, 10)).await;
@@ -153,7 +162,7 @@ impl Raw {
         raw.until((10, 30)).await;
         let tuned = [&[0, 0], &131_072_u32.to_be_bytes()[..], &[0, 0]].concat();
         raw.send(&method(0, (10, 31), &[&tuned])).await;
-        raw.send(&method(0, (10, 40), &[&short("/"), &[0, 0]]))
+        raw.send(&method(0, (10, 40), &[&short(vhost), &[0, 0]]))
             .await;
         raw.until((10, 41)).await;
         raw.send(&channel_open(1)).await;

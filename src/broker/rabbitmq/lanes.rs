@@ -1,0 +1,86 @@
+//! Lanes: a publishing channel for each destination.
+//!
+//! RabbitMQ handles the messages of a channel one after the other. While one queue can't take its message, because the
+//! queue has no leader, all messages behind it on the channel wait. So no two destinations share a channel.
+
+use super::connect::Connection;
+use crate::util::supervise::Supervisor;
+use lapin::{Channel, Error, options::ConfirmSelectOptions};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Mutex, Semaphore, SemaphorePermit},
+    time::timeout,
+};
+
+/// Maximum number of messages of a lane whose confirms are awaited. RabbitMQ stops reading a whole connection when 400
+/// messages wait for one of its channels.
+const MAX_UNCONFIRMED: usize = 200;
+
+/// Timeout for closing a channel on which a confirm did not come. RabbitMQ answers when the queue does.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(70);
+
+/// The lanes of a connection, by destination. Bounded by the number of destinations in the configuration.
+#[derive(Default)]
+pub(super) struct Lanes(Mutex<HashMap<String, Arc<Lane>>>);
+
+impl Lanes {
+    /// The lane to an exchange, or to a queue by the default exchange. An exchange and a queue of the same name share it.
+    pub(super) async fn to(&self, destination: &str) -> Arc<Lane> {
+        let mut lanes = self.0.lock().await;
+        match lanes.get(destination) {
+            Some(lane) => Arc::clone(lane),
+            None => Arc::clone(lanes.entry(destination.to_owned()).or_default()),
+        }
+    }
+}
+
+/// A lane. It opens its channel when a message needs it.
+pub(super) struct Lane {
+    channel: Mutex<Option<Channel>>,
+    room: Semaphore,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self {
+            channel: Mutex::default(),
+            room: Semaphore::new(MAX_UNCONFIRMED),
+        }
+    }
+}
+
+impl Lane {
+    /// Waits until a message may be sent. The permit is kept until its confirm.
+    pub(super) async fn room(&self) -> Option<SemaphorePermit<'_>> {
+        self.room.acquire().await.ok()
+    }
+
+    /// The channel, or a new one if the broker has closed it.
+    pub(super) async fn channel(&self, connection: &Connection) -> Result<Channel, Error> {
+        let mut kept = self.channel.lock().await;
+        if let Some(channel) = &*kept
+            && channel.status().connected()
+        {
+            return Ok(channel.clone());
+        }
+        let fresh = connection.create_channel().await?;
+        fresh
+            .confirm_select(ConfirmSelectOptions::default())
+            .await?;
+        *kept = Some(fresh.clone());
+        Ok(fresh)
+    }
+
+    /// Gives a channel up on which a confirm did not come. The next message gets another channel.
+    pub(super) async fn give_up(&self, channel: Channel, supervisor: &Supervisor) {
+        let mut kept = self.channel.lock().await;
+        if kept.as_ref().is_some_and(|kept| kept.id() == channel.id()) {
+            *kept = None;
+        }
+        drop(kept);
+        supervisor.spawn("the close of a silent channel", async move {
+            let closing = channel.close(200, "no confirm came".into());
+            drop(timeout(CLOSE_TIMEOUT, closing).await);
+        });
+    }
+}

@@ -1,0 +1,81 @@
+//! What the bridge reads of a worker's message, whichever broker brought it.
+
+use super::{
+    amqp::{
+        properties::Properties,
+        table::{self, Value},
+    },
+    inbound::{Delivery, Receipt},
+};
+use crate::task::HeaderValue;
+
+/// Maximum number of headers that are kept. A header of one byte takes many bytes of memory.
+const MAX_HEADERS: usize = 256;
+
+/// The headers that mean something to the bridge. They are kept in any case.
+const KNOWN_HEADERS: [&[u8]; 4] = [b"correlation-id", b"reply-type", b"reason", b"error"];
+
+/// A worker's message in the bridge's terms. Bytes that are not UTF-8 become U+FFFD.
+pub(super) fn delivery(properties: &Properties, body: Vec<u8>, receipt: Receipt) -> Delivery {
+    Delivery {
+        correlation_id: properties.correlation_id().map(lossy),
+        kind: properties.kind().map(lossy),
+        reply_to: properties.reply_to().map(lossy),
+        content_type: properties.content_type().map(lossy),
+        headers: headers(properties.headers().unwrap_or_default()),
+        body,
+        queues: None,
+        receipt,
+    }
+    .or_from_headers()
+}
+
+pub(super) fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The headers that the bridge can read: texts and numbers. A header that is there several times counts once for those that are
+/// kept in any case.
+fn headers(table: &[u8]) -> Vec<(String, HeaderValue)> {
+    let mut headers: Vec<(String, HeaderValue)> = Vec::new();
+    let mut known = [false; KNOWN_HEADERS.len()];
+    for (name, value) in table::entries(table).map_while(Result::ok) {
+        let value = match value {
+            Value::Text(text) => HeaderValue::Text(lossy(text)),
+            Value::Integer(number) => HeaderValue::Integer(number),
+            Value::Bool(flag) => HeaderValue::Text(flag.to_string()),
+            Value::Void | Value::Other(_) => continue,
+        };
+        let is_first = KNOWN_HEADERS
+            .iter()
+            .position(|known| *known == name)
+            .is_some_and(|at| !std::mem::replace(&mut known[at], true));
+        if is_first || headers.len() < MAX_HEADERS {
+            headers.push((lossy(name), value));
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::amqp::table_builder::TableBuilder;
+
+    #[test]
+    fn of_many_headers_a_few_are_kept_and_those_that_mean_something() {
+        let mut table = TableBuilder::new();
+        for number in 0..10_000 {
+            table = table.integer(format!("n{number}"), 1);
+        }
+        for _ in 0..10 {
+            table = table.text("reason", "no money");
+        }
+        let table = table.finish().expect("a table");
+        let headers = headers(&table);
+        assert_eq!(headers.len(), MAX_HEADERS + 1);
+        let (name, value) = headers.last().expect("headers");
+        assert_eq!(name, "reason");
+        assert_eq!(*value, HeaderValue::Text("no money".to_owned()));
+    }
+}

@@ -1,0 +1,297 @@
+//! RabbitMQ: one bad message, queue or channel holds up no other route.
+
+use crate::{
+    endpoint::hostile::raw::{Raw, content, long, message, publish, short},
+    harness::{
+        Answer, BridgeProcess, HOLD, Inbox, Node, Route, Scene, Swf, TEST_TIMEOUT, Worker, World,
+        eventually,
+    },
+    republishing::close_connection,
+};
+use activity_sim::{FaultRule, TaskState};
+use lapin::{
+    options::{QueueDeclareOptions, QueueDeleteOptions},
+    types::{AMQPValue, FieldTable},
+};
+use std::time::{Duration, Instant};
+
+const PARKED: &str = "activity-bridge.parked";
+
+const LATIN_1: &[u8] = b"Soci\xe9t\xe9";
+
+/// Maximum time in which the tasks of another route are done, whatever happens beside them.
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Beside a scene: a route with a worker that does its tasks.
+struct Other<'a> {
+    world: &'a World,
+    _worker: Worker,
+}
+
+impl<'a> Other<'a> {
+    async fn in_world(world: &'a World) -> Self {
+        let worker = world.worker("mails", |_| Answer::done("ok")).await;
+        Self {
+            world,
+            _worker: worker,
+        }
+    }
+
+    async fn goes_on(&self) {
+        let begun = Instant::now();
+        for id in self.world.schedule("mails", 10) {
+            let task = self.world.closed(&id).await;
+            assert_eq!(task.state, TaskState::Completed);
+        }
+        let took = begun.elapsed();
+        assert!(took < OTHERS_TIMEOUT, "{took:?}");
+    }
+}
+
+fn port(world: &World) -> u16 {
+    let uri: lapin::uri::AMQPUri = world.amqp_uri.parse().expect("a URI");
+    uri.authority.port
+}
+
+/// A message with these properties, flags first.
+fn reply(queue: &str, properties: &[u8]) -> Vec<u8> {
+    [publish(1, "", queue), content(1, 0, properties)].concat()
+}
+
+async fn parked(inbox: &Inbox) -> u32 {
+    let passive = QueueDeclareOptions::durable().passive();
+    let found = inbox
+        .channel()
+        .queue_declare(PARKED.into(), passive, FieldTable::default());
+    found.await.expect("it is there").message_count()
+}
+
+/// The largest resident memory that the process ever had, in MB.
+fn peak_mb(bridge: &BridgeProcess) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", bridge.pid()));
+    let status = status.expect("the bridge runs");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    let kb: u64 = number.and_then(|number| number.parse().ok()).expect("kB");
+    kb >> 10
+}
+
+#[tokio::test]
+async fn a_reply_of_any_bytes_is_used_or_parked_and_other_routes_go_on() {
+    let world = World::new().await;
+    let worker = world.worker("payments", |_| Vec::new()).await;
+    let bridge = world
+        .bridge(&[Route::new("payments"), Route::new("mails")])
+        .await;
+    let other = Other::in_world(&world).await;
+    let id = world.schedule("payments", 1).remove(0);
+    let task = worker.has_seen(1).await.remove(0);
+    let queue = task.reply_to();
+    let table = [&short(LATIN_1)[..], b"S", &long(LATIN_1)].concat();
+    let mut raw = Raw::in_vhost(port(&world), world.vhost()).await;
+    for properties in [
+        // A header's name, and a type.
+        [&[0x20, 0][..], &long(&table)].concat(),
+        [&[0, 0x20][..], &short(LATIN_1)].concat(),
+        // A correlation_id.
+        [&[4, 0][..], &short(LATIN_1)].concat(),
+    ] {
+        raw.send(&reply(&queue, &properties)).await;
+    }
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    eventually("three parked replies", || async {
+        (parked(&inbox).await == 3).then_some(())
+    })
+    .await;
+    other.goes_on().await;
+    // An app_id takes nothing from a reply that can be used.
+    let properties = [&[4, 8][..], &short(task.id()), &short(LATIN_1)].concat();
+    raw.send(&reply(&queue, &properties)).await;
+    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    assert!(!bridge.log().contains("no connection to the broker"));
+}
+
+#[tokio::test]
+async fn replies_of_many_bytes_are_read_a_few_at_a_time() {
+    const LARGE: usize = 4 << 20;
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(scene.plain()).await;
+    let queue = task.reply_to();
+    let mut raw = Raw::in_vhost(port(&scene.world), scene.world.vhost()).await;
+    let body = vec![b'x'; LARGE];
+    // 160 MB.
+    let one = message(1, "", &queue, &body);
+    for _ in 0..40 {
+        raw.send(&one).await;
+    }
+    // 60 MB, and many times that as headers in memory.
+    let bools: Vec<u8> = (0..14_000_u32)
+        .flat_map(|number| [&short(format!("{number:04x}"))[..], b"t\x01"].concat())
+        .collect();
+    let one = reply(&queue, &[&[0x20, 0][..], &long(&bools)].concat());
+    for _ in 0..500 {
+        raw.send(&one).await;
+    }
+    eventually("all being parked", || async {
+        (parked(&scene.inbox).await == 540).then_some(())
+    })
+    .await;
+    scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
+    scene.all_replies_acknowledged().await;
+    let peak = peak_mb(&scene.bridge);
+    eprintln!("{peak} MB at most");
+    assert!(peak < 110, "{peak} MB");
+}
+
+#[tokio::test]
+async fn a_parking_queue_that_refuses_holds_up_no_reply_and_the_route_says_why_it_does_not_poll() {
+    const GARBAGE: u32 = 300;
+    const ROOM: u32 = 10;
+    let world = World::new().await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(ROOM.into()));
+    let reject = AMQPValue::LongString("reject-publish".into());
+    arguments.insert("x-overflow".into(), reject);
+    let durable = QueueDeclareOptions::durable();
+    let declared = inbox
+        .channel()
+        .queue_declare(PARKED.into(), durable, arguments);
+    declared.await.expect("declared");
+    let worker = world.worker("payments", |_| Vec::new()).await;
+    let route = Route::new("payments").with("max_in_flight = 20");
+    let bridge = world.bridge(&[route]).await;
+    let ids = world.schedule("payments", 20);
+    let tasks = worker.has_seen(20).await;
+    let garbage = Answer {
+        correlation_id: Some(String::new()),
+        ..Answer::default()
+    };
+    for _ in 0..GARBAGE {
+        inbox.reply(&tasks[0], garbage.clone()).await;
+    }
+    bridge
+        .route_is(
+            "payments",
+            "the queue activity-bridge.parked takes no messages",
+        )
+        .await;
+    assert_eq!(bridge.get("/readyz").await.0, 503);
+    let begun = Instant::now();
+    for task in &tasks {
+        inbox.reply(task, Answer::done("ok").remove(0)).await;
+    }
+    for id in &ids {
+        assert_eq!(world.closed(id).await.state, TaskState::Completed);
+    }
+    let took = begun.elapsed();
+    assert!(took < OTHERS_TIMEOUT, "{took:?}");
+
+    // The bridge makes another queue, which takes what is left.
+    let delete = QueueDeleteOptions::default();
+    let deleted = inbox.channel().queue_delete(PARKED.into(), delete);
+    assert_eq!(deleted.await.expect("deleted"), ROOM);
+    eventually("the rest being parked", || async {
+        // Where there is no queue, the channel is closed.
+        let inbox = Inbox::connect(&world.amqp_uri).await;
+        let passive = QueueDeclareOptions::durable().passive();
+        let found = inbox
+            .channel()
+            .queue_declare(PARKED.into(), passive, FieldTable::default());
+        (found.await.ok()?.message_count() == GARBAGE - ROOM).then_some(())
+    })
+    .await;
+    bridge.route_is("payments", "polling").await;
+}
+
+#[tokio::test]
+async fn a_queue_that_has_lost_its_leader_holds_up_no_other_route() {
+    let node = Node::start().await;
+    let world = World::at(node.amqp_uri.clone(), HOLD).await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let route = Route::new("payments").with("poll_without_consumers = true");
+    let bridge = world.bridge(&[route, Route::new("mails")]).await;
+    let other = Other::in_world(&world).await;
+    bridge.route_is("payments", "polling").await;
+    let queue = "{'%2F_payments', node()}";
+    node.ctl(&["eval", &format!("ra:stop_server(quorum_queues, {queue}).")])
+        .await;
+    let ids = world.schedule("payments", 20);
+    bridge
+        .route_is("payments", "has the queue lost its leader?")
+        .await;
+    // Longer than any timeout of the bridge.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(45) {
+        other.goes_on().await;
+    }
+    assert!(!bridge.log().contains("no connection to the broker"));
+    node.ctl(&[
+        "eval",
+        &format!("ra:restart_server(quorum_queues, {queue})."),
+    ])
+    .await;
+    for id in &ids {
+        assert_eq!(world.closed(id).await.state, TaskState::Completed);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_connection_of_replies_is_opened_again_and_no_other() {
+    let world = World::new().await;
+    let worker = world.worker("payments", |_| Vec::new()).await;
+    let bridge = world
+        .bridge(&[Route::new("payments"), Route::new("mails")])
+        .await;
+    let other = Other::in_world(&world).await;
+    let id = world.schedule("payments", 1).remove(0);
+    let task = worker.has_seen(1).await.remove(0);
+    // A connection that ends sooner says that something is wrong with the broker.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(11) {
+        other.goes_on().await;
+    }
+    close_connection(world.vhost(), "activity-bridge replies").await;
+    bridge
+        .logged("the connection that reads replies ended; opening another")
+        .await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    other.goes_on().await;
+    assert!(!bridge.log().contains("no connection to the broker"));
+}
+
+/// RabbitMQ closes the channel of a consumer that does not acknowledge in time.
+#[tokio::test]
+async fn a_timeout_of_the_consumer_of_replies_touches_no_publisher() {
+    let node = Node::start().await;
+    for setting in ["consumer_timeout", "channel_tick_interval"] {
+        let set = format!("application:set_env(rabbit, {setting}, 1000).");
+        node.ctl(&["eval", &set]).await;
+    }
+    let world = World::at(node.amqp_uri.clone(), HOLD).await.of(Swf);
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let bridge = world.bridge(&[Route::new("payments")]).await;
+    let fault = FaultRule::error(Swf.complete(), 500, "InternalFailure");
+    world.sim.fault(fault);
+    let id = world.schedule("payments", 1).remove(0);
+    bridge
+        .logged("the broker closed the channel of replies; opening it again")
+        .await;
+    world.sim.clear_faults();
+    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    // The reply came again, and means nothing any more.
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    eventually("an empty queue of replies", || async {
+        (bridge.metric("late_replies_total").await >= 1.0).then_some(())
+    })
+    .await;
+    drop(inbox);
+    world.schedule("payments", 5);
+    let all = |s: &activity_sim::Summary| s.completed == 6;
+    let done = world.sim.wait_until(TEST_TIMEOUT, all).await;
+    assert!(done.is_ok(), "{done:?}");
+    assert!(!bridge.log().contains("no connection to the broker"));
+}
