@@ -24,7 +24,12 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Micros {
-        self.epoch + micros(self.started.elapsed())
+        self.at(Instant::now())
+    }
+
+    /// The time at this instant; that of the clock's start for an earlier one.
+    pub(crate) fn at(&self, instant: Instant) -> Micros {
+        self.epoch + micros(instant.saturating_duration_since(self.started))
     }
 
     /// The time since its start.

@@ -132,6 +132,9 @@ impl Conn {
         if delivery.is_some() && self.peer_gone() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
+        if let Some(delivery) = &delivery {
+            delivery.begin_answer();
+        }
         match write(Pin::new(&mut self.stream)) {
             Poll::Pending => {
                 self.handle.put_back(delivery);
@@ -247,10 +250,20 @@ mod tests {
         hub.summary(None).abandoned
     }
 
+    /// When the write of the only task's answer began.
+    fn answered(hub: &Hub) -> Option<u64> {
+        hub.records(|_| true)[0].answered_us
+    }
+
     #[tokio::test]
     async fn a_written_task_is_delivered() {
         let (mut conn, _client, hub) = connection_with_a_task().await;
+        assert_eq!(answered(&hub), None);
+        let before = hub.time_at(Instant::now());
         assert!(matches!(write(&mut conn), Poll::Ready(Ok(6))));
+        let after = hub.time_at(Instant::now());
+        let answered = answered(&hub).expect("written");
+        assert!((before..=after).contains(&answered));
         drop(conn);
         assert_eq!(abandoned(&hub), 0);
     }
@@ -271,6 +284,7 @@ mod tests {
         }
         assert!(matches!(write(&mut conn), Poll::Ready(Err(_))));
         assert_eq!(abandoned(&hub), 1);
+        assert_eq!(answered(&hub), None);
     }
 
     #[tokio::test]
@@ -287,6 +301,7 @@ mod tests {
             conn.handle.hang_up(how);
             assert!(matches!(write(&mut conn), Poll::Ready(Err(_))));
             assert_eq!(abandoned(&hub), 1);
+            assert_eq!(answered(&hub), None);
         }
     }
 }

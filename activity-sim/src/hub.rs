@@ -1,7 +1,12 @@
 //! The state behind its one lock. The hub gives it the time, passes on the answers to held polls, runs the
 //! timer, and wakes the callers that wait for a change.
 
-use std::{collections::HashMap, ops::Range, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, futures::Notified, oneshot};
@@ -221,6 +226,11 @@ impl Hub {
         self.act(|state, _| state.world.reset());
     }
 
+    /// The time of the simulator's clock at this instant.
+    pub(crate) fn time_at(&self, instant: Instant) -> Micros {
+        self.clock.at(instant)
+    }
+
     /// The time since the start of the simulator's clock.
     pub(crate) fn uptime(&self) -> Duration {
         self.clock.uptime()
@@ -250,6 +260,16 @@ impl Delivery {
         Self {
             handout,
             hub: Some(Arc::clone(hub)),
+        }
+    }
+
+    /// The write of the answer with the task begins as soon as this returns.
+    pub(crate) fn begin_answer(&self) {
+        if let Some(hub) = &self.hub {
+            let mut state = hub.state.lock();
+            // Under the lock, so that a wait for it is not counted as a part of the write.
+            let now = hub.clock.now();
+            state.world.begin_answer(now, self.handout.task);
         }
     }
 

@@ -57,7 +57,7 @@ pub struct HeartbeatRecord {
     pub details: Option<String>,
 }
 
-/// All that happened to one task. Times are Unix milliseconds.
+/// All that happened to one task. Times are Unix milliseconds, except one.
 ///
 /// A task of Step Functions has the domain `""`. Its task list is the activity's ARN, its type has the
 /// activity's name, and `workflow_id` and `run_id` are the execution's name and ARN.
@@ -92,6 +92,9 @@ pub struct TaskRecord {
     pub scheduled_ms: u64,
     /// When it was handed to a poll.
     pub started_ms: Option<u64>,
+    /// When the write of the answer that hands it out began, in Unix microseconds. `None` for a poll whose
+    /// caller had gone before.
+    pub answered_us: Option<u64>,
     /// When it was closed.
     pub closed_ms: Option<u64>,
     /// The identity of the poll that got it.

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -288,6 +288,12 @@ impl Sim {
     /// The records of all executions of Step Functions, in order of their start.
     pub fn executions(&self) -> Vec<ExecutionRecord> {
         self.hub.executions()
+    }
+
+    /// The time of the simulator's clock at this instant, in Unix microseconds. The records show the times of
+    /// this clock. It does not follow later changes of the system's time.
+    pub fn unix_micros(&self, at: Instant) -> u64 {
+        self.hub.time_at(at)
     }
 
     /// The totals.

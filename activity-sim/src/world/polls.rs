@@ -77,6 +77,13 @@ impl World {
         Polled::Waiting(poll)
     }
 
+    /// Records that the write of the answer that hands out a task begins.
+    pub(crate) fn begin_answer(&mut self, now: Micros, task: TaskNo) {
+        if let Some(index) = self.index(task) {
+            self.tasks[index].answered = Some(now);
+        }
+    }
+
     /// Ends a held poll without a task.
     pub(super) fn end_poll(&mut self, no: PollNo) {
         if let Some(poll) = self.polls.remove(&no) {

@@ -1,5 +1,7 @@
 //! Heartbeats and the three ways to settle a task, and their records.
 
+use std::time::Instant;
+
 use activity_sim::{Schedule, TaskState};
 use serde_json::{Value, json};
 
@@ -9,8 +11,10 @@ use crate::client::{Client, sim};
 async fn a_task_is_completed() {
     let sim = sim().await;
     let client = Client::new(&sim);
+    let begun = sim.unix_micros(Instant::now());
     let ids = sim.schedule(Schedule::new("shop", "list"));
     let token = client.take("list").await;
+    let taken = sim.unix_micros(Instant::now());
     let answer = client.complete(&token).await;
     assert_eq!((answer.status, answer.body), (200, Value::Null));
     let record = sim.task(&ids[0]).unwrap();
@@ -18,6 +22,9 @@ async fn a_task_is_completed() {
     assert_eq!(record.result.as_deref(), Some("done"));
     assert!(record.started_ms >= Some(record.scheduled_ms));
     assert!(record.closed_ms >= record.started_ms);
+    let answered = record.answered_us.unwrap();
+    assert!((begun..=taken).contains(&answered));
+    assert!(Some(answered / 1_000) >= record.started_ms);
     assert_eq!((record.settle_calls, record.late_calls), (1, 0));
 }
 

@@ -1,7 +1,8 @@
 //! The endpoint beside RabbitMQ, with each store: memory, load, latency.
 //!
 //! A side is the bridge and its broker. With RabbitMQ its processes count: beam.smp and what it has started. epmd does not
-//! count, because it makes itself independent. Both sides have the same worker, and it does what the worker protocol says.
+//! count, because it makes itself independent. Both sides have the same workers, and they do what the worker protocol says:
+//! one of lapin for memory and load, and one that reads a bare socket for the latency (`latency.rs`).
 
 use crate::{
     POLLERS,
@@ -145,7 +146,7 @@ async fn load_and_latency(sim: &Sim, place: &Place, store: Store) -> anyhow::Res
         promise: Some(Promise::Processor(PROCESSOR_PROMISE)),
     };
     let mut verdicts = report::summary(&names, &rounds, &[ratio]);
-    let measured = latency::measure(sim, &mut pairs, &names, &RATES).await?;
+    let measured = latency::measure(sim, pairs, &names, &RATES).await?;
     for latency in &measured {
         let ratio = Spread::of_ratios(&latency.to_worker[0], &latency.to_worker[1]);
         let what = format!("median of hand-out -> worker at {}/s", latency.rate);
@@ -157,9 +158,6 @@ async fn load_and_latency(sim: &Sim, place: &Place, store: Store) -> anyhow::Res
                 held: ratio.median <= LATENCY_PROMISE,
             });
         }
-    }
-    for pair in pairs {
-        pair.worker.close().await;
     }
     Ok(verdicts)
 }

@@ -1,7 +1,7 @@
 //! `make bench`: the bridge with each of its stores beside each other and beside the floor, or with each of its brokers, in
 //! alternating rounds on one simulator. `make bench-in-flight`: what tasks in flight cost (`in_flight.rs`).
 //!
-//! The simulator and the worker are in this process, the bridge and the floor (`floor.rs`) in one each, so that
+//! The simulator and the workers are in this process, the bridge and the floor (`floor.rs`) in one each, so that
 //! processor time and memory are theirs alone. Absolute figures depend on the machine and on what else it does; the
 //! ratios much less.
 //!
@@ -12,6 +12,7 @@
 //!
 //! The last lines say which promises were held. Where one was not, the exit status is 1.
 
+mod amqp_socket;
 mod brokers;
 mod contender;
 mod in_flight;
@@ -20,6 +21,7 @@ mod load;
 mod process;
 mod report;
 mod side;
+mod socket_worker;
 mod statistics;
 mod stores;
 mod worker;

@@ -70,16 +70,13 @@ pub(crate) async fn compare(
     for (name, pair) in names.iter().zip(&pairs) {
         report::memory(name, &pair.process.memory()?);
     }
-    let measured = latency::measure(sim, &mut pairs, &names, &RATES).await?;
+    let measured = latency::measure(sim, pairs, &names, &RATES).await?;
     if broker == Broker::RabbitMq {
         verdicts.extend(
             measured
                 .iter()
                 .filter_map(|latency| promised(latency, &sides)),
         );
-    }
-    for pair in pairs {
-        pair.worker.close().await;
     }
     Ok(verdicts)
 }

@@ -1,4 +1,5 @@
-//! The worker of the sides: sends every task's body back as its result.
+//! The worker of the sides, but for the latency, which has one of its own (`socket_worker.rs`): sends every task's body back
+//! as its result.
 
 use anyhow::bail;
 use futures_util::StreamExt;
@@ -12,27 +13,19 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use std::{
-    mem,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 use tokio::time::sleep;
 
 /// The running worker.
 pub(crate) struct Worker {
     connection: Connection,
-    shared: Arc<Shared>,
-}
-
-/// When the worker had a task.
-#[derive(Debug)]
-pub(crate) struct Sighting {
-    pub(crate) activity_id: String,
-    pub(crate) received: SystemTime,
-    pub(crate) replied: SystemTime,
+    /// Replies whose confirm or acknowledgement is to follow.
+    unconfirmed: Arc<AtomicUsize>,
 }
 
 /// How a worker works.
@@ -47,19 +40,10 @@ pub(crate) enum Manner {
 
 /// The prefetch of a careful worker. At no time does the bridge wait for room in it: at most 200 tasks are in flight, open
 /// polls and outcomes on their way to AWS included.
-const PREFETCH: u16 = 200;
+pub(crate) const PREFETCH: u16 = 200;
 
 /// Timeout for the acknowledgements that are to follow when the worker is closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What the consumers of a worker share.
-#[derive(Debug, Default)]
-struct Shared {
-    /// `None` while nobody wants to know.
-    sightings: Mutex<Option<Vec<Sighting>>>,
-    /// Replies whose confirm or acknowledgement is to follow.
-    unconfirmed: AtomicUsize,
-}
 
 impl Worker {
     /// Consumes from the queues until it is closed.
@@ -69,22 +53,15 @@ impl Worker {
         manner: Manner,
     ) -> Result<Self, lapin::Error> {
         let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
-        let shared = Arc::default();
+        let unconfirmed = Arc::default();
         for queue in queues {
             let channel = connection.create_channel().await?;
-            consume(channel, queue, manner, Arc::clone(&shared)).await?;
+            consume(channel, queue, manner, Arc::clone(&unconfirmed)).await?;
         }
-        Ok(Self { connection, shared })
-    }
-
-    /// Begins to note when it has tasks.
-    pub(crate) fn watch(&self) {
-        set(&self.shared.sightings, Some(Vec::new()));
-    }
-
-    /// What it noted since it was told to; it notes no more.
-    pub(crate) fn seen(&self) -> Vec<Sighting> {
-        set(&self.shared.sightings, None).unwrap_or_default()
+        Ok(Self {
+            connection,
+            unconfirmed,
+        })
     }
 
     /// Closes the connection after the last acknowledgement. Sides that share a worker each close it.
@@ -93,7 +70,7 @@ impl Worker {
             return;
         }
         let begun = Instant::now();
-        while self.shared.unconfirmed.load(Relaxed) > 0 && begun.elapsed() < CLOSE_TIMEOUT {
+        while self.unconfirmed.load(Relaxed) > 0 && begun.elapsed() < CLOSE_TIMEOUT {
             sleep(Duration::from_millis(5)).await;
         }
         if let Err(error) = self.connection.close(200, "done".into()).await {
@@ -102,19 +79,11 @@ impl Worker {
     }
 }
 
-fn set(
-    sightings: &Mutex<Option<Vec<Sighting>>>,
-    to: Option<Vec<Sighting>>,
-) -> Option<Vec<Sighting>> {
-    let mut sightings = sightings.lock().unwrap_or_else(PoisonError::into_inner);
-    mem::replace(&mut sightings, to)
-}
-
 async fn consume(
     channel: Channel,
     queue: &str,
     manner: Manner,
-    shared: Arc<Shared>,
+    unconfirmed: Arc<AtomicUsize>,
 ) -> Result<(), lapin::Error> {
     match manner {
         Manner::Bare => {
@@ -140,7 +109,7 @@ async fn consume(
     let mut consumer = consumer.await?;
     tokio::spawn(async move {
         while let Some(Ok(task)) = consumer.next().await {
-            if let Err(error) = work(&channel, manner, task, &shared).await {
+            if let Err(error) = work(&channel, manner, task, &unconfirmed).await {
                 eprintln!("bench: the worker can't reply: {error}");
                 break;
             }
@@ -154,9 +123,8 @@ async fn work(
     channel: &Channel,
     manner: Manner,
     task: Delivery,
-    shared: &Arc<Shared>,
+    unconfirmed: &Arc<AtomicUsize>,
 ) -> Result<(), lapin::Error> {
-    let received = SystemTime::now();
     let Some(reply_to) = task.properties.reply_to().clone() else {
         return Ok(());
     };
@@ -167,18 +135,17 @@ async fn work(
     if manner == Manner::Careful {
         properties = properties.with_delivery_mode(2);
     }
-    note(shared, &task, received);
     let options = BasicPublishOptions::default();
     let sent = channel.basic_publish("".into(), reply_to, options, &task.data, properties);
     let confirm = sent.await?;
     if manner == Manner::Careful {
-        let shared = Arc::clone(shared);
-        shared.unconfirmed.fetch_add(1, Relaxed);
+        let unconfirmed = Arc::clone(unconfirmed);
+        unconfirmed.fetch_add(1, Relaxed);
         tokio::spawn(async move {
             if let Err(error) = acknowledge(confirm, &task).await {
                 eprintln!("bench: the worker can't acknowledge: {error}");
             }
-            shared.unconfirmed.fetch_sub(1, Relaxed);
+            unconfirmed.fetch_sub(1, Relaxed);
         });
     }
     Ok(())
@@ -191,23 +158,5 @@ async fn acknowledge(confirm: PublisherConfirm, task: &Delivery) -> anyhow::Resu
             Ok(())
         }
         refused => bail!("its reply was refused: {refused:?}"),
-    }
-}
-
-/// Just before the reply.
-fn note(shared: &Shared, task: &Delivery, received: SystemTime) {
-    let sightings = shared.sightings.lock();
-    let mut sightings = sightings.unwrap_or_else(PoisonError::into_inner);
-    let Some(sightings) = &mut *sightings else {
-        return;
-    };
-    let headers = task.properties.headers().as_ref();
-    let id = headers.and_then(|headers| headers.inner().get("activity-id"));
-    if let Some(AMQPValue::LongString(id)) = id {
-        sightings.push(Sighting {
-            activity_id: id.to_string(),
-            received,
-            replied: SystemTime::now(),
-        });
     }
 }
