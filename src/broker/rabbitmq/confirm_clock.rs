@@ -15,7 +15,11 @@ pub(super) async fn silent_for(time: Duration, mut blocked: watch::Receiver<bool
 }
 
 async fn until(blocked: &mut watch::Receiver<bool>, wanted: bool) {
-    if blocked.wait_for(|blocked| *blocked == wanted).await.is_err() {
+    if blocked
+        .wait_for(|blocked| *blocked == wanted)
+        .await
+        .is_err()
+    {
         // The generation has ended, and the caller sees that.
         pending::<()>().await;
     }
@@ -30,12 +34,13 @@ mod tests {
     async fn a_block_that_ends_just_before_the_timeout_begins_it_anew() {
         let (blocked, receiver) = watch::channel(false);
         let begun = Instant::now();
-        let waiting = tokio::spawn(silent_for(Duration::from_secs(30), receiver));
-        sleep(Duration::from_secs(20)).await;
-        blocked.send_replace(true);
-        sleep(Duration::from_millis(9_900)).await;
-        blocked.send_replace(false);
-        waiting.await.expect("no panic");
+        let blocking = async {
+            sleep(Duration::from_secs(20)).await;
+            blocked.send_replace(true);
+            sleep(Duration::from_millis(9_900)).await;
+            blocked.send_replace(false);
+        };
+        tokio::join!(blocking, silent_for(Duration::from_secs(30), receiver));
         assert_eq!(begun.elapsed(), Duration::from_millis(59_900));
     }
 }

@@ -1,12 +1,12 @@
-//! The publishing half of a generation: a lane for each destination, and a confirm for each message. It also assigns
+//! The publishing half of a generation: a channel for each destination, and a confirm for each message. It also assigns
 //! each return to the message that it belongs to.
 
 use super::{
     confirm_clock::silent_for,
     connect::Connection,
     convert,
-    lanes::{Lane, Lanes},
     message::Message,
+    publish_channels::{PublishChannel, PublishChannels},
     unconfirmed::{Awaited, Unconfirmed},
 };
 use crate::{
@@ -30,8 +30,8 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 /// Timeout for a confirm while the broker is not blocked. After it, the channel is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Number of lanes for replies that are parked or put back.
-const POST_LANES: usize = 16;
+/// Number of channels for replies that are parked or put back.
+const POST_CHANNELS: usize = 16;
 
 const NACKED: PublishError =
     PublishError::Nacked("(basic.nack): the queue is full or can't be written");
@@ -39,15 +39,15 @@ const NACKED: PublishError =
 /// The publishing half of a generation.
 pub(crate) struct Publisher {
     pub(crate) connection: Connection,
-    /// The lanes for task messages, many of which wait for their confirms at once. What happens at one destination does not
+    /// The channels for task messages, many of which wait for their confirms at once. What happens at one destination does not
     /// affect the others.
-    tasks: Lanes,
-    /// The lanes for messages that are not mandatory, by exchange: cancels, and answers to heartbeats. They are separate from
+    tasks: PublishChannels,
+    /// The channels for messages that are not mandatory, by exchange: cancels, and answers to heartbeats. They are separate from
     /// those of the tasks, so that a return on a task's channel belongs to a task.
-    signals: Lanes,
-    /// The lanes for replies that are parked or put back. One message at a time is on each, so that a return belongs to the
+    signals: PublishChannels,
+    /// The channels for replies that are parked or put back. One message at a time is on each, so that a return belongs to the
     /// message that was sent last.
-    posts: [AsyncMutex<Lane>; POST_LANES],
+    posts: [AsyncMutex<PublishChannel>; POST_CHANNELS],
     next_post: AtomicUsize,
     /// Why the generation was given up; `None` until then.
     given_up: watch::Sender<Option<String>>,
@@ -65,8 +65,8 @@ impl Publisher {
     ) -> Self {
         Self {
             connection,
-            tasks: Lanes::default(),
-            signals: Lanes::default(),
+            tasks: PublishChannels::default(),
+            signals: PublishChannels::default(),
             posts: Default::default(),
             next_post: AtomicUsize::new(0),
             given_up: watch::channel(None).0,
@@ -110,8 +110,8 @@ impl Publisher {
             "" => message.routing_key,
             exchange => exchange,
         };
-        let lane = self.tasks.to(destination).await;
-        let confirmation = self.send(&lane, message, true).await?;
+        let to = self.tasks.to(destination).await;
+        let confirmation = self.send(&to, message, true).await?;
         let acked = confirmation.is_ack();
         if let Some(returned) = confirmation.take_message() {
             self.returned(&returned.delivery.properties, returned.reply_text.as_str())
@@ -141,9 +141,9 @@ impl Publisher {
 
     /// Publishes a reply that is parked or put back as mandatory, and waits for its confirm.
     pub(crate) async fn post(&self, message: &Message<'_>) -> Result<(), PublishError> {
-        let next = self.next_post.fetch_add(1, Relaxed) % POST_LANES;
-        let lane = self.posts[next].lock().await;
-        confirmed(self.send(&lane, message, true).await?)
+        let next = self.next_post.fetch_add(1, Relaxed) % POST_CHANNELS;
+        let to = self.posts[next].lock().await;
+        confirmed(self.send(&to, message, true).await?)
     }
 
     /// Publishes a cancel or an answer. If no queue takes it, it is dropped.
@@ -152,8 +152,8 @@ impl Publisher {
         // lapin would keep it while the broker takes no messages, and send it when nobody wants it any more. An error means that
         // the generation has ended, which the next step finds.
         drop(blocked.wait_for(|blocked| !blocked).await);
-        let lane = self.signals.to(message.exchange).await;
-        confirmed(self.send(&lane, message, false).await?)
+        let to = self.signals.to(message.exchange).await;
+        confirmed(self.send(&to, message, false).await?)
     }
 
     /// Sends a message and waits for its confirm, however long the broker stays blocked. When the broker refuses a
@@ -162,14 +162,14 @@ impl Publisher {
     /// or if the connection fails, the generation is given up.
     async fn send(
         &self,
-        lane: &Lane,
+        to: &PublishChannel,
         message: &Message<'_>,
         mandatory: bool,
     ) -> Result<Confirmation, PublishError> {
         let used = Mutex::new(None);
         let confirmed = async {
-            let _room = lane.room().await;
-            let channel = lane.channel(&self.connection).await?;
+            let _room = to.room().await;
+            let channel = to.open(&self.connection).await?;
             *used.lock() = Some(channel.clone());
             confirm(&channel, message, mandatory).await
         };
@@ -187,7 +187,7 @@ impl Publisher {
                 let why = format!("the broker confirmed nothing for {secs} s");
                 let channel = used.lock().take();
                 match channel {
-                    Some(channel) => lane.give_up(channel, &self.supervisor).await,
+                    Some(channel) => to.give_up(channel, &self.supervisor).await,
                     None => self.give_up(&why),
                 }
                 return Err(PublishError::Unconfirmed(why));

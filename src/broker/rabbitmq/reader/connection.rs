@@ -231,7 +231,7 @@ impl Connection {
             });
             match taken? {
                 Taken::Nothing => {}
-                Taken::Message(message, share) => self.pass_on(message, share, inbound).await?,
+                Taken::Message(message, share) => self.hand_over(message, share, inbound).await?,
                 Taken::NoRoom { tag, size } => self.consumer.no_room(tag, size),
                 Taken::ChannelClosed { code, why } => self.consumer.reopen(code, &why)?,
             }
@@ -243,7 +243,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn pass_on(
+    async fn hand_over(
         &self,
         message: Message,
         share: Share,

@@ -149,9 +149,12 @@ impl Raw {
         Self::log_in(port, user, password, "/").await
     }
 
-    /// As [`Raw::open`], in a virtual host.
-    pub async fn in_vhost(port: u16, vhost: &str) -> Self {
-        Self::log_in(port, "guest", "guest", vhost).await
+    /// As [`Raw::open`], at the broker that a URI names.
+    pub async fn at(uri: &str) -> Self {
+        let uri: lapin::uri::AMQPUri = uri.parse().expect("a URI");
+        let authority = uri.authority;
+        let user = authority.userinfo;
+        Self::log_in(authority.port, &user.username, &user.password, &uri.vhost).await
     }
 
     async fn log_in(port: u16, user: &str, password: &str, vhost: &str) -> Self {
@@ -160,7 +163,13 @@ impl Raw {
         raw.until((10, 10)).await;
         raw.send(&start_ok(b"", user, password)).await;
         raw.until((10, 30)).await;
-        let tuned = [&[0, 0], &131_072_u32.to_be_bytes()[..], &[0, 0]].concat();
+        // RabbitMQ takes no 0, which would be no limit.
+        let tuned = [
+            &2_047_u16.to_be_bytes()[..],
+            &131_072_u32.to_be_bytes()[..],
+            &[0, 0],
+        ]
+        .concat();
         raw.send(&method(0, (10, 31), &[&tuned])).await;
         raw.send(&method(0, (10, 40), &[&short(vhost), &[0, 0]]))
             .await;

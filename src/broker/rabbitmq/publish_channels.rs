@@ -1,4 +1,4 @@
-//! Lanes: a publishing channel for each destination.
+//! A publishing channel for each destination.
 //!
 //! RabbitMQ handles the messages of a channel one after the other. While one queue can't take its message, because the
 //! queue has no leader, all messages behind it on the channel wait. So no two destinations share a channel.
@@ -12,35 +12,35 @@ use tokio::{
     time::timeout,
 };
 
-/// Maximum number of messages of a lane whose confirms are awaited. RabbitMQ stops reading a whole connection when 400
+/// Maximum number of messages of a channel whose confirms are awaited. RabbitMQ stops reading a whole connection when 400
 /// messages wait for one of its channels.
 const MAX_UNCONFIRMED: usize = 200;
 
 /// Timeout for closing a channel on which a confirm did not come. RabbitMQ answers when the queue does.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(70);
 
-/// The lanes of a connection, by destination. Bounded by the number of destinations in the configuration.
+/// The publishing channels of a connection, by destination. Bounded by the number of destinations in the configuration.
 #[derive(Default)]
-pub(super) struct Lanes(Mutex<HashMap<String, Arc<Lane>>>);
+pub(super) struct PublishChannels(Mutex<HashMap<String, Arc<PublishChannel>>>);
 
-impl Lanes {
-    /// The lane to an exchange, or to a queue by the default exchange. An exchange and a queue of the same name share it.
-    pub(super) async fn to(&self, destination: &str) -> Arc<Lane> {
-        let mut lanes = self.0.lock().await;
-        match lanes.get(destination) {
-            Some(lane) => Arc::clone(lane),
-            None => Arc::clone(lanes.entry(destination.to_owned()).or_default()),
+impl PublishChannels {
+    /// The channel to an exchange, or to a queue by the default exchange. An exchange and a queue of the same name share it.
+    pub(super) async fn to(&self, destination: &str) -> Arc<PublishChannel> {
+        let mut channels = self.0.lock().await;
+        match channels.get(destination) {
+            Some(channel) => Arc::clone(channel),
+            None => Arc::clone(channels.entry(destination.to_owned()).or_default()),
         }
     }
 }
 
-/// A lane. It opens its channel when a message needs it.
-pub(super) struct Lane {
+/// One of them. It is opened when a message needs it, and again after the broker has closed it.
+pub(super) struct PublishChannel {
     channel: Mutex<Option<Channel>>,
     room: Semaphore,
 }
 
-impl Default for Lane {
+impl Default for PublishChannel {
     fn default() -> Self {
         Self {
             channel: Mutex::default(),
@@ -49,14 +49,14 @@ impl Default for Lane {
     }
 }
 
-impl Lane {
+impl PublishChannel {
     /// Waits until a message may be sent. The permit is kept until its confirm.
     pub(super) async fn room(&self) -> Option<SemaphorePermit<'_>> {
         self.room.acquire().await.ok()
     }
 
     /// The channel, or a new one if the broker has closed it.
-    pub(super) async fn channel(&self, connection: &Connection) -> Result<Channel, Error> {
+    pub(super) async fn open(&self, connection: &Connection) -> Result<Channel, Error> {
         let mut kept = self.channel.lock().await;
         if let Some(channel) = &*kept
             && channel.status().connected()
