@@ -10,7 +10,7 @@ use crate::{
     broker::{BrokerConfig, settings::read_amqp},
     process::{self, ShutdownConfig},
     route::{self, RouteConfig},
-    settings::{Problem, Problems, Reader},
+    settings::{Environment, Problem, Problems, Reader},
     source::aws::settings::region_rule,
     store::{self, StoreConfig},
     telemetry::{LogConfig, read_log},
@@ -19,6 +19,7 @@ use crate::{
 use figment::{
     Figment, Profile, Provider,
     providers::{Env, Format, Toml},
+    value::Dict,
 };
 use std::{net::SocketAddr, path::Path, str::FromStr};
 
@@ -90,18 +91,20 @@ impl Config {
         let env = Env::prefixed(ENV_PREFIX)
             .filter(|key| key.as_str().contains("__"))
             .split("__");
+        let environment = env.iter().map(|(key, text)| (key.to_string(), text));
+        let environment = environment.collect();
         let figment = Figment::from(Toml::string(&text)).merge(env);
         let dict = figment
             .data()
             .map_err(|e| unreadable(without_source(&e)))?
             .remove(&Profile::Default)
             .unwrap_or_default();
-        Self::read(dict)
+        Self::read(dict, &environment)
     }
 
-    fn read(dict: figment::value::Dict) -> Result<Self, ConfigError> {
+    fn read(dict: Dict, environment: &Environment) -> Result<Self, ConfigError> {
         let problems = Problems::default();
-        let config = read_all(Reader::root(dict, &problems));
+        let config = read_all(Reader::root(dict, environment, &problems));
         let problems = problems.into_inner();
         match config {
             Some(config) if problems.is_empty() => Ok(config),
@@ -120,7 +123,8 @@ impl FromStr for Config {
             path: "configuration".to_owned(),
             why: without_source(&e),
         })?;
-        Self::read(profiles.remove(&Profile::Default).unwrap_or_default())
+        let dict = profiles.remove(&Profile::Default).unwrap_or_default();
+        Self::read(dict, &Environment::new())
     }
 }
 
