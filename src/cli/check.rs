@@ -4,7 +4,7 @@ use super::tasks::print;
 use crate::{
     broker::{self, BrokerKind},
     config::Config,
-    source::{SourceError, Sources, aws},
+    source::{SourceError, Sources, aws::AwsConfig},
     store::{self, StoreConfig},
     util::{Mark, Row, database_file::folder},
 };
@@ -114,8 +114,11 @@ fn missing_file(what: String, path: &Path) -> Row {
 }
 
 async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {
-    let sdk = aws::load(config.region.as_deref()).await;
-    let credentials = aws::check_credentials(&sdk).await;
+    let aws = match AwsConfig::load(config.region.as_deref()).await {
+        Ok(aws) => aws,
+        Err(error) => return table.add(Row::new("AWS", Mark::Fail, error.to_string())),
+    };
+    let credentials = aws.check_credentials().await;
     let found = credentials.is_ok();
     table.add(match credentials {
         Ok(()) => Row::new("AWS credentials", Mark::Ok, "found"),

@@ -20,6 +20,7 @@
 
 mod acknowledging;
 mod admin;
+mod aws_access;
 mod bodies_alone;
 mod broken_log;
 mod broker_trouble;
