@@ -38,6 +38,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// The settings of the shutdown.
     pub shutdown: ShutdownConfig,
+    /// Whether the system may write core dumps of the process.
+    pub core_dumps: bool,
     /// The settings of the log.
     pub log: LogConfig,
     /// The settings of the export of spans; `None` if there is none.
@@ -151,6 +153,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
         .as_ref()
         .is_some_and(StoreConfig::outlives_the_process);
     let shutdown = process::settings::read(root.table("shutdown"), outlives);
+    let core_dumps = process::settings::read_process(root.table("process"));
     let log = read_log(root.table("log"));
     let otlp = trace::settings::read(&mut root);
 
@@ -182,6 +185,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
         store: store?,
         admin_listen,
         shutdown,
+        core_dumps,
         log,
         otlp,
         routes,

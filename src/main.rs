@@ -5,7 +5,7 @@ use activity_bridge::{
     app,
     cli::{check, tasks},
     config::Config,
-    process::stack,
+    process::{core_dumps, stack},
     telemetry,
 };
 use clap::{Args, Parser, Subcommand};
@@ -105,6 +105,10 @@ fn execute(command: Command, deep: io::Result<()>) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    let forbidden = match config.core_dumps {
+        true => Ok(()),
+        false => core_dumps::forbid(),
+    };
     // The bridge mostly waits. More threads would make each task more expensive. Work that blocks, on the disk, has its
     // own threads.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -121,6 +125,9 @@ fn execute(command: Command, deep: io::Result<()>) -> ExitCode {
                     "could not run again with RUST_MIN_STACK={}: a reply with deeply nested headers will end the process",
                     stack::BYTES
                 );
+            }
+            if let Err(error) = forbidden {
+                tracing::warn!(%error, "core dumps could not be switched off");
             }
             let ended = runtime.block_on(app::run(config));
             // A name look-up may hang, so this does not wait for it.

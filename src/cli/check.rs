@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     source::{SourceError, Sources, aws::AwsConfig},
     store::{self, StoreConfig},
-    util::{Mark, Row, database_file::folder},
+    util::{Mark, Row, database_file::folder, file_access::exposure},
 };
 use std::{io::Write, path::Path, time::Duration};
 use tokio::time::timeout;
@@ -78,8 +78,11 @@ async fn check_store(config: &Config) -> Vec<Row> {
         StoreConfig::File(file) if !file.path.exists() => {
             return vec![missing_file(what, &file.path)];
         }
-        StoreConfig::File(_) => Ok(Vec::new()),
-        StoreConfig::Redis(redis) => store::redis::examine(redis).await,
+        StoreConfig::File(file) => Ok(exposure(&file.path).ok().flatten().into_iter().collect()),
+        StoreConfig::Redis(redis) => {
+            let advice = store::redis::examine(redis).await;
+            advice.map(|advice| advice.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        }
     };
     let found = async {
         let advice = advice?;

@@ -1,5 +1,6 @@
-//! The process itself: the signals that stop it, the drain, its limit on open files, and the stacks of its threads.
+//! The process itself: the signals that it gets, the drain, its limits on open files and core dumps, and the stacks of its threads.
 
+pub mod core_dumps;
 pub mod descriptors;
 mod drain;
 pub mod settings;

@@ -47,6 +47,7 @@ mod republishing;
 mod routes;
 mod routing;
 mod scale;
+mod secrets;
 #[cfg(target_os = "linux")]
 mod silent_broker;
 mod step_functions;
