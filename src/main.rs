@@ -27,7 +27,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the bridge until SIGTERM, SIGINT or SIGHUP, then drain and end
+    /// Run the bridge until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then drain and end
     ///
     /// AWS credentials, region and endpoints come from the usual AWS chain and variables. Every setting outside the
     /// routes can be overridden by the environment: ACTIVITY_BRIDGE_ADMIN__LISTEN sets admin.listen.
