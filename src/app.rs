@@ -19,7 +19,7 @@ use crate::{
     replicas::lease,
     route::{QueueCredits, Route, RouteConfig},
     settle::{heartbeat, replies},
-    source::Sources,
+    source::{Sources, aws::proxies},
     store::{self, Lifetime},
     trace::Tracer,
     util::supervise::Supervisor,
@@ -138,6 +138,7 @@ async fn build(
 ) -> anyhow::Result<(Arc<Bridge>, InboundStream)> {
     let tracer = Tracer::start(config.otlp.as_ref())?;
     let metrics = Metrics::new()?;
+    proxies::tell();
     let sources = Sources::load(config.region.as_deref()).await?;
     let names = routes.iter().map(|route| route.name.clone()).collect();
     let store = store::open(&config.store, names).await?;

@@ -10,7 +10,7 @@ use crate::{
     broker::{BrokerConfig, settings::read_amqp},
     process::{self, ShutdownConfig},
     route::{self, RouteConfig},
-    settings::{Problem, Problems, Reader},
+    settings::{Environment, Problem, Problems, Reader},
     source::aws::settings::region_rule,
     store::{self, StoreConfig},
     telemetry::{LogConfig, read_log},
@@ -19,6 +19,7 @@ use crate::{
 use figment::{
     Figment, Profile, Provider,
     providers::{Env, Format, Toml},
+    value::Dict,
 };
 use std::{net::SocketAddr, path::Path, str::FromStr};
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// The settings of the shutdown.
     pub shutdown: ShutdownConfig,
+    /// Whether the system may write core dumps of the process.
+    pub core_dumps: bool,
     /// The settings of the log.
     pub log: LogConfig,
     /// The settings of the export of spans; `None` if there is none.
@@ -90,18 +93,20 @@ impl Config {
         let env = Env::prefixed(ENV_PREFIX)
             .filter(|key| key.as_str().contains("__"))
             .split("__");
+        let environment = env.iter().map(|(key, text)| (key.to_string(), text));
+        let environment = environment.collect();
         let figment = Figment::from(Toml::string(&text)).merge(env);
         let dict = figment
             .data()
             .map_err(|e| unreadable(without_source(&e)))?
             .remove(&Profile::Default)
             .unwrap_or_default();
-        Self::read(dict)
+        Self::read(dict, &environment)
     }
 
-    fn read(dict: figment::value::Dict) -> Result<Self, ConfigError> {
+    fn read(dict: Dict, environment: &Environment) -> Result<Self, ConfigError> {
         let problems = Problems::default();
-        let config = read_all(Reader::root(dict, &problems));
+        let config = read_all(Reader::root(dict, environment, &problems));
         let problems = problems.into_inner();
         match config {
             Some(config) if problems.is_empty() => Ok(config),
@@ -120,7 +125,8 @@ impl FromStr for Config {
             path: "configuration".to_owned(),
             why: without_source(&e),
         })?;
-        Self::read(profiles.remove(&Profile::Default).unwrap_or_default())
+        let dict = profiles.remove(&Profile::Default).unwrap_or_default();
+        Self::read(dict, &Environment::new())
     }
 }
 
@@ -147,6 +153,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
         .as_ref()
         .is_some_and(StoreConfig::outlives_the_process);
     let shutdown = process::settings::read(root.table("shutdown"), outlives);
+    let core_dumps = process::settings::read_process(root.table("process"));
     let log = read_log(root.table("log"));
     let otlp = trace::settings::read(&mut root);
 
@@ -178,6 +185,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
         store: store?,
         admin_listen,
         shutdown,
+        core_dumps,
         log,
         otlp,
         routes,

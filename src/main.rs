@@ -5,6 +5,7 @@ use activity_bridge::{
     app,
     cli::{check, tasks},
     config::Config,
+    process::core_dumps,
     telemetry,
 };
 use clap::{Args, Parser, Subcommand};
@@ -26,7 +27,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the bridge until SIGTERM, SIGINT or SIGHUP, then drain and end
+    /// Run the bridge until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then drain and end
     ///
     /// AWS credentials, region and endpoints come from the usual AWS chain and variables. Every setting outside the
     /// routes can be overridden by the environment: ACTIVITY_BRIDGE_ADMIN__LISTEN sets admin.listen.
@@ -89,6 +90,10 @@ fn execute(command: Command) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    let forbidden = match config.core_dumps {
+        true => Ok(()),
+        false => core_dumps::forbid(),
+    };
     // The bridge mostly waits. More threads would make each task more expensive. Work that blocks, on the disk, has its
     // own threads.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -99,6 +104,9 @@ fn execute(command: Command) -> ExitCode {
         (Err(error), _) => Err(error.into()),
         (Ok(runtime), Command::Run(_)) => {
             telemetry::start(config.log);
+            if let Err(error) = forbidden {
+                tracing::warn!(%error, "core dumps could not be switched off");
+            }
             let ended = runtime.block_on(app::run(config));
             // A name look-up may hang, so this does not wait for it.
             runtime.shutdown_background();

@@ -1,5 +1,6 @@
 //! The admin endpoint: `/livez`, `/readyz`, `/metrics` and `/tasks`. It only reads, and changes nothing.
 
+mod connections;
 pub mod listing;
 pub mod notes;
 pub mod server;

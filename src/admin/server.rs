@@ -1,6 +1,7 @@
 //! The HTTP server of the admin endpoint: plain HTTP on a configured address.
 
 use super::{
+    connections::{self, Limits},
     listing::{Listing, RouteNote},
     notes::notes,
 };
@@ -52,6 +53,7 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
     if let Ok(addr) = listener.local_addr() {
         tracing::info!(%addr, "admin listening");
     }
+    let supervisor = admin.bridge.supervisor.clone();
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -59,9 +61,7 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
         .route("/tasks", get(tasks))
         .with_state(admin);
     crash_point(CrashPoint::AdminLoop);
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "the admin endpoint ended");
-    }
+    connections::serve(listener, router, supervisor, Limits::of_the_process()).await;
 }
 
 #[derive(Serialize)]

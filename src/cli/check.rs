@@ -4,9 +4,9 @@ use super::tasks::print;
 use crate::{
     broker::{self, BrokerKind},
     config::Config,
-    source::{SourceError, Sources, aws},
+    source::{SourceError, Sources, aws::AwsConfig},
     store::{self, StoreConfig},
-    util::{Mark, Row, database_file::folder},
+    util::{Mark, Row, database_file::folder, file_access::exposure},
 };
 use std::{io::Write, path::Path, time::Duration};
 use tokio::time::timeout;
@@ -78,8 +78,11 @@ async fn check_store(config: &Config) -> Vec<Row> {
         StoreConfig::File(file) if !file.path.exists() => {
             return vec![missing_file(what, &file.path)];
         }
-        StoreConfig::File(_) => Ok(Vec::new()),
-        StoreConfig::Redis(redis) => store::redis::examine(redis).await,
+        StoreConfig::File(file) => Ok(exposure(&file.path).ok().flatten().into_iter().collect()),
+        StoreConfig::Redis(redis) => {
+            let advice = store::redis::examine(redis).await;
+            advice.map(|advice| advice.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        }
     };
     let found = async {
         let advice = advice?;
@@ -114,8 +117,11 @@ fn missing_file(what: String, path: &Path) -> Row {
 }
 
 async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {
-    let sdk = aws::load(config.region.as_deref()).await;
-    let credentials = aws::check_credentials(&sdk).await;
+    let aws = match AwsConfig::load(config.region.as_deref()).await {
+        Ok(aws) => aws,
+        Err(error) => return table.add(Row::new("AWS", Mark::Fail, error.to_string())),
+    };
+    let credentials = aws.check_credentials().await;
     let found = credentials.is_ok();
     table.add(match credentials {
         Ok(()) => Row::new("AWS credentials", Mark::Ok, "found"),

@@ -81,12 +81,12 @@ fn every_problem_is_reported_at_once_with_path_value_and_rule() {
         "amqp.uri: must begin with amqp:// or amqps://",
         "store.kind = \"files\": must be \"file\", \"redis\" or \"memory\"",
         "admin.listen = \"here\": must be an address",
-        "admin.port = 1: there is no such setting; the keys here are listen",
+        "admin.port: there is no such setting; the keys here are listen",
         "routes[0].name = \"a b\": must be 1 to 64",
         "routes[0].queue = \"amq.q\": must not begin",
         "routes[0].max_in_flight = 0: must be a whole number from 1 to 60000",
         "routes[0].pollers.min = 9: must not exceed",
-        "routes[0].pollers.maximum = 4: there is no such setting; did you mean \"max\"?",
+        "routes[0].pollers.maximum: there is no such setting; did you mean \"max\"?",
         "routes[0].declare = \"no\": must be true or false",
         "routes[0].swf.domain = \"a:b\": must not contain ':'",
         "routes[0].swf.task_list = \" x\": must not begin or end with white space",
@@ -222,6 +222,35 @@ fn no_problem_shows_a_password() {
 }
 
 #[test]
+fn no_value_of_an_unknown_key_is_shown() {
+    for value in [
+        "12345678",
+        "1.2345678",
+        "true",
+        "1234-05-06",
+        "\"12345678\"",
+        "[12345678]",
+        "{ a = 12345678 }",
+    ] {
+        for text in [
+            format!("[amqp]\npassword = {value}\n"),
+            format!("password = {value}\n"),
+            format!("[amqp.password]\nuri = {value}\n"),
+            format!("[[routes]]\npassword = {value}\n"),
+            format!("[[amqp.users]]\npassword = {value}\n"),
+        ] {
+            let found = problems(&text);
+            let of_password = found.iter().filter(|problem| problem.contains("password"));
+            assert!(of_password.count() > 0, "{text}: {found:#?}");
+            let found = found.join("\n");
+            for part in ["12345678", "2345678", "true", "1234-05-06"] {
+                assert!(!found.contains(part), "{text}: {found}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_empty_file_says_what_is_missing() {
     let found = problems("");
     assert_eq!(found.len(), 1, "{found:?}");
@@ -267,6 +296,87 @@ fn the_environment_overrides_and_kubernetes_service_variables_do_not() {
             error.to_string().contains("did you mean \"listen\"?"),
             "{error}"
         );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_variable_is_a_text_where_a_text_is_wanted() {
+    let prefix = |text: &str| {
+        let mut found = String::new();
+        figment::Jail::expect_with(|jail| {
+            jail.create_file(
+                "bridge.toml",
+                &format!("{SMALLEST}[store]\nkind = \"redis\"\n"),
+            )?;
+            jail.set_env("ACTIVITY_BRIDGE_STORE__URL", "redis://h");
+            jail.set_env("ACTIVITY_BRIDGE_STORE__PREFIX", text);
+            let config = Config::load(Path::new("bridge.toml"));
+            found = match config.expect("valid").store {
+                StoreConfig::Redis(redis) => redis.prefix,
+                other => other.place(),
+            };
+            Ok(())
+        });
+        found
+    };
+    for text in ["2024", "-7", "007", "1.50", "1e3", "true", "false", "text"] {
+        assert_eq!(prefix(text), text);
+    }
+    assert_eq!(prefix(" 2024 "), "2024");
+    assert_eq!(prefix("\"2024\""), "2024");
+}
+
+#[test]
+fn a_variable_is_a_number_or_a_flag_where_one_is_wanted_and_a_text_in_the_file_is_none() {
+    figment::Jail::expect_with(|jail| {
+        jail.create_file(
+            "bridge.toml",
+            &format!("{SMALLEST}[shutdown]\ngrace_secs = \"7\"\n"),
+        )?;
+        let error = Config::load(Path::new("bridge.toml")).expect_err("a text");
+        assert!(
+            error.to_string().contains("shutdown.grace_secs = \"7\""),
+            "{error}"
+        );
+        jail.set_env("ACTIVITY_BRIDGE_SHUTDOWN__GRACE_SECS", "8");
+        jail.set_env("ACTIVITY_BRIDGE_SHUTDOWN__GIVE_BACK", "true");
+        let config = Config::load(Path::new("bridge.toml")).expect("valid");
+        assert_eq!(config.shutdown.grace, Duration::from_secs(8));
+        assert!(config.shutdown.give_back);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_file_with_a_byte_order_mark_or_several_lines_is_no_address_and_its_content_is_not_shown() {
+    const URI: &str = "amqp://u:hunter2@127.0.0.1:1/%2f";
+    figment::Jail::expect_with(|jail| {
+        let text = SMALLEST.replace("uri = \"amqp://127.0.0.1\"", "uri_file = \"uri\"");
+        for (content, expected) in [
+            (
+                format!("\u{feff}{URI}\n"),
+                "amqp.uri_file: the file \"uri\" begins with a byte order mark",
+            ),
+            (
+                format!("{URI}\n{URI}\n"),
+                "amqp.uri_file: the file \"uri\" has more than one line",
+            ),
+            (
+                format!("{URI}\r{URI}"),
+                "amqp.uri_file: the file \"uri\" has more than one line",
+            ),
+        ] {
+            jail.create_file("uri", &content)?;
+            let found = problems(&text);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].starts_with(expected) && !found[0].contains("hunter2"),
+                "{found:?}"
+            );
+        }
+        jail.create_file("uri", &format!("\n{URI}\r\n\n"))?;
+        assert_eq!(problems(&text), Vec::<String>::new());
         Ok(())
     });
 }

@@ -15,5 +15,10 @@ pub fn raise() -> Option<u64> {
             debug!(%error, "the limit on open files could not be raised");
         }
     }
+    soft_limit()
+}
+
+/// The soft limit; `None` if there is none.
+pub fn soft_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }

@@ -1,5 +1,6 @@
-//! The process itself: the signals that stop it, the drain, and its limit on open files.
+//! The process itself: the signals that it gets, the drain, its limits on open files and core dumps.
 
+pub mod core_dumps;
 pub mod descriptors;
 mod drain;
 pub mod settings;

@@ -1,4 +1,4 @@
-//! The settings of the shutdown.
+//! The settings of the process and of its shutdown.
 
 use crate::settings::Reader;
 use std::time::Duration;
@@ -21,4 +21,11 @@ pub(crate) fn read(mut shutdown: Reader<'_>, store_outlives_the_process: bool) -
         grace: Duration::from_secs(grace),
         give_back: give_back.unwrap_or(!store_outlives_the_process),
     }
+}
+
+/// Reads the table `[process]`. True if the system may write core dumps.
+pub(crate) fn read_process(mut process: Reader<'_>) -> bool {
+    let core_dumps = process.flag("core_dumps");
+    process.finish();
+    core_dumps.unwrap_or(false)
 }

@@ -1,4 +1,4 @@
-//! The signals that ask the process to stop.
+//! The signals that ask the process to stop, and those that must not.
 
 use crate::util::supervise::Supervisor;
 use std::future::pending;
@@ -9,19 +9,32 @@ use tracing::{error, info};
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// SIGQUIT; `None` if the process ignores it, as one that a script starts in the background.
+    quit: Option<Signal>,
     /// SIGHUP; `None` if the process ignores it, as under `nohup`.
     hangup: Option<Signal>,
+    /// SIGUSR1 and SIGUSR2. Elsewhere they open log files anew, or change a level. They would end a process that does not know them.
+    user_defined: [Signal; 2],
 }
 
 const HANGUP: &str = "SIGHUP";
 
-/// Whether a process ignores SIGHUP, read from its `/proc/PID/status`. Then the process is meant to outlive the terminal.
-fn ignores_hangup(status: &str) -> bool {
+/// Whether a process ignores a signal, read from its `/proc/PID/status`. Then the process is meant to outlive the terminal.
+fn ignores(status: &str, signal: SignalKind) -> bool {
     let mut lines = status.lines();
     let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     // The lowest bit stands for signal 1.
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & 1 == 1)
+    let bit = u32::try_from(signal.as_raw_value() - 1).unwrap_or_default();
+    mask.is_some_and(|mask| mask >> bit & 1 == 1)
+}
+
+/// The next of a signal that may be ignored.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => pending().await,
+    }
 }
 
 impl Signals {
@@ -33,28 +46,35 @@ impl Signals {
     pub fn register() -> std::io::Result<Self> {
         // Without this file no signal counts as ignored.
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let hangup = match ignores_hangup(&status) {
-            true => None,
-            false => Some(signal(SignalKind::hangup())?),
+        let unless_ignored = |kind| match ignores(&status, kind) {
+            true => Ok(None),
+            false => signal(kind).map(Some),
         };
         Ok(Self {
-            hangup,
+            hangup: unless_ignored(SignalKind::hangup())?,
+            quit: unless_ignored(SignalKind::quit())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            user_defined: [
+                signal(SignalKind::user_defined1())?,
+                signal(SignalKind::user_defined2())?,
+            ],
         })
     }
 
+    /// The next signal that asks the process to stop.
     async fn next(&mut self) -> &'static str {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = hangup => HANGUP,
+        let [first, second] = &mut self.user_defined;
+        loop {
+            let name = tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                () = received(&mut self.quit) => return "SIGQUIT",
+                () = received(&mut self.hangup) => return HANGUP,
+                _ = first.recv() => "SIGUSR1",
+                _ = second.recv() => "SIGUSR2",
+            };
+            info!("{name}: it has no meaning here, and nothing changes");
         }
     }
 
@@ -80,20 +100,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ignored_sighup_is_detected() {
-        for (status, ignored) in [
+    fn an_ignored_signal_is_detected() {
+        let ignored = |status: &str| {
+            [SignalKind::hangup(), SignalKind::quit()].map(|kind| ignores(status, kind))
+        };
+        for (status, expected) in [
             (
                 "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\n",
-                true,
+                [true, false],
             ),
             (
                 "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n",
-                false,
+                [false, false],
             ),
-            ("SigIgn:\tno number\n", false),
-            ("", false),
+            ("SigIgn:\t0000000000001006\n", [false, true]),
+            ("SigIgn:\t0000000000000005\n", [true, true]),
+            ("SigIgn:\tno number\n", [false, false]),
+            ("", [false, false]),
         ] {
-            assert_eq!(ignores_hangup(status), ignored, "{status:?}");
+            assert_eq!(ignored(status), expected, "{status:?}");
         }
     }
 }

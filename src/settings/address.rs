@@ -1,8 +1,8 @@
 //! The address of a server: one address, several, or a file that contains one. An address may contain a password, so it is
 //! never shown.
 
-use super::reader::Reader;
-use std::str::FromStr;
+use super::{reader::Reader, secret_file};
+use std::{path::Path, str::FromStr};
 
 /// The names of the three keys, and the words for messages about them.
 pub(crate) struct Words {
@@ -30,7 +30,9 @@ pub(crate) fn read<T: FromStr<Err = String>>(table: &mut Reader<'_>, words: &Wor
         }
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("the file {path:?} can't be read: {error}"))?;
-        let address = text.trim().parse();
+        let address = text.trim();
+        secret_file::check(Path::new(path), address.as_bytes())?;
+        let address = address.parse();
         address.map_err(|why: String| format!("the {noun} in the file {path:?} {why}"))
     }));
     let rule = match given {
@@ -40,4 +42,24 @@ pub(crate) fn read<T: FromStr<Err = String>>(table: &mut Reader<'_>, words: &Wor
     };
     table.problem(one, None, rule);
     Vec::new()
+}
+
+/// Refuses an address in which a character of the password may be taken for the end of the password. The rest of the password would
+/// be a part of the host or the path, which are shown.
+///
+/// # Errors
+///
+/// The rule, without a part of the address.
+pub(crate) fn refuse_raw_characters(address: &str) -> Result<(), String> {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if authority.matches('@').count() > 1 || rest.contains(['@', '#']) {
+        let rule = "has an @, a /, a # or a ? that is not percent-encoded in the user, the password or the path; percent-encode \
+                    them there: %40, %2F, %23, %3F";
+        return Err(rule.to_owned());
+    }
+    match address.contains(char::is_control) {
+        true => Err("must not have line ends or other control characters".to_owned()),
+        false => Ok(()),
+    }
 }

@@ -1,6 +1,6 @@
 //! Reads lists of texts.
 
-use super::reader::{Reader, shown};
+use super::{reader::Reader, value::shown};
 use figment::value::Value;
 
 impl Reader<'_> {

@@ -7,6 +7,8 @@ pub mod address;
 mod lists;
 mod problem;
 mod reader;
+pub(crate) mod secret_file;
+mod value;
 
 pub use problem::{Problem, Problems};
-pub use reader::{Reader, required};
+pub use reader::{Environment, Reader, required};

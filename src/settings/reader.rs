@@ -3,9 +3,15 @@
 //! A [`Reader`] belongs to one table. Each call takes one key out and checks its value. A problem is added to the list that
 //! all readers share, and reading goes on. [`Reader::finish`] reports the keys that are left.
 
-use super::problem::Problems;
+use super::{
+    problem::Problems,
+    value::{number_in, shown},
+};
 use figment::value::{Dict, Value};
-use std::ops::RangeInclusive;
+use std::{collections::HashMap, ops::RangeInclusive};
+
+/// The environment variables that are settings: the path of each key, and the text as it was given.
+pub type Environment = HashMap<String, String>;
 
 /// A table that is being read. Keys are taken out one by one. The keys that are left at the end are unknown.
 pub struct Reader<'p> {
@@ -13,20 +19,28 @@ pub struct Reader<'p> {
     dict: Dict,
     known: Vec<&'static str>,
     problems: &'p Problems,
+    environment: &'p Environment,
 }
 
 impl<'p> Reader<'p> {
-    /// A reader of the whole configuration.
-    pub fn root(dict: Dict, problems: &'p Problems) -> Self {
-        Self::new(String::new(), dict, problems)
+    /// A reader of the whole configuration, with the variables that are in it already.
+    pub fn root(dict: Dict, environment: &'p Environment, problems: &'p Problems) -> Self {
+        Self {
+            path: String::new(),
+            dict,
+            known: Vec::new(),
+            problems,
+            environment,
+        }
     }
 
-    fn new(path: String, dict: Dict, problems: &'p Problems) -> Self {
+    fn below(&self, path: String, dict: Dict) -> Self {
         Self {
             path,
             dict,
             known: Vec::new(),
-            problems,
+            problems: self.problems,
+            environment: self.environment,
         }
     }
 
@@ -41,6 +55,18 @@ impl<'p> Reader<'p> {
     pub(super) fn remove(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
         self.dict.remove(key)
+    }
+
+    /// Takes the text of a key, or its value if that is no text. An environment variable has no quotes that could tell the
+    /// text `2024` from the number, so it is a text wherever one is wanted.
+    fn remove_text(&mut self, key: &'static str) -> Option<Result<String, Value>> {
+        let value = self.remove(key)?;
+        let given = self.environment.get(&self.path_of(key));
+        Some(match (value, given) {
+            (Value::String(_, text), _) => Ok(text),
+            (_, Some(given)) => Ok(given.trim().to_owned()),
+            (other, None) => Err(other),
+        })
     }
 
     /// Takes a key and ignores its value. True if the key was there.
@@ -79,7 +105,7 @@ impl<'p> Reader<'p> {
                 Dict::new()
             }
         };
-        Reader::new(self.path_of(key), dict, self.problems)
+        self.below(self.path_of(key), dict)
     }
 
     /// A list of tables, `[[key]]`.
@@ -97,7 +123,7 @@ impl<'p> Reader<'p> {
         let read = |(index, item)| {
             let path = format!("{path}[{index}]");
             if let Value::Dict(_, dict) = item {
-                return Some(Reader::new(path, dict, self.problems));
+                return Some(self.below(path, dict));
             }
             let rule = "must be a table of settings";
             self.problems.add(path, Some(shown(&item)), rule);
@@ -112,11 +138,11 @@ impl<'p> Reader<'p> {
         key: &'static str,
         rule: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        match self.remove(key)? {
-            Value::String(_, text) => rule(&text)
+        match self.remove_text(key)? {
+            Ok(text) => rule(&text)
                 .map_err(|why| self.problem(key, Some(format!("{text:?}")), why))
                 .ok(),
-            other => self.wrong_kind(key, &other, "a text in quotes"),
+            Err(other) => self.wrong_kind(key, &other, "a text in quotes"),
         }
     }
 
@@ -126,9 +152,9 @@ impl<'p> Reader<'p> {
         key: &'static str,
         rule: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        match self.remove(key)? {
-            Value::String(_, text) => rule(&text).map_err(|why| self.problem(key, None, why)).ok(),
-            _ => {
+        match self.remove_text(key)? {
+            Ok(text) => rule(&text).map_err(|why| self.problem(key, None, why)).ok(),
+            Err(_) => {
                 self.problem(key, None, "must be a text in quotes");
                 None
             }
@@ -170,9 +196,10 @@ impl<'p> Reader<'p> {
         }
     }
 
-    /// Reports every key that was not taken, with the known key that was probably meant.
+    /// Reports every key that was not taken, with the known key that was probably meant. The value is not shown, because it
+    /// may be a password.
     pub fn finish(self) {
-        for (key, value) in &self.dict {
+        for key in self.dict.keys() {
             let meant = self
                 .known
                 .iter()
@@ -184,11 +211,7 @@ impl<'p> Reader<'p> {
                 None if self.known.is_empty() => "remove it".to_owned(),
                 None => format!("the keys here are {}", self.known.join(", ")),
             };
-            let shown = match value {
-                Value::Dict(..) | Value::Array(..) | Value::String(..) => None,
-                plain => Some(shown(plain)),
-            };
-            self.problem(key, shown, format!("there is no such setting; {advice}"));
+            self.problem(key, None, format!("there is no such setting; {advice}"));
         }
     }
 }
@@ -203,38 +226,4 @@ pub fn required<T>(
         reader.problem(key, None, "is missing");
     }
     reader.text(key, rule)
-}
-
-/// The value as a whole number, if it is one within the bounds.
-fn number_in(value: &Value, bounds: &RangeInclusive<u64>) -> Option<u64> {
-    let Value::Num(_, number) = value else {
-        return None;
-    };
-    let unsigned = number
-        .to_u128()
-        .or_else(|| number.to_i128().and_then(|n| u128::try_from(n).ok()));
-    let number = u64::try_from(unsigned?).ok()?;
-    bounds.contains(&number).then_some(number)
-}
-
-/// A value as the operator wrote it, cut to 80 characters.
-pub(super) fn shown(value: &Value) -> String {
-    let text = match value {
-        Value::String(_, text) => format!("{text:?}"),
-        Value::Char(_, c) => format!("{c:?}"),
-        Value::Bool(_, flag) => flag.to_string(),
-        Value::Num(_, number) => match (number.to_i128(), number.to_u128(), number.to_f64()) {
-            (Some(n), ..) => n.to_string(),
-            (None, Some(n), _) => n.to_string(),
-            (None, None, Some(n)) => n.to_string(),
-            (None, None, None) => "a number".to_owned(),
-        },
-        Value::Empty(..) => "nothing".to_owned(),
-        Value::Dict(..) => "{ … }".to_owned(),
-        Value::Array(..) => "[ … ]".to_owned(),
-    };
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }

@@ -20,4 +20,4 @@ pub use contract::{CancelRequested, Source, Unfit};
 pub use error::{SourceError, Verdict};
 pub use limits::cut;
 pub use settings::SourceConfig;
-pub use sources::{NoRegion, SourceOptions, Sources};
+pub use sources::{NoSources, SourceOptions, Sources};

@@ -1,20 +1,25 @@
 //! Makes the sources of all routes from the clients that they share.
 
 use super::{
-    aws,
+    aws::{AwsConfig, BadCaBundle},
     contract::Source,
     settings::SourceConfig,
     step_functions::{self, SfnClients, SfnOptions, StepFunctions, StepFunctionsConfig},
     swf::{Discover, Swf, SwfClients, SwfConfig, SwfOptions},
 };
 use crate::task::Timeouts;
-use aws_config::SdkConfig;
 use std::sync::{Arc, OnceLock};
 
-/// No region is known: neither from the configuration nor from the AWS chain.
+/// Why there are no clients.
 #[derive(Debug, thiserror::Error)]
-#[error("no AWS region is known: set aws.region, or AWS_REGION")]
-pub struct NoRegion;
+pub enum NoSources {
+    /// No region is known: neither from the configuration nor from the AWS chain.
+    #[error("no AWS region is known: set aws.region, or AWS_REGION")]
+    NoRegion,
+    /// `AWS_CA_BUNDLE` names a file that can't be used.
+    #[error(transparent)]
+    BadCaBundle(#[from] BadCaBundle),
+}
 
 /// The options for the source of one route.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +36,7 @@ pub struct SourceOptions<'a> {
 
 /// What the sources of all routes share. The clients of a service are made for the first route of that service.
 pub struct Sources {
-    sdk: SdkConfig,
+    aws: AwsConfig,
     swf: OnceLock<SwfClients>,
     step_functions: OnceLock<SfnClients>,
     host: String,
@@ -42,15 +47,16 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// If no region is known. Without a region there is no endpoint.
-    pub async fn load(region: Option<&str>) -> Result<Self, NoRegion> {
-        let sdk = aws::load(region).await;
-        if sdk.region().is_none_or(|region| region.as_ref().is_empty()) {
-            return Err(NoRegion);
+    /// If no region is known, because without a region there is no endpoint; or if a file that the environment names can't be used.
+    pub async fn load(region: Option<&str>) -> Result<Self, NoSources> {
+        let aws = AwsConfig::load(region).await?;
+        let region = aws.sdk().region();
+        if region.is_none_or(|region| region.as_ref().is_empty()) {
+            return Err(NoSources::NoRegion);
         }
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         Ok(Self {
-            sdk,
+            aws,
             swf: OnceLock::new(),
             step_functions: OnceLock::new(),
             host: host.trim().to_owned(),
@@ -69,7 +75,7 @@ impl Sources {
         let pid = std::process::id();
         match source {
             SourceConfig::Swf(SwfConfig { domain, task_list }) => {
-                let clients = self.swf.get_or_init(|| SwfClients::new(&self.sdk));
+                let clients = self.swf.get_or_init(|| SwfClients::new(&self.aws));
                 let options = SwfOptions {
                     domain,
                     task_list,
@@ -85,7 +91,7 @@ impl Sources {
             }) => {
                 let clients = self
                     .step_functions
-                    .get_or_init(|| SfnClients::new(&self.sdk));
+                    .get_or_init(|| SfnClients::new(&self.aws));
                 let options = SfnOptions {
                     activity_arn,
                     worker_name: step_functions::worker_name(route, &self.host, pid),

@@ -1,10 +1,12 @@
-//! The HTTP client of the exporter. It uses the same HTTP stack as the AWS clients.
+//! The HTTP client of the exporter. It uses the same HTTP stack as the AWS clients, and the same
+//! proxies.
 //!
 //! The OpenTelemetry SDK exports from its own thread, outside of tokio. Requests are made on the bridge's runtime.
 
 use async_trait::async_trait;
 use aws_smithy_http_client::{
     Connector,
+    proxy::ProxyConfig,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
@@ -34,6 +36,7 @@ impl Transport {
     /// A client that makes its requests on the current runtime.
     pub(crate) fn new() -> Self {
         let connector = Connector::builder()
+            .proxy_config(ProxyConfig::from_env())
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build();
         Self {

@@ -1,9 +1,10 @@
 //! Helpers that know nothing of tasks: back-off, crash points, limits on log lines, supervised loops, labels of metrics, rows of
-//! a table, databases in a file.
+//! a table, databases in a file, and who else can read a file.
 
 mod backoff;
 pub mod crash_point;
 pub mod database_file;
+pub mod file_access;
 mod label;
 pub mod log_limiter;
 mod report;

@@ -1,10 +1,15 @@
 //! The admin endpoint and the log: what operators and their machines read.
 
-use crate::harness::{Answer, Route, Scene, TEST_TIMEOUT, TaskMessage, World, command, eventually};
+use crate::harness::{
+    Answer, BridgeProcess, HOLD, Route, Scene, TEST_TIMEOUT, TaskMessage, World, command,
+    eventually,
+};
+use activity_bridge::process::descriptors::raise;
 use activity_sim::{Schedule, TaskState};
+use rstest::rstest;
 use serde_json::Value;
 use std::collections::HashSet;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 #[tokio::test]
 async fn readiness_is_json_that_tells_of_the_broker_the_store_and_each_route() {
@@ -150,6 +155,45 @@ async fn the_json_log_is_json_line_by_line_and_holds_nothing_of_a_task_but_its_i
         let case: usize = task.body[..1].parse().expect("a digit");
         CASES[case](WORDS)
     }
+}
+
+/// Thousands of clients begin a request and say no more. The process may have far fewer file descriptors.
+#[rstest]
+#[tokio::test]
+async fn half_open_requests_leave_the_probes_and_the_tasks_alone(
+    #[values(100, 1_024)] descriptors: usize,
+) {
+    const HALF_OPEN: usize = 3_000;
+    let world = World::of_the_endpoint(HOLD).await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let config = world.write_config("", &[Route::new("payments")]);
+    let limited = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+    let bridge = BridgeProcess::start_by(&["sh", "-c", &limited], &config, &world.sim.url()).await;
+    bridge.ready().await;
+    raise();
+    let mut half_open = Vec::new();
+    for number in 0..HALF_OPEN {
+        let mut stream = TcpStream::connect(bridge.admin_addr())
+            .await
+            .expect("connected");
+        let begun = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n");
+        begun.await.expect("written");
+        half_open.push(stream);
+        if number % 500 == 0 {
+            assert_eq!(bridge.get("/livez").await.0, 200);
+        }
+    }
+    assert_eq!(bridge.get("/livez").await.0, 200);
+    let open = std::fs::read_dir(format!("/proc/{}/fd", bridge.pid())).expect("listed");
+    let open = open.count();
+    assert!(open < descriptors, "{open}");
+    // A connection to AWS and one of a worker still have room.
+    let _another = world.worker("payments", |_| Answer::done("ok")).await;
+    for id in world.schedule("payments", 20) {
+        assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    }
+    bridge.ready().await;
+    drop(half_open);
 }
 
 /// What a worker may say, with a marker wherever it can put one.

@@ -107,6 +107,46 @@ async fn sighup_drains_however_often_it_comes() {
     assert!(bridge.ended().await.success());
 }
 
+/// Each of these ends a process that does not know it.
+#[tokio::test]
+async fn sigusr1_and_sigusr2_change_nothing_before_and_during_a_shutdown() {
+    let world = World::new().await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let mut bridge = world.bridge(&[Route::new("payments")]).await;
+    for name in ["USR1", "USR2"] {
+        bridge.signal(name);
+        let logged = format!("SIG{name}: it has no meaning here");
+        bridge.logged(&logged).await;
+    }
+    let id = world.schedule("payments", 1).remove(0);
+    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    world.until("an open poll", |s| s.open_polls > 0).await;
+    bridge.signal("TERM");
+    bridge.logged("no new polls").await;
+    bridge.signal("USR1");
+    let id = world.schedule("payments", 1).remove(0);
+    let task = world.closed(&id).await;
+    assert_eq!(task.state, TaskState::Completed);
+    assert!(!task.abandoned_poll, "{task:?}");
+    assert!(bridge.ended().await.success());
+}
+
+#[tokio::test]
+async fn sigquit_drains_as_sigterm_does() {
+    let world = World::with_hold(std::time::Duration::from_secs(8)).await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let mut bridge = world.bridge(&[Route::new("payments")]).await;
+    world.until("an open poll", |s| s.open_polls > 0).await;
+    bridge.signal("QUIT");
+    bridge.logged("SIGQUIT: shutting down").await;
+    bridge.logged("no new polls").await;
+    let id = world.schedule("payments", 1).remove(0);
+    let task = world.closed(&id).await;
+    assert_eq!(task.state, TaskState::Completed);
+    assert!(!task.abandoned_poll, "{task:?}");
+    assert!(bridge.ended().await.success());
+}
+
 #[tokio::test]
 async fn a_second_signal_ends_the_process_at_once() {
     let world = World::new().await;

@@ -20,6 +20,7 @@
 
 mod acknowledging;
 mod admin;
+mod aws_access;
 mod bodies_alone;
 mod broken_log;
 mod broker_trouble;
@@ -47,6 +48,7 @@ mod republishing;
 mod routes;
 mod routing;
 mod scale;
+mod secrets;
 #[cfg(target_os = "linux")]
 mod silent_broker;
 mod step_functions;

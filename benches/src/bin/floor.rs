@@ -7,7 +7,7 @@
 //!
 //!     floor AMQP_URI QUEUE DOMAIN TASK_LIST POLLERS MAX_IN_FLIGHT
 
-use activity_bridge::source::aws;
+use activity_bridge::source::aws::{self, AwsConfig};
 use anyhow::{Context, ensure};
 use aws_sdk_swf::{
     Client, operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
@@ -87,10 +87,10 @@ async fn run() -> anyhow::Result<()> {
     let confirms = ConfirmSelectOptions::default();
     tasks.confirm_select(confirms).await?;
 
-    let aws = aws::load(None).await;
+    let aws = AwsConfig::load(None).await?;
     let floor = Arc::new(Floor {
-        poll: Client::new(&aws::for_polls(&aws)),
-        respond: Client::new(&aws::for_responses(&aws)),
+        poll: Client::new(&aws::for_polls(aws.sdk())),
+        respond: Client::new(&aws::for_responses(aws.sdk())),
         tasks,
         queue: queue.clone(),
         reply_to,

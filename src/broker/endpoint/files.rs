@@ -1,7 +1,7 @@
 //! The files that the settings name: passwords, certificates and keys. They are read once, at the start.
 
 use super::settings::EndpointConfig;
-use crate::settings::Problem;
+use crate::settings::{Problem, secret_file};
 use std::{fmt, fs::File, io::Read, path::Path};
 
 /// Maximum size of one of these files, in bytes.
@@ -50,7 +50,7 @@ impl EndpointFiles {
     /// All files that can't be used, each with the key that names it.
     pub fn read(config: &EndpointConfig) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut file = |key: String, path: &Path| match read_file(path) {
+        let mut file = |key: String, path: &Path, is_password| match read_file(path, is_password) {
             Ok(bytes) => bytes,
             Err(rule) => {
                 let value = None;
@@ -60,17 +60,17 @@ impl EndpointFiles {
             }
         };
         let tls = config.tls.as_ref().map(|tls| TlsFiles {
-            cert: file("amqp.tls.cert_file".to_owned(), &tls.cert_file),
-            key: file("amqp.tls.key_file".to_owned(), &tls.key_file),
+            cert: file("amqp.tls.cert_file".to_owned(), &tls.cert_file, false),
+            key: file("amqp.tls.key_file".to_owned(), &tls.key_file, false),
             client_ca: tls
                 .client_ca_file
                 .as_ref()
-                .map(|path| file("amqp.tls.client_ca_file".to_owned(), path)),
+                .map(|path| file("amqp.tls.client_ca_file".to_owned(), path, false)),
         });
         let mut passwords = Vec::with_capacity(config.users.len());
         for (index, user) in config.users.iter().enumerate() {
             let key = format!("amqp.users[{index}].password_file");
-            let read = |path: &_| UserPassword(without_line_end(file(key, path)));
+            let read = |path: &_| UserPassword(without_line_end(file(key, path, true)));
             passwords.push(user.password_file.as_deref().map(read));
         }
         match problems.is_empty() {
@@ -80,7 +80,7 @@ impl EndpointFiles {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+fn read_file(path: &Path, is_password: bool) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| format!("the file {path:?} can't be read: {error}");
     let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -91,10 +91,14 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
             "the file {path:?} is longer than {MAX_FILE_BYTES} bytes"
         ));
     }
-    match without_line_end(bytes.clone()).is_empty() {
-        true => Err(format!("the file {path:?} is empty")),
-        false => Ok(bytes),
+    let content = without_line_end(bytes.clone());
+    if content.is_empty() {
+        return Err(format!("the file {path:?} is empty"));
     }
+    if is_password {
+        secret_file::check(path, &content)?;
+    }
+    Ok(bytes)
 }
 
 /// The bytes without one line end.
@@ -153,6 +157,38 @@ mod tests {
             );
             let tls = files.tls.expect("TLS");
             assert_eq!((tls.cert, tls.key), (b"CERT\n".to_vec(), b"KEY\n".to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_password_with_a_byte_order_mark_or_of_several_lines_is_refused_and_not_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = config(folder.path());
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).expect("writable");
+        };
+        write("cert", "CERT\n");
+        write("key", "KEY\n");
+        for (text, rule) in [
+            (
+                format!("\u{feff}{PASSWORD}\n"),
+                "begins with a byte order mark",
+            ),
+            (
+                format!("{PASSWORD}\n{PASSWORD}\n"),
+                "has more than one line",
+            ),
+            (format!("{PASSWORD}\r\n\r\n"), "has more than one line"),
+        ] {
+            write("password", &text);
+            let problems = EndpointFiles::read(&config).expect_err("refused");
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            let problem = problems[0].to_string();
+            assert!(
+                problem.starts_with("amqp.users[0].password_file: ") && problem.contains(rule),
+                "{problem}"
+            );
+            assert!(!problem.contains("horse"), "{problem}");
         }
     }
 

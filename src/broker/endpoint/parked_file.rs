@@ -4,7 +4,10 @@
 use super::{message::Message, parked_record, queue::Position};
 use crate::{
     task::TaskId,
-    util::database_file::{Words, copy_in_memory, folder},
+    util::{
+        database_file::{Words, copy_in_memory, folder},
+        file_access::exposure,
+    },
 };
 use anyhow::anyhow;
 use redb::{
@@ -92,6 +95,9 @@ impl ParkedFile {
         }
         let file = Self::open_existing(path)?;
         restrict(path)?;
+        if let Ok(Some(exposed)) = exposure(path) {
+            warn!("parked replies hold the data of tasks: {exposed}");
+        }
         let found = file.read().map_err(|error| WORDS.failed(path, &error))?;
         let (parked, skipped) = (found.messages.len(), found.unreadable.len());
         info!(path = %path.display(), parked, skipped, "file of parked replies opened");

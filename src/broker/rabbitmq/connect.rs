@@ -120,3 +120,30 @@ pub(crate) async fn connect(uri: &Uri, name: &str) -> Result<Connection, Error> 
 fn given_up() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the attempt was given up")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{io::AsyncReadExt, net::TcpListener};
+
+    /// An IPv4 address written as an IPv6 literal. Nothing listens there but this test, and `localhost` is another address.
+    #[tokio::test]
+    async fn lapin_connects_to_the_address_of_an_ipv6_literal() {
+        let listener = TcpListener::bind(("127.0.0.2", 0)).await.expect("bound");
+        let port = listener.local_addr().expect("bound").port();
+        let uri: Uri = format!("amqp://[::ffff:127.0.0.2]:{port}/%2f")
+            .parse()
+            .expect("valid");
+        let accepted = async {
+            let (mut stream, _) = listener.accept().await.expect("accepted");
+            let mut header = [0; 8];
+            stream.read_exact(&mut header).await.expect("a header");
+            header
+        };
+        let header = tokio::select! {
+            header = timeout(HANDSHAKE_TIMEOUT, accepted) => header.expect("in time"),
+            ended = connect(&uri, "test") => panic!("{:?}", ended.err()),
+        };
+        assert_eq!(&header, b"AMQP\0\0\x09\x01");
+    }
+}

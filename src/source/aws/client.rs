@@ -1,17 +1,20 @@
 //! The configuration of the AWS clients: credentials, region, one HTTP stack, and two sets of timeouts (one for polls, one
 //! for all other calls).
 
-use super::errors::words_of;
+use super::{
+    ca_bundle::{self, BadCaBundle},
+    credentials::{AwsCredentials, loader},
+    errors::words_of,
+    http,
+};
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, retry::RetryConfig,
+    Region, SdkConfig, retry::RetryConfig,
     stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
 };
-use aws_sdk_swf::config::{ProvideCredentials, SharedHttpClient};
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// Timeout for one poll. AWS holds an empty poll for 60 s, and its documentation asks for a read timeout of at least 70 s.
 const POLL_TIMEOUT: Duration = Duration::from_secs(75);
@@ -22,20 +25,76 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 /// Timeout for a connection to AWS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Loads the usual AWS chain: credentials from environment, profile, web identity, container or instance.
-pub async fn load(region: Option<&str>) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
-    if let Some(region) = region {
-        loader = loader.region(Region::new(region.to_owned()));
-    }
-    loader.load().await
+/// Timeout for the check of the credentials.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The AWS configuration of a process: what its clients share.
+#[derive(Clone, Debug)]
+pub struct AwsConfig {
+    sdk: SdkConfig,
+    credentials: AwsCredentials,
 }
 
-/// The HTTP client for credentials and all calls: HTTP/1.1 and 2 over rustls with ring.
-fn http_client() -> SharedHttpClient {
-    Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+impl AwsConfig {
+    /// Loads the usual AWS chain: credentials from environment, profile, web identity, container or instance. The credentials are
+    /// loaded with the first call.
+    ///
+    /// # Errors
+    ///
+    /// If `AWS_CA_BUNDLE` names a file that can't be used.
+    pub async fn load(region: Option<&str>) -> Result<Self, BadCaBundle> {
+        let http = http::client(&ca_bundle::tls()?);
+        let region = region.map(|region| Region::new(region.to_owned()));
+        let none = AwsCredentials::none();
+        let loader = loader(region, http.clone()).credentials_provider(none);
+        let sdk = loader.load().await;
+        let credentials = AwsCredentials::of_chain(sdk.region().cloned(), http);
+        let provider = SharedCredentialsProvider::new(credentials.clone());
+        let cache = SharedIdentityCache::new(credentials.clone());
+        let mut sdk = sdk.into_builder().credentials_provider(provider);
+        sdk.set_identity_cache(Some(cache));
+        let sdk = sdk.build();
+        Ok(Self { sdk, credentials })
+    }
+
+    /// The configuration for clients of the SDK.
+    #[must_use]
+    pub fn sdk(&self) -> &SdkConfig {
+        &self.sdk
+    }
+
+    /// The credentials of all clients.
+    #[must_use]
+    pub fn credentials(&self) -> &AwsCredentials {
+        &self.credentials
+    }
+
+    /// Checks that the AWS chain finds credentials.
+    ///
+    /// # Errors
+    ///
+    /// The message of the chain.
+    pub async fn check_credentials(&self) -> Result<(), String> {
+        let found = self.credentials.provide_credentials();
+        match timeout(CREDENTIALS_TIMEOUT, found).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(words_of(&error)),
+            Err(_) => {
+                let secs = CREDENTIALS_TIMEOUT.as_secs();
+                Err(format!(
+                    "no answer within {secs} s from the credentials chain"
+                ))
+            }
+        }
+    }
+}
+
+impl From<SdkConfig> for AwsConfig {
+    /// A configuration whose credentials nobody rotates.
+    fn from(sdk: SdkConfig) -> Self {
+        let credentials = AwsCredentials::none();
+        Self { sdk, credentials }
+    }
 }
 
 /// The configuration of a client for polls.
@@ -62,20 +121,4 @@ fn with_timeout(config: &SdkConfig, attempt: Duration) -> SdkConfig {
     let config = config.to_builder().timeout_config(timeouts);
     // The loops of the bridge handle each fault themselves. A retry inside the SDK would be hidden from the rate limiter.
     config.retry_config(RetryConfig::disabled()).build()
-}
-
-/// Checks that the AWS chain finds credentials.
-///
-/// # Errors
-///
-/// The message of the chain.
-pub async fn check_credentials(config: &SdkConfig) -> Result<(), String> {
-    let provider = config
-        .credentials_provider()
-        .ok_or("no credentials provider is configured")?;
-    match tokio::time::timeout(Duration::from_secs(15), provider.provide_credentials()).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(words_of(&error)),
-        Err(_) => Err("no answer within 15 s from the credentials chain".to_owned()),
-    }
 }

@@ -28,13 +28,36 @@ pub enum Meaning {
 pub type Meanings = [(&'static str, Meaning)];
 
 /// Turns an SDK error into a [`SourceError`], for `map_err`.
-pub fn to_source_error<E>(
+pub(super) fn to_source_error<E>(
     meanings: &'static Meanings,
 ) -> impl FnOnce(SdkError<E, HttpResponse>) -> SourceError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     move |error| sort_error(error, meanings)
+}
+
+/// Whether the error says that AWS does not take these credentials, or that there are none. Others may be there by now.
+pub(super) fn doubts_credentials<E>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(service) => matches!(
+            service.err().code(),
+            Some(
+                "ExpiredToken"
+                    | "ExpiredTokenException"
+                    | "RequestExpired"
+                    | "UnrecognizedClientException"
+                    | "InvalidClientTokenId"
+                    // Half of a file may have been read while it was written.
+                    | "InvalidSignatureException"
+                    | "SignatureDoesNotMatch"
+            )
+        ),
+        other => chain(other).any(|cause| cause.is::<CredentialsError>()),
+    }
 }
 
 fn sort_error<E>(error: SdkError<E, HttpResponse>, meanings: &Meanings) -> SourceError

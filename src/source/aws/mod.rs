@@ -1,9 +1,15 @@
 //! What the clients of both AWS services share: how they are built, and how their errors become
 //! [`SourceError`](super::SourceError)s.
 
+mod ca_bundle;
 mod client;
+mod credentials;
 mod errors;
+mod http;
+pub(crate) mod proxies;
 pub mod settings;
 
-pub use client::{check_credentials, for_polls, for_responses, load};
-pub use errors::{Meaning, Meanings, to_source_error};
+pub use ca_bundle::BadCaBundle;
+pub use client::{AwsConfig, for_polls, for_responses};
+pub use credentials::AwsCredentials;
+pub use errors::{Meaning, Meanings};

@@ -7,14 +7,13 @@ use super::settings::{MAX_OUTPUT, ResultAs};
 use crate::{
     source::{
         CancelRequested, Source, SourceError, Unfit,
-        aws::{self, Meaning, Meanings},
+        aws::{self, AwsConfig, AwsCredentials, Meaning, Meanings},
         cut,
         rate_limit::RateLimiter,
     },
     task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeouts},
 };
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use aws_sdk_sfn::{Client, operation::get_activity_task::GetActivityTaskOutput};
 use serde::de::IgnoredAny;
 use std::{
@@ -116,16 +115,18 @@ pub struct SfnOptions<'a> {
 pub struct SfnClients {
     poll: Client,
     respond: Client,
+    credentials: AwsCredentials,
     rate_limiter: Arc<RateLimiter>,
 }
 
 impl SfnClients {
     /// Builds the clients. It makes no call.
     #[must_use]
-    pub fn new(config: &SdkConfig) -> Self {
+    pub fn new(config: &AwsConfig) -> Self {
         Self {
-            poll: Client::new(&aws::for_polls(config)),
-            respond: Client::new(&aws::for_responses(config)),
+            poll: Client::new(&aws::for_polls(config.sdk())),
+            respond: Client::new(&aws::for_responses(config.sdk())),
+            credentials: config.credentials().clone(),
             rate_limiter: Arc::default(),
         }
     }
@@ -181,7 +182,7 @@ impl StepFunctions {
         call.send()
             .await
             .map(drop)
-            .map_err(aws::to_source_error(OF_TOKENS))
+            .map_err(self.clients.credentials.to_source_error(OF_TOKENS))
     }
 }
 
@@ -214,7 +215,7 @@ impl Source for StepFunctions {
             .activity_arn(&self.activity_arn)
             .worker_name(&self.worker_name);
         let answer = call.send().await;
-        let answer = answer.map_err(aws::to_source_error(OF_ACTIVITIES))?;
+        let answer = answer.map_err(self.clients.credentials.to_source_error(OF_ACTIVITIES))?;
         Ok(self.task(answer))
     }
 
@@ -231,7 +232,7 @@ impl Source for StepFunctions {
         let answer = call.task_token(token.reveal()).send().await;
         answer
             .map(|_| CancelRequested(false))
-            .map_err(aws::to_source_error(OF_TOKENS))
+            .map_err(self.clients.credentials.to_source_error(OF_TOKENS))
     }
 
     async fn settle(&self, token: &TaskToken, outcome: &Outcome) -> Result<(), SourceError> {
@@ -244,7 +245,7 @@ impl Source for StepFunctions {
                     .send()
                     .await
                     .map(drop)
-                    .map_err(aws::to_source_error(OF_TOKENS))
+                    .map_err(self.clients.credentials.to_source_error(OF_TOKENS))
             }
             Outcome::Failed {
                 reason, details, ..
@@ -323,7 +324,7 @@ impl Source for StepFunctions {
         let answer = call.activity_arn(&self.activity_arn).send().await;
         answer
             .map(|_| "reached".to_owned())
-            .map_err(aws::to_source_error(OF_ACTIVITIES))
+            .map_err(self.clients.credentials.to_source_error(OF_ACTIVITIES))
     }
 
     fn probe_action(&self) -> &'static str {

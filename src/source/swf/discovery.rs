@@ -7,7 +7,8 @@
 use super::faults::OF_PLACES;
 use crate::{
     source::{
-        SourceError, Verdict, aws,
+        SourceError, Verdict,
+        aws::AwsCredentials,
         rate_limit::{Call, RateLimiter},
     },
     task::{HeaderValue, Task, Timeout, Timeouts},
@@ -60,6 +61,7 @@ const MAX_PAGES: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Discovery {
     client: Client,
+    credentials: AwsCredentials,
     rate_limiter: Arc<RateLimiter>,
     types: Mutex<Types>,
     /// The times of the calls in the last minute. The lock is held during a call, so that no type is asked for twice.
@@ -104,9 +106,14 @@ impl Read {
 }
 
 impl Discovery {
-    pub(crate) fn new(client: Client, rate_limiter: Arc<RateLimiter>) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        credentials: AwsCredentials,
+        rate_limiter: Arc<RateLimiter>,
+    ) -> Self {
         Self {
             client,
+            credentials,
             rate_limiter,
             types: Mutex::default(),
             calls: tokio::sync::Mutex::default(),
@@ -227,7 +234,7 @@ impl Discovery {
         let call = self.client.describe_activity_type().domain(key.domain);
         let call = call.activity_type(activity_type.build().expect("both fields are set"));
         let answer = call.send().await;
-        let answer = answer.map_err(aws::to_source_error(OF_PLACES))?;
+        let answer = answer.map_err(self.credentials.to_source_error(OF_PLACES))?;
         let defaults = answer.configuration;
         Ok(
             defaults.map_or_else(Timeouts::default, |defaults| Timeouts {
@@ -259,7 +266,7 @@ impl Discovery {
             let Some(page) = pages.next().await else {
                 break;
             };
-            let page = page.map_err(aws::to_source_error(OF_PLACES));
+            let page = page.map_err(self.credentials.to_source_error(OF_PLACES));
             permit.done((&page).into());
             let page = page?;
             for event in &page.events {
@@ -319,7 +326,8 @@ mod tests {
         let config = aws_sdk_swf::Config::builder()
             .behavior_version_latest()
             .build();
-        Discovery::new(Client::from_conf(config), Arc::new(RateLimiter::new()))
+        let (client, none) = (Client::from_conf(config), AwsCredentials::none());
+        Discovery::new(client, none, Arc::new(RateLimiter::new()))
     }
 
     fn task() -> Task {

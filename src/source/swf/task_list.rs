@@ -6,11 +6,15 @@ use super::{
     settings::{Discover, MAX_RESULT},
 };
 use crate::{
-    source::{CancelRequested, Source, SourceError, Unfit, aws, cut, rate_limit::RateLimiter},
+    source::{
+        CancelRequested, Source, SourceError, Unfit,
+        aws::{self, AwsConfig, AwsCredentials},
+        cut,
+        rate_limit::RateLimiter,
+    },
     task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use aws_sdk_swf::{
     Client, operation::poll_for_activity_task::PollForActivityTaskOutput, types::TaskList,
 };
@@ -66,6 +70,7 @@ pub struct SwfOptions<'a> {
 pub struct SwfClients {
     poll: Client,
     respond: Client,
+    credentials: AwsCredentials,
     rate_limiter: Arc<RateLimiter>,
     discovery: Arc<Discovery>,
 }
@@ -73,12 +78,19 @@ pub struct SwfClients {
 impl SwfClients {
     /// Builds the clients. It makes no call.
     #[must_use]
-    pub fn new(config: &SdkConfig) -> Self {
-        let respond = Client::new(&aws::for_responses(config));
+    pub fn new(config: &AwsConfig) -> Self {
+        let respond = Client::new(&aws::for_responses(config.sdk()));
+        let credentials = config.credentials().clone();
         let rate_limiter = Arc::<RateLimiter>::default();
+        let discovery = Discovery::new(
+            respond.clone(),
+            credentials.clone(),
+            Arc::clone(&rate_limiter),
+        );
         Self {
-            poll: Client::new(&aws::for_polls(config)),
-            discovery: Arc::new(Discovery::new(respond.clone(), Arc::clone(&rate_limiter))),
+            poll: Client::new(&aws::for_polls(config.sdk())),
+            discovery: Arc::new(discovery),
+            credentials,
             rate_limiter,
             respond,
         }
@@ -199,7 +211,7 @@ impl Source for Swf {
             .identity(&self.identity)
             .send()
             .await
-            .map_err(aws::to_source_error(OF_PLACES))?;
+            .map_err(self.clients.credentials.to_source_error(OF_PLACES))?;
         Ok(self.task(answer))
     }
 
@@ -220,7 +232,7 @@ impl Source for Swf {
             .send()
             .await
             .map(|answer| CancelRequested(answer.cancel_requested))
-            .map_err(aws::to_source_error(OF_TOKENS))
+            .map_err(self.clients.credentials.to_source_error(OF_TOKENS))
     }
 
     async fn settle(&self, token: &TaskToken, outcome: &Outcome) -> Result<(), SourceError> {
@@ -232,7 +244,7 @@ impl Source for Swf {
                 call.send()
                     .await
                     .map(drop)
-                    .map_err(aws::to_source_error(OF_TOKENS))
+                    .map_err(self.clients.credentials.to_source_error(OF_TOKENS))
             }
             Outcome::Failed {
                 reason, details, ..
@@ -243,7 +255,7 @@ impl Source for Swf {
                     .send()
                     .await
                     .map(drop)
-                    .map_err(aws::to_source_error(OF_TOKENS))
+                    .map_err(self.clients.credentials.to_source_error(OF_TOKENS))
             }
             Outcome::Canceled { details } => {
                 let call = self.clients.respond.respond_activity_task_canceled();
@@ -251,7 +263,7 @@ impl Source for Swf {
                 call.send()
                     .await
                     .map(drop)
-                    .map_err(aws::to_source_error(OF_TOKENS))
+                    .map_err(self.clients.credentials.to_source_error(OF_TOKENS))
             }
         }
     }
@@ -301,7 +313,7 @@ impl Source for Swf {
         let answer = call.send().await;
         answer
             .map(|answer| format!("reached, tasks waiting: {}", answer.count))
-            .map_err(aws::to_source_error(OF_PLACES))
+            .map_err(self.clients.credentials.to_source_error(OF_PLACES))
     }
 
     fn probe_action(&self) -> &'static str {

@@ -4,7 +4,10 @@
 use super::ledger::{self, Ledger};
 use crate::{
     store::Record,
-    util::database_file::{Words, copy_in_memory},
+    util::{
+        database_file::{Words, copy_in_memory},
+        file_access::exposure,
+    },
 };
 use anyhow::anyhow;
 use redb::{Builder, DatabaseError, Error, ReadableDatabase, StorageError};
@@ -25,6 +28,10 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Ledger> {
         Err(error) => return Err(failed(path, &error.into())),
     }
     let mut ledger = open_existing(path)?;
+    // An error has shown already, where the file was opened.
+    if let Ok(Some(exposed)) = exposure(path) {
+        warn!("the token store holds the tokens and inputs of tasks: {exposed}");
+    }
     let size = || fs::metadata(path).map_or(0, |data| data.len());
     let before = size();
     if before > WORTH_COMPACTING && before / 4 > ledger.bytes {

@@ -1,5 +1,6 @@
 //! The URL of a Redis. It usually contains a password.
 
+use crate::settings::address;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::{fmt, str::FromStr};
 
@@ -32,6 +33,7 @@ impl FromStr for RedisUrl {
         if text.contains('#') {
             return Err("must not have a part after '#'".to_owned());
         }
+        address::refuse_raw_characters(text)?;
         let info = text.into_connection_info().map_err(|error| {
             // Only the category is shown, because the detail may quote the URL.
             format!(
@@ -97,9 +99,15 @@ mod tests {
             "redis://me:hunter2@host/?protocol=hunter2",
             "rediss://me:hunter2@host#insecure",
             "redis+unix:///hunter2",
+            "redis://me:12?hunter2@host",
+            "redis://me:12/hunter2@host",
+            "redis://me:hun@ter2@host",
+            "redis://me:hun\tter2@host",
         ] {
             let why = wrong.parse::<RedisUrl>().expect_err(wrong);
-            assert!(!why.contains("hunter2"), "{why}");
+            for part in ["hun", "ter2"] {
+                assert!(!why.contains(part), "{why}");
+            }
         }
     }
 }

@@ -143,7 +143,7 @@ async fn a_bad_configuration_ends_with_78_and_all_its_problems() {
         for problem in [
             "6 problems in the configuration",
             "amqp.uri: must begin with amqp://",
-            "shutdown.grace_sec = 5: there is no such setting; did you mean \"grace_secs\"?",
+            "shutdown.grace_sec: there is no such setting; did you mean \"grace_secs\"?",
             "routes[0].name = \"a b\": must be",
             "routes[0].max_in_flight = 0: must be",
             "routes[0].swf.domain = \"a/b\": must not contain '/'",

@@ -22,8 +22,16 @@ pub struct BridgeProcess {
 
 /// The binary under test.
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_activity-bridge"));
+    command_by(&[])
+}
+
+/// The binary under test, started by these words.
+fn command_by(starter: &[&str]) -> Command {
+    let binary = env!("CARGO_BIN_EXE_activity-bridge");
+    let words = [starter, &[binary]].concat();
+    let mut command = Command::new(words[0]);
     command
+        .args(&words[1..])
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
         .env("AWS_REGION", "eu-west-1")
@@ -35,22 +43,37 @@ pub fn command() -> Command {
 impl BridgeProcess {
     /// Starts it, and waits until it answers on its admin address.
     pub async fn start(config: &Path, aws: &str, env: &[(&str, &str)]) -> Self {
-        let mut bridge = Self::spawn(config, aws, env);
-        bridge.admin = bridge
+        Self::spawn(command(), config, aws, env).listens().await
+    }
+
+    /// The same by other words than its name, such as those of a shell.
+    pub async fn start_by(starter: &[&str], config: &Path, aws: &str) -> Self {
+        Self::spawn(command_by(starter), config, aws, &[])
+            .listens()
+            .await
+    }
+
+    async fn listens(mut self) -> Self {
+        self.admin = self
             .logged("admin listening addr=")
             .await
             .split_whitespace()
             .last()
             .map(|addr| format!("http://{}", addr.trim_start_matches("addr=")))
             .expect("an address");
-        bridge
+        self
     }
 
-    fn spawn(config: &Path, aws: &str, env: &[(&str, &str)]) -> Self {
+    /// The admin address.
+    pub fn admin_addr(&self) -> &str {
+        self.admin.trim_start_matches("http://")
+    }
+
+    fn spawn(mut command: Command, config: &Path, aws: &str, env: &[(&str, &str)]) -> Self {
         let path = config.with_extension("log");
         let file = File::create(&path).expect("the log can be written");
         let log = File::open(&path).expect("the log can be read");
-        let child = command()
+        let child = command
             .args(["run", "--config"])
             .arg(config)
             .env("AWS_ENDPOINT_URL_SWF", aws)

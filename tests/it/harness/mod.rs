@@ -3,6 +3,7 @@
 mod authority;
 mod bridge;
 mod disk;
+mod http_front;
 mod node;
 mod proxy;
 mod scene;
@@ -13,6 +14,7 @@ mod worker;
 pub use authority::{Authority, Identity};
 pub use bridge::{BridgeProcess, command};
 pub use disk::Disk;
+pub use http_front::{Act, Head, HttpFront, tls_front};
 pub use node::{Node, RedisServer};
 pub use proxy::Proxy;
 pub use scene::{Scene, all_acknowledged, unacknowledged};

@@ -5,7 +5,7 @@ use super::{
     collector::{Collector, Span},
     traceparent,
 };
-use crate::harness::{Answer, DOMAIN, Route, TaskMessage, Worker, World};
+use crate::harness::{Act, Answer, DOMAIN, HOLD, HttpFront, Route, TaskMessage, Worker, World};
 use activity_sim::{Schedule, TaskState};
 use tokio::net::TcpListener;
 
@@ -158,4 +158,27 @@ async fn a_collector_that_says_nothing_holds_up_neither_tasks_nor_the_end() {
     assert!(bridge.terminate().await.success());
     let warnings = bridge.log().matches("spans could not be exported").count();
     assert_eq!(warnings, 1, "{}", bridge.log());
+}
+
+#[tokio::test]
+async fn spans_go_through_the_proxy_that_the_environment_names() {
+    let (world, collector) = (World::of_the_endpoint(HOLD).await, Collector::start().await);
+    let addr = collector.url.trim_start_matches("http://");
+    let addr = addr.parse().expect("an address");
+    let proxy = HttpFront::start(move |_| Act::Pass(addr)).await;
+    let _worker = answering(&world, Answer::done("ok").remove(0)).await;
+    let url = format!("http://{}", proxy.addr);
+    let env = [("HTTP_PROXY", url.as_str()), ("NO_PROXY", "127.0.0.1")];
+    let settings = otlp("http://collector.test:4318");
+    let mut bridge = world
+        .bridge_in(&env, &settings, &[Route::new("payments")])
+        .await;
+    let id = world.schedule("payments", 1).remove(0);
+    world.closed(&id).await;
+    bridge.idle().await;
+    assert!(bridge.terminate().await.success());
+    named(&collector.spans(), "activity_task");
+    let seen = proxy.seen();
+    let is_export = |line: &str| line.starts_with("POST http://collector.test:4318/v1/traces ");
+    assert!(seen.iter().all(|head| is_export(&head.line)), "{seen:?}");
 }

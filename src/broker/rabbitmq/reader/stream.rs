@@ -19,7 +19,6 @@ impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 /// Connects.
 pub(super) async fn connect(uri: &AMQPUri) -> io::Result<Box<dyn Stream>> {
     let (host, port) = (uri.authority.host.as_str(), uri.authority.port);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
     let tcp = TcpStream::connect((host, port)).await?;
     tcp.set_nodelay(true)?;
     match uri.scheme {

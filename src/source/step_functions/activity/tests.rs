@@ -5,7 +5,7 @@ use crate::task::OwnFailure;
 use proptest::prelude::*;
 
 fn source(result_as: ResultAs) -> StepFunctions {
-    let config = SdkConfig::builder()
+    let config = aws_config::SdkConfig::builder()
         .behavior_version(aws_config::BehaviorVersion::latest())
         .build();
     let options = SfnOptions {
@@ -14,7 +14,7 @@ fn source(result_as: ResultAs) -> StepFunctions {
         timeouts: Timeouts::default(),
         result_as,
     };
-    StepFunctions::new(&SfnClients::new(&config), options)
+    StepFunctions::new(&SfnClients::new(&config.into()), options)
 }
 
 #[test]

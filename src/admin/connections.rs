@@ -1,0 +1,230 @@
+//! The connections of the admin endpoint: HTTP/1, within bounds of number and time. A probe is answered whatever others hold open,
+//! because a new connection closes the one whose last request is the oldest.
+
+use crate::{process::descriptors, util::supervise::Supervisor};
+use axum::Router;
+use hyper::{
+    server::conn::http1,
+    service::{Service, service_fn},
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use parking_lot::Mutex;
+use std::{
+    collections::BTreeMap,
+    io::{self, ErrorKind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::yield_now,
+    time::{Instant, sleep, sleep_until},
+};
+use tracing::{debug, warn};
+
+/// The bounds of the connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Maximum number of open connections.
+    pub(super) connections: usize,
+    /// Timeout for the head of a request. An idle connection is closed after this time too.
+    pub(super) head: Duration,
+    /// Timeout for a request and its answer, from the end of the request's head.
+    pub(super) answer: Duration,
+}
+
+impl Limits {
+    /// The bounds of the endpoint. Where the process may have few file descriptors, most are left to the rest of it.
+    pub(super) fn of_the_process() -> Self {
+        let share = descriptors::soft_limit().map_or(u64::MAX, |limit| limit / 8);
+        let share = usize::try_from(share).unwrap_or(MAX_CONNECTIONS);
+        Self {
+            connections: share.clamp(MIN_CONNECTIONS, MAX_CONNECTIONS),
+            head: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Maximum number of connections.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Maximum number of connections where file descriptors are very few.
+const MIN_CONNECTIONS: usize = 4;
+
+/// Maximum size of the head of a request, in bytes.
+const MAX_HEAD: usize = 16_384;
+
+/// Delay after a failed accept, if no connection can be closed for the next one.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Minimum interval between two log lines about the number of connections.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Takes connections and answers their requests until the process ends.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    supervisor: Supervisor,
+    limits: Limits,
+) {
+    let open = Arc::new(Mutex::new(Open::default()));
+    let mut warned: Option<Instant> = None;
+    loop {
+        let full = match listener.accept().await {
+            Ok((stream, _)) => {
+                let (place, was_full) = Open::enter(&open, limits.connections);
+                let serving = connection(stream, router.clone(), place, limits);
+                supervisor.spawn("a connection to the admin endpoint", serving);
+                // A request that has come already is answered before the next connection can close this one.
+                yield_now().await;
+                was_full.then(|| "all connections to the admin endpoint are in use".to_owned())
+            }
+            Err(error) if concerns_one_connection(&error) => None,
+            // There are no file descriptors.
+            Err(error) => {
+                let closed = open.lock().close_oldest();
+                match closed {
+                    true => yield_now().await,
+                    false => sleep(RETRY_DELAY).await,
+                }
+                Some(format!(
+                    "a connection to the admin endpoint could not be taken: {error}"
+                ))
+            }
+        };
+        if let Some(what) = full
+            && warned.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL)
+        {
+            warned = Some(Instant::now());
+            let limit = limits.connections;
+            warn!(
+                limit,
+                "{what}; each new one closes the one with the oldest request"
+            );
+        }
+    }
+}
+
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
+    )
+}
+
+/// Answers the requests of one connection until it ends, takes too long, or must make room.
+async fn connection(stream: TcpStream, router: Router, mut place: Place, limits: Limits) {
+    let router = TowerToHyperService::new(router);
+    let used = Arc::clone(&place.used);
+    let service = service_fn(move |request| {
+        used.touch();
+        router.call(request)
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        ended = serving => if let Err(error) = ended {
+            debug!(%error, "a connection to the admin endpoint failed");
+        },
+        // An error means that another connection needs the place.
+        _ = &mut place.closed => debug!("a connection to the admin endpoint was closed for a new one"),
+        () = place.used.longer_ago_than(limits.answer) => {
+            debug!("a client of the admin endpoint took too long to read its answer");
+        }
+    }
+}
+
+/// The open connections in the order of their last requests.
+#[derive(Debug, Default)]
+struct Open {
+    by_use: BTreeMap<u64, oneshot::Sender<()>>,
+    last: u64,
+}
+
+impl Open {
+    /// Makes room if there are `max` connections, and takes a place. True if room had to be made.
+    fn enter(open: &Arc<Mutex<Self>>, max: usize) -> (Place, bool) {
+        let mut table = open.lock();
+        let full = table.by_use.len() >= max;
+        while table.by_use.len() >= max.max(1) {
+            table.close_oldest();
+        }
+        let (close, closed) = oneshot::channel();
+        let position = table.add(close);
+        let used = Used {
+            open: Arc::clone(open),
+            position: AtomicU64::new(position),
+            at: Mutex::new(Instant::now()),
+        };
+        let used = Arc::new(used);
+        (Place { used, closed }, full)
+    }
+
+    fn add(&mut self, close: oneshot::Sender<()>) -> u64 {
+        self.last += 1;
+        self.by_use.insert(self.last, close);
+        self.last
+    }
+
+    /// Closes the connection whose last request is the oldest. False if there is none.
+    fn close_oldest(&mut self) -> bool {
+        self.by_use.pop_first().is_some()
+    }
+}
+
+/// The place of a connection. Dropped, it is free.
+#[derive(Debug)]
+struct Place {
+    used: Arc<Used>,
+    closed: oneshot::Receiver<()>,
+}
+
+/// When a connection was used: its beginning, or its last request.
+#[derive(Debug)]
+struct Used {
+    open: Arc<Mutex<Open>>,
+    position: AtomicU64,
+    at: Mutex<Instant>,
+}
+
+impl Used {
+    /// Notes a request.
+    fn touch(&self) {
+        let mut table = self.open.lock();
+        if let Some(close) = table.by_use.remove(&self.position.load(Relaxed)) {
+            self.position.store(table.add(close), Relaxed);
+        }
+        *self.at.lock() = Instant::now();
+    }
+
+    async fn longer_ago_than(&self, limit: Duration) {
+        loop {
+            let over = *self.at.lock() + limit;
+            if over <= Instant::now() {
+                return;
+            }
+            sleep_until(over).await;
+        }
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        let position = self.position.load(Relaxed);
+        drop(self.open.lock().by_use.remove(&position));
+    }
+}
+
+#[cfg(test)]
+mod tests;
