@@ -3,6 +3,7 @@
 //!
 //! This module also fails a task back to AWS if its time for that is up, or if its publication panics.
 
+use super::timeouts;
 use crate::{
     broker::{Destination, Durability, Link, PublishError, TaskMessage},
     context::Bridge,
@@ -13,7 +14,6 @@ use crate::{
     metrics::PublishOutcome,
     route::{Route, Slot, UnpersistedPermit},
     settle,
-    store::Note,
     task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, Traceparent, unix_millis},
     trace::Span,
     util::{
@@ -144,7 +144,7 @@ async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
             }
             Kind::Recovered => Span::none(),
         };
-        discover_timeouts(&bridge, &route, &mut task).await;
+        timeouts::discover(&bridge, &route, &mut task).await;
         let publishing = span.child("publish");
         if publish_until_confirmed(&bridge, &route, &task, redelivered, &last_error).await {
             publishing.ended(PublishOutcome::Confirmed.label());
@@ -239,28 +239,6 @@ async fn record(bridge: &Bridge, route: &Route, task: &Task, last_error: &LastEr
     false
 }
 
-/// Asks for the timeouts that the poll's answer did not contain, and puts the known ones into the headers.
-async fn discover_timeouts(bridge: &Bridge, route: &Route, task: &mut Task) {
-    let timeouts = route.source.timeouts(task).await;
-    if timeouts != task.timeouts {
-        task.timeouts = timeouts;
-        bridge.inflight.set_timeouts(task);
-        // With a durable broker the confirm does this.
-        if bridge.broker.durability() == Durability::Process {
-            bridge.store.note(task.id, Note::Learnt(timeouts));
-        }
-    }
-    if let Some(limit) = timeouts.heartbeat.limit() {
-        let secs = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
-        let header = HeaderValue::Integer(secs);
-        task.headers.push(("heartbeat-timeout-secs".into(), header));
-    }
-    if let Some(deadline) = task.likely_deadline() {
-        let header = HeaderValue::Integer(unix_millis(deadline));
-        task.headers.push(("deadline-ms".into(), header));
-    }
-}
-
 /// Publishes until the broker has the message, until a reply makes that unnecessary, or until the task has ended.
 /// Returns true if the broker confirmed the message.
 async fn publish_until_confirmed(
@@ -323,8 +301,10 @@ async fn publish_until_confirmed(
 
 async fn note_confirm(bridge: &Bridge, task: &Task) {
     crash_point(CrashPoint::BeforeConfirm);
+    // More may have been learnt during the publication.
+    let timeouts = bridge.inflight.timeouts(task.id).unwrap_or(task.timeouts);
     if bridge.broker.durability() == Durability::Durable
-        && let Err(error) = bridge.store.confirmed(task.id, task.timeouts).await
+        && let Err(error) = bridge.store.confirmed(task.id, timeouts).await
     {
         // At worst, the message is published once more after a restart, with the same id.
         debug!(task = %task.id, %error, "could not note the confirm");

@@ -16,7 +16,7 @@ mod sources;
 pub mod step_functions;
 pub mod swf;
 
-pub use contract::{CancelRequested, Source, Unfit};
+pub use contract::{CancelRequested, Discovered, Source, Unfit};
 pub use error::{SourceError, Verdict};
 pub use limits::cut;
 pub use settings::SourceConfig;

@@ -6,7 +6,7 @@
 use super::settings::{MAX_OUTPUT, ResultAs};
 use crate::{
     source::{
-        CancelRequested, Source, SourceError, Unfit,
+        CancelRequested, Discovered, Source, SourceError, Unfit,
         aws::{self, Meaning, Meanings},
         cut,
         rate_limit::RateLimiter,
@@ -204,8 +204,8 @@ impl Source for StepFunctions {
         &self.clients.rate_limiter
     }
 
-    async fn timeouts(&self, _task: &Task) -> Timeouts {
-        self.timeouts
+    async fn timeouts(&self, _task: &Task) -> Discovered {
+        Discovered::all(self.timeouts)
     }
 
     async fn poll(&self) -> Result<Option<Task>, SourceError> {

@@ -6,7 +6,9 @@ use super::{
     settings::{Discover, MAX_RESULT},
 };
 use crate::{
-    source::{CancelRequested, Source, SourceError, Unfit, aws, cut, rate_limit::RateLimiter},
+    source::{
+        CancelRequested, Discovered, Source, SourceError, Unfit, aws, cut, rate_limit::RateLimiter,
+    },
     task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use async_trait::async_trait;
@@ -170,14 +172,14 @@ impl Source for Swf {
         &self.clients.rate_limiter
     }
 
-    async fn timeouts(&self, task: &Task) -> Timeouts {
-        let learnt = match self.discover {
-            Discover::Off => return self.timeouts,
+    async fn timeouts(&self, task: &Task) -> Discovered {
+        let found = match self.discover {
+            Discover::Off => return Discovered::all(self.timeouts),
             Discover::Types => self.clients.discovery.of_type(&self.domain, task).await,
             Discover::Overrides => self.clients.discovery.of_task(&self.domain, task).await,
         };
-        let configured = self.timeouts;
-        Timeouts {
+        let (configured, learnt) = (self.timeouts, found.timeouts);
+        let timeouts = Timeouts {
             heartbeat: learnt.heartbeat.or(configured.heartbeat),
             // A configured timeout is certain; the default of an activity type is not.
             start_to_close: match learnt.start_to_close {
@@ -186,7 +188,8 @@ impl Source for Swf {
                     configured.start_to_close.or(learnt.start_to_close)
                 }
             },
-        }
+        };
+        Discovered { timeouts, ..found }
     }
 
     async fn poll(&self) -> Result<Option<Task>, SourceError> {
