@@ -25,6 +25,7 @@ mod broken_log;
 mod broker_trouble;
 mod cancel;
 mod cli;
+mod connections;
 mod crash;
 mod dead_letters;
 mod discovery;
