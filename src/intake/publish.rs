@@ -58,6 +58,9 @@ pub async fn fresh(
     if panicked {
         return fail_panicked(&bridge, &route, task.id).await;
     }
+    if let Some(why) = route.source.oversize(&task) {
+        return fail_oversize(&bridge, task.id, why);
+    }
     let until = Instant::now() + route.config.publish_within;
     let publication = Publication {
         bridge,
@@ -336,6 +339,16 @@ fn expiration_ms(route: &Route, task: &Task, now: SystemTime) -> Option<u64> {
         .filter(|_| route.config.expire_at_deadline)?;
     let left = deadline.duration_since(now).unwrap_or_default().as_millis();
     Some(u64::try_from(left).unwrap_or(u64::MAX).max(1))
+}
+
+/// Fails a task that is larger than any task of the service. It is not recorded: a crash before the end of the failure leaves
+/// it to its timeouts.
+fn fail_oversize(bridge: &Arc<Bridge>, id: TaskId, why: String) {
+    if let Some(handle) = bridge.inflight.give_up(id) {
+        warn!(route = handle.route.name(), task = %id, "{why}; failing it back to AWS");
+        let outcome = Outcome::failed(OwnFailure::Undelivered, why);
+        spawn_settlement(bridge, handle, outcome);
+    }
 }
 
 /// Fails a task whose routing key is too long for AMQP, because it can never be published.

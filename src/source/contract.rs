@@ -29,6 +29,10 @@ pub trait Source: Send + Sync + 'static {
     /// the future to its end.
     async fn poll(&self) -> Result<Option<Task>, SourceError>;
 
+    /// Why the task of a poll is larger than any task of the service, in words; `None` if it is not. Such a task is not handed
+    /// to a worker.
+    fn oversize(&self, task: &Task) -> Option<String>;
+
     /// Maximum time of a poll that returns a task for one more open poll to be useful.
     fn busy_within(&self) -> Duration;
 

@@ -19,5 +19,6 @@ pub mod swf;
 pub use contract::{CancelRequested, Discovered, Source, Unfit};
 pub use error::{SourceError, Verdict};
 pub use limits::cut;
+pub(crate) use limits::{is_longer, one_line, unusable_token};
 pub use settings::SourceConfig;
 pub use sources::{NoRegion, SourceOptions, Sources};

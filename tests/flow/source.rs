@@ -105,6 +105,12 @@ impl Source for ScriptedSource {
         Ok(None)
     }
 
+    /// A task with more than 1,000 bytes.
+    fn oversize(&self, task: &Task) -> Option<String> {
+        let oversize = task.input.text().len() > 1_000;
+        oversize.then(|| "its input is too large".to_owned())
+    }
+
     fn busy_within(&self) -> Duration {
         Duration::from_secs(1)
     }

@@ -36,6 +36,7 @@ mod faults;
 mod harness;
 mod heartbeat_answers;
 mod heartbeats;
+mod hostile_aws;
 mod hostile_replies;
 mod liveness;
 mod panics;

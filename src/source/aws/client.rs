@@ -1,7 +1,10 @@
 //! The configuration of the AWS clients: credentials, region, one HTTP stack, and two sets of timeouts (one for polls, one
 //! for all other calls).
 
-use super::errors::words_of;
+use super::{
+    bounded_body::{bounded, with_shared_room},
+    errors::words_of,
+};
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, retry::RetryConfig,
     stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
@@ -24,7 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Loads the usual AWS chain: credentials from environment, profile, web identity, container or instance.
 pub async fn load(region: Option<&str>) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(bounded(http_client()));
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
     }
@@ -59,7 +63,9 @@ fn with_timeout(config: &SdkConfig, attempt: Duration) -> SdkConfig {
         .read_timeout(attempt)
         .operation_attempt_timeout(attempt)
         .build();
-    let config = config.to_builder().timeout_config(timeouts);
+    let client = config.http_client().map(with_shared_room);
+    let mut config = config.to_builder().timeout_config(timeouts);
+    config.set_http_client(client);
     // The loops of the bridge handle each fault themselves. A retry inside the SDK would be hidden from the rate limiter.
     config.retry_config(RetryConfig::disabled()).build()
 }

@@ -38,11 +38,11 @@ const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(3);
 const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(120);
 
 /// Maximum number of events on a page of a history. The wanted event is among the newest, unless very much runs in one
-/// workflow.
-const EVENTS_PER_PAGE: i32 = 100;
+/// workflow. An event has up to 65,536 characters, and a page must fit into the bound on answers.
+const EVENTS_PER_PAGE: i32 = 50;
 
 /// Maximum number of pages that are read of a history.
-const MAX_PAGES: usize = 5;
+const MAX_PAGES: usize = 10;
 
 /// The timeouts that were learnt so far, for all routes.
 #[derive(Debug)]

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     source::{
-        CancelRequested, Discovered, Source, SourceError, Unfit, aws, cut, rate_limit::RateLimiter,
+        CancelRequested, Discovered, Source, SourceError, Unfit, aws, cut, is_longer,
+        rate_limit::RateLimiter, unusable_token,
     },
     task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
@@ -30,6 +31,15 @@ const MAX_REASON: usize = 256;
 
 /// Maximum length of the details of a heartbeat, in characters.
 const MAX_HEARTBEAT_DETAILS: usize = 2_048;
+
+/// Maximum length of a task token, in characters.
+const MAX_TOKEN: usize = 1_024;
+
+/// Maximum length of an input, in characters.
+const MAX_INPUT: usize = 32_768;
+
+/// Maximum length of an id or a name in the answer to a poll, in characters.
+const MAX_NAME: usize = 256;
 
 /// Maximum length of the poller's identity, in characters.
 const MAX_IDENTITY: usize = 256;
@@ -110,8 +120,13 @@ impl Swf {
     }
 
     /// The task in the answer to a poll; `None` if the answer is empty.
-    fn task(&self, answer: PollForActivityTaskOutput) -> Option<Task> {
-        let token = TaskToken::new(&answer.task_token)?;
+    fn task(&self, answer: PollForActivityTaskOutput) -> Result<Option<Task>, SourceError> {
+        let Some(token) = TaskToken::new(&answer.task_token) else {
+            return Ok(None);
+        };
+        if is_longer(&answer.task_token, MAX_TOKEN) {
+            return Err(unusable_token(&answer.task_token, MAX_TOKEN));
+        }
         let (activity, version) = answer
             .activity_type
             .map_or_else(Default::default, |kind| (kind.name, kind.version));
@@ -130,7 +145,7 @@ impl Swf {
                 HeaderValue::Integer(answer.started_event_id),
             ),
         ];
-        Some(Task {
+        Ok(Some(Task {
             id: TaskId::random(),
             token,
             input: answer.input.unwrap_or_default().into(),
@@ -138,7 +153,7 @@ impl Swf {
             activity,
             polled_at: SystemTime::now(),
             timeouts: self.timeouts,
-        })
+        }))
     }
 }
 
@@ -203,7 +218,25 @@ impl Source for Swf {
             .send()
             .await
             .map_err(aws::to_source_error(OF_PLACES))?;
-        Ok(self.task(answer))
+        self.task(answer)
+    }
+
+    fn oversize(&self, task: &Task) -> Option<String> {
+        let input = task.input.text();
+        if is_longer(input, MAX_INPUT) {
+            let bytes = input.len();
+            return Some(format!(
+                "its input has {bytes} bytes, and SWF's inputs have at most {MAX_INPUT} characters"
+            ));
+        }
+        let is_long = |(_, value): &(_, HeaderValue)| match value {
+            HeaderValue::Text(text) => is_longer(text, MAX_NAME),
+            HeaderValue::Integer(_) => false,
+        };
+        let (name, _) = task.headers.iter().find(|header| is_long(header))?;
+        Some(format!(
+            "its {name} is longer than the {MAX_NAME} characters that SWF allows"
+        ))
     }
 
     fn busy_within(&self) -> Duration {
