@@ -3,8 +3,11 @@
 //!
 //! Both happen at the write of the answer: the handler leaves an instruction in the [`ConnHandle`], and the
 //! connection follows it when hyper writes.
+//!
+//! A connection without a call is closed after a while, as the real services do.
 
 use std::{
+    future::Future,
     io,
     net::SocketAddr,
     os::fd::AsFd,
@@ -22,9 +25,14 @@ use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    time::{Instant, Sleep, sleep},
 };
 
-use crate::hub::Delivery;
+use crate::{
+    conns::{Connections, Counted},
+    hub::Delivery,
+    tls::{Stream, Tls},
+};
 
 /// How to end a connection instead of answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +81,20 @@ impl Connected<IncomingStream<'_, SimListener>> for ConnHandle {
 }
 
 /// Accepts [`Conn`]s.
-#[derive(Debug)]
-pub(crate) struct SimListener(pub(crate) TcpListener);
+pub(crate) struct SimListener {
+    pub(crate) tcp: TcpListener,
+    pub(crate) options: ConnOptions,
+}
+
+/// The options of all connections.
+#[derive(Clone, Default)]
+pub(crate) struct ConnOptions {
+    /// `None` for plain HTTP.
+    pub(crate) tls: Option<Tls>,
+    /// The time without a call after which a connection is closed; `None` for never.
+    pub(crate) idle: Option<Duration>,
+    pub(crate) connections: Connections,
+}
 
 impl Listener for SimListener {
     type Io = Conn;
@@ -84,48 +104,80 @@ impl Listener for SimListener {
         loop {
             // An answer is small, and its caller waits for it: Nagle's algorithm would only delay it.
             match self
-                .0
+                .tcp
                 .accept()
                 .await
                 .and_then(|(s, addr)| s.set_nodelay(true).map(|()| (s, addr)))
             {
-                Ok((stream, addr)) => {
-                    return (
-                        Conn {
-                            stream,
-                            handle: ConnHandle::default(),
-                        },
-                        addr,
-                    );
-                }
+                Ok((stream, addr)) => return (Conn::new(stream, &self.options), addr),
                 // The process probably has no file descriptor left. Others may be closed soon.
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(_) => sleep(Duration::from_millis(50)).await,
             }
         }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.tcp.local_addr()
     }
 }
 
 /// A TCP connection with its handle.
-#[derive(Debug)]
 pub(crate) struct Conn {
-    stream: TcpStream,
+    stream: Stream,
     handle: ConnHandle,
+    idle: Option<Idle>,
+    _counted: Counted,
+}
+
+/// The end of a connection without a call.
+struct Idle {
+    limit: Duration,
+    /// Whether the last bytes were those of an answer, or there were none yet.
+    is_idle: bool,
+    ends: Pin<Box<Sleep>>,
+}
+
+impl Idle {
+    fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            is_idle: true,
+            ends: Box::pin(sleep(limit)),
+        }
+    }
+
+    /// Begins anew. The timer wakes the task that writes, which is the one that reads.
+    fn begin(&mut self, cx: &mut Context<'_>) {
+        self.is_idle = true;
+        self.ends.as_mut().reset(Instant::now() + self.limit);
+        let _ = self.ends.as_mut().poll(cx);
+    }
+
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        self.is_idle && self.ends.as_mut().poll(cx).is_ready()
+    }
 }
 
 impl Conn {
+    fn new(stream: TcpStream, options: &ConnOptions) -> Self {
+        Self {
+            stream: Stream::new(stream, options.tls.as_ref()),
+            handle: ConnHandle::default(),
+            idle: options.idle.map(Idle::new),
+            _counted: options.connections.opened(),
+        }
+    }
+
     /// Writes with `write`, unless the handler has ended the connection or the caller has gone.
     fn write_with(
         &mut self,
-        write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let NextWrite { hangup, delivery } = self.handle.take();
         if let Some(how) = hangup {
-            if how == Hangup::Reset {
-                self.stream.set_zero_linger()?;
+            if let (Hangup::Reset, Some(stream)) = (how, self.stream.tcp()) {
+                stream.set_zero_linger()?;
             }
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
@@ -135,7 +187,7 @@ impl Conn {
         if let Some(delivery) = &delivery {
             delivery.begin_answer();
         }
-        match write(Pin::new(&mut self.stream)) {
+        match write(Pin::new(&mut self.stream), cx) {
             Poll::Pending => {
                 self.handle.put_back(delivery);
                 Poll::Pending
@@ -144,19 +196,27 @@ impl Conn {
                 if let (Ok(_), Some(delivery)) = (&written, delivery) {
                     delivery.done();
                 }
+                if let Some(idle) = &mut self.idle {
+                    idle.begin(cx);
+                }
                 Poll::Ready(written)
             }
         }
     }
 
     /// Whether the caller has closed the connection. It asks the kernel, because tokio may not know yet.
+    /// With TLS, the bytes that are there are the message that says so: a caller sends nothing while it waits.
     fn peer_gone(&self) -> bool {
-        let Ok(descriptor) = self.stream.as_fd().try_clone_to_owned() else {
+        let descriptor = self
+            .stream
+            .tcp()
+            .map(|tcp| tcp.as_fd().try_clone_to_owned());
+        let Some(Ok(descriptor)) = descriptor else {
             return false;
         };
         // It is non-blocking like the socket of which it is a copy.
         match std::net::TcpStream::from(descriptor).peek(&mut [0]) {
-            Ok(read) => read == 0,
+            Ok(read) => read == 0 || self.stream.is_tls(),
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
     }
@@ -168,7 +228,18 @@ impl AsyncRead for Conn {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Some(idle) = &mut self.idle {
+            if buf.filled().len() > before {
+                // A call begins, or goes on.
+                idle.is_idle = false;
+            } else if read.is_pending() && idle.poll_ended(cx) {
+                // As if the caller had closed it.
+                return Poll::Ready(Ok(()));
+            }
+        }
+        read
     }
 }
 
@@ -178,7 +249,7 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.write_with(|stream| stream.poll_write(cx, buf))
+        self.write_with(cx, |stream, cx| stream.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -186,7 +257,7 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.write_with(|stream| stream.poll_write_vectored(cx, bufs))
+        self.write_with(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -233,11 +304,15 @@ mod tests {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("bound");
-        let mut listener = SimListener(listener);
+        let mut listener = SimListener {
+            tcp: listener,
+            options: ConnOptions::default(),
+        };
         let client = TcpStream::connect(listener.local_addr().expect("bound"));
         let (client, (conn, _)) = tokio::join!(client, listener.accept());
         // Without this, the first write might be pending.
-        conn.stream.writable().await.expect("connected");
+        let tcp = conn.stream.tcp().expect("no TLS");
+        tcp.writable().await.expect("connected");
         conn.handle.attach(delivery);
         (conn, client.expect("connected"), hub)
     }

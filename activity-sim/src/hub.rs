@@ -14,6 +14,7 @@ use tokio::sync::{Notify, futures::Notified, oneshot};
 use crate::{
     calls::{CallCounts, CallRates, Faults, Throttles},
     clock::{Clock, Micros},
+    conns::Connections,
     record::{ExecutionRecord, Rates, Summary, TaskRecord},
     registry::{Activities, Domains},
     world::{ExecutionNo, Handout, PollNo, Polled, QueueNo, Rules, TaskNo, World},
@@ -28,6 +29,7 @@ pub(crate) struct Hub {
     pub(crate) faults: Faults,
     pub(crate) throttles: Throttles,
     pub(crate) calls: CallCounts,
+    pub(crate) connections: Connections,
     rates: CallRates,
     /// A random number that makes this simulator's task tokens different from those of others.
     pub(crate) nonce: u64,
@@ -68,6 +70,7 @@ impl Hub {
             faults: Faults::default(),
             throttles: Throttles::default(),
             calls: CallCounts::default(),
+            connections: Connections::default(),
             rates: CallRates::default(),
             nonce: rand::random(),
             clock: Clock::start(),
@@ -173,8 +176,11 @@ impl Hub {
 
     pub(crate) fn summary(&self, task_list: Option<&str>) -> Summary {
         let summary = self.read(|state| state.world.summary(task_list));
+        let (connections, max_connections) = self.connections.counts();
         Summary {
             calls: self.calls.counts(),
+            connections,
+            max_connections,
             ..summary
         }
     }
@@ -222,6 +228,7 @@ impl Hub {
         self.faults.clear();
         self.throttles.clear();
         self.calls.clear();
+        self.connections.reset();
         self.rates.clear();
         self.act(|state, _| state.world.reset());
     }

@@ -53,8 +53,14 @@ mod calls;
 /// Task lists, polls, tasks, executions and time-outs as a pure state machine.
 mod world;
 
+/// The number of open connections.
+mod conns;
+
 /// The state behind one lock, the timer, and the answers to held polls.
 mod hub;
+
+/// TLS for connections.
+mod tls;
 
 /// HTTP connections that can end without an answer.
 mod conn;

@@ -3,6 +3,7 @@
 use std::{
     io::Write,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// A simulator of the activity side of Amazon SWF and AWS Step Functions, for development and tests.
 ///
-/// Set AWS_ENDPOINT_URL_SWF or AWS_ENDPOINT_URL_SFN of a worker to http://HOST:PORT, with any credentials
+/// Set AWS_ENDPOINT_URL_SWF or AWS_ENDPOINT_URL_SFN of a worker to the address in the first line, with any credentials
 /// and any region.
 /// Schedule activities and read their records under /_sim/ of the same address; the README lists the
 /// calls.
@@ -53,6 +54,15 @@ struct Cli {
     #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
     max_open_polls: usize,
 
+    /// Serve HTTPS with a certificate made at the start, and write the certificate to this file in PEM.
+    #[arg(long, value_name = "FILE")]
+    tls: Option<PathBuf>,
+
+    /// The time without a call after which a connection is closed, in seconds; fractions are allowed. Without
+    /// it, none is closed.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    idle_secs: Option<Duration>,
+
     /// Number of threads that serve.
     #[arg(long, value_name = "NUMBER", default_value_t = 2)]
     threads: usize,
@@ -79,9 +89,16 @@ async fn main() -> anyhow::Result<()> {
         activities: cli.activities,
         max_open_polls: cli.max_open_polls,
         threads: cli.threads,
+        tls: cli.tls.is_some(),
+        idle: cli.idle_secs,
     })
     .await
     .with_context(|| format!("cannot listen on {listen}"))?;
+    // Before the first line: its reader may read the file at once.
+    if let (Some(path), Some(certificate)) = (&cli.tls, sim.certificate()) {
+        std::fs::write(path, certificate)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let mut stdout = std::io::stdout();
     writeln!(stdout, "activity-sim listening on {}", sim.url())?;
     stdout.flush()?;

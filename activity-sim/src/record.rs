@@ -210,6 +210,10 @@ pub struct Summary {
     pub open_polls: u64,
     /// Maximum of polls that were held at the same time.
     pub max_open_polls: u64,
+    /// Connections that are open now, of all callers.
+    pub connections: u64,
+    /// Maximum of connections that were open at the same time.
+    pub max_connections: u64,
     /// The calls by action. They are always those of the whole simulator.
     pub calls: BTreeMap<String, CallCount>,
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpSocket;
 
 use crate::{
     admin,
-    conn::{ConnHandle, SimListener},
+    conn::{ConnHandle, ConnOptions, SimListener},
     hub::Hub,
     sfn::SfnAction,
     swf::SwfAction,
@@ -29,7 +29,7 @@ const BACKLOG: u32 = 4_096;
 const MAX_BODY: usize = 1 << 20;
 
 /// Binds the address. It must be called in a tokio runtime.
-pub(crate) fn bind(addr: SocketAddr) -> io::Result<SimListener> {
+pub(crate) fn bind(addr: SocketAddr, options: ConnOptions) -> io::Result<SimListener> {
     let socket = if addr.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -37,7 +37,8 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<SimListener> {
     };
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
-    socket.listen(BACKLOG).map(SimListener)
+    let tcp = socket.listen(BACKLOG)?;
+    Ok(SimListener { tcp, options })
 }
 
 /// Serves until the future is dropped.

@@ -20,11 +20,13 @@ use tokio::{
 use crate::{
     calls::FaultRule,
     clock::micros,
+    conn::ConnOptions,
     decider::{self, NotScheduled},
     hub::Hub,
     model::{ActivityType, Schedule, Throttle, Timeouts},
     record::{CancelReport, ExecutionRecord, Rates, Summary, TaskRecord},
     server,
+    tls::Tls,
     world::Rules,
 };
 
@@ -45,6 +47,10 @@ pub struct Options {
     pub max_open_polls: usize,
     /// Number of threads that serve. They belong to the simulator, not to the caller's runtime.
     pub threads: usize,
+    /// Whether it serves HTTPS, with the certificate that [`Sim::certificate`] returns.
+    pub tls: bool,
+    /// The time without a call after which a connection is closed; `None` for never.
+    pub idle: Option<Duration>,
 }
 
 impl Default for Options {
@@ -56,6 +62,8 @@ impl Default for Options {
             activities: Vec::new(),
             max_open_polls: 1_000,
             threads: 2,
+            tls: false,
+            idle: None,
         }
     }
 }
@@ -68,6 +76,7 @@ impl Default for Options {
 pub struct Sim {
     hub: Arc<Hub>,
     addr: SocketAddr,
+    tls: Option<Tls>,
     /// `None` after the simulator was stopped.
     runtime: Option<Runtime>,
 }
@@ -102,10 +111,17 @@ impl Sim {
             .thread_name("activity-sim")
             .enable_all()
             .build()?;
-        let bound = {
+        let tls = options.tls.then(|| Tls::new(options.listen.ip()));
+        let bound = tls.transpose().and_then(|tls| {
             let _within = runtime.enter();
-            server::bind(options.listen).and_then(|bound| Ok((bound.0.local_addr()?, bound)))
-        };
+            let conn_options = ConnOptions {
+                tls,
+                idle: options.idle,
+                connections: hub.connections.clone(),
+            };
+            let bound = server::bind(options.listen, conn_options)?;
+            Ok((bound.tcp.local_addr()?, bound))
+        });
         let (addr, listener) = match bound {
             Ok(bound) => bound,
             Err(error) => {
@@ -113,11 +129,13 @@ impl Sim {
                 return Err(error);
             }
         };
+        let tls = listener.options.tls.clone();
         runtime.spawn(server::serve(listener, Arc::clone(&hub)));
         runtime.spawn(Arc::clone(&hub).run_timer());
         Ok(Self {
             hub,
             addr,
+            tls,
             runtime: Some(runtime),
         })
     }
@@ -129,7 +147,13 @@ impl Sim {
 
     /// The endpoint URL for an SDK, without a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.addr)
+    }
+
+    /// The certificate in PEM that a client must trust; `None` without TLS.
+    pub fn certificate(&self) -> Option<&str> {
+        self.tls.as_ref().map(|tls| &*tls.certificate)
     }
 
     /// Stops and waits until all connections are closed and the address is free again.

@@ -1,13 +1,13 @@
 //! The heartbeats of all tasks in flight: which task is due next, and what AWS's answers change.
 
 use super::{
-    heartbeat_schedule::{Due, Terms},
+    heartbeat_schedule::Due,
     lifecycle::{Command, Event, State},
     table::{InflightTable, InflightTask, Table, TaskHandle},
 };
 use crate::{
     source::rate_limit,
-    task::{Status, Task, TaskId},
+    task::{Status, TaskId},
 };
 use parking_lot::MutexGuard;
 use std::time::Duration;
@@ -27,15 +27,6 @@ pub struct DueTask {
 }
 
 impl InflightTable {
-    /// Notes the timeouts that were learnt after the task was entered.
-    pub fn set_timeouts(&self, task: &Task) {
-        self.with_schedule(task.id, |entry| {
-            let terms = Terms::new(&entry.route.config.heartbeat, task.timeouts.heartbeat);
-            entry.timeouts = task.timeouts;
-            entry.schedule.set_timeouts(terms, rand::random());
-        });
-    }
-
     /// Notes a worker's sign of life. Returns the status of the task, and whether this is the first sign of life of the task.
     pub fn on_sign(&self, id: TaskId, details: String) -> (Status, bool) {
         let mut table = self.table();

@@ -263,10 +263,13 @@ impl HeartbeatSchedule {
         self.any_accepted.then_some(self.timeout_began)
     }
 
-    /// Replaces the settings after the timeouts were learnt.
+    /// Replaces the settings after the timeouts were learnt. If they are shorter, the next heartbeat is due earlier, that of
+    /// a worker too.
     pub fn set_timeouts(&mut self, terms: Terms, chance: f64) {
         self.terms = terms;
         self.own_due = first_own_due(terms, self.timeout_began, chance);
+        let not_before = self.timeout_began + terms.interval;
+        self.not_before = self.not_before.min(not_before);
     }
 
     /// When something is due for the task, and what; `None` while a heartbeat is under way.

@@ -2,7 +2,7 @@
 //!
 //! `table` owns the entries: state, slot, heartbeat schedule, and the reply that waits for its acknowledgement. `lifecycle`
 //! is the pure state machine of a task. `deliveries` applies what a broker tells of them. `heartbeat_schedule` says when a heartbeat is due, `due` keeps the order of what is
-//! due. `restore` enters adopted tasks. `unsettled` holds
+//! due. `restore` enters adopted tasks. `timeouts` holds what is learnt of them. `unsettled` holds
 //! outcomes. `listing` and `ownership` answer questions about the tasks.
 //!
 //! The table decides what an event means. It does not call AWS, the broker or the store: `intake/`, `settle/` and `replicas/`
@@ -16,6 +16,7 @@ pub mod listing;
 pub mod ownership;
 pub mod restore;
 pub mod table;
+pub mod timeouts;
 pub mod unsettled;
 
 pub use due::DueTask;

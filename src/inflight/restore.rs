@@ -88,6 +88,7 @@ impl InflightTable {
             released: !record.durable && record.published,
             outcome: None,
             outcome_kept: record.has_outcome,
+            left: None,
             _slot: route.slots.acquire_beyond(),
         };
         table.open.insert(record.id, entry);

@@ -20,7 +20,10 @@ use std::{
     sync::Arc,
     time::SystemTime,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 /// A task in flight: the entry of the table.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ pub struct InflightTask {
     pub(super) outcome: Option<Arc<Outcome>>,
     /// Whether the store has the outcome.
     pub(super) outcome_kept: bool,
+    /// Whoever waits for the end of the entry. See [`InflightTable::left`].
+    pub(super) left: Option<watch::Sender<()>>,
     /// The slot. It is freed when the entry is dropped.
     pub(super) _slot: Slot,
 }
@@ -168,6 +173,7 @@ impl InflightTable {
             released: false,
             outcome: None,
             outcome_kept: false,
+            left: None,
             _slot: slot,
         };
         let mut table = self.table();

@@ -8,5 +8,6 @@ mod poll_scaler;
 pub mod poller;
 pub mod publish;
 pub mod recovery;
+mod timeouts;
 
 pub use poll_scaler::{PollScaler, Polled};

@@ -137,7 +137,7 @@ async fn poll(
         () = grant.withdrawn() => {
             return Answer { polled: Polled::Withdrawn, begun: Instant::now(), took: Duration::ZERO };
         }
-        permit = route.source.rate_limiter().acquire(Call::Poll) => permit,
+        permit = route.source.rate_limiter().acquire(Call::Poll(route.rate_key)) => permit,
     };
     let begun = Instant::now();
     let answer = route.source.poll().await;

@@ -3,6 +3,7 @@
 //!
 //! This module also fails a task back to AWS if its time for that is up, or if its publication panics.
 
+use super::timeouts;
 use crate::{
     broker::{Destination, Durability, Link, PublishError, TaskMessage},
     context::Bridge,
@@ -13,7 +14,6 @@ use crate::{
     metrics::PublishOutcome,
     route::{Route, Slot, UnpersistedPermit},
     settle,
-    store::Note,
     task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, Traceparent, unix_millis},
     trace::Span,
     util::{
@@ -57,6 +57,9 @@ pub async fn fresh(
         .enter(&task, Arc::clone(&route), slot, span.clone());
     if panicked {
         return fail_panicked(&bridge, &route, task.id).await;
+    }
+    if let Some(why) = route.source.oversize(&task) {
+        return fail_oversize(&bridge, task.id, why);
     }
     let until = Instant::now() + route.config.publish_within;
     let publication = Publication {
@@ -144,7 +147,7 @@ async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
             }
             Kind::Recovered => Span::none(),
         };
-        discover_timeouts(&bridge, &route, &mut task).await;
+        timeouts::discover(&bridge, &route, &mut task).await;
         let publishing = span.child("publish");
         if publish_until_confirmed(&bridge, &route, &task, redelivered, &last_error).await {
             publishing.ended(PublishOutcome::Confirmed.label());
@@ -239,28 +242,6 @@ async fn record(bridge: &Bridge, route: &Route, task: &Task, last_error: &LastEr
     false
 }
 
-/// Asks for the timeouts that the poll's answer did not contain, and puts the known ones into the headers.
-async fn discover_timeouts(bridge: &Bridge, route: &Route, task: &mut Task) {
-    let timeouts = route.source.timeouts(task).await;
-    if timeouts != task.timeouts {
-        task.timeouts = timeouts;
-        bridge.inflight.set_timeouts(task);
-        // With a durable broker the confirm does this.
-        if bridge.broker.durability() == Durability::Process {
-            bridge.store.note(task.id, Note::Learnt(timeouts));
-        }
-    }
-    if let Some(limit) = timeouts.heartbeat.limit() {
-        let secs = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
-        let header = HeaderValue::Integer(secs);
-        task.headers.push(("heartbeat-timeout-secs".into(), header));
-    }
-    if let Some(deadline) = task.likely_deadline() {
-        let header = HeaderValue::Integer(unix_millis(deadline));
-        task.headers.push(("deadline-ms".into(), header));
-    }
-}
-
 /// Publishes until the broker has the message, until a reply makes that unnecessary, or until the task has ended.
 /// Returns true if the broker confirmed the message.
 async fn publish_until_confirmed(
@@ -323,8 +304,10 @@ async fn publish_until_confirmed(
 
 async fn note_confirm(bridge: &Bridge, task: &Task) {
     crash_point(CrashPoint::BeforeConfirm);
+    // More may have been learnt during the publication.
+    let timeouts = bridge.inflight.timeouts(task.id).unwrap_or(task.timeouts);
     if bridge.broker.durability() == Durability::Durable
-        && let Err(error) = bridge.store.confirmed(task.id, task.timeouts).await
+        && let Err(error) = bridge.store.confirmed(task.id, timeouts).await
     {
         // At worst, the message is published once more after a restart, with the same id.
         debug!(task = %task.id, %error, "could not note the confirm");
@@ -356,6 +339,16 @@ fn expiration_ms(route: &Route, task: &Task, now: SystemTime) -> Option<u64> {
         .filter(|_| route.config.expire_at_deadline)?;
     let left = deadline.duration_since(now).unwrap_or_default().as_millis();
     Some(u64::try_from(left).unwrap_or(u64::MAX).max(1))
+}
+
+/// Fails a task that is larger than any task of the service. It is not recorded: a crash before the end of the failure leaves
+/// it to its timeouts.
+fn fail_oversize(bridge: &Arc<Bridge>, id: TaskId, why: String) {
+    if let Some(handle) = bridge.inflight.give_up(id) {
+        warn!(route = handle.route.name(), task = %id, "{why}; failing it back to AWS");
+        let outcome = Outcome::failed(OwnFailure::Undelivered, why);
+        spawn_settlement(bridge, handle, outcome);
+    }
 }
 
 /// Fails a task whose routing key is too long for AMQP, because it can never be published.

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     broker::Destination,
     metrics::RouteMetrics,
-    source::Source,
+    source::{Source, rate_limit::RouteKey},
     task::{HeaderValue, Task},
     util::log_limiter::LogLimiter,
 };
@@ -33,6 +33,8 @@ pub struct Route {
     pub slots: Slots,
     /// What the route may poll by the credit of its queue.
     pub credit: RouteCredit,
+    /// The route's key at the rate limiter of its source.
+    pub rate_key: RouteKey,
     /// The route's counters, bound to its labels.
     pub metrics: RouteMetrics,
     /// The limit on log lines about repeated failures.
@@ -95,6 +97,7 @@ impl Route {
             slots: Slots::new(config.max_in_flight),
             credit: RouteCredit::new(credits, &config),
             source,
+            rate_key: RouteKey::unique(),
             metrics,
             log_limiter: LogLimiter::default(),
             headers,

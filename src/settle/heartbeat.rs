@@ -20,15 +20,8 @@ use crate::{
     },
 };
 use std::{sync::Arc, time::SystemTime};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
-
-/// Maximum concurrent heartbeat calls, each on a connection of its own. Others wait only if very many tasks are adopted
-/// at once, or if AWS is slow.
-static MAX_CONCURRENT_HEARTBEATS: Semaphore = Semaphore::const_new(500);
 
 /// Handles every in-flight task that is due, for the life of the process.
 pub async fn run(bridge: Arc<Bridge>) {
@@ -71,7 +64,6 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
     let (id, route) = (handle.id, &handle.route);
     let call = Call::Heartbeat(entry.urgency);
     let permit = route.source.rate_limiter().acquire(call).await;
-    let one = MAX_CONCURRENT_HEARTBEATS.acquire().await;
     let sent = Instant::now();
     let Some(details) = bridge.inflight.begin_beat(id, sent) else {
         return;
@@ -82,9 +74,8 @@ async fn beat(bridge: &Arc<Bridge>, entry: DueTask) {
     let late = |_| Err(SourceError::Unavailable("no answer in time".to_owned()));
     let answer = timeout(entry.answer_timeout, sending).await;
     let answer = answer.map_or_else(late, |sent| sent.unwrap_or_else(panicked));
+    // The next steps may wait for the broker or the store. No other call to AWS may wait for them.
     permit.done((&answer).into());
-    // The next steps may wait for the broker or the store. No other heartbeat may wait for them.
-    drop(one);
     match answer {
         Ok(CancelRequested(cancel)) => {
             route.metrics.heartbeat(HeartbeatOutcome::Accepted);

@@ -193,12 +193,20 @@ async fn attempt(handle: &mut TaskHandle, outcome: &mut Outcome) -> Result<(), S
         }
     }
     let source = &handle.route.source;
-    let permit = source.rate_limiter().acquire(call(outcome)).await;
+    let rate_limiter = source.rate_limiter();
+    let deadline = handle.deadline.and_then(instant);
+    let permit = rate_limiter.acquire_by(call(outcome), deadline).await;
     crash_point_over(CrashPoint::BeforeAws, outcome.text().as_bytes());
     let answer = source.settle(&handle.token, outcome).await;
     crash_point(CrashPoint::AfterAws);
     permit.done((&answer).into());
     answer
+}
+
+/// A point in time on the clock of timers; `None` if it is too far away.
+fn instant(at: SystemTime) -> Option<Instant> {
+    let left = at.duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now().checked_add(left)
 }
 
 fn call(outcome: &Outcome) -> Call {

@@ -17,8 +17,9 @@ pub trait Source: Send + Sync + 'static {
     /// The rate limiter of the calls below. All routes of this kind share it. The caller acquires a permit before each call.
     fn rate_limiter(&self) -> &RateLimiter;
 
-    /// The task's timeouts, as configured or as learnt from AWS. A timeout that can't be learnt within seconds is unknown.
-    async fn timeouts(&self, task: &Task) -> Timeouts;
+    /// The task's timeouts, as configured or as learnt from AWS. A timeout that can't be learnt within seconds is unknown. The
+    /// input of the task is not read.
+    async fn timeouts(&self, task: &Task) -> Discovered;
 
     /// Polls for a task. AWS holds an empty poll for up to 60 s.
     ///
@@ -27,6 +28,10 @@ pub trait Source: Send + Sync + 'static {
     /// **Not cancel safe**: AWS hands the next task to a poll that it believes open. A dropped future loses that task. Await
     /// the future to its end.
     async fn poll(&self) -> Result<Option<Task>, SourceError>;
+
+    /// Why the task of a poll is larger than any task of the service, in words; `None` if it is not. Such a task is not handed
+    /// to a worker.
+    fn oversize(&self, task: &Task) -> Option<String>;
 
     /// Maximum time of a poll that returns a task for one more open poll to be useful.
     fn busy_within(&self) -> Duration;
@@ -62,6 +67,35 @@ pub trait Source: Send + Sync + 'static {
 
     /// The API call that [`Source::probe`] makes. The bridge needs the permission for it only there.
     fn probe_action(&self) -> &'static str;
+}
+
+/// The timeouts of a task, as far as they are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Discovered {
+    /// The timeouts.
+    pub timeouts: Timeouts,
+    /// Whether AWS has not told everything that it can tell. A later question may find more.
+    pub ask_again: bool,
+}
+
+impl Discovered {
+    /// Everything that can be known.
+    #[must_use]
+    pub fn all(timeouts: Timeouts) -> Self {
+        Self {
+            timeouts,
+            ask_again: false,
+        }
+    }
+
+    /// What is known without an answer of AWS that is still missing.
+    #[must_use]
+    pub fn incomplete(timeouts: Timeouts) -> Self {
+        Self {
+            timeouts,
+            ask_again: true,
+        }
+    }
 }
 
 /// Why the body of a reply is not a result that the service accepts.

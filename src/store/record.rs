@@ -34,7 +34,7 @@ pub struct Record {
 }
 
 /// A note about a task in flight. A lost note costs little, so nobody waits until it is written. Only a broker that keeps no
-/// messages causes [`Note::Learnt`], [`Note::FailedDeliveries`] and [`Note::Released`].
+/// messages causes [`Note::FailedDeliveries`] and [`Note::Released`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
     /// A worker has said that it works on the task.
@@ -43,8 +43,8 @@ pub enum Note {
     Heard(SystemTime),
     /// AWS requests a cancel. Only a shared store keeps this note.
     CancelRequested,
-    /// The timeouts that were learnt after the task was recorded. For a durable broker,
-    /// [`Store::confirmed`](crate::store::Store::confirmed) stores them.
+    /// The timeouts that were learnt after the task was recorded. What was learnt before the publication is stored for a
+    /// durable broker by [`Store::confirmed`](crate::store::Store::confirmed).
     Learnt(Timeouts),
     /// So many deliveries of the task have failed, a delivery that is under way included.
     FailedDeliveries(u32),

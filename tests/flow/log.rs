@@ -16,6 +16,8 @@ use tokio::{
 pub enum Did {
     /// Began a poll.
     Poll,
+    /// Asked for the timeouts of a task.
+    AskForTimeouts,
     /// Has the task in the store.
     Recorded,
     /// Handed a message to the broker.

@@ -23,4 +23,5 @@ mod script;
 mod settling;
 mod source;
 mod store;
+mod timeouts;
 mod world;

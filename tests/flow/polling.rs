@@ -17,7 +17,8 @@ const ONE: &str = "pollers = { min = 1, max = 1 }";
 /// The next poll waits a second for its permit.
 async fn throttle(world: &World) {
     let limiter = &world.source.rate_limiter;
-    limiter.acquire(Call::Poll).await.done(Answer::Throttled);
+    let poll = Call::Poll(world.route.rate_key);
+    limiter.acquire(poll).await.done(Answer::Throttled);
 }
 
 #[tokio::test(start_paused = true)]

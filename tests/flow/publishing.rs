@@ -8,7 +8,7 @@ use super::{
 use activity_bridge::{
     broker::{Inbound, Link, PublishError},
     store::StoreError,
-    task::{Outcome, OutcomeKind::Completed, OutcomeKind::Failed, OwnFailure, TaskId},
+    task::{Input, Outcome, OutcomeKind::Completed, OutcomeKind::Failed, OwnFailure, TaskId},
 };
 
 #[tokio::test(start_paused = true)]
@@ -161,4 +161,19 @@ async fn a_record_that_comes_after_its_task_was_failed_back_is_removed() {
     assert!(world.store.open.lock().is_empty());
     assert_eq!(world.log.count(&Did::Publish), 0);
     world.log.assert_order(&[Did::Recorded, Did::Removed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_larger_than_the_service_allows_is_failed_back_and_never_published() {
+    let world = World::new();
+    let mut task = world.task();
+    task.input = Input::from("x".repeat(1_001));
+    world.submit(task).await;
+    world.log.wait_for(Did::Settle(Failed)).await;
+    world.all_ended().await;
+    let reason = "its input is too large";
+    let expected = Outcome::failed(OwnFailure::Undelivered, reason);
+    assert_eq!(*world.source.outcomes.lock(), [expected]);
+    assert_eq!(world.log.count(&Did::Publish), 0);
+    assert_eq!(world.log.count(&Did::Recorded), 0);
 }

@@ -5,7 +5,7 @@ use super::{
     script::Script,
 };
 use activity_bridge::{
-    source::{CancelRequested, Source, SourceError, Unfit, rate_limit::RateLimiter},
+    source::{CancelRequested, Discovered, Source, SourceError, Unfit, rate_limit::RateLimiter},
     task::{HeaderValue, Outcome, Task, TaskToken, Timeouts},
 };
 use async_trait::async_trait;
@@ -36,6 +36,8 @@ pub struct ScriptedSource {
     pub beat_takes: Mutex<Duration>,
     /// The timeouts of every task, where they are learnt.
     pub learnt: Mutex<Option<Timeouts>>,
+    /// Answers to questions for timeouts, before those of `learnt`.
+    pub discoveries: Script<Discovered>,
 }
 
 impl ScriptedSource {
@@ -52,6 +54,7 @@ impl ScriptedSource {
             times_out: Mutex::default(),
             beat_takes: Mutex::default(),
             learnt: Mutex::default(),
+            discoveries: Script::default(),
         }
     }
 
@@ -85,8 +88,12 @@ impl Source for ScriptedSource {
         &self.rate_limiter
     }
 
-    async fn timeouts(&self, task: &Task) -> Timeouts {
-        self.learnt.lock().unwrap_or(task.timeouts)
+    async fn timeouts(&self, task: &Task) -> Discovered {
+        self.log.note(Did::AskForTimeouts);
+        if let Some(answer) = self.discoveries.next().await {
+            return answer;
+        }
+        Discovered::all(self.learnt.lock().unwrap_or(task.timeouts))
     }
 
     async fn poll(&self) -> Result<Option<Task>, SourceError> {
@@ -96,6 +103,12 @@ impl Source for ScriptedSource {
         }
         sleep(Duration::from_secs(60)).await;
         Ok(None)
+    }
+
+    /// A task with more than 1,000 bytes.
+    fn oversize(&self, task: &Task) -> Option<String> {
+        let oversize = task.input.text().len() > 1_000;
+        oversize.then(|| "its input is too large".to_owned())
     }
 
     fn busy_within(&self) -> Duration {

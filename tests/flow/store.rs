@@ -48,6 +48,8 @@ pub struct ScriptedStore {
     pub forwards: Script<Result<Forwarded, StoreError>>,
     /// All notes but those of heartbeats.
     pub notes: Mutex<Vec<(TaskId, Note)>>,
+    /// What was noted with each confirm.
+    pub confirmed: Mutex<Vec<(TaskId, Timeouts)>>,
     pub keeps: Script<Result<(), StoreError>>,
     /// The outcomes that it keeps.
     pub kept: Mutex<HashMap<TaskId, Outcome>>,
@@ -73,6 +75,7 @@ impl ScriptedStore {
             claims: Script::default(),
             forwards: Script::default(),
             notes: Mutex::default(),
+            confirmed: Mutex::default(),
             keeps: Script::default(),
             kept: Mutex::default(),
             kept_answers: Script::default(),
@@ -89,7 +92,8 @@ impl Store for ScriptedStore {
         Ok(())
     }
 
-    async fn confirmed(&self, _id: TaskId, _timeouts: Timeouts) -> Result<(), StoreError> {
+    async fn confirmed(&self, id: TaskId, timeouts: Timeouts) -> Result<(), StoreError> {
+        self.confirmed.lock().push((id, timeouts));
         self.log.note(Did::NotedConfirm);
         Ok(())
     }

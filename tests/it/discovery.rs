@@ -288,3 +288,34 @@ async fn a_type_that_is_slow_to_describe_holds_no_task_up_for_long() {
     let asked = missed_answers(&bridge);
     assert!((1..=1 + later).contains(&asked), "{asked} asked");
 }
+
+/// With 10 calls a minute, most of these tasks would never have heartbeats that fit their timeouts.
+#[tokio::test]
+async fn the_timeouts_of_thirty_new_types_are_learnt_also_for_tasks_that_were_published_before() {
+    let world = World::new().await;
+    let bridge = polling(&world, route("discover = true")).await;
+    let types: Vec<_> = (0..30)
+        .map(|n| ActivityType::new(format!("type {n}"), "1"))
+        .collect();
+    for activity_type in &types {
+        let defaults = Timeouts {
+            heartbeat: secs(30),
+            ..Timeouts::default()
+        };
+        world
+            .sim
+            .register_activity_type(DOMAIN, activity_type.clone(), defaults);
+        world.sim.schedule(Schedule {
+            activity_type: activity_type.clone(),
+            ..world.plain("payments")
+        });
+    }
+    eventually("the timeouts of all types", || async {
+        let log = bridge.log();
+        let learnt = |line: &&str| line.contains("learnt the timeouts of an activity type");
+        (log.lines().filter(learnt).count() == types.len()).then_some(())
+    })
+    .await;
+    let calls = described(&world);
+    assert!(calls <= 30 + missed_answers(&bridge), "{calls} calls");
+}

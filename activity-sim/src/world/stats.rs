@@ -70,6 +70,9 @@ impl Stats {
             p99_ms: self.latency.quantile_ms(0.99),
             open_polls,
             max_open_polls: self.max_open_polls,
+            // The hub knows these.
+            connections: 0,
+            max_connections: 0,
             calls: Default::default(),
         }
     }

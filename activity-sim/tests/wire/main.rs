@@ -5,6 +5,7 @@
 mod abandoned;
 mod admin;
 mod client;
+mod connections;
 mod faults;
 mod history;
 mod polling;

@@ -2,6 +2,7 @@
 //! for all other calls).
 
 use super::{
+    bounded_body::{bounded, with_shared_room},
     ca_bundle::{self, BadCaBundle},
     credentials::{AwsCredentials, loader},
     errors::words_of,
@@ -43,7 +44,7 @@ impl AwsConfig {
     ///
     /// If `AWS_CA_BUNDLE` names a file that can't be used.
     pub async fn load(region: Option<&str>) -> Result<Self, BadCaBundle> {
-        let http = http::client(&ca_bundle::tls()?);
+        let http = bounded(http::client(&ca_bundle::tls()?));
         let region = region.map(|region| Region::new(region.to_owned()));
         let none = AwsCredentials::none();
         let loader = loader(region, http.clone()).credentials_provider(none);
@@ -118,7 +119,9 @@ fn with_timeout(config: &SdkConfig, attempt: Duration) -> SdkConfig {
         .read_timeout(attempt)
         .operation_attempt_timeout(attempt)
         .build();
-    let config = config.to_builder().timeout_config(timeouts);
+    let client = config.http_client().map(with_shared_room);
+    let mut config = config.to_builder().timeout_config(timeouts);
+    config.set_http_client(client);
     // The loops of the bridge handle each fault themselves. A retry inside the SDK would be hidden from the rate limiter.
     config.retry_config(RetryConfig::disabled()).build()
 }

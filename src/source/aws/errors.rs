@@ -1,6 +1,6 @@
 //! Turns errors of the AWS SDK into [`SourceError`]s.
 
-use crate::source::{SourceError, cut};
+use crate::source::{SourceError, one_line};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_swf::{
     config::http::HttpResponse,
@@ -10,6 +10,9 @@ use std::error::Error;
 
 /// Maximum length of AWS's message in an error, in characters.
 const MAX_WORDS: usize = 300;
+
+/// Maximum length of AWS's code of a fault in an error, in characters. No code of AWS is as long.
+const MAX_CODE: usize = 64;
 
 /// The meaning of a fault that only one service has.
 #[derive(Clone, Copy, Debug)]
@@ -72,9 +75,11 @@ where
     let Some((code, fault)) = fault else {
         return sort_unnamed(&error, status);
     };
+    // Whoever answers in AWS's place writes what they like.
+    let shown_code = one_line(code, MAX_CODE);
     let words = match fault.message() {
-        Some(message) => format!("{code}: {}", without_values(message)),
-        None => code.to_owned(),
+        Some(message) => format!("{shown_code}: {}", without_values(message)),
+        None => shown_code,
     };
     if let Some((_, meaning)) = meanings.iter().find(|(known, _)| *known == code) {
         return match meaning {
@@ -142,11 +147,10 @@ where
 /// AWS's message without the values that a validation error quotes ("Value 'secret' at 'result' failed to …"), cut to
 /// one line.
 fn without_values(message: &str) -> String {
-    let message = match message.rsplit_once("' at '") {
-        Some((_, rest)) => format!("'{rest}"),
-        None => message.to_owned(),
-    };
-    cut(message, MAX_WORDS)
+    match message.rsplit_once("' at '") {
+        Some((_, rest)) => format!("'{}", one_line(rest, MAX_WORDS - 1)),
+        None => one_line(message, MAX_WORDS),
+    }
 }
 
 /// An error followed by all its causes.
@@ -163,7 +167,7 @@ fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn 
 pub(super) fn words_of(error: &(dyn Error + 'static)) -> String {
     let mut words = String::new();
     for cause in chain(error) {
-        let cause = cause.to_string().replace('\n', "; ");
+        let cause = one_line(&cause.to_string().replace('\n', "; "), MAX_WORDS);
         // Some errors already contain the text of their cause.
         if !words.contains(&cause) {
             words.push_str(if words.is_empty() { "" } else { ": " });
@@ -176,6 +180,10 @@ pub(super) fn words_of(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_swf::{
+        error::ErrorMetadata, operation::poll_for_activity_task::PollForActivityTaskError,
+    };
+    use aws_smithy_types::body::SdkBody;
 
     #[test]
     fn a_validation_error_does_not_show_the_value_that_it_quotes() {
@@ -183,6 +191,42 @@ mod tests {
                        Member must have length less than or equal to 32768";
         let told = without_values(message);
         assert!(told.starts_with("'result' failed to satisfy"), "{told}");
-        assert!(without_values(&"x".repeat(1_000)).chars().count() <= MAX_WORDS);
+        let long = without_values(&"x".repeat(1_000));
+        assert!(long.chars().count() <= MAX_WORDS + 40, "{long}");
+    }
+
+    /// An error that an answer of the service makes.
+    fn answered(code: &str, message: &str) -> SourceError {
+        let meta = ErrorMetadata::builder().code(code).message(message).build();
+        let error = PollForActivityTaskError::generic(meta);
+        let status = 400.try_into().expect("a status");
+        let answer = HttpResponse::new(status, SdkBody::empty());
+        to_source_error(&[])(SdkError::service_error(error, answer))
+    }
+
+    #[test]
+    fn codes_and_messages_of_aws_are_cut_and_on_one_line() {
+        let forged = "Odd\n2030-01-01T00:00:00Z WARN forged";
+        for (code, message) in [
+            (forged, "m"),
+            ("Odd", forged),
+            (&*"x".repeat(200_000), "m"),
+            ("Odd", &*"x".repeat(200_000)),
+            ("ValidationException", &*"\u{1b}[2J' at 'x".repeat(50_000)),
+            ("ThrottlingException", forged),
+            ("AccessDenied", forged),
+        ] {
+            let shown = answered(code, message).to_string();
+            assert!(!shown.chars().any(char::is_control), "{shown}");
+            assert!(shown.chars().count() < 500, "{}", shown.len());
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_long_chain_of_errors_are_on_one_line() {
+        let error = std::io::Error::other(format!("a\nb\r\u{1b}[2J{}", "x".repeat(10_000)));
+        let words = words_of(&error);
+        assert!(words.starts_with("a; b\\r\\u{1b}[2J"), "{words}");
+        assert!(words.chars().count() < 500, "{}", words.len());
     }
 }

@@ -1,6 +1,7 @@
 //! What the clients of both AWS services share: how they are built, and how their errors become
 //! [`SourceError`](super::SourceError)s.
 
+mod bounded_body;
 mod ca_bundle;
 mod client;
 mod credentials;

@@ -23,9 +23,6 @@ const THROTTLED_FACTOR: f64 = 0.85;
 /// Minimum interval between two reductions of the rate. Throttles that come together count once.
 const REDUCTION_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Minimum rate, in calls per second. There is always a next call to learn from.
-const MIN_RATE: f64 = 1.0;
-
 /// Growth of the rate in a second right after a reduction, as a share of the rate.
 const GROWTH: f64 = 0.05;
 
@@ -41,6 +38,8 @@ const MAX_CATCH_UP: Duration = Duration::from_millis(10);
 /// The pace of one operation. It has no limit until AWS throttles the operation.
 #[derive(Debug)]
 pub(crate) struct Pace {
+    /// Minimum rate, in calls per second.
+    min_rate: f64,
     /// Accepted calls per second. Each call counts 1 when it is answered and then decays over about a second.
     accepted: f64,
     faded_at: Instant,
@@ -60,8 +59,9 @@ struct Limit {
 }
 
 impl Pace {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new(min_rate: f64, now: Instant) -> Self {
         Self {
+            min_rate,
             accepted: 0.0,
             faded_at: now,
             limit: None,
@@ -144,7 +144,7 @@ impl Pace {
             rate = rate.clamp(limit.rate / 2.0, limit.rate);
         }
         let mut limit = Limit {
-            rate: rate.max(MIN_RATE),
+            rate: rate.max(self.min_rate),
             next: now,
             lowered_at: now,
             raised_at: now,
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn throttles_that_come_together_reduce_the_rate_once_and_a_quiet_time_reduces_it_little() {
         let (start, ms) = (Instant::now(), Duration::from_millis);
-        let mut pace = Pace::new(start);
+        let mut pace = Pace::new(1.0, start);
         for n in 0..300 {
             pace.observe(Answer::Accepted, start, false, start + ms(20 * n));
         }
@@ -187,5 +187,18 @@ mod tests {
         let later = begun + ms(10_000);
         pace.observe(Answer::Throttled, later, false, later + ms(5));
         assert!((rate(&pace) - first / 2.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn no_throttle_lowers_the_rate_below_its_minimum() {
+        let (start, sec) = (Instant::now(), Duration::from_secs(1));
+        for min_rate in [1.0, 10.0] {
+            let mut pace = Pace::new(min_rate, start);
+            for n in 1..100 {
+                let now = start + sec * n;
+                pace.observe(Answer::Throttled, now, true, now);
+                assert!((rate(&pace) - min_rate).abs() < 0.01, "{}", rate(&pace));
+            }
+        }
     }
 }

@@ -6,10 +6,11 @@
 use super::settings::{MAX_OUTPUT, ResultAs};
 use crate::{
     source::{
-        CancelRequested, Source, SourceError, Unfit,
+        CancelRequested, Discovered, Source, SourceError, Unfit,
         aws::{self, AwsConfig, AwsCredentials, Meaning, Meanings},
-        cut,
+        cut, is_longer,
         rate_limit::RateLimiter,
+        unusable_token,
     },
     task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeouts},
 };
@@ -27,6 +28,13 @@ const MAX_ERROR: usize = 256;
 
 /// Maximum length of the cause of a failure, in characters.
 const MAX_CAUSE: usize = 32_768;
+
+/// Maximum length of a task token, in characters.
+const MAX_TOKEN: usize = 2_048;
+
+/// Maximum length of an input, in bytes. AWS documents 262,144 and hands out up to four times as much where the account has
+/// larger payloads.
+const MAX_INPUT: usize = 1 << 20;
 
 /// Maximum length of the poller's name, in characters.
 const MAX_WORKER_NAME: usize = 80;
@@ -162,16 +170,20 @@ impl StepFunctions {
     }
 
     /// The task in the answer to a poll; `None` if the answer is empty.
-    fn task(&self, answer: GetActivityTaskOutput) -> Option<Task> {
-        Some(Task {
+    fn task(&self, answer: GetActivityTaskOutput) -> Result<Option<Task>, SourceError> {
+        let token = answer.task_token.unwrap_or_default();
+        if is_longer(&token, MAX_TOKEN) {
+            return Err(unusable_token(&token, MAX_TOKEN));
+        }
+        Ok(TaskToken::new(&token).map(|token| Task {
             id: TaskId::random(),
-            token: TaskToken::new(&answer.task_token?)?,
+            token,
             activity: self.name().to_owned(),
             input: answer.input.unwrap_or_default().into(),
             headers: Vec::new(),
             polled_at: SystemTime::now(),
             timeouts: self.timeouts,
-        })
+        }))
     }
 
     async fn fail(&self, token: &str, error: &str, cause: &str) -> Result<(), SourceError> {
@@ -205,8 +217,8 @@ impl Source for StepFunctions {
         &self.clients.rate_limiter
     }
 
-    async fn timeouts(&self, _task: &Task) -> Timeouts {
-        self.timeouts
+    async fn timeouts(&self, _task: &Task) -> Discovered {
+        Discovered::all(self.timeouts)
     }
 
     async fn poll(&self) -> Result<Option<Task>, SourceError> {
@@ -216,7 +228,16 @@ impl Source for StepFunctions {
             .worker_name(&self.worker_name);
         let answer = call.send().await;
         let answer = answer.map_err(self.clients.credentials.to_source_error(OF_ACTIVITIES))?;
-        Ok(self.task(answer))
+        self.task(answer)
+    }
+
+    fn oversize(&self, task: &Task) -> Option<String> {
+        let bytes = task.input.text().len();
+        (bytes > MAX_INPUT).then(|| {
+            format!(
+                "its input has {bytes} bytes, and Step Functions' inputs have at most {MAX_INPUT}"
+            )
+        })
     }
 
     fn busy_within(&self) -> Duration {

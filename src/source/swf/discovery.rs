@@ -1,17 +1,21 @@
 //! Learns the timeouts of tasks from SWF, because the answer to a poll contains none of them.
 //!
-//! The default timeouts of an activity type are asked for once, with DescribeActivityType. A decider can schedule a task with
-//! other timeouts. These are in the ActivityTaskScheduled event of the workflow's history. Both questions have a short
-//! timeout, so that no task waits for long. What can't be learnt in time is unknown.
+//! The default timeouts of an activity type are asked for once, with DescribeActivityType ([`ActivityTypes`]). A decider can
+//! schedule a task with other timeouts. These are in the ActivityTaskScheduled event of the workflow's history. Both questions
+//! have a short timeout, so that no task waits for long. What can't be learnt in time is unknown, and can be asked for again.
 
-use super::faults::OF_PLACES;
+use super::{
+    activity_types::{ActivityTypes, TypeKey},
+    faults::OF_PLACES,
+};
 use crate::{
     source::{
-        SourceError, Verdict,
+        Discovered, SourceError,
         aws::AwsCredentials,
         rate_limit::{Call, RateLimiter},
     },
     task::{HeaderValue, Task, Timeout, Timeouts},
+    util::jittered,
 };
 use aws_sdk_swf::{
     Client,
@@ -19,7 +23,6 @@ use aws_sdk_swf::{
 };
 use parking_lot::Mutex;
 use std::{
-    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -27,35 +30,20 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 /// Timeout for one question, the wait for other questions included. A task is not published before.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Timeout for a call of DescribeActivityType. It is shorter than [`DISCOVERY_TIMEOUT`], so that the caller still notes the
-/// missing answer.
-const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Interval between two questions for an activity type after a refusal.
-const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Interval between two questions for an activity type after a fault that may be over soon.
-const RETRY_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Maximum calls of DescribeActivityType in a minute. SWF allows an account 6 calls a second.
-const CALLS_PER_MINUTE: usize = 10;
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// Maximum number of remembered activity types of a domain. When it is reached, those of the domain are forgotten.
-const MAX_TYPES: usize = 10_000;
+/// Interval between two reads of a history after a refusal.
+const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(120);
 
 /// Maximum number of events on a page of a history. The wanted event is among the newest, unless very much runs in one
-/// workflow.
-const EVENTS_PER_PAGE: i32 = 100;
+/// workflow. An event has up to 65,536 characters, and a page must fit into the bound on answers.
+const EVENTS_PER_PAGE: i32 = 50;
 
 /// Maximum number of pages that are read of a history.
-const MAX_PAGES: usize = 5;
+const MAX_PAGES: usize = 10;
 
 /// The timeouts that were learnt so far, for all routes.
 #[derive(Debug)]
@@ -63,30 +51,11 @@ pub(crate) struct Discovery {
     client: Client,
     credentials: AwsCredentials,
     rate_limiter: Arc<RateLimiter>,
-    types: Mutex<Types>,
-    /// The times of the calls in the last minute. The lock is held during a call, so that no type is asked for twice.
-    calls: tokio::sync::Mutex<VecDeque<Instant>>,
+    types: ActivityTypes,
+    /// After a refusal, no history is read before this time.
+    no_history_before: Mutex<Option<Instant>>,
     /// Whether a missing permission was logged, for each kind of question.
     logged: [AtomicBool; 2],
-}
-
-/// By domain, name and version. The maps are nested so that a lookup copies no text.
-type Types = HashMap<String, HashMap<String, HashMap<String, Learnt>>>;
-
-/// The key of an activity type.
-#[derive(Clone, Copy)]
-struct TypeKey<'t> {
-    domain: &'t str,
-    name: &'t str,
-    version: &'t str,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Learnt {
-    /// SWF's answer. A registered activity type never changes.
-    Known(Timeouts),
-    /// The last question failed. The next one is not asked before this time.
-    NotBefore(Instant),
 }
 
 /// A kind of question. Each needs its own permission.
@@ -115,102 +84,47 @@ impl Discovery {
             client,
             credentials,
             rate_limiter,
-            types: Mutex::default(),
-            calls: tokio::sync::Mutex::default(),
+            types: ActivityTypes::new(),
+            no_history_before: Mutex::default(),
             logged: [AtomicBool::new(false), AtomicBool::new(false)],
         }
     }
 
     /// The default timeouts of the task's activity type.
-    pub(crate) async fn of_type(&self, domain: &str, task: &Task) -> Timeouts {
+    pub(crate) async fn of_type(&self, domain: &str, task: &Task) -> Discovered {
         let key = TypeKey {
             domain,
             name: &task.activity,
             version: text(task, "activity-version"),
         };
-        if let Some(known) = self.known(key) {
-            return known;
+        let failed = |error: &SourceError| self.log_failure(Read::Types, error);
+        let asking = self.types.of(key, self.describe(key), failed);
+        match timeout(DISCOVERY_TIMEOUT, asking).await {
+            Ok(Some(timeouts)) => Discovered::all(timeouts),
+            Ok(None) | Err(_) => Discovered::incomplete(Timeouts::default()),
         }
-        let asked = timeout(DISCOVERY_TIMEOUT, self.ask(key));
-        asked.await.unwrap_or_default()
     }
 
     /// The timeouts that the task was scheduled with, or else the defaults of its activity type.
-    pub(crate) async fn of_task(&self, domain: &str, task: &Task) -> Timeouts {
-        let found = match timeout(DISCOVERY_TIMEOUT, self.scheduled(domain, task)).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => {
-                self.log_failure(Read::Histories, &error);
-                None
-            }
-            Err(_) => None,
-        };
-        match found {
-            Some(timeouts) => timeouts,
-            None => self.of_type(domain, task).await,
+    pub(crate) async fn of_task(&self, domain: &str, task: &Task) -> Discovered {
+        let asking = self.scheduled(domain, task);
+        match timeout(DISCOVERY_TIMEOUT, asking).await {
+            Ok(Ok(Some(timeouts))) => return Discovered::all(timeouts),
+            // The history has no such event near its end. Later there are only more events after it.
+            Ok(Ok(None)) => return self.of_type(domain, task).await,
+            Ok(Err(error)) => self.note_failed_history(&error),
+            Err(_) => {}
         }
+        let of_type = self.of_type(domain, task).await;
+        Discovered::incomplete(of_type.timeouts)
     }
 
-    /// The known timeouts of an activity type. They are unknown while it is too early to ask again. `None`: ask now.
-    fn known(&self, key: TypeKey<'_>) -> Option<Timeouts> {
-        let types = self.types.lock();
-        match types.get(key.domain)?.get(key.name)?.get(key.version)? {
-            Learnt::Known(timeouts) => Some(*timeouts),
-            Learnt::NotBefore(at) if Instant::now() < *at => Some(Timeouts::default()),
-            Learnt::NotBefore(_) => None,
+    fn note_failed_history(&self, error: &SourceError) {
+        if matches!(error, SourceError::Refused(_)) {
+            let at = Instant::now() + jittered(REFUSED_RETRY_INTERVAL);
+            *self.no_history_before.lock() = Some(at);
         }
-    }
-
-    async fn ask(&self, key: TypeKey<'_>) -> Timeouts {
-        let mut calls = self.calls.lock().await;
-        // Another caller may have asked while this one waited for the lock.
-        if let Some(known) = self.known(key) {
-            return known;
-        }
-        let now = Instant::now();
-        while calls.front().is_some_and(|at| *at + MINUTE <= now) {
-            calls.pop_front();
-        }
-        if calls.len() >= CALLS_PER_MINUTE {
-            return Timeouts::default();
-        }
-        calls.push_back(now);
-        let answer = timeout(DESCRIBE_TIMEOUT, self.describe(key)).await;
-        let late = |_| Err(SourceError::Unavailable("no answer in time".to_owned()));
-        match answer.unwrap_or_else(late) {
-            Ok(timeouts) => {
-                info!(
-                    domain = key.domain,
-                    activity_type = key.name,
-                    version = key.version,
-                    ?timeouts,
-                    "learnt the timeouts of an activity type"
-                );
-                self.note(key, Learnt::Known(timeouts));
-                timeouts
-            }
-            Err(error) => {
-                self.log_failure(Read::Types, &error);
-                let wait = match error.verdict() {
-                    Verdict::Retry => RETRY_INTERVAL,
-                    Verdict::RetrySlowly | Verdict::Reject | Verdict::Gone => {
-                        REFUSED_RETRY_INTERVAL
-                    }
-                };
-                self.note(key, Learnt::NotBefore(now + wait));
-                Timeouts::default()
-            }
-        }
-    }
-
-    fn note(&self, key: TypeKey<'_>, learnt: Learnt) {
-        let mut types = self.types.lock();
-        let domain = types.entry(key.domain.to_owned()).or_default();
-        if domain.values().map(HashMap::len).sum::<usize>() >= MAX_TYPES {
-            domain.clear();
-        }
-        let versions = domain.entry(key.name.to_owned()).or_default();
-        versions.insert(key.version.to_owned(), learnt);
+        self.log_failure(Read::Histories, error);
     }
 
     /// Logs a failed question: a missing permission once as a warning, everything else at `debug`.
@@ -250,6 +164,11 @@ impl Discovery {
         let Some(HeaderValue::Integer(started_id)) = task.header("started-event-id") else {
             return Ok(None);
         };
+        if let Some(at) = *self.no_history_before.lock()
+            && Instant::now() < at
+        {
+            return Err(SourceError::Unavailable("refused lately".to_owned()));
+        }
         let run = WorkflowExecution::builder()
             .workflow_id(text(task, "workflow-id"))
             .run_id(text(task, "run-id"));
@@ -345,10 +264,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_question_about_a_type_holds_a_task_for_three_seconds_at_most() {
         let discovery = unasked();
-        let _never_free = discovery.calls.lock().await;
+        let key = TypeKey {
+            domain: "shop",
+            name: "charge",
+            version: "",
+        };
+        // A caller that asks, and that nobody polls again.
+        let stuck = discovery.types.of(key, std::future::pending(), |_| {});
+        let mut stuck = std::pin::pin!(stuck);
+        assert!(futures_util::poll!(&mut stuck).is_pending());
         let begun = Instant::now();
-        let timeouts = discovery.of_type("shop", &task()).await;
-        assert_eq!(timeouts, Timeouts::default());
+        let found = discovery.of_type("shop", &task()).await;
+        assert_eq!(found, Discovered::incomplete(Timeouts::default()));
         assert_eq!(begun.elapsed(), Duration::from_secs(3));
     }
 
@@ -361,19 +288,21 @@ mod tests {
         // One call in a second, and others come first.
         let others = (0..10).map(|_| limiter.acquire(Call::History));
         let others = futures_util::future::join_all(others);
-        let known = Learnt::Known(Timeouts::default());
         let key = TypeKey {
             domain: "shop",
             name: "charge",
             version: "",
         };
-        discovery.note(key, known);
+        let known = async { Ok(Timeouts::default()) };
+        assert!(discovery.types.of(key, known, |_| {}).await.is_some());
         let task = task();
         let begun = Instant::now();
         tokio::select! {
             biased;
             _ = others => panic!("the calls are throttled"),
-            timeouts = discovery.of_task("shop", &task) => assert_eq!(timeouts, Timeouts::default()),
+            found = discovery.of_task("shop", &task) => {
+                assert_eq!(found, Discovered::incomplete(Timeouts::default()));
+            }
         }
         assert_eq!(begun.elapsed(), Duration::from_secs(3));
     }

@@ -1,5 +1,6 @@
 //! Amazon SWF as a source of tasks: the calls, SWF's faults, its settings, and the discovery of timeouts.
 
+mod activity_types;
 pub mod discovery;
 mod faults;
 pub mod settings;

@@ -7,10 +7,11 @@ use super::{
 };
 use crate::{
     source::{
-        CancelRequested, Source, SourceError, Unfit,
+        CancelRequested, Discovered, Source, SourceError, Unfit,
         aws::{self, AwsConfig, AwsCredentials},
-        cut,
+        cut, is_longer,
         rate_limit::RateLimiter,
+        unusable_token,
     },
     task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
@@ -32,6 +33,15 @@ const MAX_REASON: usize = 256;
 
 /// Maximum length of the details of a heartbeat, in characters.
 const MAX_HEARTBEAT_DETAILS: usize = 2_048;
+
+/// Maximum length of a task token, in characters.
+const MAX_TOKEN: usize = 1_024;
+
+/// Maximum length of an input, in characters.
+const MAX_INPUT: usize = 32_768;
+
+/// Maximum length of an id or a name in the answer to a poll, in characters.
+const MAX_NAME: usize = 256;
 
 /// Maximum length of the poller's identity, in characters.
 const MAX_IDENTITY: usize = 256;
@@ -120,8 +130,13 @@ impl Swf {
     }
 
     /// The task in the answer to a poll; `None` if the answer is empty.
-    fn task(&self, answer: PollForActivityTaskOutput) -> Option<Task> {
-        let token = TaskToken::new(&answer.task_token)?;
+    fn task(&self, answer: PollForActivityTaskOutput) -> Result<Option<Task>, SourceError> {
+        let Some(token) = TaskToken::new(&answer.task_token) else {
+            return Ok(None);
+        };
+        if is_longer(&answer.task_token, MAX_TOKEN) {
+            return Err(unusable_token(&answer.task_token, MAX_TOKEN));
+        }
         let (activity, version) = answer
             .activity_type
             .map_or_else(Default::default, |kind| (kind.name, kind.version));
@@ -140,7 +155,7 @@ impl Swf {
                 HeaderValue::Integer(answer.started_event_id),
             ),
         ];
-        Some(Task {
+        Ok(Some(Task {
             id: TaskId::random(),
             token,
             input: answer.input.unwrap_or_default().into(),
@@ -148,7 +163,7 @@ impl Swf {
             activity,
             polled_at: SystemTime::now(),
             timeouts: self.timeouts,
-        })
+        }))
     }
 }
 
@@ -182,14 +197,14 @@ impl Source for Swf {
         &self.clients.rate_limiter
     }
 
-    async fn timeouts(&self, task: &Task) -> Timeouts {
-        let learnt = match self.discover {
-            Discover::Off => return self.timeouts,
+    async fn timeouts(&self, task: &Task) -> Discovered {
+        let found = match self.discover {
+            Discover::Off => return Discovered::all(self.timeouts),
             Discover::Types => self.clients.discovery.of_type(&self.domain, task).await,
             Discover::Overrides => self.clients.discovery.of_task(&self.domain, task).await,
         };
-        let configured = self.timeouts;
-        Timeouts {
+        let (configured, learnt) = (self.timeouts, found.timeouts);
+        let timeouts = Timeouts {
             heartbeat: learnt.heartbeat.or(configured.heartbeat),
             // A configured timeout is certain; the default of an activity type is not.
             start_to_close: match learnt.start_to_close {
@@ -198,7 +213,8 @@ impl Source for Swf {
                     configured.start_to_close.or(learnt.start_to_close)
                 }
             },
-        }
+        };
+        Discovered { timeouts, ..found }
     }
 
     async fn poll(&self) -> Result<Option<Task>, SourceError> {
@@ -212,7 +228,25 @@ impl Source for Swf {
             .send()
             .await
             .map_err(self.clients.credentials.to_source_error(OF_PLACES))?;
-        Ok(self.task(answer))
+        self.task(answer)
+    }
+
+    fn oversize(&self, task: &Task) -> Option<String> {
+        let input = task.input.text();
+        if is_longer(input, MAX_INPUT) {
+            let bytes = input.len();
+            return Some(format!(
+                "its input has {bytes} bytes, and SWF's inputs have at most {MAX_INPUT} characters"
+            ));
+        }
+        let is_long = |(_, value): &(_, HeaderValue)| match value {
+            HeaderValue::Text(text) => is_longer(text, MAX_NAME),
+            HeaderValue::Integer(_) => false,
+        };
+        let (name, _) = task.headers.iter().find(|header| is_long(header))?;
+        Some(format!(
+            "its {name} is longer than the {MAX_NAME} characters that SWF allows"
+        ))
     }
 
     fn busy_within(&self) -> Duration {

@@ -97,17 +97,35 @@ impl World {
 
     /// As [`World::new`], with another time for which polls are held.
     pub async fn with_hold(hold: Duration) -> Self {
+        let options = Options {
+            hold,
+            ..Options::default()
+        };
+        Self::served_by(options).await
+    }
+
+    /// As [`World::new`], with a simulator of these options.
+    pub async fn served_by(options: Options) -> Self {
         if is_endpoint() {
-            return Self::of_the_endpoint(hold).await;
+            return Self::endpoint_served_by(options).await;
         }
         let amqp_uri = new_vhost(&env("AMQP_URI"), &env("RABBITMQ_API")).await;
-        Self::at(amqp_uri, hold).await
+        Self::build(amqp_uri, options).await
     }
 
     /// With bridges that are the broker themselves, one at a time.
     pub async fn of_the_endpoint(hold: Duration) -> Self {
+        let options = Options {
+            hold,
+            ..Options::default()
+        };
+        Self::endpoint_served_by(options).await
+    }
+
+    async fn endpoint_served_by(options: Options) -> Self {
         let port = free_port();
-        let mut world = Self::at(format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), hold).await;
+        let amqp_uri = format!("amqp://guest:guest@127.0.0.1:{port}/%2f");
+        let mut world = Self::build(amqp_uri, options).await;
         world.broker = Broker::Endpoint(port);
         world
     }
@@ -116,8 +134,15 @@ impl World {
     pub async fn at(amqp_uri: String, hold: Duration) -> Self {
         let options = Options {
             hold,
-            domains: vec![DOMAIN.to_owned()],
             ..Options::default()
+        };
+        Self::build(amqp_uri, options).await
+    }
+
+    async fn build(amqp_uri: String, options: Options) -> Self {
+        let options = Options {
+            domains: vec![DOMAIN.to_owned()],
+            ..options
         };
         Self {
             sim: Sim::start(options).await.expect("the simulator starts"),

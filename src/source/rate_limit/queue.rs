@@ -1,0 +1,75 @@
+//! The callers that wait for one operation, in order. Callers of different routes wait in queues of their own.
+
+use super::{
+    call::{Due, RouteKey},
+    pace::Pace,
+};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::{sync::Notify, time::Instant};
+
+/// One operation: its pace, and its queues of callers.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) pace: Pace,
+    /// All but polls wait in one queue.
+    pub(super) queues: BTreeMap<RouteKey, RouteQueue>,
+}
+
+/// The callers of one route.
+#[derive(Debug, Default)]
+pub(super) struct RouteQueue {
+    /// When the last call began.
+    pub(super) last: Option<Instant>,
+    pub(super) waiting: BTreeMap<Key, Waiter>,
+}
+
+/// The order in a queue: by deadline, without a deadline last (`false` sorts before `true`), and then first come, first
+/// served.
+pub(super) type Key = (bool, Option<Instant>, u64);
+
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) due: Option<Due>,
+    pub(super) wake: Arc<Notify>,
+}
+
+impl Operation {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            queues: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn queue(&mut self, route: RouteKey) -> &mut RouteQueue {
+        self.queues.entry(route).or_default()
+    }
+
+    /// The first caller of a queue.
+    pub(super) fn first_of(&self, route: RouteKey) -> Option<(&Key, &Waiter)> {
+        self.queues.get(&route)?.waiting.first_key_value()
+    }
+
+    /// The first callers of all queues.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = (&RouteQueue, &Key, &Waiter)> {
+        self.queues.values().filter_map(|queue| {
+            let (key, waiter) = queue.waiting.first_key_value()?;
+            Some((queue, key, waiter))
+        })
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.values().all(|queue| queue.waiting.is_empty())
+    }
+
+    /// The number of waiting callers.
+    pub(super) fn len(&self) -> usize {
+        self.queues.values().map(|queue| queue.waiting.len()).sum()
+    }
+
+    /// Whether the pace lets a call begin.
+    pub(super) fn is_ready(&self, now: Instant) -> bool {
+        self.pace.next().is_none_or(|next| next <= now)
+    }
+}
