@@ -199,7 +199,11 @@ async fn publish_again(publication: publish::Publication, id: TaskId) {
             return publish::fail_panicked(&publication.bridge, &publication.route, id).await;
         };
         match message {
-            Ok(Some(task)) => return publish::recovered(publication, task).await,
+            Ok(Some(task)) => {
+                let inflight = &publication.bridge.inflight;
+                inflight.learn_activity(id, &task.activity);
+                return publish::recovered(publication, task).await;
+            }
             Ok(None) => {
                 publication.bridge.inflight.on_publish(id, Event::Confirmed);
             }

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     broker::{
-        Announcement, Delivery, Durability, Inbound, InboundStream, Receipt,
-        names::REPLIES_EXCHANGE,
+        Announcement, Delivery, Durability, Inbound, InboundStream, Receipt, ReplyType,
+        is_type_of_task, names::REPLIES_EXCHANGE,
     },
     context::Bridge,
     inflight::{FinalReply, Standing},
@@ -124,7 +124,11 @@ fn act(
     (id, dead_letter): (TaskId, Option<DeadLetter>),
     mut delivery: Delivery,
 ) {
-    match read(route, id, dead_letter.as_ref(), &mut delivery) {
+    let is_copy = |text: &str| {
+        let activity = bridge.inflight.activity(id);
+        activity.is_some_and(|activity| is_type_of_task(text, &activity))
+    };
+    match read(route, id, dead_letter.as_ref(), &mut delivery, is_copy) {
         Ok(Meaning::Alive { details }) => {
             route.metrics.replied(ReplyKind::Alive);
             let (status, first) = bridge.inflight.on_sign(id, details);
@@ -207,7 +211,7 @@ fn tell(bridge: &Arc<Bridge>, id: TaskId, status: Status) {
 }
 
 fn is_start(delivery: &Delivery) -> bool {
-    delivery.kind.as_deref() == Some("started")
+    delivery.reply_type() == Some(ReplyType::Started)
 }
 
 /// Acknowledges a reply. A sign of life with a `reply_to` is answered first.
@@ -315,9 +319,9 @@ async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery, unusable: U
 fn task_id(delivery: &Delivery) -> Result<TaskId, &'static str> {
     match &delivery.correlation_id {
         None => Err("it has no correlation_id"),
-        Some(id) => id
-            .parse()
-            .map_err(|_| "its correlation_id is not a task id"),
+        Some(id) => {
+            TaskId::from_correlation_id(id).map_err(|_| "its correlation_id is not a task id")
+        }
     }
 }
 

@@ -15,7 +15,31 @@ impl TaskId {
     pub fn random() -> Self {
         Self(rand::random())
     }
+
+    /// The id that a worker's `correlation_id` means. Many clients read the id as a UUID, and write it with dashes, capitals
+    /// or braces.
+    ///
+    /// # Errors
+    ///
+    /// When it is no id, however it is written.
+    pub fn from_correlation_id(text: &str) -> Result<Self, NotATaskId> {
+        let braced = text.strip_prefix('{');
+        let plain = braced.map_or(Some(text), |rest| rest.strip_suffix('}'));
+        let mut digits = plain.ok_or(NotATaskId)?.chars().filter(|c| *c != '-');
+        let mut bits = 0;
+        for _ in 0..DIGITS {
+            let digit = digits.next().and_then(|digit| digit.to_digit(16));
+            bits = (bits << 4) | u128::from(digit.ok_or(NotATaskId)?);
+        }
+        match digits.next() {
+            None => Ok(Self(bits)),
+            Some(_) => Err(NotATaskId),
+        }
+    }
 }
+
+/// The number of digits of an id.
+const DIGITS: usize = 32;
 
 impl From<u128> for TaskId {
     fn from(bits: u128) -> Self {
@@ -51,7 +75,7 @@ impl FromStr for TaskId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits =
-            text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            text.len() == DIGITS && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if !digits {
             return Err(NotATaskId);
         }
@@ -70,6 +94,35 @@ mod tests {
         let id = TaskId::random();
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(TaskId(7).to_string().len(), 32);
+    }
+
+    #[test]
+    fn a_correlation_id_may_be_written_as_a_uuid() {
+        let id = TaskId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        for text in [
+            "0123456789abcdef0123456789abcdef",
+            "0123456789ABCDEF0123456789ABCDEF",
+            "01234567-89ab-cdef-0123-456789abcdef",
+            "{01234567-89AB-CDEF-0123-456789ABCDEF}",
+            "{0123456789abcdef0123456789abcdef}",
+        ] {
+            assert_eq!(TaskId::from_correlation_id(text), Ok(id), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            "{}",
+            "{0123456789abcdef0123456789abcdef",
+            "0123456789abcdef0123456789abcdef}",
+            "{{0123456789abcdef0123456789abcdef}}",
+            "0123456789abcdef0123456789abcde",
+            "0123456789abcdef0123456789abcdef0",
+            "0123456789abcdef0123456789abcdeg",
+            "+123456789abcdef0123456789abcdef",
+            "0123456789abcdef 0123456789abcdef",
+        ] {
+            assert_eq!(TaskId::from_correlation_id(text), Err(NotATaskId), "{text}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod log;
 mod outcomes;
 mod polling;
 mod publishing;
+mod reading;
 mod recovery;
 mod replicas;
 mod replies;

@@ -93,6 +93,11 @@ impl World {
         Self::before_the_start_with(kind, settings, Durability::Process).started()
     }
 
+    /// With a broker of this kind, and a store that forgets.
+    pub fn with_broker(durability: Durability) -> Self {
+        Self::before_the_start_with(Kind::Memory, "", durability).started()
+    }
+
     fn started(self) -> Self {
         let world = self;
         world.run_heartbeats();
@@ -226,6 +231,7 @@ impl World {
             id: task.id,
             route: self.route.name().to_owned(),
             token: task.token.clone(),
+            activity: task.activity.as_str().into(),
             polled_at: task.polled_at,
             timeouts: task.timeouts,
             published,
@@ -278,6 +284,16 @@ impl World {
     /// Sends a reply of a worker; says its number, from 1.
     pub async fn reply(&self, id: TaskId, kind: &str, body: &str) -> usize {
         self.send_reply(id, kind, body, |_| {}).await
+    }
+
+    /// Sends a reply that was changed on its way.
+    pub async fn reply_with(
+        &self,
+        id: TaskId,
+        kind: &str,
+        change: impl FnOnce(&mut Delivery),
+    ) -> usize {
+        self.send_reply(id, kind, "changed", change).await
     }
 
     /// Sends a sign of life that asks how the task fares.

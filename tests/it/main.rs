@@ -40,6 +40,7 @@ mod liveness;
 mod panics;
 mod permissions;
 mod polling;
+mod reading;
 mod replicas;
 mod replies;
 mod republishing;

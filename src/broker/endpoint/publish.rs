@@ -213,7 +213,7 @@ impl State {
         let task = delivery
             .correlation_id
             .as_deref()
-            .and_then(|id| id.parse::<TaskId>().ok());
+            .and_then(|id| TaskId::from_correlation_id(id).ok());
         match task {
             Some(task) if self.custody.place(task).is_some() || self.ended.contains(task) => {
                 self.check_reply_access(connection, task)?;
@@ -234,9 +234,9 @@ impl State {
     }
 
     fn hear(&mut self, task: TaskId, delivery: &Delivery, now: Instant) {
-        let said = match delivery.kind.as_deref() {
-            Some("started" | "heartbeat") => Said::Sign,
-            _ => Said::Final,
+        let said = match delivery.reply_type() {
+            Some(known) if known.is_sign() => Said::Sign,
+            Some(_) | None => Said::Final,
         };
         let heard = self.custody.said(task, said, now);
         if heard.leaves_queue {
@@ -305,6 +305,15 @@ fn delivery(message: &Message) -> Delivery {
     .or_from_headers()
 }
 
+/// A floating-point number, as a text.
+fn float(raw: &[u8]) -> Option<String> {
+    match raw.split_first()? {
+        (b'f', bytes) => Some(f32::from_be_bytes(bytes.try_into().ok()?).to_string()),
+        (b'd', bytes) => Some(f64::from_be_bytes(bytes.try_into().ok()?).to_string()),
+        _ => None,
+    }
+}
+
 /// The headers that the bridge can read: texts and numbers.
 fn headers(table: Option<&[u8]>) -> Vec<(String, HeaderValue)> {
     let entries = table::entries(table.unwrap_or_default()).flatten();
@@ -315,7 +324,8 @@ fn headers(table: Option<&[u8]>) -> Vec<(String, HeaderValue)> {
             }
             table::Value::Integer(number) => HeaderValue::Integer(number),
             table::Value::Bool(flag) => HeaderValue::Text(flag.to_string()),
-            table::Value::Void | table::Value::Other(_) => return None,
+            table::Value::Other(raw) => HeaderValue::Text(float(raw)?),
+            table::Value::Void => return None,
         };
         Some((String::from_utf8_lossy(name).into_owned(), value))
     });

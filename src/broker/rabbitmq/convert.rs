@@ -145,6 +145,10 @@ fn headers(table: &FieldTable) -> Vec<(String, HeaderValue)> {
             let text = String::from_utf8_lossy(text.as_bytes());
             Some(HeaderValue::Text(text.into_owned()))
         }
+        AMQPValue::ByteArray(bytes) => {
+            let text = String::from_utf8_lossy(bytes.as_slice());
+            Some(HeaderValue::Text(text.into_owned()))
+        }
         AMQPValue::ShortString(text) => Some(HeaderValue::Text(text.to_string())),
         AMQPValue::Boolean(flag) => Some(HeaderValue::Text(flag.to_string())),
         AMQPValue::ShortShortInt(n) => Some(HeaderValue::Integer((*n).into())),
@@ -154,6 +158,8 @@ fn headers(table: &FieldTable) -> Vec<(String, HeaderValue)> {
         AMQPValue::LongInt(n) => Some(HeaderValue::Integer((*n).into())),
         AMQPValue::LongUInt(n) => Some(HeaderValue::Integer((*n).into())),
         AMQPValue::LongLongInt(n) => Some(HeaderValue::Integer(*n)),
+        AMQPValue::Float(n) => Some(HeaderValue::Text(n.to_string())),
+        AMQPValue::Double(n) => Some(HeaderValue::Text(n.to_string())),
         _ => None,
     };
     table

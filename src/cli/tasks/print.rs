@@ -100,6 +100,7 @@ mod tests {
             id: digit.repeat(32).parse().expect("an id"),
             route: "payments".to_owned(),
             token: TaskToken::new("marked-token").expect("a token"),
+            activity: "charge".into(),
             polled_at: at(polled),
             timeouts: Timeouts::default(),
             published,

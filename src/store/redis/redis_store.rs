@@ -230,7 +230,8 @@ impl Store for RedisStore {
             .arg(format::moment(Some(task.polled_at)))
             .arg(format::timeouts(task.timeouts)?)
             .arg(format::message(task)?)
-            .arg(format::ttl_millis(task.timeouts));
+            .arg(format::ttl_millis(task.timeouts))
+            .arg(&task.activity);
         // Both run at the same time. A crash in between is harmless, because the message is published after both.
         try_join(self.add(&[task.id]), self.connection.run(&script))
             .await

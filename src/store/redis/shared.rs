@@ -147,7 +147,8 @@ impl RedisStore {
             .arg(u8::from(record.begun))
             .arg(format::moment(record.heard))
             .arg(u8::from(record.durable))
-            .arg(record.failed_deliveries);
+            .arg(record.failed_deliveries)
+            .arg(&*record.activity);
         self.connection.run(&script).await
     }
 }
