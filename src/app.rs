@@ -3,7 +3,10 @@
 //! All parts are connected here and nowhere else. The parts themselves do the work.
 
 use crate::{
-    admin::server::{self, Admin},
+    admin::{
+        server::{self, Admin},
+        socket,
+    },
     broker::{self, BrokerConfig, BrokerOptions, InboundStream, ReplyLifetime},
     config::Config,
     context::Bridge,
@@ -58,7 +61,11 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
     );
     // This comes before the first call to AWS or the broker.
     let signals = Signals::register()?;
-    let admin_listener = server::bind(config.admin_listen).await?;
+    let admin_listener = server::bind(config.admin.listen).await?;
+    let admin_socket = match &config.admin.socket {
+        Some(path) => Some(socket::bind(path).await?),
+        None => None,
+    };
     warn_of_a_short_grace(config.shutdown.grace);
     warn_of_few_descriptors(&config, descriptors::raise());
     let stop = signals.asked_to_stop(supervisor.clone());
@@ -84,7 +91,8 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
         phase: phase_seen.clone(),
         store: config.store.place().into(),
     };
-    supervisor.spawn_loop("the admin endpoint", server::serve(admin, admin_listener));
+    let serving = server::serve(admin, admin_listener, admin_socket);
+    supervisor.spawn_loop("the admin endpoint", serving);
 
     // This comes before any reply is read. A reply to a task that is not adopted yet would be a reply to an unknown
     // task.

@@ -6,7 +6,7 @@
 mod across;
 
 use crate::{
-    admin,
+    admin::{self, AdminConfig},
     broker::{BrokerConfig, settings::read_amqp},
     process::{self, ShutdownConfig},
     route::{self, RouteConfig},
@@ -20,7 +20,7 @@ use figment::{
     Figment, Profile, Provider,
     providers::{Env, Format, Toml},
 };
-use std::{net::SocketAddr, path::Path, str::FromStr};
+use std::{path::Path, str::FromStr};
 
 const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
 
@@ -33,8 +33,8 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// The settings of the token store.
     pub store: StoreConfig,
-    /// The address of the admin endpoint.
-    pub admin_listen: SocketAddr,
+    /// The settings of the admin endpoint.
+    pub admin: AdminConfig,
     /// The settings of the shutdown.
     pub shutdown: ShutdownConfig,
     /// The settings of the log.
@@ -142,7 +142,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
         across::place_parked_replies(&root, broker, store);
     }
 
-    let admin_listen = admin::settings::read(root.table("admin"));
+    let admin = admin::settings::read(root.table("admin"));
     let outlives = store
         .as_ref()
         .is_some_and(StoreConfig::outlives_the_process);
@@ -176,7 +176,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
         region,
         broker: broker?,
         store: store?,
-        admin_listen,
+        admin,
         shutdown,
         log,
         otlp,

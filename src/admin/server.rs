@@ -1,8 +1,10 @@
 //! The HTTP server of the admin endpoint: plain HTTP on a configured address.
 
 use super::{
+    caller::Caller,
     listing::{Listing, RouteNote},
     notes::notes,
+    socket::LocalSocket,
 };
 use crate::{
     broker::{Broker, Link},
@@ -15,7 +17,7 @@ use crate::{
 use anyhow::Context;
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{ConnectInfo, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
@@ -47,8 +49,8 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     bound.with_context(|| format!("admin.listen = \"{listen}\" can't be bound"))
 }
 
-/// Serves until the process ends.
-pub async fn serve(admin: Admin, listener: TcpListener) {
+/// Serves until the process ends, on the address and on the local socket.
+pub async fn serve(admin: Admin, listener: TcpListener, socket: Option<LocalSocket>) {
     if let Ok(addr) = listener.local_addr() {
         tracing::info!(%addr, "admin listening");
     }
@@ -59,7 +61,20 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
         .route("/tasks", get(tasks))
         .with_state(admin);
     crash_point(CrashPoint::AdminLoop);
-    if let Err(error) = axum::serve(listener, router).await {
+    let service = router.into_make_service_with_connect_info::<Caller>();
+    let on_address = axum::serve(listener, service.clone()).into_future();
+    let ended = match socket {
+        None => on_address.await,
+        Some(LocalSocket { listener, path }) => {
+            tracing::info!(path = %path.0.display(), "admin listening on a local socket");
+            let on_socket = axum::serve(listener, service).into_future();
+            tokio::select! {
+                ended = on_address => ended,
+                ended = on_socket => ended,
+            }
+        }
+    };
+    if let Err(error) = ended {
         tracing::error!(%error, "the admin endpoint ended");
     }
 }
@@ -119,7 +134,10 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn tasks(State(admin): State<Admin>) -> Json<Listing> {
+async fn tasks(
+    State(admin): State<Admin>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Json<Listing> {
     let Bridge {
         inflight, store, ..
     } = &*admin.bridge;
@@ -131,7 +149,11 @@ async fn tasks(State(admin): State<Admin>) -> Json<Listing> {
         })
     });
     let listing = Listing::of_process(inflight, store.owner(), &admin.store);
-    Json(listing.with_notes(notes.collect()))
+    let listing = listing.with_notes(notes.collect());
+    Json(match caller.may_know_ids {
+        true => listing,
+        false => listing.without_ids(),
+    })
 }
 
 impl Admin {

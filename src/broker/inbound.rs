@@ -88,7 +88,7 @@ impl Delivery {
     #[must_use]
     pub fn about(task: TaskId) -> Self {
         Self {
-            correlation_id: Some(task.to_string()),
+            correlation_id: Some(task.reveal()),
             kind: None,
             reply_to: None,
             content_type: None,

@@ -58,7 +58,7 @@ pub fn open(
             let files = EndpointFiles::read(config);
             let files = files.map_err(|problems| anyhow::anyhow!(in_one_line(&problems)))?;
             let id = match options.replies {
-                ReplyLifetime::Process => TaskId::random().to_string(),
+                ReplyLifetime::Process => TaskId::random().reveal(),
                 ReplyLifetime::Store(id) => id,
             };
             let (endpoint, inbound) = Endpoint::start(endpoint::Options {
@@ -73,7 +73,7 @@ pub fn open(
         BrokerConfig::RabbitMq(uris) => uris,
     };
     let (id, replies_expire) = match options.replies {
-        ReplyLifetime::Process => (TaskId::random().to_string(), PROCESS_REPLIES_TTL),
+        ReplyLifetime::Process => (TaskId::random().reveal(), PROCESS_REPLIES_TTL),
         ReplyLifetime::Store(id) => (id, STORE_REPLIES_TTL),
     };
     let prefetch = options.max_in_flight + PREFETCH_MARGIN;

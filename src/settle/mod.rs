@@ -4,6 +4,7 @@
 //! which state a task is: it asks the table in [`crate::inflight`].
 
 mod access;
+mod answer;
 pub mod deliveries;
 pub mod heartbeat;
 pub mod keep;

@@ -50,7 +50,7 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
         Outcome::Completed { .. } | Outcome::Canceled { .. } => (outcome.text(), ""),
     };
     let reason = HeaderValue::Text(reason.to_owned());
-    let text = id.to_string();
+    let text = id.reveal();
     let message = ParkedMessage {
         body: body.as_bytes(),
         correlation_id: Some(&text),

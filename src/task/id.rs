@@ -6,6 +6,9 @@ use std::{fmt, str::FromStr};
 ///
 /// Workers see it as `message_id` and `correlation_id`. The AWS token can't be used there: it is longer than the 255
 /// bytes that these properties hold, and it would allow any reader of the queue to settle the task.
+///
+/// Who knows the whole id and can publish replies can settle the task. So an id that is written as a text shows its first
+/// eight digits, in the log as well as anywhere else. [`TaskId::reveal`] gives the whole id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(u128);
 
@@ -14,6 +17,12 @@ impl TaskId {
     #[must_use]
     pub fn random() -> Self {
         Self(rand::random())
+    }
+
+    /// The whole id: 32 hexadecimal digits. For messages and stores, and for who may know it.
+    #[must_use]
+    pub fn reveal(self) -> String {
+        format!("{:032x}", self.0)
     }
 
     /// The id that a worker's `correlation_id` means. Many clients read the id as a UUID, and write it with dashes, capitals
@@ -53,9 +62,10 @@ impl From<TaskId> for u128 {
     }
 }
 
+/// Shows the first eight digits.
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:08x}", self.0 >> 96)
     }
 }
 
@@ -92,8 +102,17 @@ mod tests {
     #[test]
     fn an_id_reads_back_as_written() {
         let id = TaskId::random();
-        assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!(TaskId(7).to_string().len(), 32);
+        assert_eq!(id.reveal().parse(), Ok(id));
+        assert_eq!(TaskId(7).reveal().len(), 32);
+    }
+
+    #[test]
+    fn a_text_shows_eight_digits_of_an_id() {
+        for id in [TaskId::random(), TaskId(7), TaskId(u128::MAX)] {
+            let whole = id.reveal();
+            assert_eq!(id.to_string(), whole[..8]);
+            assert_eq!(format!("{id:?}"), whole[..8]);
+        }
     }
 
     #[test]

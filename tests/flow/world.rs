@@ -302,6 +302,12 @@ impl World {
         self.send_reply(id, kind, "", to_worker).await
     }
 
+    /// Sends a sign of life that wants its answer there.
+    pub async fn ask_at(&self, id: TaskId, kind: &str, to: &str) -> usize {
+        let there = |sign: &mut Delivery| sign.reply_to = Some(to.to_owned());
+        self.send_reply(id, kind, "", there).await
+    }
+
     /// Sends a reply of a user that may settle the tasks of one queue.
     pub async fn reply_of(&self, queue: &str, id: TaskId, kind: &str) -> usize {
         let queues = Arc::new(BTreeSet::from([queue.into()]));
@@ -319,7 +325,7 @@ impl World {
         let number = self.replies.fetch_add(1, Relaxed) + 1;
         let log = Arc::clone(&self.log);
         let mut delivery = Delivery {
-            correlation_id: Some(id.to_string()),
+            correlation_id: Some(id.reveal()),
             kind: Some(kind.to_owned()),
             reply_to: None,
             content_type: None,

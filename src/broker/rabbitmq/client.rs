@@ -69,7 +69,7 @@ impl RabbitMq {
 impl Broker for RabbitMq {
     async fn publish(&self, task: &TaskMessage<'_>) -> Result<(), PublishError> {
         let generation = self.current().ok_or(PublishError::Away)?;
-        let id = task.id.to_string();
+        let id = task.id.reveal();
         let replies = (self.reply_queue.as_str(), &self.reply_queue_header);
         let message = Message::task(task, &id, replies);
         let published = generation.publisher().publish(task.id, &message).await;
@@ -100,7 +100,7 @@ impl Broker for RabbitMq {
 
     async fn announce(&self, task: TaskId, what: Announcement) -> Result<(), PublishError> {
         let generation = self.current().ok_or(PublishError::Away)?;
-        let (id, reason) = (task.to_string(), HeaderValue::Text(what.label().to_owned()));
+        let (id, reason) = (task.reveal(), HeaderValue::Text(what.label().to_owned()));
         let message = Message::announcement(what, &id, &reason);
         generation.publisher().post(&message, false).await
     }
