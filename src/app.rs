@@ -25,7 +25,7 @@ use crate::{
     source::Sources,
     store::{self, Lifetime},
     trace::Tracer,
-    util::supervise::Supervisor,
+    util::{log_tally::LogTally, supervise::Supervisor},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
@@ -168,6 +168,7 @@ async fn build(
         routes: routes.collect(),
         inflight: InflightTable::new(2 * slots + REMEMBER_MARGIN),
         ownership: OwnershipCheck::default(),
+        unusable: LogTally::default(),
         broker,
         store,
         metrics,

@@ -7,7 +7,7 @@ use crate::{
     route::Route,
     store::Store,
     trace::Tracer,
-    util::supervise::Supervisor,
+    util::{log_tally::LogTally, supervise::Supervisor},
 };
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub struct Bridge {
     pub inflight: InflightTable,
     /// Whether this process still owns its tasks in flight.
     pub ownership: OwnershipCheck,
+    /// The limit on log lines about replies that can't be used.
+    pub unusable: LogTally,
     /// The metrics of the whole process.
     pub metrics: Metrics,
     /// The maker of spans.

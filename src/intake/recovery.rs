@@ -83,6 +83,7 @@ pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Resul
                 Restored::ToSettle | Restored::ToFail | Restored::Dispatched => {}
             }
         }
+        bridge.broker.expect_replies(bridge.inflight.len());
     };
     if adopted > 0 {
         let unpublished = unpublished.len();

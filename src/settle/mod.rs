@@ -15,5 +15,6 @@ pub mod park;
 pub mod parse;
 pub mod replies;
 pub mod resume;
+mod unusable;
 
 pub use outcome::{clean_up, remove_record, settle};

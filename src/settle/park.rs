@@ -5,7 +5,7 @@ use crate::{
     broker::{Delivery, Link, ParkError, ParkedMessage, names::PARKING_QUEUE},
     context::Bridge,
     task::{HeaderValue, Outcome, TaskId},
-    util::{Backoff, Label},
+    util::{Backoff, Label, log_tally::Tally},
 };
 use std::time::Duration;
 use tokio::time::sleep;
@@ -100,7 +100,11 @@ async fn park(
         if !wanted() {
             return Parked::ComesAgain;
         }
-        warn!(%error, queue = PARKING_QUEUE, "could not park a reply; trying again");
+        // Each reply that waits comes here again and again.
+        if let Tally::Write(left_out) = bridge.unusable.note("could not park a reply") {
+            let left_out = (left_out > 0).then_some(left_out);
+            warn!(%error, queue = PARKING_QUEUE, left_out, "could not park a reply; trying again");
+        }
         sleep(backoff.next_wait()).await;
         // An error means that the broker was closed. The next attempt finds that too.
         drop(link.wait_for(Link::is_connected).await);

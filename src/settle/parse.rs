@@ -24,6 +24,8 @@ pub(super) enum Meaning {
 /// Why a reply can't be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unusable {
+    /// The kind of reason, for the limit on log lines.
+    pub(super) reason: &'static str,
     pub(super) because: String,
     /// Whether the task must be failed, because the reply was meant to end it.
     pub(super) fails_task: bool,
@@ -60,6 +62,7 @@ pub(super) fn read(
     meaning.unwrap_or_else(|_| {
         error!(route = route.name(), task = %id, "handling a reply panicked; this is a bug of activity-bridge");
         Err(Unusable {
+            reason: PANICKED,
             because: PANICKED.to_owned(),
             fails_task: dead_letter.is_some() || !is_sign(delivery),
         })
@@ -79,6 +82,7 @@ fn read_reply(
         (None, Some(unknown)) => {
             let shown: String = unknown.chars().take(40).collect();
             return Err(Unusable {
+                reason: "its type is not known",
                 because: format!(
                     "its type {shown:?} is none of completed, failed, canceled, started, heartbeat"
                 ),
@@ -91,6 +95,7 @@ fn read_reply(
         Ok(body) => body,
         Err(error) => {
             return Err(Unusable {
+                reason: "its body is not UTF-8",
                 because: format!("its body is not UTF-8 from byte {} on", error.valid_up_to()),
                 fails_task: ends,
             });
@@ -125,10 +130,12 @@ fn read_reply(
 fn unusable(unfit: Unfit, route: &Route) -> Unusable {
     match unfit {
         Unfit::TooLong(because) => Unusable {
+            reason: "its result is too long",
             because,
             fails_task: route.config.oversize_result == OversizeResult::Fail,
         },
         Unfit::WrongForm(because) => Unusable {
+            reason: "its result has the wrong form",
             because,
             fails_task: true,
         },

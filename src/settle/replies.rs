@@ -11,6 +11,7 @@ use super::{
     owner::{self, ReplyOwner},
     park::{self, Parked},
     parse::{Meaning, PANICKED, Unusable, is_sign, read},
+    unusable,
 };
 use crate::{
     broker::{Delivery, Durability, Inbound, InboundStream, Receipt, is_type_of_task},
@@ -146,13 +147,16 @@ fn act(
             }
             end(bridge, id, outcome, delivery.receipt);
         }
-        Err(unusable) => {
+        Err(reply) => {
             route.metrics.replied(ReplyKind::Unusable);
             let Unusable {
+                reason,
                 because,
                 fails_task,
-            } = &unusable;
-            warn!(route = route.name(), task = %id, because, fails_task, "a reply can't be used; parking it");
+            } = &reply;
+            unusable::log(bridge, reason, |left_out| {
+                warn!(route = route.name(), task = %id, because, fails_task, left_out, "a reply can't be used; parking it");
+            });
             if !fails_task {
                 // A worker has the task, so from now on the worker's signs of life keep the task alive.
                 let (_, first) = bridge.inflight.on_sign(id, String::new());
@@ -160,7 +164,7 @@ fn act(
                     bridge.store.note(id, Note::Begun);
                 }
             }
-            let refusing = refuse(Arc::clone(bridge), id, delivery, unusable);
+            let refusing = refuse(Arc::clone(bridge), id, delivery, reply);
             bridge.supervisor.spawn("an unusable reply", refusing);
         }
     }
@@ -210,7 +214,9 @@ fn park(bridge: &Arc<Bridge>, delivery: Delivery, because: &'static str) {
     let supervisor = &bridge.supervisor;
     let bridge = Arc::clone(bridge);
     supervisor.spawn("an unusable reply", async move {
-        warn!(because, "a reply can't be used; parking it");
+        unusable::log(&bridge, because, |left_out| {
+            warn!(because, left_out, "a reply can't be used; parking it");
+        });
         match park::park_reply(&bridge, &delivery, because).await {
             Parked::Stored => acknowledge(&bridge, delivery.receipt),
             Parked::NoRoom => delivery.receipt.requeue().await,
@@ -273,6 +279,7 @@ async fn handle_elsewhere(
         let Ok(located) = located else {
             log_panic(&delivery);
             let unusable = Unusable {
+                reason: PANICKED,
                 because: PANICKED.to_owned(),
                 fails_task: false,
             };
@@ -304,7 +311,10 @@ async fn handle_elsewhere(
             park(&bridge, delivery, because);
         }
         ReplyOwner::OtherRoute => {
-            info!(task = %id, "a reply to a task of a route that is not configured here; leaving it to another process");
+            let reason = "its task is of a route that another process has";
+            unusable::log(&bridge, reason, |left_out| {
+                info!(task = %id, left_out, "a reply to a task of a route that is not configured here; leaving it to another process");
+            });
             sleep(OTHER_ROUTE_DELAY).await;
             delivery.receipt.requeue().await;
         }

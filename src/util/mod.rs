@@ -6,6 +6,7 @@ pub mod crash_point;
 pub mod database_file;
 mod label;
 pub mod log_limiter;
+pub mod log_tally;
 mod report;
 pub mod supervise;
 

@@ -11,6 +11,7 @@ mod credit;
 mod deliveries;
 mod drain;
 mod heartbeats;
+mod lines;
 mod log;
 mod outcomes;
 mod polling;

@@ -27,6 +27,7 @@ async fn an_outcome_of_another_process_s_task_is_settled_here() {
     world.log.wait_for(Did::Removed).await;
     world.log.assert_order(&[
         Did::Claim,
+        Did::ExpectReplies(1),
         Did::Accepted(Completed),
         Did::Ack(1),
         Did::Removed,

@@ -22,7 +22,7 @@ use activity_bridge::{
     store::{Record, Store},
     task::{Input, Task, TaskId, TaskToken, Timeout, Timeouts},
     trace::Tracer,
-    util::supervise::Supervisor,
+    util::{log_tally::LogTally, supervise::Supervisor},
 };
 use std::{
     collections::BTreeSet,
@@ -149,6 +149,7 @@ impl World {
             routes,
             inflight: InflightTable::new(100),
             ownership: OwnershipCheck::default(),
+            unusable: LogTally::default(),
             metrics,
             tracer: Tracer::start(None).expect("no tracer"),
             supervisor: Supervisor::default(),

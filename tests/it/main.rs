@@ -32,6 +32,7 @@ mod drain;
 mod early_reply;
 mod endpoint;
 mod faults;
+mod garbage;
 mod harness;
 mod heartbeat_answers;
 mod heartbeats;
