@@ -3,7 +3,10 @@
 //! All parts are connected here and nowhere else. The parts themselves do the work.
 
 use crate::{
-    admin::server::{self, Admin},
+    admin::{
+        server::{self, Admin},
+        socket,
+    },
     broker::{self, BrokerConfig, BrokerOptions, InboundStream, ReplyLifetime},
     config::Config,
     context::{Bridge, MAX_PARK_RETRIES},
@@ -22,7 +25,7 @@ use crate::{
     source::{Sources, aws::proxies},
     store::{self, Lifetime},
     trace::Tracer,
-    util::supervise::Supervisor,
+    util::{log_tally::LogTally, supervise::Supervisor},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -62,7 +65,11 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
     );
     // This comes before the first call to AWS or the broker.
     let signals = Signals::register()?;
-    let admin_listener = server::bind(config.admin_listen).await?;
+    let admin_listener = server::bind(config.admin.listen).await?;
+    let admin_socket = match &config.admin.socket {
+        Some(path) => Some(socket::bind(path).await?),
+        None => None,
+    };
     warn_of_a_short_grace(config.shutdown.grace);
     warn_of_few_descriptors(&config, descriptors::raise());
     let stop = signals.asked_to_stop(supervisor.clone());
@@ -88,7 +95,8 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
         phase: phase_seen.clone(),
         store: config.store.place().into(),
     };
-    supervisor.spawn_loop("the admin endpoint", server::serve(admin, admin_listener));
+    let serving = server::serve(admin, admin_listener, admin_socket);
+    supervisor.spawn_loop("the admin endpoint", serving);
 
     // This comes before any reply is read. A reply to a task that is not adopted yet would be a reply to an unknown
     // task.
@@ -166,6 +174,7 @@ async fn build(
         inflight: InflightTable::new(2 * slots + REMEMBER_MARGIN),
         ownership: OwnershipCheck::default(),
         park_retries: Semaphore::new(MAX_PARK_RETRIES),
+        unusable: LogTally::default(),
         broker,
         store,
         metrics,

@@ -6,7 +6,7 @@
 mod across;
 
 use crate::{
-    admin,
+    admin::{self, AdminConfig},
     broker::{BrokerConfig, settings::read_amqp},
     process::{self, ShutdownConfig},
     route::{self, RouteConfig},
@@ -21,7 +21,7 @@ use figment::{
     providers::{Env, Format, Toml},
     value::Dict,
 };
-use std::{net::SocketAddr, path::Path, str::FromStr};
+use std::{path::Path, str::FromStr};
 
 const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
 
@@ -34,8 +34,8 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// The settings of the token store.
     pub store: StoreConfig,
-    /// The address of the admin endpoint.
-    pub admin_listen: SocketAddr,
+    /// The settings of the admin endpoint.
+    pub admin: AdminConfig,
     /// The settings of the shutdown.
     pub shutdown: ShutdownConfig,
     /// Whether the system may write core dumps of the process.
@@ -148,7 +148,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
         across::place_parked_replies(&root, broker, store);
     }
 
-    let admin_listen = admin::settings::read(root.table("admin"));
+    let admin = admin::settings::read(root.table("admin"));
     let outlives = store
         .as_ref()
         .is_some_and(StoreConfig::outlives_the_process);
@@ -183,7 +183,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
         region,
         broker: broker?,
         store: store?,
-        admin_listen,
+        admin,
         shutdown,
         core_dumps,
         log,

@@ -7,7 +7,7 @@ use crate::{
     route::Route,
     store::Store,
     trace::Tracer,
-    util::supervise::Supervisor,
+    util::{log_tally::LogTally, supervise::Supervisor},
 };
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -30,6 +30,8 @@ pub struct Bridge {
     pub ownership: OwnershipCheck,
     /// The places of replies that wait to be parked while that fails. See [`MAX_PARK_RETRIES`].
     pub park_retries: Semaphore,
+    /// The limit on log lines about replies that can't be used.
+    pub unusable: LogTally,
     /// The metrics of the whole process.
     pub metrics: Metrics,
     /// The maker of spans.

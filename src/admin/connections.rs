@@ -1,8 +1,9 @@
 //! The connections of the admin endpoint: HTTP/1, within bounds of number and time. A probe is answered whatever others hold open,
 //! because a new connection closes the one whose last request is the oldest.
 
+use super::{caller::Caller, socket::LocalSocket};
 use crate::{process::descriptors, util::supervise::Supervisor};
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::{
     server::conn::http1,
     service::{Service, service_fn},
@@ -14,6 +15,7 @@ use hyper_util::{
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
+    future::pending,
     io::{self, ErrorKind},
     sync::{
         Arc,
@@ -22,7 +24,8 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::oneshot,
     task::yield_now,
     time::{Instant, sleep, sleep_until},
@@ -68,9 +71,42 @@ const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Minimum interval between two log lines about the number of connections.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Where connections come from.
+pub(super) struct Listeners {
+    pub(super) listener: TcpListener,
+    pub(super) socket: Option<LocalSocket>,
+}
+
+/// A connection.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Listeners {
+    async fn accept(&self) -> io::Result<(Box<dyn Stream>, Caller)> {
+        let on_socket = async {
+            match &self.socket {
+                Some(socket) => socket.listener.accept().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            accepted = self.listener.accept() => {
+                let (stream, from) = accepted?;
+                Ok((Box::new(stream) as Box<dyn Stream>, Caller::at(from.ip())))
+            }
+            accepted = on_socket => {
+                let (stream, _) = accepted?;
+                let caller = Caller::on_socket(&stream);
+                Ok((Box::new(stream) as Box<dyn Stream>, caller))
+            }
+        }
+    }
+}
+
 /// Takes connections and answers their requests until the process ends.
 pub(super) async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     router: Router,
     supervisor: Supervisor,
     limits: Limits,
@@ -78,10 +114,10 @@ pub(super) async fn serve(
     let open = Arc::new(Mutex::new(Open::default()));
     let mut warned: Option<Instant> = None;
     loop {
-        let full = match listener.accept().await {
-            Ok((stream, _)) => {
+        let full = match listeners.accept().await {
+            Ok((stream, caller)) => {
                 let (place, was_full) = Open::enter(&open, limits.connections);
-                let serving = connection(stream, router.clone(), place, limits);
+                let serving = connection(stream, caller, router.clone(), (place, limits));
                 supervisor.spawn("a connection to the admin endpoint", serving);
                 // A request that has come already is answered before the next connection can close this one.
                 yield_now().await;
@@ -121,8 +157,13 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 }
 
 /// Answers the requests of one connection until it ends, takes too long, or must make room.
-async fn connection(stream: TcpStream, router: Router, mut place: Place, limits: Limits) {
-    let router = TowerToHyperService::new(router);
+async fn connection(
+    stream: Box<dyn Stream>,
+    caller: Caller,
+    router: Router,
+    (mut place, limits): (Place, Limits),
+) {
+    let router = TowerToHyperService::new(router.layer(Extension(caller)));
     let used = Arc::clone(&place.used);
     let service = service_fn(move |request| {
         used.touch();

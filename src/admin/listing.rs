@@ -1,6 +1,7 @@
 //! The list of tasks in flight, for `/tasks` of the admin endpoint and for `activity-bridge tasks`.
 //!
-//! It contains the id, the route, the progress and the last heartbeat of a task. It never contains a token or an input.
+//! It contains the id, the route, the progress and the last heartbeat of a task. It never contains a token or an input. Who
+//! may not know whole ids gets the first digits.
 
 use crate::{
     inflight::{InflightTable, Listed, Progress},
@@ -33,7 +34,11 @@ pub struct RouteNote {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    pub(crate) id: String,
+    /// The whole id; `None` for who may not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    /// The beginning of the id, as the log shows it.
+    pub(crate) short_id: String,
     pub(crate) route: String,
     pub(crate) state: Progress,
     pub(crate) age_secs: u64,
@@ -49,7 +54,8 @@ impl Listing {
         let mut listed = inflight.list();
         listed.sort_unstable_by_key(|one| (Reverse(one.age), one.id));
         let entry = |one: &Listed| Entry {
-            id: one.id.to_string(),
+            id: Some(one.id.reveal()),
+            short_id: one.id.to_string(),
             route: one.route.name().to_owned(),
             state: one.progress,
             age_secs: one.age.as_secs(),
@@ -70,6 +76,15 @@ impl Listing {
         Self { notes, ..self }
     }
 
+    /// The same without whole ids.
+    #[must_use]
+    pub fn without_ids(mut self) -> Self {
+        for task in &mut self.tasks {
+            task.id = None;
+        }
+        self
+    }
+
     /// The records of a store, each with the owner of the task.
     pub(crate) fn of_records(
         mut records: Vec<(Record, Option<String>)>,
@@ -80,7 +95,8 @@ impl Listing {
         // The clocks of two machines differ, so a time may be in the future.
         let since = |at| now.duration_since(at).unwrap_or_default().as_secs();
         let entry = |(record, owner): (Record, Option<String>)| Entry {
-            id: record.id.to_string(),
+            id: Some(record.id.reveal()),
+            short_id: record.id.to_string(),
             state: progress(&record),
             age_secs: since(record.polled_at),
             last_heartbeat_secs_ago: record.heard.map(since),

@@ -1,9 +1,11 @@
 //! The HTTP server of the admin endpoint: plain HTTP on a configured address.
 
 use super::{
-    connections::{self, Limits},
+    caller::Caller,
+    connections::{self, Limits, Listeners},
     listing::{Listing, RouteNote},
     notes::notes,
+    socket::LocalSocket,
 };
 use crate::{
     broker::{Broker, Link},
@@ -16,7 +18,7 @@ use crate::{
 use anyhow::Context;
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Extension, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
@@ -48,10 +50,13 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     bound.with_context(|| format!("admin.listen = \"{listen}\" can't be bound"))
 }
 
-/// Serves until the process ends.
-pub async fn serve(admin: Admin, listener: TcpListener) {
+/// Serves until the process ends, on the address and on the local socket.
+pub async fn serve(admin: Admin, listener: TcpListener, socket: Option<LocalSocket>) {
     if let Ok(addr) = listener.local_addr() {
         tracing::info!(%addr, "admin listening");
+    }
+    if let Some(socket) = &socket {
+        tracing::info!(path = %socket.path.0.display(), "admin listening on a local socket");
     }
     let supervisor = admin.bridge.supervisor.clone();
     let router = Router::new()
@@ -61,7 +66,8 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
         .route("/tasks", get(tasks))
         .with_state(admin);
     crash_point(CrashPoint::AdminLoop);
-    connections::serve(listener, router, supervisor, Limits::of_the_process()).await;
+    let listeners = Listeners { listener, socket };
+    connections::serve(listeners, router, supervisor, Limits::of_the_process()).await;
 }
 
 #[derive(Serialize)]
@@ -119,7 +125,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn tasks(State(admin): State<Admin>) -> Json<Listing> {
+async fn tasks(State(admin): State<Admin>, Extension(caller): Extension<Caller>) -> Json<Listing> {
     let Bridge {
         inflight, store, ..
     } = &*admin.bridge;
@@ -131,7 +137,11 @@ async fn tasks(State(admin): State<Admin>) -> Json<Listing> {
         })
     });
     let listing = Listing::of_process(inflight, store.owner(), &admin.store);
-    Json(listing.with_notes(notes.collect()))
+    let listing = listing.with_notes(notes.collect());
+    Json(match caller.may_know_ids {
+        true => listing,
+        false => listing.without_ids(),
+    })
 }
 
 impl Admin {

@@ -120,6 +120,10 @@ pub trait Broker: Send + Sync + 'static {
     /// caller bounds it. What workers send later still counts. A broker that can't do this does nothing.
     async fn stop_deliveries(&self) {}
 
+    /// Says how many tasks are in flight, adopted ones included. The broker goes on to hand over replies while so many wait
+    /// for AWS. A broker that bounds replies otherwise does nothing.
+    fn expect_replies(&self, _tasks_in_flight: usize) {}
+
     /// Closes all connections with their closing handshakes. `expects_replies`: replies may still come for the next
     /// process or for another one.
     async fn close(&self, expects_replies: bool);

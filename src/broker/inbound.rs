@@ -51,9 +51,9 @@ pub enum Inbound {
 /// A message from the broker.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The property `correlation_id`, or the header of that name: the id of the task.
+    /// The property `correlation_id`, or the header `correlation-id`: the id of the task.
     pub correlation_id: Option<String>,
-    /// The property `type`, or the header `reply-type`.
+    /// The property `type`, or the header `reply-type`. [`Delivery::reply_type`] says what it means.
     pub kind: Option<String>,
     /// The property `reply_to`: where the worker wants an answer.
     pub reply_to: Option<String>,
@@ -71,15 +71,16 @@ pub struct Delivery {
 
 impl Delivery {
     /// Takes the correlation id and the type from headers where the properties are not set. Some clients can set headers, but not
-    /// these properties.
+    /// these properties. Some send an empty text for a property that is not set.
     pub(crate) fn or_from_headers(mut self) -> Self {
         let header = |name| match self.headers.iter().find(|(header, _)| header == name)? {
-            (_, HeaderValue::Text(text)) => Some(text.clone()),
+            (_, HeaderValue::Text(text)) => Some(text.clone()).filter(|text| !text.is_empty()),
             (_, HeaderValue::Integer(_)) => None,
         };
         let (id, kind) = (header("correlation-id"), header("reply-type"));
-        self.correlation_id = self.correlation_id.or(id);
-        self.kind = self.kind.or(kind);
+        let is_set = |text: &String| !text.is_empty();
+        self.correlation_id = self.correlation_id.filter(is_set).or(id);
+        self.kind = self.kind.filter(is_set).or(kind);
         self
     }
 
@@ -87,7 +88,7 @@ impl Delivery {
     #[must_use]
     pub fn about(task: TaskId) -> Self {
         Self {
-            correlation_id: Some(task.to_string()),
+            correlation_id: Some(task.reveal()),
             kind: None,
             reply_to: None,
             content_type: None,

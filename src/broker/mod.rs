@@ -17,6 +17,7 @@ mod open;
 mod queue;
 pub mod rabbitmq;
 mod read;
+mod reply_type;
 pub mod settings;
 pub mod template;
 
@@ -29,4 +30,5 @@ pub use link::Link;
 pub use message::{Announcement, ParkedMessage, TaskMessage};
 pub use open::{BrokerOptions, ReplyLifetime, check, examine, open};
 pub use queue::{QueueArguments, QueueSpec};
+pub use reply_type::{ReplyType, is_type_of_task};
 pub use settings::BrokerConfig;

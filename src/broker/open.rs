@@ -21,8 +21,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const PROCESS_REPLIES_TTL: Duration = DAY;
 /// Time for which a store's reply queue is kept without a consumer: longer than a long weekend.
 const STORE_REPLIES_TTL: Duration = DAY.saturating_mul(7);
-/// Maximum number of unacknowledged deliveries beyond one for each slot: heartbeats, and replies to park.
-const PREFETCH_MARGIN: usize = 100;
 
 /// What a broker must know of the bridge.
 pub struct BrokerOptions {
@@ -58,7 +56,7 @@ pub fn open(
             let files = EndpointFiles::read(config);
             let files = files.map_err(|problems| anyhow::anyhow!(in_one_line(&problems)))?;
             let id = match options.replies {
-                ReplyLifetime::Process => TaskId::random().to_string(),
+                ReplyLifetime::Process => TaskId::random().reveal(),
                 ReplyLifetime::Store(id) => id,
             };
             let (endpoint, inbound) = Endpoint::start(endpoint::Options {
@@ -73,15 +71,14 @@ pub fn open(
         BrokerConfig::RabbitMq(uris) => uris,
     };
     let (id, replies_expire) = match options.replies {
-        ReplyLifetime::Process => (TaskId::random().to_string(), PROCESS_REPLIES_TTL),
+        ReplyLifetime::Process => (TaskId::random().reveal(), PROCESS_REPLIES_TTL),
         ReplyLifetime::Store(id) => (id, STORE_REPLIES_TTL),
     };
-    let prefetch = options.max_in_flight + PREFETCH_MARGIN;
     let (broker, inbound) = RabbitMq::start(Options {
         uris: uris.clone(),
         reply_queue: format!("{REPLIES_EXCHANGE}.{id}"),
         replies_expire,
-        prefetch: u16::try_from(prefetch).unwrap_or(u16::MAX),
+        prefetch: rabbitmq::prefetch_for(options.max_in_flight),
         supervisor: options.supervisor,
     });
     Ok((Arc::new(broker), inbound))

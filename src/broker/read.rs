@@ -34,6 +34,15 @@ pub(super) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// A floating-point number, as a text.
+fn float(raw: &[u8]) -> Option<String> {
+    match raw.split_first()? {
+        (b'f', bytes) => Some(f32::from_be_bytes(bytes.try_into().ok()?).to_string()),
+        (b'd', bytes) => Some(f64::from_be_bytes(bytes.try_into().ok()?).to_string()),
+        _ => None,
+    }
+}
+
 /// The headers that the bridge can read: texts and numbers. A header that is there several times counts once for those that are
 /// kept in any case.
 fn headers(table: &[u8]) -> Vec<(String, HeaderValue)> {
@@ -44,7 +53,11 @@ fn headers(table: &[u8]) -> Vec<(String, HeaderValue)> {
             Value::Text(text) => HeaderValue::Text(lossy(text)),
             Value::Integer(number) => HeaderValue::Integer(number),
             Value::Bool(flag) => HeaderValue::Text(flag.to_string()),
-            Value::Void | Value::Other(_) => continue,
+            Value::Other(raw) => match float(raw) {
+                Some(text) => HeaderValue::Text(text),
+                None => continue,
+            },
+            Value::Void => continue,
         };
         let is_first = KNOWN_HEADERS
             .iter()

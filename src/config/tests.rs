@@ -288,7 +288,7 @@ fn the_environment_overrides_and_kubernetes_service_variables_do_not() {
         jail.set_env("ACTIVITY_BRIDGE_PORT", "tcp://10.0.0.1:9464");
         jail.set_env("ACTIVITY_BRIDGE_PORT_9464_TCP_ADDR", "10.0.0.1");
         let config = Config::load(Path::new("bridge.toml")).expect("valid");
-        assert_eq!(config.admin_listen.port(), 1);
+        assert_eq!(config.admin.listen.port(), 1);
         assert_eq!(config.shutdown.grace, Duration::from_secs(7));
         jail.set_env("ACTIVITY_BRIDGE_ADMIN__LISTENS", "x");
         let error = Config::load(Path::new("bridge.toml")).expect_err("an unknown key");

@@ -76,6 +76,7 @@ impl InflightTable {
                 Restored::ToSettle => State::Settling,
             },
             token: record.token,
+            activity: record.activity,
             polled_at: record.polled_at,
             timeouts: record.timeouts,
             schedule,
@@ -94,6 +95,13 @@ impl InflightTable {
         table.open.insert(record.id, entry);
         self.reschedule(table, record.id);
         true
+    }
+
+    /// Notes the activity of an adopted task, from its message. The record of an earlier version does not have it.
+    pub fn learn_activity(&self, id: TaskId, activity: &str) {
+        if let Some(entry) = self.table().open.get_mut(&id) {
+            entry.activity = activity.into();
+        }
     }
 
     /// Presumes that the workers of all tasks are alive. To be called while other processes can't forward signs of life.
@@ -137,6 +145,7 @@ impl InflightTable {
             id,
             route: entry.route.name().to_owned(),
             token: entry.token.clone(),
+            activity: entry.activity.clone(),
             polled_at: entry.polled_at,
             timeouts: entry.timeouts,
             published: match broker {
@@ -168,6 +177,7 @@ mod tests {
             id: TaskId::random(),
             route: "payments".to_owned(),
             token: TaskToken::new("token").expect("not empty"),
+            activity: "charge".into(),
             polled_at: SystemTime::UNIX_EPOCH,
             timeouts: Timeouts::default(),
             published,

@@ -39,6 +39,8 @@ pub struct InflightTask {
     pub span: Span,
     pub(super) state: State,
     pub(super) token: TaskToken,
+    /// The name of the activity type, or of the activity; empty if an earlier version recorded the task.
+    pub(super) activity: Box<str>,
     pub(super) polled_at: SystemTime,
     pub(super) timeouts: Timeouts,
     pub(super) schedule: HeartbeatSchedule,
@@ -161,6 +163,7 @@ impl InflightTable {
             span,
             state: State::Publishing,
             token: task.token.clone(),
+            activity: task.activity.as_str().into(),
             polled_at: task.polled_at,
             timeouts: task.timeouts,
             schedule: HeartbeatSchedule::new(terms, now, rand::random()),
@@ -247,6 +250,13 @@ impl InflightTable {
             None if table.has_ended(id) => Standing::Ended,
             None => Standing::Unknown,
         }
+    }
+
+    /// The name of the activity type, or of the activity; empty if it is not known. `None`: the task is not in flight.
+    #[must_use]
+    pub fn activity(&self, id: TaskId) -> Option<Box<str>> {
+        let table = self.table();
+        table.open.get(&id).map(|entry| entry.activity.clone())
     }
 
     /// Notes a reply that ends the task.

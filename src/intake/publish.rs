@@ -400,7 +400,7 @@ fn body<'a>(reply_to: &str, route: &Route, task: &'a Task) -> Cow<'a, [u8]> {
     if !route.config.properties_in_body {
         return Cow::Borrowed(input.as_bytes());
     }
-    let (id, kind) = (task.id, &task.activity);
+    let (id, kind) = (task.id.reveal(), &task.activity);
     let whole = format!("correlation-id: {id}\nreply-to: {reply_to}\ntype: {kind}\n\n{input}");
     Cow::Owned(whole.into_bytes())
 }

@@ -83,6 +83,7 @@ pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Resul
                 Restored::ToSettle | Restored::ToFail | Restored::Dispatched => {}
             }
         }
+        bridge.broker.expect_replies(bridge.inflight.len());
     };
     if adopted > 0 {
         let unpublished = unpublished.len();
@@ -199,7 +200,11 @@ async fn publish_again(publication: publish::Publication, id: TaskId) {
             return publish::fail_panicked(&publication.bridge, &publication.route, id).await;
         };
         match message {
-            Ok(Some(task)) => return publish::recovered(publication, task).await,
+            Ok(Some(task)) => {
+                let inflight = &publication.bridge.inflight;
+                inflight.learn_activity(id, &task.activity);
+                return publish::recovered(publication, task).await;
+            }
             Ok(None) => {
                 publication.bridge.inflight.on_publish(id, Event::Confirmed);
             }

@@ -1,7 +1,10 @@
 //! Whether the publisher of a reply may settle its task. The endpoint refuses what it can; it does not know which task is whose
 //! if the task was released before it started, or if another process has the task.
 
-use super::park::{self, Parked};
+use super::{
+    park::{self, Parked},
+    unusable,
+};
 use crate::{
     broker::Delivery,
     context::Bridge,
@@ -45,7 +48,9 @@ pub(super) async fn is_forbidden(
 
 /// Parks such a reply, and tells the publisher that nobody takes it. The task goes on as if nothing had come.
 pub(super) async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery) {
-    warn!(task = %id, because = BECAUSE, "a reply can't be used; parking it");
+    unusable::log(&bridge, BECAUSE, |left_out| {
+        warn!(task = %id, because = BECAUSE, left_out, "a reply can't be used; parking it");
+    });
     let parked = park::park_reply(&bridge, &delivery, BECAUSE).await;
     if parked != Parked::ComesAgain {
         // No queue has it: only the endpoint says whose tasks a publisher may settle, and it refuses the confirm.

@@ -4,6 +4,7 @@
 //! which state a task is: it asks the table in [`crate::inflight`].
 
 mod access;
+mod answer;
 pub mod deliveries;
 pub mod heartbeat;
 pub mod keep;
@@ -14,5 +15,6 @@ pub mod park;
 pub mod parse;
 pub mod replies;
 pub mod resume;
+mod unusable;
 
 pub use outcome::{clean_up, remove_record, settle};

@@ -30,10 +30,13 @@ async fn try_to_announce(bridge: &Bridge, id: TaskId, what: Announcement) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     while let Err(error) = bridge.broker.announce(id, what).await {
         if let PublishError::Refused(_) = error {
-            warn!(task = %id, %error, "could not announce a cancel; the worker will not hear of it");
+            // The broker's words may have the routing key, which is the whole id.
+            let error = error.to_string().replace(&id.reveal(), &id.to_string());
+            warn!(task = %id, error, "could not announce a cancel; the worker will not hear of it");
             return;
         }
-        debug!(task = %id, %error, "a cancel is not announced yet");
+        let error = error.to_string().replace(&id.reveal(), &id.to_string());
+        debug!(task = %id, error, "a cancel is not announced yet");
         sleep(backoff.next_wait()).await;
     }
 }

@@ -60,6 +60,7 @@ pub async fn locate(
                     false => Restored::Dispatched,
                 };
                 if bridge.inflight.adopt(record, route, restored) {
+                    bridge.broker.expect_replies(bridge.inflight.len());
                     // What its worker says from here on casts no doubt on the worker.
                     bridge.broker.withdraw(id).await;
                     if restored == Restored::ToSettle {

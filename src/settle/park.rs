@@ -5,7 +5,7 @@ use crate::{
     broker::{Delivery, Durability, Link, ParkError, ParkedMessage, names::PARKING_QUEUE},
     context::Bridge,
     task::{HeaderValue, Outcome, TaskId},
-    util::{Backoff, Label},
+    util::{Backoff, Label, log_tally::Tally},
 };
 use std::time::Duration;
 use tokio::time::sleep;
@@ -56,7 +56,7 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
         Outcome::Completed { .. } | Outcome::Canceled { .. } => (outcome.text(), ""),
     };
     let reason = HeaderValue::Text(reason.to_owned());
-    let text = id.to_string();
+    let text = id.reveal();
     let message = ParkedMessage {
         body: body.as_bytes(),
         correlation_id: Some(&text),
@@ -105,7 +105,11 @@ async fn park(
             bridge.metrics.unparked_replies.inc();
             return Parked::NoRoom;
         }
-        warn!(%error, queue = PARKING_QUEUE, "could not park a reply; trying again");
+        // Each reply that waits comes here again and again.
+        if let Tally::Write(left_out) = bridge.unusable.note("could not park a reply") {
+            let left_out = (left_out > 0).then_some(left_out);
+            warn!(%error, queue = PARKING_QUEUE, left_out, "could not park a reply; trying again");
+        }
         if let Some(is_usable) = is_usable {
             place = place.or_else(|| bridge.park_retries.try_acquire().ok());
             if place.is_none() && put_back(bridge, message, is_usable).await {

@@ -5,16 +5,16 @@
 //! done in `outcome`.
 
 use super::{
-    access, deliveries, notify, outcome,
+    access,
+    answer::{acknowledge, answer, answer_sign, is_start, log_panic, task_id, tell},
+    deliveries, outcome,
     owner::{self, ReplyOwner},
     park::{self, Parked},
     parse::{Meaning, PANICKED, Unusable, is_sign, read},
+    unusable,
 };
 use crate::{
-    broker::{
-        Announcement, Delivery, Durability, Inbound, InboundStream, Receipt,
-        names::REPLIES_EXCHANGE,
-    },
+    broker::{Delivery, Durability, Inbound, InboundStream, Receipt, is_type_of_task},
     context::Bridge,
     inflight::{FinalReply, Standing},
     metrics::ReplyKind,
@@ -29,7 +29,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 /// Time for which a reply to a task of an unknown route is kept before it is requeued for another process. It limits
 /// how often such a reply goes round.
@@ -67,7 +67,7 @@ pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
 fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delivery: Delivery) {
     let id = match task_id(&delivery) {
         Ok(id) => id,
-        Err(because) => return park(bridge, &dead_letter, delivery, because),
+        Err(because) => return park(bridge, delivery, because),
     };
     let route = match bridge.inflight.standing(id) {
         Standing::Open(route) if access::may_settle(&delivery, &route) => route,
@@ -92,7 +92,7 @@ fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delive
                 .spawn("a reply to another process's task", handling);
             return;
         }
-        Standing::Unknown => return park_unknown(bridge, &dead_letter, delivery),
+        Standing::Unknown => return park_unknown(bridge, delivery),
     };
     if let Some(dead_letter) = &dead_letter {
         let kind = dead_letter.death.label();
@@ -124,7 +124,11 @@ fn act(
     (id, dead_letter): (TaskId, Option<DeadLetter>),
     mut delivery: Delivery,
 ) {
-    match read(route, id, dead_letter.as_ref(), &mut delivery) {
+    let is_copy = |text: &str| {
+        let activity = bridge.inflight.activity(id);
+        activity.is_some_and(|activity| is_type_of_task(text, &activity))
+    };
+    match read(route, id, dead_letter.as_ref(), &mut delivery, is_copy) {
         Ok(Meaning::Alive { details }) => {
             route.metrics.replied(ReplyKind::Alive);
             let (status, first) = bridge.inflight.on_sign(id, details);
@@ -143,13 +147,16 @@ fn act(
             }
             end(bridge, id, outcome, delivery.receipt);
         }
-        Err(unusable) => {
+        Err(reply) => {
             route.metrics.replied(ReplyKind::Unusable);
             let Unusable {
+                reason,
                 because,
                 fails_task,
-            } = &unusable;
-            warn!(route = route.name(), task = %id, because, fails_task, "a reply can't be used; parking it");
+            } = &reply;
+            unusable::log(bridge, reason, |left_out| {
+                warn!(route = route.name(), task = %id, because, fails_task, left_out, "a reply can't be used; parking it");
+            });
             if !fails_task {
                 // A worker has the task, so from now on the worker's signs of life keep the task alive.
                 let (_, first) = bridge.inflight.on_sign(id, String::new());
@@ -157,7 +164,7 @@ fn act(
                     bridge.store.note(id, Note::Begun);
                 }
             }
-            let refusing = refuse(Arc::clone(bridge), id, delivery, unusable);
+            let refusing = refuse(Arc::clone(bridge), id, delivery, reply);
             bridge.supervisor.spawn("an unusable reply", refusing);
         }
     }
@@ -195,90 +202,22 @@ fn count_late(bridge: &Bridge, id: TaskId) {
     bridge.metrics.late_replies.inc();
 }
 
-/// Repeats, for a worker that has just begun, what was announced before the worker listened.
-fn tell(bridge: &Arc<Bridge>, id: TaskId, status: Status) {
-    if let Some(what) = Announcement::of(status) {
-        let supervisor = &bridge.supervisor;
-        let bridge = Arc::clone(bridge);
-        supervisor.spawn("the announcement of a cancel", async move {
-            notify::announce(&bridge, id, what).await;
-        });
-    }
-}
-
-fn is_start(delivery: &Delivery) -> bool {
-    delivery.kind.as_deref() == Some("started")
-}
-
-/// Acknowledges a reply. A sign of life with a `reply_to` is answered first.
-fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
-    if !is_question(&delivery) {
-        return acknowledge(bridge, delivery.receipt);
-    }
-    let supervisor = &bridge.supervisor;
-    let bridge = Arc::clone(bridge);
-    supervisor.spawn("the answer to a sign of life", async move {
-        let answering = notify::answer(&bridge, &delivery, status);
-        let answered = catch_async(answering).await;
-        if answered.is_err() {
-            log_panic(&delivery);
-            match park::park_reply(&bridge, &delivery, PANICKED).await {
-                Parked::Stored | Parked::PutBack => {}
-                Parked::NoRoom => return delivery.receipt.requeue().await,
-                Parked::ComesAgain => return,
-            }
-        }
-        delivery.receipt.ack().await;
-    });
-}
-
-/// Answers a reply to a task that this process does not settle.
-fn answer_sign(bridge: &Arc<Bridge>, id: TaskId, delivery: Delivery, status: Status) {
-    if is_start(&delivery) {
-        tell(bridge, id, status);
-    }
-    answer(bridge, delivery, status);
-}
-
-/// Whether a reply is a sign of life that says where the answer must go. A worker that copies the task's properties
-/// names the bridge's own reply queue, and no answer may go there.
-fn is_question(delivery: &Delivery) -> bool {
-    let own = |reply_to: &String| reply_to.starts_with(REPLIES_EXCHANGE);
-    is_sign(delivery) && delivery.reply_to.as_ref().is_some_and(|to| !own(to))
-}
-
-fn acknowledge(bridge: &Bridge, receipt: Receipt) {
-    // If its connection has ended, the broker delivers it again, and it then counts as late.
-    bridge.supervisor.spawn("an acknowledgement", receipt.ack());
-}
-
-fn log_panic(delivery: &Delivery) {
-    let task = delivery.correlation_id.as_deref();
-    error!(
-        task,
-        "handling a reply panicked; this is a bug of activity-bridge"
-    );
-}
-
 /// Parks a reply to a task that no process knows.
-fn park_unknown(bridge: &Arc<Bridge>, dead_letter: &Option<DeadLetter>, delivery: Delivery) {
+fn park_unknown(bridge: &Arc<Bridge>, delivery: Delivery) {
     let because = "no task of this bridge has this correlation_id";
-    park(bridge, dead_letter, delivery, because);
+    park(bridge, delivery, because);
 }
 
-fn park(
-    bridge: &Arc<Bridge>,
-    dead_letter: &Option<DeadLetter>,
-    delivery: Delivery,
-    because: &'static str,
-) {
-    let is_reply = dead_letter.is_none();
+/// Parks a reply to no task that this process knows. Its sender gets no answer: anybody could make the bridge write to any
+/// queue by it.
+fn park(bridge: &Arc<Bridge>, delivery: Delivery, because: &'static str) {
     let supervisor = &bridge.supervisor;
     let bridge = Arc::clone(bridge);
     supervisor.spawn("an unusable reply", async move {
-        warn!(because, "a reply can't be used; parking it");
+        unusable::log(&bridge, because, |left_out| {
+            warn!(because, left_out, "a reply can't be used; parking it");
+        });
         match park::park_reply(&bridge, &delivery, because).await {
-            Parked::Stored if is_reply => answer(&bridge, delivery, Status::Gone),
             Parked::Stored | Parked::PutBack => acknowledge(&bridge, delivery.receipt),
             Parked::NoRoom => delivery.receipt.requeue().await,
             Parked::ComesAgain => {}
@@ -314,15 +253,6 @@ async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery, unusable: U
     }
 }
 
-fn task_id(delivery: &Delivery) -> Result<TaskId, &'static str> {
-    match &delivery.correlation_id {
-        None => Err("it has no correlation_id"),
-        Some(id) => id
-            .parse()
-            .map_err(|_| "its correlation_id is not a task id"),
-    }
-}
-
 /// Handles a reply to a task that is not in flight here. The reply stays unacknowledged until the task's owner is known.
 async fn handle_elsewhere(
     bridge: Arc<Bridge>,
@@ -351,6 +281,7 @@ async fn handle_elsewhere(
         let Ok(located) = located else {
             log_panic(&delivery);
             let unusable = Unusable {
+                reason: PANICKED,
                 because: PANICKED.to_owned(),
                 fails_task: false,
             };
@@ -361,9 +292,10 @@ async fn handle_elsewhere(
             Ok(None) => return access::refuse(bridge, id, delivery).await,
             // The broker delivers it again.
             Err(_) if !delivery.receipt.is_usable() => return,
-            // The next heartbeat replaces this one, and results must not wait behind it.
+            // The next heartbeat replaces this one, and results must not wait behind it. Nobody knows the id, so there is no
+            // answer.
             Err(_) if sign.is_some() && bridge.store.unavailable().is_some() => {
-                break ReplyOwner::Forwarded(Status::Alive);
+                return acknowledge(&bridge, delivery.receipt);
             }
             Err(error) => {
                 debug!(task = %id, %error, "could not ask the store for the owner of a task; trying again");
@@ -374,14 +306,17 @@ async fn handle_elsewhere(
     match owner {
         ReplyOwner::Here => handle_delivery(&bridge, dead_letter, delivery),
         ReplyOwner::Forwarded(status) => answer_sign(&bridge, id, delivery, status),
-        ReplyOwner::Unknown => park_unknown(&bridge, &dead_letter, delivery),
+        ReplyOwner::Unknown => park_unknown(&bridge, delivery),
         // There is no queue to leave it in.
         ReplyOwner::OtherRoute if bridge.broker.durability() == Durability::Process => {
             let because = "its task is of a route that is not configured here";
-            park(&bridge, &dead_letter, delivery, because);
+            park(&bridge, delivery, because);
         }
         ReplyOwner::OtherRoute => {
-            info!(task = %id, "a reply to a task of a route that is not configured here; leaving it to another process");
+            let reason = "its task is of a route that another process has";
+            unusable::log(&bridge, reason, |left_out| {
+                info!(task = %id, left_out, "a reply to a task of a route that is not configured here; leaving it to another process");
+            });
             sleep(OTHER_ROUTE_DELAY).await;
             delivery.receipt.requeue().await;
         }

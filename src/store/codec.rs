@@ -19,6 +19,9 @@ pub(in crate::store) struct StoredRecord<'a> {
     route: Cow<'a, str>,
     #[serde(borrow)]
     token: Cow<'a, str>,
+    /// Empty if an earlier version wrote the record.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    activity: Cow<'a, str>,
     /// Milliseconds since 1970.
     polled_at: i64,
     #[serde(default)]
@@ -100,6 +103,7 @@ pub(in crate::store) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unre
     serde_json::to_vec(&StoredRecord {
         route: route.into(),
         token: task.token.reveal().into(),
+        activity: task.activity.as_str().into(),
         polled_at: unix_millis(task.polled_at),
         heartbeat: task.timeouts.heartbeat.into(),
         start_to_close: task.timeouts.start_to_close.into(),
@@ -211,6 +215,7 @@ impl<'a> StoredRecord<'a> {
         Ok(Record {
             id,
             token: token.ok_or_else(|| de::Error::custom("the token is empty"))?,
+            activity: self.activity.into(),
             route: self.route.into_owned(),
             polled_at: at(self.polled_at),
             timeouts: Timeouts {
@@ -272,6 +277,7 @@ mod tests {
         let record = record.expect("a record");
         assert_eq!((record.id, &*record.route), (id, "payments"));
         assert_eq!(record.token.reveal(), "\"€");
+        assert_eq!(&*record.activity, "", "version 1 did not have it at first");
         assert_eq!(unix_millis(record.polled_at), 1_700_000_000_123);
         let timeouts = Timeouts {
             heartbeat: Timeout::Usually(Duration::from_millis(90_500)),
@@ -289,6 +295,26 @@ mod tests {
             ("attempt".into(), HeaderValue::Integer(-1)),
         ];
         assert_eq!(task.headers, headers);
+    }
+
+    /// The reply queue may have copies of it as `type` after the message has gone.
+    #[test]
+    fn the_record_keeps_the_activity_and_a_change_of_the_record_does_too() {
+        let task = Task {
+            id: TaskId::random(),
+            token: TaskToken::new("token").expect("not empty"),
+            activity: "charge".to_owned(),
+            input: Input::from("{}".to_owned()),
+            headers: Vec::new(),
+            polled_at: UNIX_EPOCH,
+            timeouts: Timeouts::default(),
+        };
+        let bytes = record("payments", &task).expect("bytes");
+        let mut stored = StoredRecord::read(&bytes).expect("a record");
+        stored.confirm(Timeouts::default());
+        let bytes = stored.bytes().expect("bytes");
+        let read = StoredRecord::read(&bytes).and_then(|stored| stored.with(task.id));
+        assert_eq!(&*read.expect("a record").activity, "charge");
     }
 
     /// What a broker that keeps no messages adds is read by a version that does not know it, because it is left out otherwise.

@@ -23,7 +23,7 @@ impl Default for MemoryStore {
     fn default() -> Self {
         Self {
             open: Mutex::default(),
-            owner: TaskId::random().to_string(),
+            owner: TaskId::random().reveal(),
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct Record {
     pub route: String,
     /// AWS's token of the task.
     pub token: TaskToken,
+    /// The name of the activity type, or of the activity; empty if an earlier version wrote the record.
+    pub activity: Box<str>,
     /// When AWS answered the poll that brought the task.
     pub polled_at: SystemTime,
     /// The timeouts, as far as they are known.

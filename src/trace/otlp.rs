@@ -123,6 +123,7 @@ impl Exporter for OtlpExporter {
 /// The attributes of a task's span. Names come from the OpenTelemetry conventions for messaging; those of the bridge itself begin
 /// with `activity_bridge.`.
 fn attributes(route: &Route, task: &Task) -> Vec<KeyValue> {
+    // The beginning, because traces have more readers than tasks have workers.
     let id = task.id.to_string();
     let key = route.routing_key(task);
     let destination = match route.config.destination.exchange() {

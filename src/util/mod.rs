@@ -7,6 +7,7 @@ pub mod database_file;
 pub mod file_access;
 mod label;
 pub mod log_limiter;
+pub mod log_tally;
 mod report;
 pub mod supervise;
 

@@ -184,6 +184,10 @@ impl Broker for ScriptedBroker {
         self.readiness_changed.notified().await;
     }
 
+    fn expect_replies(&self, tasks_in_flight: usize) {
+        self.log.note(Did::ExpectReplies(tasks_in_flight));
+    }
+
     fn link(&self) -> watch::Receiver<Link> {
         self.link.subscribe()
     }

@@ -52,6 +52,8 @@ pub enum Did {
     KeptOutcome,
     /// Withdrew this task's message.
     Withdraw(TaskId),
+    /// Told the broker that so many tasks are in flight.
+    ExpectReplies(usize),
     /// Closed the broker; true: it expects replies.
     CloseBroker(bool),
     /// Closed the store.

@@ -70,6 +70,18 @@ async fn a_reply_that_comes_before_the_message_is_published_again_makes_that_nee
     world.log.assert_order(&order);
 }
 
+/// Beyond the slots: each may have a reply that waits for AWS.
+#[tokio::test(start_paused = true)]
+async fn the_broker_is_told_how_many_tasks_are_in_flight_when_some_are_adopted() {
+    let world = World::before_the_start(Kind::File, "max_in_flight = 2");
+    for _ in 0..5 {
+        let record = world.record(&world.task(), true);
+        world.store.orphans.lock().push_back(record);
+    }
+    recovery::restore_all(&world.bridge).await;
+    world.log.assert_order(&[Did::ExpectReplies(5)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_task_whose_message_the_store_has_lost_is_failed_back_at_once() {
     let (world, _) = restarted();

@@ -87,6 +87,46 @@ async fn a_reply_to_a_task_that_nobody_knows_is_parked_before_it_is_acknowledged
     assert_eq!(world.log.settles(), 0);
 }
 
+/// The number of answers to signs of life.
+fn answers(world: &World) -> usize {
+    world.log.times(|did| matches!(did, Did::Answer(_))).len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_of_life_of_a_task_that_nobody_knows_is_parked_and_not_answered() {
+    for kind in [Kind::File, Kind::Redis] {
+        let world = World::with(kind, "");
+        for (number, sign) in ["heartbeat", "started"].into_iter().enumerate() {
+            world.ask(TaskId::random(), sign).await;
+            world.log.wait_for(Did::Ack(number + 1)).await;
+        }
+        assert_eq!((world.log.parked(), answers(&world)), (2, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_answer_goes_where_it_would_be_a_task_a_reply_or_a_parked_reply() {
+    let more = "\n[[routes]]\nname = \"mail\"\nqueue = \"mails\"\n\
+                swf = { domain = \"shop\", task_list = \"mail\" }";
+    let world = World::with(Kind::Memory, more);
+    let id = world.dispatch().await;
+    let queues = [
+        "payments",
+        "mails",
+        "activity-bridge.parked",
+        "activity-bridge.replies",
+        "activity-bridge.replies.flow",
+    ];
+    for (number, to) in queues.into_iter().enumerate() {
+        world.ask_at(id, "heartbeat", to).await;
+        world.log.wait_for(Did::Ack(number + 1)).await;
+        assert_eq!(answers(&world), 0, "{to}");
+    }
+    world.ask_at(id, "heartbeat", "payments.worker").await;
+    world.log.wait_for(Did::Ack(queues.len() + 1)).await;
+    assert_eq!(answers(&world), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outcome_that_can_not_be_used_is_parked_then_fails_the_task_and_is_then_acknowledged() {
     let world = World::new();

@@ -22,7 +22,7 @@ use activity_bridge::{
     store::{Record, Store},
     task::{Input, Task, TaskId, TaskToken, Timeout, Timeouts},
     trace::Tracer,
-    util::supervise::Supervisor,
+    util::{log_tally::LogTally, supervise::Supervisor},
 };
 use std::{
     collections::BTreeSet,
@@ -93,6 +93,11 @@ impl World {
         Self::before_the_start_with(kind, settings, Durability::Process).started()
     }
 
+    /// With a broker of this kind, and a store that forgets.
+    pub fn with_broker(durability: Durability) -> Self {
+        Self::before_the_start_with(Kind::Memory, "", durability).started()
+    }
+
     fn started(self) -> Self {
         let world = self;
         world.run_heartbeats();
@@ -145,6 +150,7 @@ impl World {
             inflight: InflightTable::new(100),
             ownership: OwnershipCheck::default(),
             park_retries: Semaphore::new(MAX_PARK_RETRIES),
+            unusable: LogTally::default(),
             metrics,
             tracer: Tracer::start(None).expect("no tracer"),
             supervisor: Supervisor::default(),
@@ -227,6 +233,7 @@ impl World {
             id: task.id,
             route: self.route.name().to_owned(),
             token: task.token.clone(),
+            activity: task.activity.as_str().into(),
             polled_at: task.polled_at,
             timeouts: task.timeouts,
             published,
@@ -281,10 +288,26 @@ impl World {
         self.send_reply(id, kind, body, |_| {}).await
     }
 
+    /// Sends a reply that was changed on its way.
+    pub async fn reply_with(
+        &self,
+        id: TaskId,
+        kind: &str,
+        change: impl FnOnce(&mut Delivery),
+    ) -> usize {
+        self.send_reply(id, kind, "changed", change).await
+    }
+
     /// Sends a sign of life that asks how the task fares.
     pub async fn ask(&self, id: TaskId, kind: &str) -> usize {
         let to_worker = |sign: &mut Delivery| sign.reply_to = Some("worker".to_owned());
         self.send_reply(id, kind, "", to_worker).await
+    }
+
+    /// Sends a sign of life that wants its answer there.
+    pub async fn ask_at(&self, id: TaskId, kind: &str, to: &str) -> usize {
+        let there = |sign: &mut Delivery| sign.reply_to = Some(to.to_owned());
+        self.send_reply(id, kind, "", there).await
     }
 
     /// Sends a reply of a user that may settle the tasks of one queue.
@@ -304,7 +327,7 @@ impl World {
         let number = self.replies.fetch_add(1, Relaxed) + 1;
         let log = Arc::clone(&self.log);
         let mut delivery = Delivery {
-            correlation_id: Some(id.to_string()),
+            correlation_id: Some(id.reveal()),
             kind: Some(kind.to_owned()),
             reply_to: None,
             content_type: None,

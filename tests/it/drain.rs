@@ -1,7 +1,8 @@
 //! Shutting down: a deploy loses no task.
 
 use crate::harness::{
-    Answer, File, Inbox, Memory, Redis, Route, Source, StepFunctions, Store, Swf, World, eventually,
+    Answer, BridgeProcess, File, Inbox, Memory, Redis, Route, Source, StepFunctions, Store, Swf,
+    World, eventually,
 };
 use activity_sim::TaskState;
 use rstest::rstest;
@@ -131,11 +132,14 @@ async fn sigusr1_and_sigusr2_change_nothing_before_and_during_a_shutdown() {
     assert!(bridge.ended().await.success());
 }
 
+/// The tests themselves may run where SIGQUIT is ignored, in the background of a script.
 #[tokio::test]
 async fn sigquit_drains_as_sigterm_does() {
     let world = World::with_hold(std::time::Duration::from_secs(8)).await;
     let _worker = world.worker("payments", |_| Answer::done("ok")).await;
-    let mut bridge = world.bridge(&[Route::new("payments")]).await;
+    let config = world.write_config("", &[Route::new("payments")]);
+    let starter = ["env", "--default-signal=QUIT"];
+    let mut bridge = BridgeProcess::start_by(&starter, &config, &world.sim.url()).await;
     world.until("an open poll", |s| s.open_polls > 0).await;
     bridge.signal("QUIT");
     bridge.logged("SIGQUIT: shutting down").await;
@@ -145,6 +149,20 @@ async fn sigquit_drains_as_sigterm_does() {
     assert_eq!(task.state, TaskState::Completed);
     assert!(!task.abandoned_poll, "{task:?}");
     assert!(bridge.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_sigquit_that_is_ignored_at_the_start_stays_ignored() {
+    let world = World::new().await;
+    let _worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let config = world.write_config("", &[Route::new("payments")]);
+    let starter = ["env", "--ignore-signal=QUIT"];
+    let mut bridge = BridgeProcess::start_by(&starter, &config, &world.sim.url()).await;
+    bridge.signal("QUIT");
+    let id = world.schedule("payments", 1).remove(0);
+    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    assert!(!bridge.log().contains("shutting down"), "{}", bridge.log());
+    assert!(bridge.terminate().await.success());
 }
 
 #[tokio::test]

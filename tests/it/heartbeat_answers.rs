@@ -148,22 +148,55 @@ async fn a_sign_of_life_of_a_task_that_has_ended_is_answered_gone(
     scene.all_replies_acknowledged().await;
 }
 
-/// It is parked as any reply to an unknown task, and its worker is told to stop all the same.
+/// It is parked as any reply to an unknown task. An answer would let anybody write to any queue by way of the bridge.
 #[tokio::test]
-async fn a_sign_of_life_of_a_task_that_is_not_known_is_answered_gone() {
+async fn a_sign_of_life_of_a_task_that_is_not_known_is_parked_and_not_answered() {
     let scene = Scene::new().await;
     let (_, task) = scene.task(scene.plain()).await;
     let own = scene.inbox.own_queue().await;
-    let unknown = "0123456789abcdef0123456789abcdef";
-    let sign = Answer {
-        correlation_id: Some(unknown.to_owned()),
-        ..Answer::of("heartbeat", "").asking(&own)
-    };
-    scene.inbox.reply(&task, sign).await;
-    let answer = scene.inbox.next(&own).await;
-    assert_eq!(answer.header("status").as_deref(), Some("gone"));
-    assert_eq!(answer.id(), unknown);
-    scene.inbox.next("activity-bridge.parked").await;
+    for (kind, id) in [
+        ("heartbeat", "0123456789abcdef0123456789abcdef"),
+        ("started", "0123456789abcdef0123456789abcdef"),
+        ("heartbeat", "not a task id"),
+        ("heartbeat", ""),
+    ] {
+        let sign = Answer {
+            correlation_id: Some(id.to_owned()),
+            ..Answer::of(kind, "").asking(&own)
+        };
+        scene.inbox.reply(&task, sign).await;
+        scene.inbox.next("activity-bridge.parked").await;
+    }
+    scene.all_replies_acknowledged().await;
+    // A later answer has come, so an earlier one would have.
+    let status = ask(&scene.inbox, &task, "heartbeat").await;
+    assert_eq!(status, "alive");
+    assert!(scene.inbox.get(&own).await.is_none(), "answered");
+}
+
+/// A worker that may not write to these queues can't make the bridge do it.
+#[tokio::test]
+async fn no_answer_goes_to_a_routes_queue_or_to_the_parking_queue() {
+    let scene = Scene::new().await;
+    let (id, task) = scene.task(scene.plain()).await;
+    for to in ["payments", "activity-bridge.parked"] {
+        for kind in ["started", "heartbeat"] {
+            scene
+                .inbox
+                .reply(&task, Answer::of(kind, "").asking(to))
+                .await;
+        }
+    }
+    // A later answer has come, and a later task, so an earlier answer would have.
+    let status = ask(&scene.inbox, &task, "heartbeat").await;
+    assert_eq!(status, "alive");
+    scene.task(scene.plain()).await;
+    let seen = scene.worker.seen();
+    let kinds: Vec<_> = seen.iter().map(|task| task.properties.kind()).collect();
+    assert_eq!(seen.len(), 2, "{kinds:?}");
+    assert!(scene.inbox.get("activity-bridge.parked").await.is_none());
+    scene.inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    assert_eq!(scene.world.closed(&id).await.state, TaskState::Completed);
 }
 
 /// A worker that copies the properties of the task into its heartbeat names the bridge's own queue.

@@ -93,6 +93,17 @@ impl Documented {
         [(); 3].map(|()| quoted.next().expect("three patterns"))
     }
 
+    /// Exchange, *write* and *read* of the topic permission of the user `worker`.
+    fn topic_permissions(&self) -> [&str; 3] {
+        let (_, command) = self
+            .text
+            .split_once("rabbitmqctl set_topic_permissions worker ")
+            .expect("a command");
+        let line = command.lines().next().expect("a line");
+        let mut words = line.split(' ').map(|word| word.trim_matches('\''));
+        [(); 3].map(|()| words.next().expect("three words"))
+    }
+
     /// Makes the exchanges, queues and bindings in a virtual host.
     async fn import(&self, vhost: &str) {
         let blocks = self.text.split("```json\n").skip(1);
@@ -234,4 +245,41 @@ async fn the_documented_permissions_are_enough_for_a_worker_that_hears_of_cancel
     assert_eq!(worker.next("worker.1").await.body, "cancel-requested");
     worker.reply(&task, through("canceled")).await;
     assert_eq!(scene.world.closed(&id).await.state, TaskState::Canceled);
+}
+
+/// Binds a queue of the worker's to the control exchange. True if the broker lets it.
+async fn may_bind(uri: &str, key: &str) -> bool {
+    let worker = Inbox::connect(uri).await;
+    let channel = worker.channel();
+    let exclusive = QueueDeclareOptions::exclusive();
+    let declared = channel.queue_declare("worker.1".into(), exclusive, FieldTable::default());
+    declared.await.expect("a queue");
+    let bound = channel.queue_bind(
+        "worker.1".into(),
+        "activity-bridge.control".into(),
+        key.into(),
+        QueueBindOptions::default(),
+        FieldTable::default(),
+    );
+    bound.await.is_ok()
+}
+
+/// With the documented topic permission, a worker hears of the tasks whose ids it knows, and of no others.
+#[tokio::test]
+async fn the_documented_topic_permission_lets_a_worker_bind_for_one_task_at_a_time() {
+    let scene = Scene::new().await;
+    let documented = Documented::read();
+    let uri = user(&scene.world, documented.permissions("worker", 1)).await;
+    let (_, task) = scene.task(scene.plain()).await;
+    let id = task.id();
+    assert!(may_bind(&uri, "#").await, "nothing forbids it yet");
+    let [exchange, write, read] = documented.topic_permissions();
+    let (api, vhost) = (api(), scene.world.vhost());
+    let permission = json!({"exchange": exchange, "write": write, "read": read});
+    let url = format!("{api}/api/topic-permissions/{vhost}/limited-{vhost}");
+    put(&url, &permission).await;
+    assert!(may_bind(&uri, &id).await);
+    for key in ["#", "*", &id[..31]] {
+        assert!(!may_bind(&uri, key).await, "{key}");
+    }
 }

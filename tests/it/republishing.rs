@@ -40,7 +40,10 @@ async fn a_task_that_could_not_be_routed_is_published_again_with_the_same_id() {
     let failed = bridge.logged("not published; trying again").await;
     declare().await;
     let task = inbox.next("payments").await;
-    assert!(failed.contains(&task.id()), "another id than in {failed}");
+    assert!(
+        failed.contains(&task.id()[..8]),
+        "another id than in {failed}"
+    );
     assert_eq!(message_id(&task), task.id());
     assert!(
         !task.redelivered,

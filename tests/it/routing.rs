@@ -201,7 +201,7 @@ async fn a_task_whose_queue_is_bound_in_time_is_published_again_with_its_id() {
     let said = bridge.logged("not published; trying again").await;
     bind(&inbox, "refunds", "shop.refund").await;
     let task = inbox.next("refunds").await;
-    assert!(said.contains(&task.id()), "another id than in {said}");
+    assert!(said.contains(&task.id()[..8]), "another id than in {said}");
     inbox.reply(&task, Answer::done("ok").remove(0)).await;
     assert_eq!(world.closed(&id).await.state, TaskState::Completed);
 }

@@ -25,6 +25,7 @@ fn assert_same(record: &Record, task: &Task) {
     assert_eq!(record.id, task.id);
     assert_eq!(record.route, "payments");
     assert_eq!(record.token.reveal(), task.token.reveal());
+    assert_eq!(*record.activity, *task.activity);
     assert_eq!(record.polled_at, task.polled_at);
 }
 

@@ -94,6 +94,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         inflight: InflightTable::new(3),
         ownership: OwnershipCheck::default(),
         park_retries: Semaphore::new(MAX_PARK_RETRIES),
+        unusable: activity_bridge::util::log_tally::LogTally::default(),
         metrics: Metrics::new().expect("metrics"),
         tracer: Tracer::start(None).expect("none"),
         supervisor: Supervisor::default(),

@@ -3,6 +3,7 @@ use axum::{body::Bytes, routing::get};
 use std::{future::pending, net::SocketAddr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -28,9 +29,13 @@ async fn start(limits: Limits) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let addr = listener.local_addr().expect("an address");
     let supervisor = Supervisor::default();
+    let listeners = Listeners {
+        listener,
+        socket: None,
+    };
     supervisor.spawn_loop(
         "the server",
-        serve(listener, router, supervisor.clone(), limits),
+        serve(listeners, router, supervisor.clone(), limits),
     );
     addr
 }

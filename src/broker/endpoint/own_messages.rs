@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 /// The message of a task.
 pub(super) fn task(task: &TaskMessage<'_>, reply_to: &str) -> Result<Message, PublishError> {
-    let id = task.id.to_string();
+    let id = task.id.reveal();
     let headers = table(task.headers.iter().copied())?;
     let mut properties = PropertiesBuilder::new()
         .app_id(APP_ID)
@@ -75,7 +75,7 @@ pub(super) fn parked(parked: &ParkedMessage<'_>, because: &str) -> Result<Messag
 
 /// What a worker of a task is told.
 pub(super) fn announcement(task: TaskId, what: Announcement) -> Result<Message, PublishError> {
-    let id = task.to_string();
+    let id = task.reveal();
     let reason = HeaderValue::Text(what.label().to_owned());
     let properties = PropertiesBuilder::new()
         .app_id(APP_ID)

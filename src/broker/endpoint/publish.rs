@@ -214,7 +214,7 @@ impl State {
         let task = delivery
             .correlation_id
             .as_deref()
-            .and_then(|id| id.parse::<TaskId>().ok());
+            .and_then(|id| TaskId::from_correlation_id(id).ok());
         match task {
             Some(task) if self.custody.place(task).is_some() || self.ended.contains(task) => {
                 self.check_reply_access(connection, task)?;
@@ -235,9 +235,9 @@ impl State {
     }
 
     fn hear(&mut self, task: TaskId, delivery: &Delivery, now: Instant) {
-        let said = match delivery.kind.as_deref() {
-            Some("started" | "heartbeat") => Said::Sign,
-            _ => Said::Final,
+        let said = match delivery.reply_type() {
+            Some(known) if known.is_sign() => Said::Sign,
+            Some(_) | None => Said::Final,
         };
         let heard = self.custody.said(task, said, now);
         if heard.leaves_queue {

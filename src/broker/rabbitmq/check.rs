@@ -81,7 +81,7 @@ async fn may_publish(connection: &Connection) -> Result<(Mark, String), Error> {
         mandatory: true,
         ..Default::default()
     };
-    let nowhere = format!("activity-bridge.nowhere.{}", TaskId::random());
+    let nowhere = format!("activity-bridge.nowhere.{}", TaskId::random().reveal());
     let confirm = channel
         .basic_publish(
             short(""),
@@ -98,7 +98,10 @@ async fn may_publish(connection: &Connection) -> Result<(Mark, String), Error> {
 /// Declares a queue with a name like the reply queue's. It is deleted with this connection.
 async fn may_declare(connection: &Connection) -> Result<(Mark, String), Error> {
     let channel = connection.create_channel().await?;
-    let name = format!("activity-bridge.replies.check-{}", TaskId::random());
+    let name = format!(
+        "activity-bridge.replies.check-{}",
+        TaskId::random().reveal()
+    );
     let options = QueueDeclareOptions::exclusive().auto_delete();
     channel
         .queue_declare(short(&name), options, FieldTable::default())

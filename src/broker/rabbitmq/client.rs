@@ -3,8 +3,9 @@
 use super::{
     generation::Generation,
     message::Message,
-    options::Options,
+    options::{Options, prefetch_for},
     queue_error::QueueFacts,
+    reader::ReaderBounds,
     supervisor::{CLOSE_TIMEOUT, Supervisor},
 };
 use crate::{
@@ -34,6 +35,8 @@ pub struct RabbitMq {
     supervisor: Mutex<Option<JoinHandle<()>>>,
     /// Why a reply was not parked last, and when; `None` if the last one was parked.
     parking_problem: Mutex<Option<(Instant, String)>>,
+    /// Maximum number of unacknowledged replies.
+    prefetch: watch::Sender<u16>,
 }
 
 /// Time for which a failure to park counts. A reply that waits to be parked is tried more often than that.
@@ -47,13 +50,17 @@ impl RabbitMq {
         let (link_tx, link) = watch::channel(Link::Away("connecting".to_owned()));
         let (inbound_tx, inbound) = mpsc::channel(usize::from(options.prefetch));
         let reply_queue = options.reply_queue.clone();
+        let prefetch = watch::Sender::new(options.prefetch);
         let process = options.supervisor.clone();
         let supervisor = Supervisor {
             options,
             current: current_tx,
             link: link_tx,
             inbound: inbound_tx,
-            held: Arc::default(),
+            bounds: ReaderBounds {
+                held: Arc::default(),
+                prefetch: prefetch.subscribe(),
+            },
         };
         let connecting = process.spawn_loop("the connection to the broker", supervisor.run());
         let broker = Self {
@@ -63,6 +70,7 @@ impl RabbitMq {
             link,
             supervisor: Mutex::new(Some(connecting)),
             parking_problem: Mutex::default(),
+            prefetch,
         };
         (broker, inbound)
     }
@@ -76,7 +84,7 @@ impl RabbitMq {
 impl Broker for RabbitMq {
     async fn publish(&self, task: &TaskMessage<'_>) -> Result<(), PublishError> {
         let generation = self.current().ok_or(PublishError::Away)?;
-        let id = task.id.to_string();
+        let id = task.id.reveal();
         let replies = (self.reply_queue.as_str(), &self.reply_queue_header);
         let message = Message::task(task, &id, replies);
         let published = generation.publisher().publish(task.id, &message).await;
@@ -126,7 +134,7 @@ impl Broker for RabbitMq {
 
     async fn announce(&self, task: TaskId, what: Announcement) -> Result<(), PublishError> {
         let generation = self.current().ok_or(PublishError::Away)?;
-        let (id, reason) = (task.to_string(), HeaderValue::Text(what.label().to_owned()));
+        let (id, reason) = (task.reveal(), HeaderValue::Text(what.label().to_owned()));
         let message = Message::announcement(what, &id, &reason);
         generation.publisher().signal(&message).await
     }
@@ -175,6 +183,15 @@ impl Broker for RabbitMq {
 
     fn durability(&self) -> Durability {
         Durability::Durable
+    }
+
+    fn expect_replies(&self, tasks_in_flight: usize) {
+        let wanted = prefetch_for(tasks_in_flight);
+        self.prefetch.send_if_modified(|prefetch| {
+            let grows = wanted > *prefetch;
+            *prefetch = wanted.max(*prefetch);
+            grows
+        });
     }
 
     async fn close(&self, expects_replies: bool) {

@@ -7,7 +7,7 @@ use super::{
     probes::Probes,
     publisher::Publisher,
     queue_error::{QueueError, QueueFacts},
-    reader::{HeldBytes, Reader},
+    reader::{Reader, ReaderBounds},
     topology,
     uri::Uri,
 };
@@ -43,7 +43,7 @@ pub(crate) struct Generation {
     probes: Probes,
     /// The connection that consumes replies.
     reader: Mutex<Arc<Reader>>,
-    held: Arc<HeldBytes>,
+    bounds: ReaderBounds,
 }
 
 impl Generation {
@@ -51,14 +51,14 @@ impl Generation {
         uri: &Uri,
         options: &Options,
         inbound: &mpsc::Sender<Inbound>,
-        held: &Arc<HeldBytes>,
+        bounds: &ReaderBounds,
     ) -> Result<(Self, mpsc::Receiver<Inbound>), String> {
         let said = |error: lapin::Error| error.to_string();
         let publishing = connect(uri, "activity-bridge publishing")
             .await
             .map_err(said)?;
         let asking = connect(uri, "activity-bridge asking").await.map_err(said)?;
-        let (reader, replies) = open_reader(uri, options, &asking, held).await?;
+        let (reader, replies) = open_reader(uri, options, &asking, bounds).await?;
         let publisher = Publisher::new(publishing, inbound.clone(), options.supervisor.clone());
         let generation = Self {
             uri: uri.clone(),
@@ -67,7 +67,7 @@ impl Generation {
             asking,
             probes: Probes::default(),
             reader: Mutex::new(Arc::new(reader)),
-            held: Arc::clone(held),
+            bounds: bounds.clone(),
         };
         // Tasks go on without the parking queue. Who parks a reply hears what is wrong with it.
         if let Err(error) = generation.declare_parking().await {
@@ -144,7 +144,7 @@ impl Generation {
 
     /// Opens another reader of replies. Publishers go on meanwhile.
     async fn reopen_reader(&self) -> Result<mpsc::Receiver<Inbound>, String> {
-        let opening = open_reader(&self.uri, &self.options, &self.asking, &self.held);
+        let opening = open_reader(&self.uri, &self.options, &self.asking, &self.bounds);
         let opened = timeout(REOPEN_TIMEOUT, opening).await;
         let secs = REOPEN_TIMEOUT.as_secs();
         let (reader, replies) =
@@ -205,11 +205,11 @@ async fn open_reader(
     uri: &Uri,
     options: &Options,
     asking: &Connection,
-    held: &Arc<HeldBytes>,
+    bounds: &ReaderBounds,
 ) -> Result<(Reader, mpsc::Receiver<Inbound>), String> {
     let declared = topology::declare_shared(asking, options).await;
     declared.map_err(|error| error.to_string())?;
-    Reader::open(uri, options, held).await
+    Reader::open(uri, options, bounds).await
 }
 
 /// Why the connection has ended, if this event says that it has. A soft error closes one channel only, and the user of

@@ -27,4 +27,5 @@ mod uri;
 
 pub use client::RabbitMq;
 pub use options::Options;
+pub(super) use options::prefetch_for;
 pub use uri::Uri;

@@ -13,8 +13,16 @@ pub struct Options {
     pub reply_queue: String,
     /// Time for which the reply queue is kept without a consumer.
     pub replies_expire: Duration,
-    /// Maximum number of unacknowledged replies.
+    /// Maximum number of unacknowledged replies, until more tasks are in flight than the slots say.
     pub prefetch: u16,
     /// Ends the process if the loop that connects ends.
     pub supervisor: Supervisor,
+}
+
+/// Maximum number of unacknowledged deliveries beyond one for each task: heartbeats, and replies to park.
+const MARGIN: usize = 100;
+
+/// The prefetch for this number of tasks in flight.
+pub(crate) fn prefetch_for(tasks_in_flight: usize) -> u16 {
+    u16::try_from(tasks_in_flight.saturating_add(MARGIN)).unwrap_or(u16::MAX)
 }

@@ -1,6 +1,6 @@
 //! The supervisor: opens one generation after another, and reports the state of the link.
 
-use super::{generation::Generation, options::Options, reader::HeldBytes};
+use super::{generation::Generation, options::Options, reader::ReaderBounds};
 use crate::{
     broker::{Inbound, Link},
     util::{
@@ -29,7 +29,7 @@ pub(super) struct Supervisor {
     pub(super) current: watch::Sender<Option<Arc<Generation>>>,
     pub(super) link: watch::Sender<Link>,
     pub(super) inbound: mpsc::Sender<Inbound>,
-    pub(super) held: Arc<HeldBytes>,
+    pub(super) bounds: ReaderBounds,
 }
 
 impl Supervisor {
@@ -39,7 +39,7 @@ impl Supervisor {
             crash_point(CrashPoint::BrokerLoop);
             let opened = timeout(
                 OPEN_TIMEOUT,
-                Generation::open(uri, &self.options, &self.inbound, &self.held),
+                Generation::open(uri, &self.options, &self.inbound, &self.bounds),
             )
             .await;
             let why = match opened {

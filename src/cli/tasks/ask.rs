@@ -1,17 +1,20 @@
-//! Asks the running process for its tasks in flight, on its admin endpoint.
+//! Asks the running process for its tasks in flight, on its admin endpoint: on the local socket, if there is one.
 
-use crate::admin::Listing;
+use crate::admin::{AdminConfig, Listing};
 use anyhow::{Context, anyhow, bail};
 use axum::body::{Body, to_bytes};
+use hyper::{Request, StatusCode, body::Incoming, client::conn::http1, header::HOST};
 use hyper_util::{
     client::legacy::{self, Client},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioIo},
 };
 use std::{
+    io::{self, ErrorKind},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::{net::UnixStream, time::timeout};
 
 /// Timeout for the whole answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,14 +22,20 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum length of the answer, in bytes. It is more than the list of a million tasks needs.
 const MAX_ANSWER_LENGTH: usize = 400_000_000;
 
-/// The tasks in flight of the process that listens on this address.
+/// The tasks in flight of the process that listens on the socket of these settings; without a socket, on their address.
 ///
 /// # Errors
 ///
 /// If no process listens, or if its answer is not such a list.
-pub(crate) async fn running(listen: SocketAddr) -> anyhow::Result<Listing> {
-    let url = format!("http://{}/tasks", reachable(listen));
-    let answer = timeout(ASK_TIMEOUT, get(&url)).await;
+pub(crate) async fn running(admin: &AdminConfig) -> anyhow::Result<Listing> {
+    let url = format!("http://{}/tasks", reachable(admin.listen));
+    let answer = async {
+        match &admin.socket {
+            Some(path) => get_on_socket(path).await,
+            None => get(&url).await,
+        }
+    };
+    let answer = timeout(ASK_TIMEOUT, answer).await;
     let secs = ASK_TIMEOUT.as_secs();
     let answer = answer.unwrap_or_else(|_| Err(anyhow!("no answer within {secs} s")));
     answer.map_err(|error| {
@@ -34,25 +43,50 @@ pub(crate) async fn running(listen: SocketAddr) -> anyhow::Result<Listing> {
             true => "no bridge listens at ",
             false => "",
         };
-        error.context(format!("{nobody}{url} (admin.listen)"))
+        let place = match &admin.socket {
+            Some(path) => format!("{} (admin.socket)", path.display()),
+            None => format!("{url} (admin.listen)"),
+        };
+        error.context(format!("{nobody}{place}"))
     })
 }
 
 /// Whether this error of [`running`] says that no process listens.
 pub(crate) fn is_nobody(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<legacy::Error>()
-        .is_some_and(legacy::Error::is_connect)
+    let at_address = error.downcast_ref::<legacy::Error>();
+    let on_socket = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    at_address.is_some_and(legacy::Error::is_connect)
+        || matches!(
+            on_socket,
+            Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+        )
 }
 
 async fn get(url: &str) -> anyhow::Result<Listing> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let answer = client.get(url.parse()?).await?;
-    let status = answer.status();
+    read(answer.status(), answer.into_body()).await
+}
+
+async fn get_on_socket(path: &Path) -> anyhow::Result<Listing> {
+    let stream = UnixStream::connect(path).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get("/tasks").header(HOST, "localhost");
+    let request = request.body(Body::empty())?;
+    let asking = async move {
+        let answer = sender.send_request(request).await?;
+        read(answer.status(), answer.into_body()).await
+    };
+    // The connection ends when nobody can send on it any more.
+    let (listing, _) = tokio::join!(asking, connection);
+    listing
+}
+
+async fn read(status: StatusCode, body: Incoming) -> anyhow::Result<Listing> {
     if !status.is_success() {
         bail!("answered {status}; something else listens there, or another version of the bridge");
     }
-    let body = to_bytes(Body::new(answer.into_body()), MAX_ANSWER_LENGTH).await?;
+    let body = to_bytes(Body::new(body), MAX_ANSWER_LENGTH).await?;
     serde_json::from_slice(&body).context("answered something else than a list of tasks")
 }
 

@@ -45,10 +45,10 @@ pub async fn count(config: &Config) -> anyhow::Result<usize> {
 
 /// The tasks in flight of the running process with this configuration.
 async fn running(config: &Config) -> anyhow::Result<Listing> {
-    let listing = ask::running(config.admin_listen).await?;
+    let listing = ask::running(&config.admin).await?;
     let own = config.store.place();
     if listing.store != own {
-        let (at, theirs) = (config.admin_listen, listing.store);
+        let (at, theirs) = (&config.admin, listing.store);
         bail!(
             "the bridge at {at} has the token store {theirs}, not {own}: give the configuration that it was started with"
         );
@@ -100,6 +100,7 @@ mod tests {
             id: digit.repeat(32).parse().expect("an id"),
             route: "payments".to_owned(),
             token: TaskToken::new("marked-token").expect("a token"),
+            activity: "charge".into(),
             polled_at: at(polled),
             timeouts: Timeouts::default(),
             published,
@@ -127,15 +128,15 @@ mod tests {
             "notes": [],
             "tasks": [
                 {
-                    "id": "a".repeat(32), "route": "payments", "state": "working", "age_secs": 7_537,
+                    "id": "a".repeat(32), "short_id": "a".repeat(8), "route": "payments", "state": "working", "age_secs": 7_537,
                     "last_heartbeat_secs_ago": 37, "owner": "0123456789abcdef",
                 },
                 {
-                    "id": "b".repeat(32), "route": "payments", "state": "waiting", "age_secs": 5,
+                    "id": "b".repeat(32), "short_id": "b".repeat(8), "route": "payments", "state": "waiting", "age_secs": 5,
                     "last_heartbeat_secs_ago": null, "owner": null,
                 },
                 {
-                    "id": "c".repeat(32), "route": "payments", "state": "publishing", "age_secs": 0,
+                    "id": "c".repeat(32), "short_id": "c".repeat(8), "route": "payments", "state": "publishing", "age_secs": 0,
                     "last_heartbeat_secs_ago": null, "owner": null,
                 },
             ],

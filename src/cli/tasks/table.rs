@@ -55,7 +55,7 @@ impl Entry {
         let beat = self.last_heartbeat_secs_ago;
         let owner = self.owner.as_deref().unwrap_or("-");
         [
-            self.id.clone(),
+            self.id.as_ref().unwrap_or(&self.short_id).clone(),
             self.route.clone(),
             self.state.to_string(),
             span(self.age_secs),
@@ -111,7 +111,8 @@ mod tests {
 
     fn entry(id: &str, route: &str, state: Progress) -> Entry {
         Entry {
-            id: id.repeat(32),
+            id: Some(id.repeat(32)),
+            short_id: id.repeat(8),
             route: route.to_owned(),
             state,
             age_secs: 7_537,
@@ -161,6 +162,14 @@ bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb  thumbnails  waiting  5 s        -             
 ";
 
         assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn who_may_not_know_ids_sees_their_beginnings() {
+        let listing = listing(vec![entry("a", "payments", Progress::Working)]).without_ids();
+        let table = listing.to_string();
+        let row = table.lines().nth(1).unwrap_or_default();
+        assert!(row.starts_with("aaaaaaaa  payments  working"), "{table}");
     }
 
     #[test]

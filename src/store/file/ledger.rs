@@ -62,7 +62,7 @@ pub(crate) fn initialize(database: &Database) -> Result<(), Error> {
     {
         let mut meta = write.open_table(META)?;
         meta.insert("schema", SCHEMA)?;
-        meta.insert("instance", &*TaskId::random().to_string())?;
+        meta.insert("instance", &*TaskId::random().reveal())?;
     }
     Ok(write.commit()?)
 }

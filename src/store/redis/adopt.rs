@@ -314,7 +314,7 @@ impl RedisStore {
             .arg(format::millis(INBOX_TTL))
             .arg(taken.len());
         let ids = taken.iter().map(|(id, _)| id).chain(stale);
-        script.arg(ids.map(TaskId::to_string).collect::<Vec<_>>());
+        script.arg(ids.map(|id| id.reveal()).collect::<Vec<_>>());
         self.connection.run(&script).await
     }
 }

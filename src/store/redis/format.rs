@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
 /// The fields of a record, in the order in which [`record`] reads them.
-pub(crate) const FIELDS: [&str; 10] = [
+pub(crate) const FIELDS: [&str; 11] = [
     "route",
     "token",
     "polled_at",
@@ -22,6 +22,7 @@ pub(crate) const FIELDS: [&str; 10] = [
     "durable",
     "failed_deliveries",
     "has_outcome",
+    "activity",
 ];
 
 /// Time for which a record is kept after the latest possible end of its task.
@@ -71,12 +72,14 @@ pub(crate) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, 
     let (route, token, polled_at, timeouts) = (next(), next(), next(), next());
     let (published, begun, heard) = (next(), next(), next());
     let (durable, failed_deliveries, has_outcome) = (next(), next(), next());
+    let activity = next();
     // Timeouts that another version wrote in another form are unknown.
     let stored: StoredTimeouts = serde_json::from_str(&timeouts).unwrap_or_default();
     Ok(Record {
         id,
         route,
         token: TaskToken::new(&token).ok_or_else(|| unreadable(id, "token"))?,
+        activity: activity.into(),
         polled_at: at(&polled_at).ok_or_else(|| unreadable(id, "polled_at"))?,
         timeouts: Timeouts {
             heartbeat: stored.heartbeat.into(),

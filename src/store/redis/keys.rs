@@ -41,7 +41,7 @@ impl Keys {
 
     /// The record of a task: a hash. For a while after the end of the task it is a tombstone, with only the field `ended`.
     pub(crate) fn task(&self, id: TaskId) -> String {
-        format!("{}:task:{{{id}}}", self.prefix)
+        format!("{}:task:{{{}}}", self.prefix, id.reveal())
     }
 
     pub(crate) fn owner(&self, owner: &str) -> OwnerKeys {

@@ -91,7 +91,7 @@ impl RedisStore {
             tracing::warn!("{advice}");
         }
         let keys = Keys::new(&config.prefix);
-        let owner = TaskId::random().to_string();
+        let owner = TaskId::random().reveal();
         let first = || format!("the token store {} can't be used", config.urls[0]);
         let instance = connection.retry_until(end, async || instance(&connection, &keys).await);
         let instance = instance.await.with_context(first)?;
@@ -159,7 +159,7 @@ impl RedisStore {
         if ids.is_empty() {
             return Ok(());
         }
-        let ids: Vec<_> = ids.iter().map(TaskId::to_string).collect();
+        let ids: Vec<_> = ids.iter().map(|id| id.reveal()).collect();
         let mut both = pipe();
         both.sadd(&self.own_keys.tasks, ids).ignore();
         let ttl = i64::try_from(format::millis(SET_TTL)).unwrap_or(i64::MAX);
@@ -172,7 +172,7 @@ impl RedisStore {
         if ids.is_empty() {
             return Ok(());
         }
-        let ids: Vec<_> = ids.iter().map(TaskId::to_string).collect();
+        let ids: Vec<_> = ids.iter().map(|id| id.reveal()).collect();
         let mut srem = cmd("SREM");
         self.connection.send(srem.arg(tasks).arg(ids)).await
     }
@@ -203,7 +203,7 @@ async fn instance(connection: &Connection, keys: &Keys) -> Result<String, StoreE
         if began.elapsed() < ID_TIMEOUT {
             sleep(RENEW_INTERVAL).await;
         } else {
-            name_instance(connection, keys, &TaskId::random().to_string()).await?;
+            name_instance(connection, keys, &TaskId::random().reveal()).await?;
         }
     }
 }
@@ -230,7 +230,8 @@ impl Store for RedisStore {
             .arg(format::moment(Some(task.polled_at)))
             .arg(format::timeouts(task.timeouts)?)
             .arg(format::message(task)?)
-            .arg(format::ttl_millis(task.timeouts));
+            .arg(format::ttl_millis(task.timeouts))
+            .arg(&task.activity);
         // Both run at the same time. A crash in between is harmless, because the message is published after both.
         try_join(self.add(&[task.id]), self.connection.run(&script))
             .await

@@ -66,7 +66,7 @@ impl RedisStore {
     pub(crate) fn taken_message(taken: &[(TaskId, u64)]) -> (&'static str, String) {
         let words: Vec<_> = taken
             .iter()
-            .map(|(id, epoch)| format!("{id}:{epoch}"))
+            .map(|(id, epoch)| format!("{}:{epoch}", id.reveal()))
             .collect();
         (TAKEN, words.join(" "))
     }
@@ -147,7 +147,8 @@ impl RedisStore {
             .arg(u8::from(record.begun))
             .arg(format::moment(record.heard))
             .arg(u8::from(record.durable))
-            .arg(record.failed_deliveries);
+            .arg(record.failed_deliveries)
+            .arg(&*record.activity);
         self.connection.run(&script).await
     }
 }
@@ -234,7 +235,10 @@ impl Shared for RedisStore {
         };
         // If this process owns the task and does not know it, the task is an orphan too.
         let others = owner != self.owner;
-        let told = others && self.post(owner, SIGN, &format!("{id}{details}")).await?;
+        let told = others
+            && self
+                .post(owner, SIGN, &format!("{}{details}", id.reveal()))
+                .await?;
         if others && !told && !matches!(self.liveness(owner).await, Liveness::Dead) {
             let why =
                 "the lease of the process that has the task ran out, and it may not be back yet";

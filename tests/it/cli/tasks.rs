@@ -124,18 +124,21 @@ fn entries(listing: &Value) -> &Vec<Value> {
 
 /// The state of the one task of each route. Asserts that nothing is told of a task but what shall be.
 fn states(listing: &Value) -> BTreeMap<&str, &str> {
-    const KEYS: [&str; 6] = [
+    const KEYS: [&str; 7] = [
         "age_secs",
         "id",
         "last_heartbeat_secs_ago",
         "owner",
         "route",
+        "short_id",
         "state",
     ];
     for task in entries(listing) {
         let keys: Vec<_> = task.as_object().expect("an object").keys().collect();
         assert_eq!(keys, KEYS);
-        assert_eq!(task["id"].as_str().map(str::len), Some(32), "{task}");
+        let id = task["id"].as_str().expect("a text");
+        assert_eq!(id.len(), 32, "{task}");
+        assert_eq!(task["short_id"], id[..8], "{task}");
         assert!(task["age_secs"].is_u64(), "{task}");
     }
     entries(listing)
@@ -197,6 +200,66 @@ async fn a_running_bridge_lists_its_tasks_for_people_and_for_machines(
     let row = format!("{}  still    waiting", scene.oldest());
     assert!(lines[1].starts_with(&row), "{}", people.out);
     assert_eq!(lines.last(), Some(&"4 tasks in flight"), "{}", people.out);
+}
+
+/// The command with this in its environment, where nobody listens at the address.
+async fn tasks_on_socket(config: &Path, socket: &Path) -> Ended {
+    let mut command = command();
+    command.args(["tasks", "--json", "--config"]).arg(config);
+    command.env("ACTIVITY_BRIDGE_ADMIN__LISTEN", NOBODY);
+    command.env("ACTIVITY_BRIDGE_ADMIN__SOCKET", socket);
+    ended(command).await
+}
+
+#[tokio::test]
+async fn where_there_is_a_local_socket_the_command_asks_there() {
+    let world = World::new().await;
+    let worker = world.worker("still", |_| Vec::new()).await;
+    let socket = world.dir().join("run/admin.sock");
+    let path = socket.to_str().expect("text");
+    let routes = [Route::new("still")];
+    let mut bridge = world
+        .bridge_in(&[("ACTIVITY_BRIDGE_ADMIN__SOCKET", path)], "", &routes)
+        .await;
+    bridge.logged("admin listening on a local socket").await;
+    world.schedule("still", 1);
+    let task = worker.has_seen(1).await.remove(0);
+    let config = world.write_config("", &routes);
+    let told = listed(&tasks_on_socket(&config, &socket).await);
+    assert_eq!(entries(&told).len(), 1, "{told}");
+    assert_eq!(told["tasks"][0]["id"], task.id());
+    assert_eq!(told["tasks"][0]["short_id"], task.id()[..8]);
+    // It is the one on the address as well.
+    let (_, on_address) = bridge.get("/tasks").await;
+    assert!(on_address.contains(&task.id()), "{on_address}");
+
+    // It leaves the socket behind.
+    bridge.kill().await;
+    assert!(socket.exists());
+    let nobody = tasks_on_socket(&config, &socket).await;
+    assert_eq!((nobody.code, nobody.out.as_str()), (Some(1), ""));
+    for words in ["no bridge listens at", path, "admin.socket"] {
+        assert!(nobody.err.contains(words), "no {words} in {}", nobody.err);
+    }
+}
+
+#[tokio::test]
+async fn a_local_socket_where_others_can_write_ends_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new().await;
+    let folder = world.dir().join("open");
+    std::fs::create_dir(&folder).expect("a folder");
+    let mode = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&folder, mode).expect("a mode");
+    let mut command = command();
+    command.args(["run", "--config"]);
+    command.arg(world.write_config("", &[Route::new("still")]));
+    command.env("ACTIVITY_BRIDGE_ADMIN__SOCKET", folder.join("admin.sock"));
+    let ended = ended(command).await;
+    assert_eq!(ended.code, Some(1));
+    for words in ["admin.socket", "others can write to the folder"] {
+        assert!(ended.err.contains(words), "no {words} in {}", ended.err);
+    }
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ pub fn done(task: &TaskMessage) -> Answer {
     Answer::done(&result(&task.body)).remove(0)
 }
 
-/// The ids of the tasks that a bridge says it has recorded.
+/// The ids of the tasks that a bridge says it has recorded, as far as the log shows them.
 pub fn recorded(log: &str) -> HashSet<String> {
     let lines = log.lines().filter(|line| line.contains(" recorded "));
     let ids = lines.filter_map(|line| line.split_once("task=")?.1.split_whitespace().next());
@@ -100,6 +100,8 @@ impl Toll {
         logs: &[String],
         ended: impl Fn(&TaskRecord, &str),
     ) -> Self {
+        let logged = |id: String| id[..8].to_owned();
+        let seen = seen.map(|(id, input)| (logged(id), input));
         let (ids, inputs): (HashSet<_>, HashSet<_>) = seen.unzip();
         let recorded: HashSet<_> = logs.iter().flat_map(|log| recorded(log)).collect();
         let unseen: Vec<_> = recorded.difference(&ids).collect();

@@ -105,7 +105,7 @@ async fn a_claim_that_is_carried_out_after_its_caller_gave_up_leaves_no_task_wit
     // Only now is the command carried out, long after the answer was waited for.
     let key = format!("{}:task:{{{}}}", config.prefix, task.id);
     let set = format!("{}:owner:{{{}}}:tasks", config.prefix, claimer.owner());
-    let id = task.id.to_string();
+    let id = task.id.reveal();
     server.ask(&["SADD", &set, &id]).await;
     server
         .ask(&["HSET", &key, "owner", claimer.owner(), "turn", "1"])

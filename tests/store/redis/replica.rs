@@ -31,6 +31,7 @@ pub fn record(task: &Task) -> Record {
         id: task.id,
         route: "payments".to_owned(),
         token: task.token.clone(),
+        activity: task.activity.as_str().into(),
         polled_at: task.polled_at,
         timeouts: task.timeouts,
         published: true,

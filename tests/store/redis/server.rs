@@ -200,7 +200,7 @@ pub fn redis_config(server: &Server) -> RedisConfig {
     RedisConfig {
         urls: urls.map(|url| url.parse().expect("a URL")).collect(),
         cluster: server.cluster,
-        prefix: format!("test/{}", activity_bridge::task::TaskId::random()),
+        prefix: format!("test/{}", activity_bridge::task::TaskId::random().reveal()),
     }
 }
 

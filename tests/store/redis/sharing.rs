@@ -52,7 +52,7 @@ async fn a_claimed_task_that_its_old_owner_ends_is_in_nobodys_set(
     claimer.claims(task.id).await;
     let set = format!("{}:owner:{{{}}}:tasks", config.prefix, old.owner());
     let server = server(kind);
-    server.ask(&["SADD", &set, &task.id.to_string()]).await;
+    server.ask(&["SADD", &set, &task.id.reveal()]).await;
     insist(async || old.remove(task.id).await).await;
     assert_eq!(insist(async || old.count().await).await, 0);
 }

@@ -120,7 +120,7 @@ fn publish(choices: &mut Choices<'_>, world: &World, client: &mut Client, number
     };
     let method = AMQPClass::Basic(basic::AMQPMethod::Publish(publish));
     client.method(world, number, method);
-    let task = TaskId::from(u128::from(choices.byte() % 20)).to_string();
+    let task = TaskId::from(u128::from(choices.byte() % 20)).reveal();
     let kind = choices.of(["", "heartbeat", "failed"]);
     let properties = PropertiesBuilder::new().correlation_id(task).kind(kind);
     let size = choices.of(SIZES);

@@ -39,7 +39,7 @@ async fn a_task_that_does_not_fit_becomes_a_dead_letter() {
     let Ok(Inbound::DeadLetter(_, delivery)) = broker.events.try_recv() else {
         panic!("no dead letter");
     };
-    assert_eq!(delivery.correlation_id, Some(task.to_string()));
+    assert_eq!(delivery.correlation_id, Some(task.reveal()));
     broker.add_task(Properties::default());
     assert_eq!(client.messages().await.len(), 1);
 }

@@ -4,7 +4,7 @@ use super::{
     assembly::{Assembly, Message, Taken},
     consumer::Consumer,
     handshake::{self, Progress, Tuned},
-    held::{HeldBytes, Share},
+    held::{ReaderBounds, Share},
     receipt::{CHANNEL, Unacknowledged, put},
     stream::{self, Stream},
 };
@@ -49,9 +49,9 @@ impl Reader {
     pub(crate) async fn open(
         uri: &Uri,
         options: &Options,
-        held: &Arc<HeldBytes>,
+        bounds: &ReaderBounds,
     ) -> Result<(Self, mpsc::Receiver<Inbound>), String> {
-        let opening = Connection::open(uri, options, Arc::clone(held));
+        let opening = Connection::open(uri, options, bounds.clone());
         let connection = timeout(HANDSHAKE_TIMEOUT, opening).await;
         let secs = HANDSHAKE_TIMEOUT.as_secs();
         let connection = connection.map_err(|_| format!("no connection within {secs} s"))??;
@@ -89,11 +89,11 @@ struct Connection {
     outbox: Arc<Outbox>,
     consumer: Consumer,
     assembly: Assembly,
-    held: Arc<HeldBytes>,
+    bounds: ReaderBounds,
 }
 
 impl Connection {
-    async fn open(uri: &Uri, options: &Options, held: Arc<HeldBytes>) -> Result<Self, String> {
+    async fn open(uri: &Uri, options: &Options, bounds: ReaderBounds) -> Result<Self, String> {
         let uri = uri.inner();
         let stream = stream::connect(&uri)
             .await
@@ -109,7 +109,7 @@ impl Connection {
             consumer: Consumer::started(options, Arc::clone(&outbox)),
             outbox,
             assembly: Assembly::default(),
-            held,
+            bounds,
         };
         let mut out = BytesMut::from(&PROTOCOL_HEADER[..]);
         loop {
@@ -178,7 +178,8 @@ impl Connection {
         let far = Duration::from_secs(1 << 30);
         let every = if beat.is_zero() { far } else { beat };
         let (mut last_read, mut last_written) = (Instant::now(), Instant::now());
-        let (outbox, held) = (Arc::clone(&self.outbox), Arc::clone(&self.held));
+        let (outbox, mut bounds) = (Arc::clone(&self.outbox), self.bounds.clone());
+        self.consumer.widen(*bounds.prefetch.borrow_and_update());
         self.frames(inbound).await?;
         loop {
             self.buffer.reserve(READ_SIZE);
@@ -196,7 +197,11 @@ impl Connection {
                     self.write(&mut bytes).await?;
                     last_written = Instant::now();
                 }
-                () = held.has_room(), if self.consumer.rests() => self.consumer.resume(),
+                () = bounds.held.has_room(), if self.consumer.rests() => self.consumer.resume(),
+                // An error means that the broker was closed, and that the connection is closed too.
+                Ok(()) = bounds.prefetch.changed() => {
+                    self.consumer.widen(*bounds.prefetch.borrow_and_update());
+                }
                 () = sleep_until(last_written + every) => {
                     let mut bytes = BytesMut::new();
                     drop(frame::encode(&mut bytes, Kind::Heartbeat, 0, &[]));
@@ -223,7 +228,7 @@ impl Connection {
                 self.of_connection(&frame)?;
                 continue;
             }
-            let held = &self.held;
+            let held = &self.bounds.held;
             let taken = self.assembly.take(&frame, |size| {
                 let share = held.take(size)?;
                 self.consumer.took(size);

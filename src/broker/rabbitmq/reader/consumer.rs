@@ -73,6 +73,24 @@ impl Consumer {
         self.number.is_none()
     }
 
+    /// Takes so many replies at once, if that is more than before.
+    pub(super) fn widen(&mut self, full: u16) {
+        let was_full = self.prefetch >= self.full;
+        if full <= self.full {
+            return;
+        }
+        self.full = full;
+        if was_full && !self.rests() {
+            self.begin_with(full);
+        }
+    }
+
+    fn begin_with(&mut self, prefetch: u16) {
+        self.stop();
+        self.prefetch = prefetch;
+        self.resume();
+    }
+
     /// Notes the size of a reply that had room.
     pub(super) fn took(&mut self, size: u64) {
         if self.prefetch >= self.full || self.rests() {
@@ -81,9 +99,7 @@ impl Consumer {
         let is_small = size <= MAX_HELD_BYTES / u64::from(self.full);
         self.small_in_a_row = if is_small { self.small_in_a_row + 1 } else { 0 };
         if self.small_in_a_row >= SMALL_IN_A_ROW {
-            self.stop();
-            self.prefetch = self.full;
-            self.resume();
+            self.begin_with(self.full);
         }
     }
 

@@ -2,13 +2,21 @@
 
 use parking_lot::Mutex;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Maximum number of bytes of all replies that are held at once. One reply alone may be larger.
 pub(crate) const MAX_HELD_BYTES: u64 = 16 << 20;
 
 /// What a reply takes beside its properties and its body.
 const OVERHEAD: u64 = 512;
+
+/// The bounds of all readers of a process.
+#[derive(Clone, Debug)]
+pub(crate) struct ReaderBounds {
+    pub(crate) held: Arc<HeldBytes>,
+    /// Maximum number of unacknowledged replies.
+    pub(crate) prefetch: watch::Receiver<u16>,
+}
 
 /// The bytes that are held. All connections of a process share one: a reply may outlive its connection.
 #[derive(Debug, Default)]

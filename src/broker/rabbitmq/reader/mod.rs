@@ -15,4 +15,4 @@ mod stream;
 mod tests;
 
 pub(super) use connection::Reader;
-pub(super) use held::HeldBytes;
+pub(super) use held::ReaderBounds;

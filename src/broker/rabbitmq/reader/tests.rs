@@ -305,6 +305,31 @@ fn a_reply_without_room_is_put_back_when_the_consumer_has_ended_and_fewer_are_re
     assert_eq!(written(&outbox), full);
 }
 
+#[test]
+fn the_prefetch_grows_with_the_tasks_in_flight() {
+    let (mut consumer, outbox) = consumer();
+    consumer.widen(200);
+    assert_eq!(written(&outbox), [""; 0]);
+    consumer.widen(300);
+    let wider = [
+        "cancel activity-bridge.0",
+        "qos 300",
+        "consume activity-bridge.1",
+    ];
+    assert_eq!(written(&outbox), wider);
+    // While memory is short, only the next consumers take more.
+    consumer.no_room(7, 4 << 20);
+    consumer.widen(400);
+    consumer.resume();
+    let narrow = [
+        "cancel activity-bridge.1",
+        "reject 7 true",
+        "qos 3",
+        "consume activity-bridge.2",
+    ];
+    assert_eq!(written(&outbox), narrow);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_channel_is_opened_again_after_a_timeout_but_not_again_and_again() {
     let (mut consumer, outbox) = consumer();

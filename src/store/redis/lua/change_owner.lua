@@ -21,5 +21,5 @@ if owner ~= ARGV[1] then
   redis.call('HINCRBY', key, 'turn', 1)
 end
 local record = redis.call('HMGET', key, 'route', 'token', 'polled_at', 'timeouts', 'published', 'begun', 'heard', 'durable',
-  'failed_deliveries', 'has_outcome')
+  'failed_deliveries', 'has_outcome', 'activity')
 return {'ours', owner, redis.call('HGET', key, 'turn') or '0', unpack(record)}

@@ -346,7 +346,7 @@ fn a_user_neither_sees_nor_settles_tasks_of_other_routes() {
         stranger.method(&world, 1, AMQPClass::Channel(ok));
         stranger.open_channel(&world, 1);
         assert!(is_open(&stranger, &world));
-        let properties = PropertiesBuilder::new().correlation_id(task.to_string());
+        let properties = PropertiesBuilder::new().correlation_id(task.reveal());
         publish(
             &mut stranger,
             &world,
