@@ -152,8 +152,17 @@ fn task(token: &str, input: &str) -> Polls {
     Polls::Answer(200, body.to_string())
 }
 
+/// A server, and the bridge that polls it.
+struct Refused {
+    server: Server,
+    /// The line of the bridge's log.
+    line: String,
+    _bridge: BridgeProcess,
+    _world: World,
+}
+
 /// Waits for a line of the log, and asserts that the memory of the bridge did not grow with the answer.
-async fn is_refused(polls: Polls, said: &str) -> (Server, String) {
+async fn is_refused(polls: Polls, said: &str) -> Refused {
     let world = World::new().await;
     let server = Server::start(polls).await;
     let (bridge, before) = server.bridge(&world).await;
@@ -164,7 +173,12 @@ async fn is_refused(polls: Polls, said: &str) -> (Server, String) {
         "{most} MiB, and {before} MiB before"
     );
     assert_eq!(bridge.get("/livez").await.0, 200);
-    (server, line)
+    Refused {
+        server,
+        line,
+        _bridge: bridge,
+        _world: world,
+    }
 }
 
 #[tokio::test]
@@ -175,7 +189,8 @@ async fn an_endless_body_of_a_poll_is_read_no_further_than_four_mib() {
 #[tokio::test]
 async fn an_input_beyond_the_services_limit_is_failed_back_with_a_reason() {
     let input = "x".repeat(1_000_000);
-    let (server, line) = is_refused(task("token", &input), "failing it back to AWS").await;
+    let polls = task("token", &input);
+    let Refused { server, line, .. } = &is_refused(polls, "failing it back to AWS").await;
     let reason = "its input has 1000000 bytes, and SWF's inputs have at most 32768 characters";
     assert!(line.contains(reason), "{line}");
     let failed = eventually("the failure", || async { server.failed().pop() }).await;
@@ -185,7 +200,8 @@ async fn an_input_beyond_the_services_limit_is_failed_back_with_a_reason() {
 #[tokio::test]
 async fn a_token_beyond_the_services_limit_is_not_taken() {
     let token = "x".repeat(1_000_000);
-    let (server, line) = is_refused(task(&token, ""), "the token of a task").await;
+    let polls = task(&token, "");
+    let Refused { server, line, .. } = &is_refused(polls, "the token of a task").await;
     assert!(line.contains("has 1000000 bytes"), "{line}");
     assert!(line.len() < 1_000, "{} bytes", line.len());
     assert_eq!(server.failed(), [""; 0], "no call can have this token");
