@@ -2,6 +2,7 @@
 
 use super::{HEARTBEAT, PAYMENTS, Place, assert_none_parked, done, route, schedule};
 use crate::harness::{Answer, File, Inbox, Redis, Store, World, eventually};
+use activity_sim::FaultRule;
 use lapin::options::{BasicGetOptions, BasicRejectOptions};
 use rstest::rstest;
 
@@ -118,4 +119,40 @@ async fn a_worker_that_asks_after_a_restart_is_answered(#[values(File, Redis)] s
     place.inbox.reply(&task, done(&task)).await;
     place.world.until("completed", |s| s.completed == 1).await;
     place.is_settled(&bridge).await;
+}
+
+/// More tasks were adopted than there are slots, and AWS takes no outcome. Each final reply stays unacknowledged, and RabbitMQ
+/// hands out no more than the prefetch.
+#[tokio::test]
+async fn a_heartbeat_is_read_though_the_replies_to_many_adopted_tasks_wait_for_aws() {
+    const TASKS: u32 = 150;
+    let world = World::new().await.kept_in(File);
+    let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
+    let many = route(
+        HEARTBEAT,
+        "max_in_flight = 200\npollers = { min = 1, max = 20 }",
+    );
+    let mut killed = world.bridge(&[many]).await;
+    schedule(&world, 0..TASKS, HEARTBEAT);
+    let tasks = worker.has_seen(TASKS as usize).await;
+    killed.kill().await;
+    let fault = FaultRule::error("RespondActivityTaskCompleted", 500, "InternalFailure");
+    world.sim.fault(fault);
+    let one = route(
+        HEARTBEAT,
+        "max_in_flight = 1\npollers = { min = 1, max = 1 }",
+    );
+    let bridge = world.bridge(&[one]).await;
+    bridge.ready().await;
+    assert_eq!(bridge.metric("tasks_in_flight").await, f64::from(TASKS));
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let (last, others) = tasks.split_last().expect("tasks");
+    for task in others {
+        inbox.reply(task, done(task)).await;
+    }
+    let own = inbox.own_queue().await;
+    let sign = Answer::of("heartbeat", "").asking(&own);
+    inbox.reply(last, sign).await;
+    let answer = inbox.next(&own).await;
+    assert_eq!(answer.header("status").as_deref(), Some("alive"));
 }

@@ -62,7 +62,7 @@ async fn insert(store: &FileStore, input: String) -> String {
         ..task()
     };
     match store.insert("payments", &task).await {
-        Ok(()) => format!("inserted {}", task.id),
+        Ok(()) => format!("inserted {}", task.id.reveal()),
         Err(error) => format!("refused {error}"),
     }
 }

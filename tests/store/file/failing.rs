@@ -33,7 +33,10 @@ async fn a_disk_that_was_full_costs_no_record() {
 
     // What ends meanwhile is not forgotten.
     let ended = tasks.pop_first().expect("some");
-    assert_eq!(child.ask(&format!("remove {ended}")).await, "removed true");
+    assert_eq!(
+        child.ask(&format!("remove {}", ended.reveal())).await,
+        "removed true"
+    );
 
     child.lift_limit().await;
     eventually("well again", async || {
@@ -62,7 +65,7 @@ async fn what_ended_while_the_disk_was_full_is_written_at_the_end() {
     assert_eq!(opened, "opened");
     let ended = inserted(&child.ask("insert 1").await).expect("there is room");
     while inserted(&child.ask("insert 200").await).is_some() {}
-    let removed = format!("remove {ended}");
+    let removed = format!("remove {}", ended.reveal());
     assert_eq!(child.ask(&removed).await, "removed true");
     child.lift_limit().await;
     assert_eq!(child.ask("close now").await, "closed");

@@ -186,7 +186,7 @@ async fn after_a_lapse_an_owner_keeps_what_nobody_took(#[values(Redis, Cluster)]
     other.finds_dead_who_has(left.id).await;
     other.claims(taken.id).await;
     insist(async || other.remove(ended.id).await).await;
-    let key = format!("{}:task:{{{}}}", config.prefix, lost.id);
+    let key = format!("{}:task:{{{}}}", config.prefix, lost.id.reveal());
     super::server(kind).ask(&["DEL", &key]).await;
 
     owner.thaw();
@@ -233,7 +233,7 @@ async fn a_record_that_is_missing_shows_with_the_next_note(#[values(Redis, Clust
     owner.note(task.id, Note::Heard(task.polled_at));
     owner.note(TaskId::random(), Note::Begun);
     assert!(!insist(async || owner.renew().await).await.lapsed);
-    let key = format!("{}:task:{{{}}}", config.prefix, task.id);
+    let key = format!("{}:task:{{{}}}", config.prefix, task.id.reveal());
     super::server(kind).ask(&["DEL", &key]).await;
     owner.note(task.id, Note::Heard(task.polled_at));
     let lapsed = async || owner.renew().await.ok().filter(|renew| renew.lapsed);

@@ -103,7 +103,7 @@ async fn a_claim_that_is_carried_out_after_its_caller_gave_up_leaves_no_task_wit
     server.resume();
     assert!(insist(async || claimer.adopt(10).await).await.is_empty());
     // Only now is the command carried out, long after the answer was waited for.
-    let key = format!("{}:task:{{{}}}", config.prefix, task.id);
+    let key = format!("{}:task:{{{}}}", config.prefix, task.id.reveal());
     let set = format!("{}:owner:{{{}}}:tasks", config.prefix, claimer.owner());
     let id = task.id.reveal();
     server.ask(&["SADD", &set, &id]).await;
@@ -226,7 +226,7 @@ async fn while_a_shard_is_away_what_is_on_the_others_is_adopted_and_the_rest_aft
     let late = insert(&*on_lost, 1).await;
     let mut healthy = Vec::new();
     for task in &tasks {
-        let key = format!("{}:task:{{{}}}", config.prefix, task.id);
+        let key = format!("{}:task:{{{}}}", config.prefix, task.id.reveal());
         if server.node_of(&key).await != lost {
             healthy.push(task.id);
         }

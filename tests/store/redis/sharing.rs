@@ -182,7 +182,7 @@ async fn everything_expires_but_the_id_of_the_store_and_the_list_of_owners(
     insist(async || other.forward(tasks[5].id, "").await).await;
     owner.note(tasks[6].id, Note::Begun);
     let server = super::server(kind);
-    let key = format!("{}:task:{{{}}}", config.prefix, tasks[7].id);
+    let key = format!("{}:task:{{{}}}", config.prefix, tasks[7].id.reveal());
     server.ask(&["DEL", &key]).await;
     let mut lost = owner.publishes(&task()).await;
     lost.id = tasks[7].id;
