@@ -303,10 +303,11 @@ class Process:
 
 
 def bridge_environment(url):
-    """For a bridge that finds SWF and Step Functions at this address. Nothing of the user's own AWS settings gets in."""
+    """For a bridge that finds SWF and Step Functions at this address. Nothing of the user's own AWS settings gets in, and no proxy."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "ACTIVITY_BRIDGE_"))}
     return {**env, **CREDENTIALS, "AWS_ENDPOINT_URL_SWF": url, "AWS_ENDPOINT_URL_SFN": url,
-            "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+            "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
 # --- HTTP ---------------------------------------------------------------------------------------

@@ -20,6 +20,18 @@ pub struct BridgeProcess {
     admin: String,
 }
 
+/// What the machine may have in its environment, and would change which way a bridge goes to AWS.
+const OF_THE_MACHINE: [&str; 8] = [
+    "AWS_CA_BUNDLE",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "AWS_PROFILE",
+];
+
 /// The binary under test.
 pub fn command() -> Command {
     command_by(&[])
@@ -30,6 +42,9 @@ fn command_by(starter: &[&str]) -> Command {
     let binary = env!("CARGO_BIN_EXE_activity-bridge");
     let words = [starter, &[binary]].concat();
     let mut command = Command::new(words[0]);
+    for name in OF_THE_MACHINE {
+        command.env_remove(name);
+    }
     command
         .args(&words[1..])
         .env("AWS_ACCESS_KEY_ID", "test")

@@ -101,6 +101,8 @@ heartbeat = {{ timeout_secs = 60 }}
             .env("AWS_REGION", "eu-west-1")
             .env("AWS_ACCESS_KEY_ID", "soak")
             .env("AWS_SECRET_ACCESS_KEY", "soak")
+            .env("NO_PROXY", "127.0.0.1")
+            .env("no_proxy", "127.0.0.1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(log(&dir))?)
