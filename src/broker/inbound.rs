@@ -65,6 +65,8 @@ pub struct Delivery {
     pub body: Vec<u8>,
     /// The queues whose tasks the publisher may settle; `None` for all, also where the broker can't tell.
     pub queues: Option<Arc<BTreeSet<Arc<str>>>>,
+    /// Whether a copy of it in the queue of replies would mean the same. A dead letter is known by the way that it came.
+    pub may_be_copied: bool,
     /// Acknowledges the delivery.
     pub receipt: Receipt,
 }
@@ -95,6 +97,7 @@ impl Delivery {
             headers: Vec::new(),
             body: Vec::new(),
             queues: None,
+            may_be_copied: false,
             receipt: Receipt::new(NothingToAcknowledge),
         }
     }

@@ -25,6 +25,7 @@ pub(super) fn delivery(properties: &Properties, body: Vec<u8>, receipt: Receipt)
         headers: headers(properties.headers().unwrap_or_default()),
         body,
         queues: None,
+        may_be_copied: true,
         receipt,
     }
     .or_from_headers()

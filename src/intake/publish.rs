@@ -157,9 +157,9 @@ async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
     if timeout_at(until, &mut carried).await.is_ok() {
         return;
     }
-    fail_undelivered(&bridge, &route, id, last_error.newest()).await;
-    // A publish that is still under way is awaited: the broker may have the message, and then a reply may come.
-    carried.await;
+    // A publish that is still under way goes on: the broker may have the message, and then a reply may come.
+    let failing = fail_undelivered(&bridge, &route, id, last_error.newest());
+    tokio::join!(failing, carried);
 }
 
 /// Fails a task back to AWS because its time is up, unless it was published or has ended.

@@ -44,8 +44,7 @@ pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> Par
         reply_to: reply.reply_to.as_deref(),
         headers: kept(&reply.headers).collect(),
     };
-    let is_usable = || reply.receipt.is_usable();
-    park(bridge, &message, because, Some(&is_usable)).await
+    park(bridge, &message, because, Some(reply)).await
 }
 
 /// Parks an outcome that AWS does not accept, so that the worker's text is not lost. The broker would not deliver an
@@ -87,56 +86,62 @@ fn kept(headers: &[(String, HeaderValue)]) -> impl Iterator<Item = (&str, &Heade
     })
 }
 
-/// Tries until the broker has the message or has no room for it. `is_usable` says whether a reply can still be
-/// acknowledged. It is missing for an outcome: nobody would deliver that again, so this waits as long as it takes.
+/// Tries until the broker has the message or has no room for it. `reply` is missing for an outcome: nobody would deliver that
+/// again, so this waits as long as it takes.
 async fn park(
     bridge: &Bridge,
     message: &ParkedMessage<'_>,
     because: &str,
-    is_usable: Option<&(dyn Fn() -> bool + Sync)>,
+    reply: Option<&Delivery>,
 ) -> Parked {
     bridge.metrics.parked_replies.inc();
     let because: String = because.chars().take(MAX_BECAUSE).collect();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut link = bridge.broker.link();
     let mut place = None;
-    while let Err(error) = bridge.broker.park(message, &because).await {
-        if let ParkError::NoRoom(_) = error {
-            bridge.metrics.unparked_replies.inc();
-            return Parked::NoRoom;
+    loop {
+        if let Some(reply) = reply
+            && is_failing(bridge)
+        {
+            place = place.or_else(|| bridge.park_retries.try_acquire().ok());
+            if place.is_none() && put_back(bridge, message, reply).await {
+                return Parked::PutBack;
+            }
         }
+        let error = match bridge.broker.park(message, &because).await {
+            Ok(()) => return Parked::Stored,
+            Err(ParkError::NoRoom(_)) => {
+                bridge.metrics.unparked_replies.inc();
+                return Parked::NoRoom;
+            }
+            Err(error) => error,
+        };
         // Each reply that waits comes here again and again.
         if let Tally::Write(left_out) = bridge.unusable.note("could not park a reply") {
             let left_out = (left_out > 0).then_some(left_out);
             warn!(%error, queue = PARKING_QUEUE, left_out, "could not park a reply; trying again");
         }
-        if let Some(is_usable) = is_usable {
-            place = place.or_else(|| bridge.park_retries.try_acquire().ok());
-            if place.is_none() && put_back(bridge, message, is_usable).await {
-                return Parked::PutBack;
-            }
-            if !is_usable() {
-                return Parked::ComesAgain;
-            }
+        if reply.is_some_and(|reply| !reply.receipt.is_usable()) {
+            return Parked::ComesAgain;
         }
         sleep(backoff.next_wait()).await;
         // An error means that the broker was closed. The next attempt finds that too.
         drop(link.wait_for(Link::is_connected).await);
     }
-    Parked::Stored
 }
 
-/// Puts a copy of a reply at the end of its queue, where the broker has a queue of replies. True if the copy is there.
-async fn put_back(
-    bridge: &Bridge,
-    reply: &ParkedMessage<'_>,
-    is_usable: impl Fn() -> bool,
-) -> bool {
-    if bridge.broker.durability() != Durability::Durable {
+/// Whether replies are kept in a queue, and none can be parked at present.
+fn is_failing(bridge: &Bridge) -> bool {
+    bridge.broker.durability() == Durability::Durable && bridge.broker.parking_problem().is_some()
+}
+
+/// Puts a copy of a reply at the end of its queue. True if the copy is there.
+async fn put_back(bridge: &Bridge, message: &ParkedMessage<'_>, reply: &Delivery) -> bool {
+    if !reply.may_be_copied {
         return false;
     }
     sleep(PUT_BACK_DELAY).await;
-    is_usable() && bridge.broker.put_back(reply).await.is_ok()
+    reply.receipt.is_usable() && bridge.broker.put_back(message).await.is_ok()
 }
 
 #[cfg(test)]

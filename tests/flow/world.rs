@@ -334,6 +334,7 @@ impl World {
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
             queues: None,
+            may_be_copied: true,
             receipt: Receipt::new(Receipts { number, log }),
         };
         change(&mut delivery);

@@ -80,6 +80,14 @@ impl RabbitMq {
     }
 }
 
+/// The name of the channel to a destination: its exchange, or its queue.
+fn name_of(destination: &Destination) -> &str {
+    match destination {
+        Destination::Queue(queue) => &queue.name,
+        Destination::Exchange { name, .. } => name,
+    }
+}
+
 #[async_trait]
 impl Broker for RabbitMq {
     async fn publish(&self, task: &TaskMessage<'_>) -> Result<(), PublishError> {
@@ -105,7 +113,7 @@ impl Broker for RabbitMq {
         let generation = self.current().ok_or(PublishError::Away)?;
         let because = HeaderValue::Text(because.to_owned());
         let message = Message::parked(parked, &because);
-        let posted = generation.publisher().post(&message).await;
+        let posted = generation.publisher().park(&message).await;
         let problem = match &posted {
             Ok(()) => None,
             Err(PublishError::Unroutable(why)) => {
@@ -129,7 +137,7 @@ impl Broker for RabbitMq {
     async fn put_back(&self, reply: &ParkedMessage<'_>) -> Result<(), PublishError> {
         let generation = self.current().ok_or(PublishError::Away)?;
         let message = Message::again(reply, &self.reply_queue);
-        generation.publisher().post(&message).await
+        generation.publisher().put_back(&message).await
     }
 
     async fn announce(&self, task: TaskId, what: Announcement) -> Result<(), PublishError> {
@@ -160,6 +168,7 @@ impl Broker for RabbitMq {
         if let Destination::Exchange { name, .. } = destination {
             generation.find_exchange(name).await?;
         }
+        generation.publisher().prepare(name_of(destination)).await;
         let facts = match destination.queue() {
             Some(queue) => generation.inspect(queue).await?,
             None => QueueFacts::default(),

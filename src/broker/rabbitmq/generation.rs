@@ -28,6 +28,9 @@ const PARKING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout for opening the reader of replies again.
 const REOPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Timeout for the close of the reader. The other connections are closed after it, within the time for all of them.
+const READER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Minimum life of a reader after which another one is opened in the same generation.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
 
@@ -180,7 +183,7 @@ impl Generation {
     /// Closes all connections. With `clean_up`, it first deletes that queue if the queue is empty.
     pub(crate) async fn close(&self, clean_up: Option<&str>) {
         // Once this connection is closed, a reply that is being parked is back in the queue and is counted.
-        self.current_reader().close().await;
+        drop(timeout(READER_CLOSE_TIMEOUT, self.current_reader().close()).await);
         if let Some(queue) = clean_up
             && let Ok(channel) = self.asking.create_channel().await
         {

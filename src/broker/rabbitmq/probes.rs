@@ -33,8 +33,8 @@ impl Probes {
         let kept = probe.take();
         let asked = timeout(ASK_TIMEOUT, async {
             let channel = match kept {
-                Some(channel) => channel,
-                None => {
+                Some(channel) if channel.status().connected() => channel,
+                Some(_) | None => {
                     let opened = connection.create_channel().await;
                     opened.map_err(|error| QueueError::Away(error.to_string()))?
                 }

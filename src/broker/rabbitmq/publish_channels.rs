@@ -19,7 +19,7 @@ const MAX_UNCONFIRMED: usize = 200;
 /// Timeout for closing a channel on which a confirm did not come. RabbitMQ answers when the queue does.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(70);
 
-/// The publishing channels of a connection, by destination. Bounded by the number of destinations in the configuration.
+/// The publishing channels of a connection, by name: a destination of the configuration, or one of a few for signals.
 #[derive(Default)]
 pub(super) struct PublishChannels(Mutex<HashMap<String, Arc<PublishChannel>>>);
 

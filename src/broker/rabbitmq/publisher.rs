@@ -20,18 +20,28 @@ use crate::{
 use lapin::{
     BasicProperties, Channel, Confirmation, Error, ErrorKind, Event, options::BasicPublishOptions,
 };
-use parking_lot::Mutex;
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
-use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard, mpsc, watch};
 
 /// Timeout for a confirm while the broker is not blocked. After it, the channel is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Number of channels for replies that are parked or put back.
-const POST_CHANNELS: usize = 16;
+/// Timeout for the confirm of a cancel or an answer. A worker's next heartbeat asks again, and a cancel is tried again.
+const SIGNAL_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Number of channels for the cancels and answers of an exchange. Answers go to queues of workers, and a queue without a leader
+/// stops its channel.
+const SIGNAL_CHANNELS: usize = 8;
+
+/// Number of channels for replies that are parked.
+const PARK_CHANNELS: usize = 16;
+
+/// Number of channels for replies that are put back.
+const PUT_BACK_CHANNELS: usize = 4;
 
 const NACKED: PublishError =
     PublishError::Nacked("(basic.nack): the queue is full or can't be written");
@@ -45,10 +55,9 @@ pub(crate) struct Publisher {
     /// The channels for messages that are not mandatory, by exchange: cancels, and answers to heartbeats. They are separate from
     /// those of the tasks, so that a return on a task's channel belongs to a task.
     signals: PublishChannels,
-    /// The channels for replies that are parked or put back. One message at a time is on each, so that a return belongs to the
-    /// message that was sent last.
-    posts: [AsyncMutex<PublishChannel>; POST_CHANNELS],
-    next_post: AtomicUsize,
+    /// The channels for replies that are parked, and for those that are put back.
+    park_posts: Posts<PARK_CHANNELS>,
+    put_back_posts: Posts<PUT_BACK_CHANNELS>,
     /// Why the generation was given up; `None` until then.
     given_up: watch::Sender<Option<String>>,
     blocked: watch::Sender<bool>,
@@ -67,8 +76,8 @@ impl Publisher {
             connection,
             tasks: PublishChannels::default(),
             signals: PublishChannels::default(),
-            posts: Default::default(),
-            next_post: AtomicUsize::new(0),
+            park_posts: Posts::default(),
+            put_back_posts: Posts::default(),
             given_up: watch::channel(None).0,
             blocked: watch::channel(false).0,
             unconfirmed: Unconfirmed::default(),
@@ -111,7 +120,7 @@ impl Publisher {
             exchange => exchange,
         };
         let to = self.tasks.to(destination).await;
-        let confirmation = self.send(&to, message, true).await?;
+        let confirmation = self.send(&to, message, true, CONFIRM_TIMEOUT).await?;
         let acked = confirmation.is_ack();
         if let Some(returned) = confirmation.take_message() {
             self.returned(&returned.delivery.properties, returned.reply_text.as_str())
@@ -139,21 +148,46 @@ impl Publisher {
         }
     }
 
-    /// Publishes a reply that is parked or put back as mandatory, and waits for its confirm.
-    pub(crate) async fn post(&self, message: &Message<'_>) -> Result<(), PublishError> {
-        let next = self.next_post.fetch_add(1, Relaxed) % POST_CHANNELS;
-        let to = self.posts[next].lock().await;
-        confirmed(self.send(&to, message, true).await?)
+    /// Opens the channel to a destination before a message needs it. If that fails, the first message finds it.
+    pub(crate) async fn prepare(&self, destination: &str) {
+        let to = self.tasks.to(destination).await;
+        drop(
+            self.within(CONFIRM_TIMEOUT, to.open(&self.connection))
+                .await,
+        );
+    }
+
+    /// Publishes a reply that is parked as mandatory, and waits for its confirm.
+    pub(crate) async fn park(&self, message: &Message<'_>) -> Result<(), PublishError> {
+        self.post(&self.park_posts, message).await
+    }
+
+    /// Publishes a reply that is put back as mandatory, and waits for its confirm.
+    pub(crate) async fn put_back(&self, message: &Message<'_>) -> Result<(), PublishError> {
+        self.post(&self.put_back_posts, message).await
+    }
+
+    async fn post<const N: usize>(
+        &self,
+        posts: &Posts<N>,
+        message: &Message<'_>,
+    ) -> Result<(), PublishError> {
+        let to = self.within(CONFIRM_TIMEOUT, posts.one()).await?;
+        confirmed(self.send(&to, message, true, CONFIRM_TIMEOUT).await?)
     }
 
     /// Publishes a cancel or an answer. If no queue takes it, it is dropped.
     pub(crate) async fn signal(&self, message: &Message<'_>) -> Result<(), PublishError> {
         let mut blocked = self.blocked.subscribe();
-        // lapin would keep it while the broker takes no messages, and send it when nobody wants it any more. An error means that
-        // the generation has ended, which the next step finds.
-        drop(blocked.wait_for(|blocked| !blocked).await);
-        let to = self.signals.to(message.exchange).await;
-        confirmed(self.send(&to, message, false).await?)
+        let mut given_up = self.given_up.subscribe();
+        // lapin would keep it while the broker takes no messages, and send it when nobody wants it any more.
+        tokio::select! {
+            unblocked = blocked.wait_for(|blocked| !blocked) => drop(unblocked),
+            ended = given_up.wait_for(Option::is_some) => drop(ended),
+        }
+        let to = channel_of_signal(message);
+        let to = self.signals.to(&to).await;
+        confirmed(self.send(&to, message, false, SIGNAL_TIMEOUT).await?)
     }
 
     /// Sends a message and waits for its confirm, however long the broker stays blocked. When the broker refuses a
@@ -165,50 +199,61 @@ impl Publisher {
         to: &PublishChannel,
         message: &Message<'_>,
         mandatory: bool,
+        time: Duration,
     ) -> Result<Confirmation, PublishError> {
-        let used = Mutex::new(None);
-        let confirmed = async {
-            let _room = to.room().await;
-            let channel = to.open(&self.connection).await?;
-            *used.lock() = Some(channel.clone());
-            confirm(&channel, message, mandatory).await
+        let _room = self.within(time, to.room()).await?;
+        let opening = to.open(&self.connection);
+        let opened = match self.within(CONFIRM_TIMEOUT, opening).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.give_up("RabbitMQ opens no channel");
+                return Err(error);
+            }
         };
-        tokio::pin!(confirmed);
+        let channel = opened.map_err(|error| self.failed(&error))?;
+        let confirm = self.within(time, confirm(&channel, message, mandatory));
+        match confirm.await {
+            Ok(confirm) => confirm.map_err(|error| self.failed(&error)),
+            Err(error) => {
+                to.give_up(channel, &self.supervisor).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Awaits a step, as long as the broker is blocked and for this time beyond.
+    async fn within<T>(
+        &self,
+        time: Duration,
+        step: impl Future<Output = T>,
+    ) -> Result<T, PublishError> {
         let mut given_up = self.given_up.subscribe();
-        let confirm = tokio::select! {
+        tokio::select! {
             biased;
-            confirm = &mut confirmed => confirm,
+            done = step => Ok(done),
             // The connection may be silent, so that it would not answer a close either.
             why = async { given_up.wait_for(Option::is_some).await.ok().and_then(|why| why.clone()) } => {
-                return Err(PublishError::Unconfirmed(why.unwrap_or_default()));
+                Err(PublishError::Unconfirmed(why.unwrap_or_default()))
             }
-            () = silent_for(CONFIRM_TIMEOUT, self.blocked.subscribe()) => {
-                let secs = CONFIRM_TIMEOUT.as_secs();
+            () = silent_for(time, self.blocked.subscribe()) => {
+                let secs = time.as_secs();
                 let why = format!("the broker confirmed nothing for {secs} s");
-                let channel = used.lock().take();
-                match channel {
-                    Some(channel) => to.give_up(channel, &self.supervisor).await,
-                    None => self.give_up(&why),
-                }
-                return Err(PublishError::Unconfirmed(why));
-            }
-        };
-        match confirm {
-            Ok(confirmation) => Ok(confirmation),
-            Err(error) if error.is_amqp_soft_error() => {
-                Err(PublishError::Refused(error.to_string()))
-            }
-            // The channel was closed by a refusal just before, or given up. If the connection has ended too, the watch
-            // sees that.
-            Err(error) if matches!(error.kind(), ErrorKind::InvalidChannelState(..)) => {
-                Err(PublishError::Unconfirmed(error.to_string()))
-            }
-            Err(error) => {
-                let why = error.to_string();
-                self.give_up(&why);
                 Err(PublishError::Unconfirmed(why))
             }
         }
+    }
+
+    /// What an error of lapin means for a message. If the connection has failed, the generation is given up.
+    fn failed(&self, error: &Error) -> PublishError {
+        if error.is_amqp_soft_error() {
+            return PublishError::Refused(error.to_string());
+        }
+        // The channel was closed by a refusal just before, or given up. If the connection has ended too, the watch sees
+        // that.
+        if !matches!(error.kind(), ErrorKind::InvalidChannelState(..)) {
+            self.give_up(&error.to_string());
+        }
+        PublishError::Unconfirmed(error.to_string())
     }
 
     /// Ends all waits for confirms, with this reason.
@@ -221,6 +266,37 @@ impl Publisher {
             first
         });
     }
+}
+
+/// Channels that carry one message at a time, so that a return belongs to the message that was sent last.
+struct Posts<const N: usize> {
+    channels: [AsyncMutex<PublishChannel>; N],
+    next: AtomicUsize,
+}
+
+impl<const N: usize> Default for Posts<N> {
+    fn default() -> Self {
+        Self {
+            channels: std::array::from_fn(|_| AsyncMutex::default()),
+            next: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl<const N: usize> Posts<N> {
+    /// Waits until the next of them is free.
+    async fn one(&self) -> MutexGuard<'_, PublishChannel> {
+        let next = self.next.fetch_add(1, Relaxed) % N;
+        self.channels[next].lock().await
+    }
+}
+
+/// The name of the channel of a cancel or an answer: by its exchange, and one of a few for its queue or task.
+fn channel_of_signal(message: &Message<'_>) -> String {
+    let mut hasher = DefaultHasher::new();
+    message.routing_key.hash(&mut hasher);
+    let number = hasher.finish() % SIGNAL_CHANNELS as u64;
+    format!("{} {number}", message.exchange)
 }
 
 async fn confirm(

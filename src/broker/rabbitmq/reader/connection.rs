@@ -197,7 +197,9 @@ impl Connection {
                     self.write(&mut bytes).await?;
                     last_written = Instant::now();
                 }
-                () = bounds.held.has_room(), if self.consumer.rests() => self.consumer.resume(),
+                () = self.consumer.skipped_fits(&bounds.held), if self.consumer.has_skipped() => {
+                    self.consumer.put_back(&bounds.held);
+                }
                 // An error means that the broker was closed, and that the connection is closed too.
                 Ok(()) = bounds.prefetch.changed() => {
                     self.consumer.widen(*bounds.prefetch.borrow_and_update());
@@ -229,15 +231,11 @@ impl Connection {
                 continue;
             }
             let held = &self.bounds.held;
-            let taken = self.assembly.take(&frame, |size| {
-                let share = held.take(size)?;
-                self.consumer.took(size);
-                Some(share)
-            });
+            let taken = self.assembly.take(&frame, |size| held.take(size));
             match taken? {
                 Taken::Nothing => {}
                 Taken::Message(message, share) => self.hand_over(message, share, inbound).await?,
-                Taken::NoRoom { tag, size } => self.consumer.no_room(tag, size),
+                Taken::NoRoom { tag, size } => self.consumer.skip(tag, size),
                 Taken::ChannelClosed { code, why } => self.consumer.reopen(code, &why)?,
             }
         }

@@ -1,9 +1,10 @@
-//! The consumer of replies: how many it takes at once, when it rests because memory is short, and its channel.
+//! The consumer of replies: how many it takes at once, what it has skipped because memory was short, and its channel.
 //!
-//! RabbitMQ keeps the prefetch that a consumer began with. So another prefetch needs another consumer.
+//! A reply without room stays unacknowledged and without its body. When there is room, it is put back, and comes again. Others are
+//! read meanwhile.
 
 use super::{
-    held::{MAX_HELD_BYTES, that_fit},
+    held::HeldBytes,
     receipt::{CHANNEL, put, reject},
 };
 use crate::broker::{
@@ -23,9 +24,6 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Number of small replies in a row after which a consumer with a small prefetch gets the full one again.
-const SMALL_IN_A_ROW: u32 = 100;
-
 /// Minimum time between two errors of the channel after which it is opened again. Errors that come faster end the connection.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -35,14 +33,11 @@ const PRECONDITION_FAILED: u16 = 406;
 /// See the module.
 pub(super) struct Consumer {
     queue: String,
-    /// The prefetch that is configured.
-    full: u16,
-    /// The prefetch of the present consumer, or of the next one.
     prefetch: u16,
-    small_in_a_row: u32,
-    /// The number of the present consumer; `None` while none is there.
-    number: Option<u64>,
-    next_number: u64,
+    /// The number of the present consumer.
+    number: u64,
+    /// The tags and sizes of replies without room. Bounded by the prefetch.
+    skipped: Vec<(u64, u64)>,
     outbox: Arc<Outbox>,
     /// Whether the channel is open. The receipts of its deliveries share it.
     is_usable: Arc<AtomicBool>,
@@ -54,11 +49,9 @@ impl Consumer {
     pub(super) fn started(options: &Options, outbox: Arc<Outbox>) -> Self {
         Self {
             queue: options.reply_queue.clone(),
-            full: options.prefetch,
             prefetch: options.prefetch,
-            small_in_a_row: 0,
-            number: Some(0),
-            next_number: 1,
+            number: 0,
+            skipped: Vec::new(),
             outbox,
             is_usable: Arc::new(AtomicBool::new(true)),
             reopened: None,
@@ -69,55 +62,54 @@ impl Consumer {
         Arc::clone(&self.is_usable)
     }
 
-    pub(super) fn rests(&self) -> bool {
-        self.number.is_none()
-    }
-
-    /// Takes so many replies at once, if that is more than before.
-    pub(super) fn widen(&mut self, full: u16) {
-        let was_full = self.prefetch >= self.full;
-        if full <= self.full {
+    /// Takes so many replies at once, if that is more than before. RabbitMQ keeps the prefetch that a consumer began with, so
+    /// another prefetch needs another consumer.
+    pub(super) fn widen(&mut self, prefetch: u16) {
+        if prefetch <= self.prefetch {
             return;
         }
-        self.full = full;
-        if was_full && !self.rests() {
-            self.begin_with(full);
-        }
-    }
-
-    fn begin_with(&mut self, prefetch: u16) {
-        self.stop();
         self.prefetch = prefetch;
-        self.resume();
+        let cancel = basic::Cancel {
+            consumer_tag: short_string(&tag(self.number)),
+            nowait: false,
+        };
+        self.put(&AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
+        self.begin();
     }
 
-    /// Notes the size of a reply that had room.
-    pub(super) fn took(&mut self, size: u64) {
-        if self.prefetch >= self.full || self.rests() {
-            return;
-        }
-        let is_small = size <= MAX_HELD_BYTES / u64::from(self.full);
-        self.small_in_a_row = if is_small { self.small_in_a_row + 1 } else { 0 };
-        if self.small_in_a_row >= SMALL_IN_A_ROW {
-            self.begin_with(self.full);
-        }
-    }
-
-    /// Puts a reply back, and rests.
-    pub(super) fn no_room(&mut self, tag: u64, size: u64) {
-        // The consumer ends first, or the broker would deliver the reply again at once.
-        self.stop();
-        self.prefetch = self.prefetch.min(that_fit(size, self.full));
-        self.put(&AMQPClass::Basic(reject(tag)));
-    }
-
-    /// Takes replies again.
-    pub(super) fn resume(&mut self) {
+    fn begin(&mut self) {
+        self.number += 1;
         self.put(&qos(self.prefetch));
-        self.put(&consume(&self.queue, self.next_number));
-        self.number = Some(self.next_number);
-        self.next_number += 1;
-        self.small_in_a_row = 0;
+        self.put(&consume(&self.queue, self.number));
+    }
+
+    /// Notes a reply without room.
+    pub(super) fn skip(&mut self, tag: u64, size: u64) {
+        self.skipped.push((tag, size));
+    }
+
+    pub(super) fn has_skipped(&self) -> bool {
+        !self.skipped.is_empty()
+    }
+
+    /// Waits until there is room for a reply that was skipped.
+    pub(super) async fn skipped_fits(&self, held: &HeldBytes) {
+        held.fits_one(self.skipped.iter().map(|(_, size)| *size))
+            .await;
+    }
+
+    /// Puts the skipped replies back for which there is room. They come again.
+    pub(super) fn put_back(&mut self, held: &HeldBytes) {
+        let fit = held.that_fit(self.skipped.iter().map(|(_, size)| *size));
+        let mut fit = fit.into_iter();
+        let outbox = &self.outbox;
+        self.skipped.retain(|(tag, _)| {
+            let fits = fit.next().unwrap_or_default();
+            if fits {
+                outbox.put(|out| put(&AMQPClass::Basic(reject(*tag)), CHANNEL, out));
+            }
+            !fits
+        });
     }
 
     /// Opens the channel again, after an error that another channel need not have.
@@ -141,7 +133,9 @@ impl Consumer {
             put(&AMQPClass::Channel(open), CHANNEL, out);
         });
         self.is_usable = Arc::new(AtomicBool::new(true));
-        self.resume();
+        // They come again by themselves.
+        self.skipped.clear();
+        self.begin();
         Ok(())
     }
 
@@ -149,16 +143,6 @@ impl Consumer {
     pub(super) fn end(&self) {
         self.is_usable.store(false, Ordering::Release);
         self.outbox.close();
-    }
-
-    fn stop(&mut self) {
-        if let Some(number) = self.number.take() {
-            let cancel = basic::Cancel {
-                consumer_tag: short_string(&tag(number)),
-                nowait: false,
-            };
-            self.put(&AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
-        }
     }
 
     fn put(&self, method: &AMQPClass) {

@@ -13,7 +13,11 @@ use crate::{
 
 pub(super) fn inbound(from: Message, receipt: Receipt) -> Inbound {
     match dead_letter(&from) {
-        Some(dead_letter) => Inbound::DeadLetter(dead_letter, delivery(from, receipt)),
+        Some(dead_letter) => {
+            let mut delivery = delivery(from, receipt);
+            delivery.may_be_copied = false;
+            Inbound::DeadLetter(dead_letter, delivery)
+        }
         None => Inbound::Reply(delivery(from, receipt)),
     }
 }

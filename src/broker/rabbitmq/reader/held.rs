@@ -18,64 +18,92 @@ pub(crate) struct ReaderBounds {
     pub(crate) prefetch: watch::Receiver<u16>,
 }
 
-/// The bytes that are held. All connections of a process share one: a reply may outlive its connection.
+/// A reply above this size is large. One large reply is held at a time, beside the others.
+const LARGE: u64 = MAX_HELD_BYTES / 2;
+
+/// What is held. All connections of a process share one: a reply may outlive its connection.
 #[derive(Debug, Default)]
 pub(crate) struct HeldBytes {
-    bytes: Mutex<u64>,
+    state: Mutex<State>,
     fell: Notify,
 }
 
-/// The bytes of one reply. They are free when this is dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct State {
+    /// The bytes of the replies that are not large.
+    bytes: u64,
+    has_large: bool,
+}
+
+impl State {
+    /// Adds a reply. False if there is no room for it.
+    fn add(&mut self, reply: u64) -> bool {
+        let bytes = taken_by(reply);
+        let fits = match bytes > LARGE {
+            true => !self.has_large,
+            false => self.bytes + bytes <= MAX_HELD_BYTES,
+        };
+        if fits && bytes > LARGE {
+            self.has_large = true;
+        } else if fits {
+            self.bytes += bytes;
+        }
+        fits
+    }
+}
+
+fn taken_by(reply: u64) -> u64 {
+    reply.saturating_add(OVERHEAD)
+}
+
+/// The memory of one reply. It is free when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     held: Arc<HeldBytes>,
-    bytes: u64,
+    reply: u64,
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut bytes = self.held.bytes.lock();
-        *bytes -= self.bytes;
-        drop(bytes);
+        let bytes = taken_by(self.reply);
+        let mut state = self.held.state.lock();
+        match bytes > LARGE {
+            true => state.has_large = false,
+            false => state.bytes -= bytes,
+        }
+        drop(state);
         self.held.fell.notify_waiters();
     }
 }
 
 impl HeldBytes {
-    /// Takes the memory for a reply; `None` if there is no room. A reply has room where nothing else is held, whatever its size.
+    /// Takes the memory for a reply; `None` if there is no room.
     pub(super) fn take(self: &Arc<Self>, reply: u64) -> Option<Share> {
-        let wanted = reply.saturating_add(OVERHEAD);
-        let mut bytes = self.bytes.lock();
-        let after = bytes.saturating_add(wanted);
-        if *bytes > 0 && after > MAX_HELD_BYTES {
-            return None;
-        }
-        *bytes = after;
-        drop(bytes);
-        Some(Share {
+        self.state.lock().add(reply).then(|| Share {
             held: Arc::clone(self),
-            bytes: wanted,
+            reply,
         })
     }
 
-    /// Waits until half of the memory is free.
-    pub(super) async fn has_room(&self) {
+    /// Which of these replies there is room for, in their order. Nothing is taken.
+    pub(super) fn that_fit(&self, replies: impl Iterator<Item = u64>) -> Vec<bool> {
+        let mut state = *self.state.lock();
+        replies.map(|reply| state.add(reply)).collect()
+    }
+
+    /// Waits until there is room for one of these replies.
+    pub(super) async fn fits_one(&self, replies: impl Iterator<Item = u64> + Clone) {
         loop {
             let fell = self.fell.notified();
             tokio::pin!(fell);
             fell.as_mut().enable();
-            if *self.bytes.lock() <= MAX_HELD_BYTES / 2 {
+            let state = *self.state.lock();
+            if replies.clone().any(|reply| { state }.add(reply)) {
                 return;
             }
             fell.await;
         }
     }
-}
-
-/// How many replies of this size are held at once.
-pub(super) fn that_fit(reply: u64, most: u16) -> u16 {
-    let fit = MAX_HELD_BYTES / reply.saturating_add(OVERHEAD);
-    u16::try_from(fit).unwrap_or(u16::MAX).clamp(1, most.max(1))
 }
 
 #[cfg(test)]
@@ -84,28 +112,30 @@ mod tests {
     use futures_util::FutureExt;
 
     #[tokio::test]
-    async fn a_reply_alone_has_room_and_others_when_half_is_free() {
+    async fn one_large_reply_is_held_beside_small_ones_and_another_when_it_is_gone() {
         let held = Arc::<HeldBytes>::default();
-        let huge = held.take(u64::MAX).expect("alone");
-        assert!(held.take(0).is_none());
-        drop(huge);
-        let half = held.take(MAX_HELD_BYTES / 2 - OVERHEAD).expect("room");
-        let more = held.take(1).expect("room");
-        assert!(held.take(MAX_HELD_BYTES / 2).is_none());
-        let waiting = held.has_room();
+        let small = held.take(1 << 20).expect("room");
+        let large = held.take(u64::MAX).expect("whatever its size");
+        assert!(held.take(LARGE).is_none());
+        let others = held.take(1 << 20).expect("others are read");
+        let waiting = held.fits_one([LARGE].into_iter());
         tokio::pin!(waiting);
         assert_eq!(waiting.as_mut().now_or_never(), None);
-        drop(more);
+        drop(small);
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        drop(large);
         waiting.await;
-        drop(half);
-        assert_eq!(*held.bytes.lock(), 0);
+        drop(others);
+        assert_eq!(*held.state.lock(), State::default());
     }
 
     #[test]
-    fn the_prefetch_follows_the_size() {
-        assert_eq!(that_fit(100, 200), 200);
-        assert_eq!(that_fit(1 << 20, 200), 15);
-        assert_eq!(that_fit(50 << 20, 200), 1);
-        assert_eq!(that_fit(u64::MAX, 0), 1);
+    fn the_small_ones_stay_within_the_maximum() {
+        let held = Arc::<HeldBytes>::default();
+        let all: Vec<_> = std::iter::from_fn(|| held.take(1 << 20)).collect();
+        assert_eq!(all.len(), 15);
+        assert!(held.take(100).is_some());
+        let fit = held.that_fit([1 << 20, u64::MAX, u64::MAX, 100].into_iter());
+        assert_eq!(fit, [false, true, false, true]);
     }
 }

@@ -274,35 +274,28 @@ fn consumer() -> (Consumer, Arc<Outbox>) {
     (Consumer::started(&options, Arc::clone(&outbox)), outbox)
 }
 
-#[test]
-fn a_reply_without_room_is_put_back_when_the_consumer_has_ended_and_fewer_are_read_at_once() {
+#[tokio::test]
+async fn replies_without_room_wait_without_their_bodies_and_come_again_when_there_is_room() {
     let (mut consumer, outbox) = consumer();
-    consumer.no_room(7, 4 << 20);
-    assert!(consumer.rests());
-    assert_eq!(
-        written(&outbox),
-        ["cancel activity-bridge.0", "reject 7 true"]
-    );
-    // The broker has sent another one before it saw the end of the consumer.
-    consumer.no_room(8, 1 << 20);
+    let held = Arc::<HeldBytes>::default();
+    let first = held.take(20 << 20).unwrap();
+    for tag in [7, 8] {
+        consumer.skip(tag, 20 << 20);
+    }
+    consumer.put_back(&held);
+    assert!(consumer.skipped_fits(&held).now_or_never().is_none());
+    assert_eq!(written(&outbox), [""; 0], "it would come again at once");
+    drop(first);
+    consumer.skipped_fits(&held).await;
+    consumer.put_back(&held);
+    assert_eq!(written(&outbox), ["reject 7 true"], "one at a time");
+    assert!(consumer.has_skipped());
+    let second = held.take(20 << 20).unwrap();
+    assert!(consumer.skipped_fits(&held).now_or_never().is_none());
+    drop(second);
+    consumer.put_back(&held);
     assert_eq!(written(&outbox), ["reject 8 true"]);
-    consumer.resume();
-    assert_eq!(written(&outbox), ["qos 3", "consume activity-bridge.1"]);
-    for _ in 0..99 {
-        consumer.took(100);
-    }
-    consumer.took(1 << 20);
-    for _ in 0..99 {
-        consumer.took(100);
-    }
-    assert_eq!(written(&outbox), [""; 0]);
-    consumer.took(100);
-    let full = [
-        "cancel activity-bridge.1",
-        "qos 200",
-        "consume activity-bridge.2",
-    ];
-    assert_eq!(written(&outbox), full);
+    assert!(!consumer.has_skipped());
 }
 
 #[test]
@@ -317,17 +310,6 @@ fn the_prefetch_grows_with_the_tasks_in_flight() {
         "consume activity-bridge.1",
     ];
     assert_eq!(written(&outbox), wider);
-    // While memory is short, only the next consumers take more.
-    consumer.no_room(7, 4 << 20);
-    consumer.widen(400);
-    consumer.resume();
-    let narrow = [
-        "cancel activity-bridge.1",
-        "reject 7 true",
-        "qos 3",
-        "consume activity-bridge.2",
-    ];
-    assert_eq!(written(&outbox), narrow);
 }
 
 #[tokio::test(start_paused = true)]
