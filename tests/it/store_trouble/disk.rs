@@ -3,7 +3,7 @@
 use super::{StoreOutage, T, are_failed_back};
 use crate::{
     crash::{Hand, PAYMENTS, Toll, done, route},
-    harness::{Disk, HOLD, Proxy, World, eventually},
+    harness::{Disk, HOLD, Proxy, TEST_TIMEOUT, World, eventually},
 };
 use activity_sim::{Schedule, Timeouts};
 
@@ -108,7 +108,10 @@ async fn a_full_disk_stops_polling_until_there_is_room() {
 
     disk.make_room();
     proxy.hold(0, false);
-    world.until("all", |s| s.completed == 500).await;
+    let all = world
+        .sim
+        .wait_until(3 * TEST_TIMEOUT, |s| s.completed == 500);
+    all.await.expect("all are completed");
     bridge.idle().await;
     bridge.ready().await;
     world.assert_each_settled_once(500);
