@@ -39,7 +39,7 @@ async fn a_broker_that_is_killed_and_started_again_in_the_middle_of_2000_tasks_l
     node.restart().await;
 
     let all = |s: &Summary| s.completed == 2_000;
-    let summary = world.sim.wait_until(2 * TEST_TIMEOUT, all).await;
+    let summary = world.sim.wait_until(TEST_TIMEOUT, all).await;
     let summary = summary.expect("all completed in time");
     assert_eq!((summary.open, summary.failed, summary.timed_out), (0, 0, 0));
     bridge.idle().await;

@@ -15,7 +15,7 @@ const OTHERS: u64 = 30;
 
 #[tokio::test]
 async fn a_backlog_of_results_opens_no_connection_for_each() {
-    const TASKS: u32 = 2_000;
+    const TASKS: u32 = 1_000;
     let world = World::served_by(Options {
         hold: HOLD,
         tls: true,

@@ -310,12 +310,16 @@ async fn the_timeouts_of_thirty_new_types_are_learnt_also_for_tasks_that_were_pu
             ..world.plain("payments")
         });
     }
+    let begun = Instant::now();
     eventually("the timeouts of all types", || async {
         let log = bridge.log();
         let learnt = |line: &&str| line.contains("learnt the timeouts of an activity type");
         (log.lines().filter(learnt).count() == types.len()).then_some(())
     })
     .await;
+    // At 10 a minute, as it once was, they would take three.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(120), "{took:?}");
     let calls = described(&world);
     assert!(calls <= 30 + missed_answers(&bridge), "{calls} calls");
 }

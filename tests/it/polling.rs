@@ -176,7 +176,7 @@ async fn a_silent_poll_of_60_seconds_is_held_and_answered() {
     let bridge = world.bridge(&[route]).await;
     world.until("the open poll", |s| s.open_polls == 1).await;
     let empty = |s: &Summary| s.empty_polls == 1;
-    let answered = world.sim.wait_until(2 * TEST_TIMEOUT, empty).await;
+    let answered = world.sim.wait_until(TEST_TIMEOUT, empty).await;
     answered.expect("the poll is answered, empty");
     eventually("the empty poll being counted", || async {
         (bridge.metric("polls_total{outcome=\"empty\"").await == 1.0).then_some(())

@@ -39,8 +39,8 @@ use tokio::time::timeout;
 /// The domain that every world's simulator knows.
 pub const DOMAIN: &str = "shop";
 
-/// The longest that anything may take which is not itself about time.
-pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest that anything may take which is not itself about time. A busy machine meets it: it ends a test that would hang.
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How long the simulator holds a poll, unless a test is about that.
 pub const HOLD: Duration = Duration::from_secs(2);
@@ -382,8 +382,8 @@ where
 {
     let begun = Instant::now();
     loop {
-        let Ok(seen) = timeout(2 * TEST_TIMEOUT, check()).await else {
-            panic!("{what}: a look took more than {:?}", 2 * TEST_TIMEOUT);
+        let Ok(seen) = timeout(TEST_TIMEOUT, check()).await else {
+            panic!("{what}: a look took more than {:?}", TEST_TIMEOUT);
         };
         if let Some(found) = seen {
             return found;

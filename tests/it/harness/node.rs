@@ -39,7 +39,7 @@ pub(super) async fn run(script: &str, dir: &Path, verb: &str, args: &[&str]) -> 
         .args(args)
         .kill_on_drop(true)
         .output();
-    let ran = timeout(4 * TEST_TIMEOUT, ran).await;
+    let ran = timeout(TEST_TIMEOUT, ran).await;
     let ran = ran.unwrap_or_else(|_| panic!("{script} {verb} {args:?} never ended"));
     let ran = ran.expect("python3 runs");
     let said = String::from_utf8_lossy(&ran.stderr);

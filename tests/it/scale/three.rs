@@ -159,7 +159,7 @@ async fn one_of_three_replicas_is_killed_and_one_frozen_in_the_middle_of_five_th
     let hand = Hand::of(&world).await;
     hand.end(worker.seen().into_iter().filter(waits)).await;
     let ended = |s: &Summary| s.closed() == u64::from(TASKS);
-    let ended = world.sim.wait_until(2 * TEST_TIMEOUT, ended).await;
+    let ended = world.sim.wait_until(TEST_TIMEOUT, ended).await;
     ended.expect("all end in time");
     for bridge in [&frozen, &well] {
         bridge.idle().await;

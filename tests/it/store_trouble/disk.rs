@@ -108,9 +108,7 @@ async fn a_full_disk_stops_polling_until_there_is_room() {
 
     disk.make_room();
     proxy.hold(0, false);
-    let all = world
-        .sim
-        .wait_until(3 * TEST_TIMEOUT, |s| s.completed == 500);
+    let all = world.sim.wait_until(TEST_TIMEOUT, |s| s.completed == 500);
     all.await.expect("all are completed");
     bridge.idle().await;
     bridge.ready().await;
