@@ -3,6 +3,7 @@
 //! It contains the id, the route, the progress and the last heartbeat of a task. It never contains a token or an input. Who
 //! may not know whole ids gets the first digits.
 
+use super::caller::Caller;
 use crate::{
     inflight::{InflightTable, Listed, Progress},
     store::{Record, StoreConfig},
@@ -76,11 +77,12 @@ impl Listing {
         Self { notes, ..self }
     }
 
-    /// The same without whole ids.
-    #[must_use]
-    pub fn without_ids(mut self) -> Self {
-        for task in &mut self.tasks {
-            task.id = None;
+    /// What the caller may see of it: whole ids or only their beginnings.
+    pub(super) fn shown_to(mut self, caller: Caller) -> Self {
+        if !caller.may_know_ids {
+            for task in &mut self.tasks {
+                task.id = None;
+            }
         }
         self
     }
@@ -120,5 +122,36 @@ fn progress(record: &Record) -> Progress {
         // A broker that keeps no messages has told of it, so it has been published.
         (false, false) if !record.durable => Progress::Waiting,
         (false, false) => Progress::Publishing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_from_another_machine_gets_the_beginnings_of_ids_only() {
+        for (from, id) in [("127.0.0.1", Some("0123456789ab")), ("10.0.0.7", None)] {
+            let task = Entry {
+                id: Some("0123456789ab".to_owned()),
+                short_id: "01234567".to_owned(),
+                route: "payments".to_owned(),
+                state: Progress::Waiting,
+                age_secs: 1,
+                last_heartbeat_secs_ago: None,
+                owner: None,
+            };
+            let listing = Listing {
+                owner: None,
+                store: "memory".to_owned(),
+                tasks: vec![task],
+                notes: Vec::new(),
+            };
+            let caller = Caller::at(from.parse().expect("an address"));
+            let shown = serde_json::to_value(listing.shown_to(caller)).expect("JSON");
+            let task = &shown["tasks"][0];
+            assert_eq!(task.get("id").and_then(|id| id.as_str()), id, "{from}");
+            assert_eq!(task["short_id"], "01234567");
+        }
     }
 }

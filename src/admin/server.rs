@@ -138,10 +138,7 @@ async fn tasks(State(admin): State<Admin>, Extension(caller): Extension<Caller>)
     });
     let listing = Listing::of_process(inflight, store.owner(), &admin.store);
     let listing = listing.with_notes(notes.collect());
-    Json(match caller.may_know_ids {
-        true => listing,
-        false => listing.without_ids(),
-    })
+    Json(listing.shown_to(caller))
 }
 
 impl Admin {

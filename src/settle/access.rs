@@ -49,7 +49,8 @@ pub(super) async fn is_forbidden(
 /// Parks such a reply, and tells the publisher that nobody takes it. The task goes on as if nothing had come.
 pub(super) async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery) {
     unusable::log(&bridge, BECAUSE, |left_out| {
-        warn!(task = %id, because = BECAUSE, left_out, "a reply can't be used; parking it");
+        let queue = bridge.broker.reply_to();
+        warn!(task = %id, queue, because = BECAUSE, left_out, "a reply can't be used; parking it");
     });
     let parked = park::park_reply(&bridge, &delivery, BECAUSE).await;
     if parked != Parked::ComesAgain {

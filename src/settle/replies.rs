@@ -155,15 +155,9 @@ fn act(
                 fails_task,
             } = &reply;
             unusable::log(bridge, reason, |left_out| {
-                warn!(route = route.name(), task = %id, because, fails_task, left_out, "a reply can't be used; parking it");
+                let queue = bridge.broker.reply_to();
+                warn!(route = route.name(), task = %id, queue, because, fails_task, left_out, "a reply can't be used; parking it");
             });
-            if !fails_task {
-                // A worker has the task, so from now on the worker's signs of life keep the task alive.
-                let (_, first) = bridge.inflight.on_sign(id, String::new());
-                if first {
-                    bridge.store.note(id, Note::Begun);
-                }
-            }
             let refusing = refuse(Arc::clone(bridge), id, delivery, reply);
             bridge.supervisor.spawn("an unusable reply", refusing);
         }
@@ -215,7 +209,11 @@ fn park(bridge: &Arc<Bridge>, delivery: Delivery, because: &'static str) {
     let bridge = Arc::clone(bridge);
     supervisor.spawn("an unusable reply", async move {
         unusable::log(&bridge, because, |left_out| {
-            warn!(because, left_out, "a reply can't be used; parking it");
+            let queue = bridge.broker.reply_to();
+            warn!(
+                queue,
+                because, left_out, "a reply can't be used; parking it"
+            );
         });
         match park::park_reply(&bridge, &delivery, because).await {
             Parked::Stored | Parked::PutBack => acknowledge(&bridge, delivery.receipt),
@@ -234,6 +232,14 @@ async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery, unusable: U
         let reason = format!("unusable reply: {because}");
         Outcome::failed(OwnFailure::UnusableReply, reason)
     };
+    if !unusable.fails_task && matches!(parked, Parked::Stored | Parked::NoRoom) {
+        // A worker has the task, so from now on the worker's signs of life keep the task alive. A reply that comes again and
+        // again, because it can't be parked, is no sign of life.
+        let (_, first) = bridge.inflight.on_sign(id, String::new());
+        if first {
+            bridge.store.note(id, Note::Begun);
+        }
+    }
     match (parked, unusable.fails_task) {
         (Parked::Stored, true) => end(&bridge, id, failure(), delivery.receipt),
         (Parked::Stored, false) => {

@@ -59,6 +59,10 @@ async fn a_thousand_replies_that_can_not_be_used_cause_a_line_in_ten_seconds_wit
     let first = lines.with(UNKNOWN);
     assert_eq!(first.len(), 1, "{first:?}");
     assert!(first[0].contains("a reply can't be used; parking it"));
+    assert!(
+        first[0].contains("queue=\"activity-bridge.replies.flow\""),
+        "{first:?}"
+    );
     world.at(secs(9.9)).await;
     assert_eq!(lines.with(UNKNOWN).len(), 1);
     world.at(secs(30.0)).await;

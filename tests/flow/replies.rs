@@ -6,9 +6,10 @@ use super::{
     world::{World, secs},
 };
 use activity_bridge::{
-    broker::{Announcement, ParkError, PublishError},
+    broker::{Announcement, Delivery, ParkError, PublishError},
     context::MAX_PARK_RETRIES,
     source::SourceError,
+    store::Note,
     task::{OutcomeKind::Completed, Status, TaskId},
 };
 
@@ -256,4 +257,30 @@ async fn without_a_durable_broker_no_reply_is_acknowledged_before_aws_has_the_ou
     assert_eq!(world.log.settles(), 1);
     let acks = [1, 2, 3].map(Did::Ack);
     world.log.assert_order(&acks);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_of_life_that_can_not_be_parked_and_comes_again_and_again_keeps_no_task_alive() {
+    let world = World::new();
+    let id = world.dispatch().await;
+    *world.broker.parking_problem.lock() = Some("no leader".to_owned());
+    for _ in 0..MAX_PARK_RETRIES {
+        world.reply(TaskId::random(), "completed", "").await;
+    }
+    let begun = || {
+        let notes = world.store.notes.lock();
+        notes.contains(&(id, Note::Begun))
+    };
+    let no_text = |sign: &mut Delivery| sign.body = vec![0xff];
+    for round in 1..=10 {
+        world.reply_with(id, "heartbeat", no_text).await;
+        world.at(secs(2.0 * f64::from(round))).await;
+    }
+    assert_eq!(world.log.count(&Did::PutBack), 10);
+    assert!(!begun(), "nothing that is kept says so");
+    *world.broker.parking_problem.lock() = None;
+    world.at(secs(60.0)).await;
+    world.reply_with(id, "heartbeat", no_text).await;
+    world.settle_down().await;
+    assert!(begun());
 }

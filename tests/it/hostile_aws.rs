@@ -141,9 +141,14 @@ fn memory(bridge: &BridgeProcess, what: &str) -> u64 {
 
 /// The answer to a poll: a task with this token and this input.
 fn task(token: &str, input: &str) -> Polls {
+    named_task("1", token, input)
+}
+
+/// The answer to a poll: a task with this id at AWS.
+fn named_task(activity_id: &str, token: &str, input: &str) -> Polls {
     let body = serde_json::json!({
         "taskToken": token,
-        "activityId": "1",
+        "activityId": activity_id,
         "startedEventId": 1,
         "workflowExecution": { "workflowId": "w", "runId": "r" },
         "activityType": { "name": "charge", "version": "1" },
@@ -194,6 +199,15 @@ async fn an_input_beyond_the_services_limit_is_failed_back_with_a_reason() {
     let reason = "its input has 1000000 bytes, and SWF's inputs have at most 32768 characters";
     assert!(line.contains(reason), "{line}");
     let failed = eventually("the failure", || async { server.failed().pop() }).await;
+    assert!(failed.contains(reason), "{failed}");
+}
+
+#[tokio::test]
+async fn a_task_whose_headers_would_be_beyond_the_services_limit_is_failed_back_with_a_reason() {
+    let polls = named_task(&"x".repeat(200_000), "token", "");
+    let Refused { server, .. } = &is_refused(polls, "failing it back to AWS").await;
+    let failed = eventually("the failure", || async { server.failed().pop() }).await;
+    let reason = "its activity-id is longer than the 256 characters that SWF allows";
     assert!(failed.contains(reason), "{failed}");
 }
 

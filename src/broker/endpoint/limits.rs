@@ -27,6 +27,11 @@ pub(crate) struct Limits {
     pub(crate) default_prefetch: u32,
     /// Maximum number of replies of a connection that AWS does not have yet. Above it the connection is not read.
     pub(crate) open_replies: usize,
+    /// Maximum size of those replies, in bytes.
+    pub(crate) open_reply_bytes: usize,
+    /// Maximum size of such replies of all connections, in bytes. Above it only connections without such a reply are read,
+    /// and above twice as much none.
+    pub(crate) all_open_reply_bytes: usize,
     /// Maximum size of an outbox, in bytes. Above it the connection gets no deliveries and is not read.
     pub(crate) outbox_bytes: usize,
     /// Maximum number of messages in a worker's own queue, and of parked replies.
@@ -48,6 +53,8 @@ impl Default for Limits {
             message_bytes: 1 << 20,
             default_prefetch: 1,
             open_replies: 256,
+            open_reply_bytes: 4 << 20,
+            all_open_reply_bytes: 16 << 20,
             outbox_bytes: 1 << 20,
             queue_messages: 1_000,
             queue_bytes: 4 << 20,

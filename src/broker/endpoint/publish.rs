@@ -227,7 +227,7 @@ impl State {
             }
         }
         let open = self.connections.get(&connection);
-        receipt.open = open.map(|open| open.open_replies.begin());
+        receipt.open = open.map(|open| open.open_replies.begin(message.bytes()));
         delivery.queues = open.and_then(|open| open.allowed.clone());
         delivery.receipt = Receipt::new(receipt);
         self.tell(Inbound::Reply(delivery));

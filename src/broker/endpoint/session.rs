@@ -344,12 +344,13 @@ impl Session {
                 Ok(())
             }
             Progress::Opened(client, tuned) => {
+                let all_bytes = self.switch.with(|state| state.all_reply_bytes());
                 let connection = Connection {
                     outbox: Arc::clone(&self.outbox),
                     channels: BTreeMap::new(),
                     frame_max: tuned.frame_max,
                     wants_cancels: client.wants_cancels,
-                    open_replies: OpenReplies::new(Arc::clone(&self.readable)),
+                    open_replies: OpenReplies::new(Arc::clone(&self.readable), all_bytes),
                     own_queues: 0,
                     confirming: BTreeSet::new(),
                     allowed: client.rights.queues,

@@ -14,6 +14,7 @@ use super::{
     log_quota::LogQuota,
     memory_usage::MemoryUsage,
     open_connection::{Channel, Connection, Consumer},
+    open_replies::AllReplyBytes,
     parked_replies::ParkedReplies,
     queue_state::{Location, QueueState},
     refusal::Refusal,
@@ -194,9 +195,14 @@ impl State {
             return true;
         }
         self.connections.get(&id).is_some_and(|connection| {
-            connection.open_replies.count() >= self.limits.open_replies
+            connection.open_replies.are_too_many(&self.limits)
                 || connection.outbox.exceeds(self.outbox_limit())
         })
+    }
+
+    /// The count of the bytes of open replies, for a connection that begins.
+    pub(super) fn all_reply_bytes(&self) -> AllReplyBytes {
+        Arc::clone(&self.usage.open_replies)
     }
 
     /// Maximum size of an outbox at present, in bytes.

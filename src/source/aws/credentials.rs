@@ -54,6 +54,8 @@ struct State {
     /// Whether AWS has refused the credentials since they were read.
     doubted: bool,
     read_anew: Option<Instant>,
+    /// How often the chain was given up. One that was being built meanwhile is not kept, since it may have read the old credentials.
+    given_up: u64,
     /// The id of the last access key.
     key: Option<String>,
 }
@@ -84,6 +86,7 @@ impl AwsCredentials {
             chain: None,
             doubted: false,
             read_anew: None,
+            given_up: 0,
             key: None,
         };
         Self(Arc::new(Inner {
@@ -118,6 +121,7 @@ impl AwsCredentials {
             state.doubted = false;
             state.read_anew = Some(Instant::now());
             state.chain = None;
+            state.given_up += 1;
             state.cache = IdentityCache::lazy().build();
         }
         state.cache.clone()
@@ -125,13 +129,19 @@ impl AwsCredentials {
 
     async fn chain(&self) -> Option<SharedCredentialsProvider> {
         let Chain { region, http } = self.0.source.as_ref()?;
-        let known = self.0.state.lock().chain.clone();
+        let (known, given_up) = {
+            let state = self.0.state.lock();
+            (state.chain.clone(), state.given_up)
+        };
         if known.is_some() {
             return known;
         }
         let config: SdkConfig = loader(region.clone(), http.clone()).load().await;
         let chain = config.credentials_provider();
-        self.0.state.lock().chain.clone_from(&chain);
+        let mut state = self.0.state.lock();
+        if state.given_up == given_up {
+            state.chain.clone_from(&chain);
+        }
         chain
     }
 

@@ -81,7 +81,8 @@ impl Pace {
         })
     }
 
-    /// Notes that a call begins. `waited` says whether its caller had to wait. The next call may begin `steps` intervals later.
+    /// Notes that a call begins. `waited` says whether its caller had to wait. The next call may begin `steps` intervals later,
+    /// but never later than the minimum rate says.
     pub(crate) fn begin(&mut self, steps: u32, waited: bool, now: Instant) {
         let Some(limit) = &mut self.limit else {
             return;
@@ -93,7 +94,8 @@ impl Pace {
             return;
         }
         let earliest = now.checked_sub(MAX_CATCH_UP).unwrap_or(now);
-        limit.next = limit.next.max(earliest) + limit.interval() * steps;
+        let longest = Duration::from_secs_f64(1.0 / self.min_rate);
+        limit.next = limit.next.max(earliest) + (limit.interval() * steps).min(longest);
     }
 
     /// Notes the answer to a call that began at `begun`.

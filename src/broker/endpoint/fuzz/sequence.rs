@@ -21,6 +21,8 @@ pub(super) fn limits() -> Limits {
         message_bytes: 150_000,
         default_prefetch: 2,
         open_replies: 3,
+        open_reply_bytes: 300_000,
+        all_open_reply_bytes: 500_000,
         outbox_bytes: 200_000,
         queue_messages: 5,
         queue_bytes: 300_000,

@@ -69,12 +69,13 @@ impl Broker {
 
     pub(super) fn connect(&self, frame_max: u32) -> Client {
         let outbox = Arc::new(Outbox::default());
+        let all_bytes = self.switch.with(|state| state.all_reply_bytes());
         let connection = Connection {
             outbox: Arc::clone(&outbox),
             channels: BTreeMap::new(),
             frame_max,
             wants_cancels: true,
-            open_replies: OpenReplies::new(Arc::new(Notify::new())),
+            open_replies: OpenReplies::new(Arc::new(Notify::new()), all_bytes),
             own_queues: 0,
             confirming: BTreeSet::new(),
             allowed: None,

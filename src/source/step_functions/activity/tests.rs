@@ -99,3 +99,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_token_or_an_input_beyond_the_services_limit_is_refused() {
+    let source = source(ResultAs::Json);
+    let task = |token: usize, input: usize| {
+        let answer = GetActivityTaskOutput::builder()
+            .task_token("t".repeat(token))
+            .input("i".repeat(input));
+        source.task(answer.build())
+    };
+    assert!(task(MAX_TOKEN + 1, 0).is_err());
+    let words = format!("Step Functions' inputs have at most {MAX_INPUT}");
+    for (input, fits) in [(MAX_INPUT, true), (MAX_INPUT + 1, false)] {
+        let task = task(MAX_TOKEN, input).expect("a token that fits");
+        let refused = source.oversize(&task.expect("a task"));
+        assert_eq!(refused.is_none(), fits, "{refused:?}");
+        assert!(refused.is_none_or(|why| why.contains(&words)));
+    }
+}

@@ -13,7 +13,11 @@ use amq_protocol::{
     types::FieldTable,
 };
 use bytes::BytesMut;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 fn declare(client: &mut Client, world: &World, channel: u16, name: &str) {
     let declare = queue::Declare {
@@ -284,8 +288,8 @@ fn the_queues_of_all_workers_together_are_bounded() {
         let own = own.filter(|queue| matches!(queue.kind, QueueKind::Own(_)));
         own.map(|queue| queue.waiting.bytes()).sum()
     });
-    assert!(all <= (256 + 32) << 20, "{all}");
-    assert!(all > 100 << 20, "{all} is too little");
+    assert!(all <= (32 + 4) << 20, "{all}");
+    assert!(all > 16 << 20, "{all} is too little");
 }
 
 #[test]
@@ -383,4 +387,62 @@ fn what_a_client_does_not_read_is_bounded() {
     }
     let most = limits.outbox_bytes + limits.message_bytes;
     assert!(client.unread() <= most, "{}", client.unread());
+}
+
+/// The bytes of a connection's replies that the bridge has not finished with.
+fn open_reply_bytes(client: &Client, world: &World) -> usize {
+    let id = client.id();
+    world
+        .switch
+        .with(|state| state.connections[&id].open_replies.bytes())
+}
+
+#[test]
+fn replies_that_the_bridge_has_not_finished_with_are_bounded_in_bytes_and_stop_no_other_connection()
+{
+    let limits = Limits::default();
+    let mut world = World::new(limits.clone());
+    let reply = |client: &mut Client, world: &World, size| {
+        let to = ("", "activity-bridge.replies.x");
+        publish(client, world, to, PropertiesBuilder::new(), size);
+    };
+    let mut greedy: Vec<_> = (0..8).map(|_| world.client()).collect();
+    for client in &mut greedy {
+        for _ in 0..8 {
+            reply(client, &world, 1_000_000);
+        }
+        let bytes = open_reply_bytes(client, &world);
+        let most = limits.open_reply_bytes + limits.message_bytes;
+        assert!((1..=most).contains(&bytes), "{bytes}");
+    }
+    let all: usize = greedy
+        .iter()
+        .map(|client| open_reply_bytes(client, &world))
+        .sum();
+    let most = limits.all_open_reply_bytes + greedy.len() * limits.message_bytes;
+    assert!(all <= most, "{all}");
+    let mut other = world.client();
+    reply(&mut other, &world, 10);
+    assert!(open_reply_bytes(&other, &world) > 0);
+    // A client that comes again for each reply.
+    let mut again: Vec<_> = (0..40).map(|_| world.client()).collect();
+    for client in &mut again {
+        reply(client, &world, 1_000_000);
+    }
+    let held = |world: &World| {
+        let all = world.switch.with(|state| state.all_reply_bytes());
+        all.load(Relaxed)
+    };
+    let all = held(&world);
+    let most = 2 * limits.all_open_reply_bytes + limits.message_bytes;
+    assert!(all <= most, "{all}");
+    greedy.append(&mut again);
+    for _ in 0..100 {
+        drop(world.events());
+        for client in &mut greedy {
+            client.resume(&world);
+        }
+    }
+    assert_eq!(world.replies, 8 * 8 + 1 + 40);
+    assert_eq!(held(&world), 0);
 }

@@ -116,8 +116,15 @@ async fn throttled_polls_of_all_routes_take_turns() {
 
 #[tokio::test(start_paused = true)]
 async fn a_throttle_does_not_slow_results_below_ten_in_a_second() {
-    for call in [Call::Complete, Call::Fail, Call::Cancel] {
+    // Heartbeats that are nearly late get room from results, but not below that.
+    for (call, heartbeats) in [
+        (Call::Complete, 0),
+        (Call::Fail, 0),
+        (Call::Cancel, 0),
+        (Call::Complete, 50),
+    ] {
         let rate_limiter = Arc::new(RateLimiter::new());
+        throttled_heartbeats(&rate_limiter, heartbeats);
         for _ in 0..100 {
             rate_limiter.acquire(call).await.done(Answer::Throttled);
             sleep(SEC).await;
