@@ -90,6 +90,10 @@ fn execute(command: Command) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    // This comes before anything that can fail, because the log tells it.
+    if let Command::Run(_) = command {
+        telemetry::start(config.log);
+    }
     let forbidden = match config.core_dumps {
         true => Ok(()),
         false => core_dumps::forbid(),
@@ -103,7 +107,6 @@ fn execute(command: Command) -> ExitCode {
     let ended = match (runtime, command) {
         (Err(error), _) => Err(error.into()),
         (Ok(runtime), Command::Run(_)) => {
-            telemetry::start(config.log);
             if let Err(error) = forbidden {
                 tracing::warn!(%error, "core dumps could not be switched off");
             }

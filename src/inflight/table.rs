@@ -93,6 +93,8 @@ pub enum FinalReply {
     Superseded(Option<Receipt>),
     /// The task has ended. The reply may be acknowledged.
     Late(Receipt),
+    /// The task is not in flight here, and is not known to have ended: another process has taken it over.
+    Released(Receipt),
 }
 
 /// What this process knows of a task.
@@ -264,7 +266,10 @@ impl InflightTable {
         let mut table = self.table();
         let command = table.step(id, Event::FinalReply);
         let Some(entry) = table.open.get_mut(&id) else {
-            return FinalReply::Late(receipt);
+            return match table.has_ended(id) {
+                true => FinalReply::Late(receipt),
+                false => FinalReply::Released(receipt),
+            };
         };
         match command {
             Command::Settle => {

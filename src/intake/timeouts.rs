@@ -26,7 +26,7 @@ pub(super) async fn discover(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &mu
     let Discovered {
         timeouts,
         ask_again,
-    } = route.source.timeouts(task).await;
+    } = ask(route, task).await;
     // A durable broker's confirm stores the timeouts too.
     let noted = bridge.broker.durability() == Durability::Process;
     learn(bridge, task, timeouts, noted);
@@ -43,6 +43,19 @@ pub(super) async fn discover(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &mu
         let header = HeaderValue::Integer(unix_millis(deadline));
         task.headers.push(("deadline-ms".into(), header));
     }
+}
+
+/// Asks for the timeouts of a task. What is known of it stays known, where AWS does not tell it this time.
+async fn ask(route: &Route, task: &Task) -> Discovered {
+    let mut found = route.source.timeouts(task).await;
+    if found.ask_again {
+        let (new, known) = (found.timeouts, task.timeouts);
+        found.timeouts = Timeouts {
+            heartbeat: new.heartbeat.or(known.heartbeat),
+            start_to_close: new.start_to_close.or(known.start_to_close),
+        };
+    }
+    found
 }
 
 /// Takes over what was learnt: the heartbeats and the deadline of the task follow it.
@@ -66,7 +79,7 @@ async fn ask_again_later(bridge: Arc<Bridge>, route: Arc<Route>, mut task: Task)
         let mut found = Discovered::incomplete(task.timeouts);
         while found.ask_again {
             sleep(backoff.next_wait()).await;
-            found = route.source.timeouts(&task).await;
+            found = ask(&route, &task).await;
             learn(&bridge, &mut task, found.timeouts, true);
         }
         debug!(route = route.name(), task = %id, timeouts = ?task.timeouts, "learnt the timeouts of a task");

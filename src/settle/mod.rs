@@ -6,6 +6,7 @@
 mod access;
 mod answer;
 pub mod deliveries;
+mod end;
 pub mod heartbeat;
 pub mod keep;
 pub mod notify;

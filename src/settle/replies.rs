@@ -7,7 +7,9 @@
 use super::{
     access,
     answer::{acknowledge, answer, answer_sign, is_start, log_panic, task_id, tell},
-    deliveries, outcome,
+    deliveries,
+    end::{count_late, end},
+    outcome,
     owner::{self, ReplyOwner},
     park::{self, Parked},
     parse::{Meaning, PANICKED, Unusable, is_sign, read},
@@ -16,7 +18,7 @@ use super::{
 use crate::{
     broker::{Delivery, Durability, Inbound, InboundStream, Receipt, is_type_of_task},
     context::Bridge,
-    inflight::{FinalReply, Standing},
+    inflight::Standing,
     metrics::ReplyKind,
     route::Route,
     store::Note,
@@ -162,38 +164,6 @@ fn act(
             bridge.supervisor.spawn("an unusable reply", refusing);
         }
     }
-}
-
-/// Ends the task with an outcome, unless the task has an outcome already.
-fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
-    match bridge.inflight.on_final_reply(id, receipt) {
-        FinalReply::Settle(handle) => {
-            let settling = outcome::settle(Arc::clone(bridge), handle, outcome);
-            bridge.supervisor.spawn("a settlement", settling);
-        }
-        FinalReply::Superseded(older) => {
-            bridge.metrics.late_replies.inc();
-            let older = match bridge.broker.durability() {
-                // The broker keeps the newer copy until AWS has accepted the outcome. The older copy can be acknowledged.
-                Durability::Durable => older,
-                // Nobody keeps a copy, so no reply is acknowledged before AWS has the outcome.
-                Durability::Process => older.and_then(|older| bridge.inflight.hold_also(id, older)),
-            };
-            if let Some(older) = older {
-                acknowledge(bridge, older);
-            }
-        }
-        FinalReply::Late(receipt) => {
-            count_late(bridge, id);
-            acknowledge(bridge, receipt);
-        }
-    }
-}
-
-/// Counts a late reply: the same reply again, or one that lost a race.
-fn count_late(bridge: &Bridge, id: TaskId) {
-    debug!(task = %id, "a reply to a task that has ended");
-    bridge.metrics.late_replies.inc();
 }
 
 /// Parks a reply to a task that no process knows.

@@ -24,6 +24,7 @@ mod rights;
 mod script;
 mod settling;
 mod source;
+mod start;
 mod store;
 mod timeouts;
 mod world;

@@ -6,9 +6,14 @@ use super::{
     world::{MOMENT, T, World, secs},
 };
 use activity_bridge::{
+    broker::ParkError,
     store::{Claim, Forwarded, Ownership, PeerEvent, Renewal, StoreError},
-    task::{OutcomeKind::Completed, Status, TaskId},
+    task::{
+        OutcomeKind::{Completed, Failed},
+        Status, TaskId,
+    },
 };
+use tokio::sync::oneshot::Sender;
 
 fn news(event: PeerEvent) -> Renewal {
     Renewal {
@@ -153,6 +158,53 @@ async fn a_task_that_another_process_took_while_its_outcome_is_on_the_way_is_set
     world
         .log
         .assert_order(&[Did::Accepted(Completed), Did::Ack(1)]);
+}
+
+/// A reply that can't be used is on its way into the parking queue when another process takes its task. Returns the task, and the
+/// answer of the parking queue.
+async fn taken_while_parking(world: &World) -> (TaskId, Sender<Result<(), ParkError>>) {
+    let parked = world.broker.parks.hold();
+    let id = world.dispatch().await;
+    world.reply(id, "finished", "?").await;
+    world.store.renewals.then(Ok(news(PeerEvent::Taken(id))));
+    world.at(secs(1.0)).await;
+    assert!(world.bridge.inflight.is_empty(), "another process has it");
+    (id, parked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_whose_task_was_released_while_it_was_parked_ends_the_task_before_it_is_acknowledged()
+ {
+    let world = World::with(Kind::Redis, "");
+    let (id, parked) = taken_while_parking(&world).await;
+    let away = StoreError::Unavailable("no answer".to_owned());
+    world.store.claims.then(Err(away));
+    let mut record = world.record(&world.task(), true);
+    record.id = id;
+    world.store.claims.then(Ok(Claim::Ours(record)));
+    parked.send(Ok(())).expect("it is awaited");
+    world.log.wait_for(Did::Removed).await;
+    assert_eq!((world.log.settles(), world.log.parked()), (1, 1));
+    world.log.assert_order(&[
+        Did::Claim,
+        Did::Claim,
+        Did::Accepted(Failed),
+        Did::Ack(1),
+        Did::Removed,
+    ]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_whose_task_was_released_while_it_was_parked_and_has_ended_is_late() {
+    for claim in [Claim::Ended, Claim::Unknown] {
+        let world = World::with(Kind::Redis, "");
+        let (_, parked) = taken_while_parking(&world).await;
+        world.store.claims.then(Ok(claim));
+        parked.send(Ok(())).expect("it is awaited");
+        world.log.wait_for(Did::Ack(1)).await;
+        world.log.assert_order(&[Did::Claim, Did::Ack(1)]);
+        assert_eq!(world.log.settles(), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use super::{
     world::{MOMENT, World, secs},
 };
 use activity_bridge::{
+    intake::recovery,
     source::Discovered,
     store::Note,
     task::{Task, TaskId, Timeout, Timeouts},
@@ -131,4 +132,50 @@ async fn what_was_learnt_during_a_long_publication_is_not_overwritten_by_the_con
     world.log.wait_for(Did::NotedConfirm).await;
     let confirmed = world.store.confirmed.lock().clone();
     assert_eq!(confirmed, [(id, LEARNT)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_learnt_stays_known_when_a_later_question_fails() {
+    let world = World::with(Kind::File, "");
+    // The defaults of the type are known, and the history is not. Then nothing is.
+    let partly = Timeouts {
+        start_to_close: Timeout::Unknown,
+        ..LEARNT
+    };
+    for found in [partly, Timeouts::default(), Timeouts::default()] {
+        let found = Discovered::incomplete(found);
+        world.source.discoveries.then(found);
+    }
+    *world.source.learnt.lock() = Some(LEARNT);
+    let id = dispatch(&world).await;
+    let known = || world.bridge.inflight.timeouts(id);
+    assert_eq!(known(), Some(partly));
+    let mut questions = 0;
+    while questions < 4 {
+        tokio::time::sleep(secs(0.1)).await;
+        questions = asked(&world).len();
+        let expected = if questions < 4 { partly } else { LEARNT };
+        assert_eq!(known(), Some(expected), "after {questions}");
+    }
+    let learnt = world.store.notes.lock().clone();
+    assert_eq!(learnt, [(id, Note::Learnt(LEARNT))], "and nothing before");
+}
+
+/// The record of an earlier process has them.
+#[tokio::test(start_paused = true)]
+async fn what_a_record_knows_stays_known_when_aws_does_not_tell_it_again() {
+    let world = silent(Kind::File, 1_000);
+    let task = Task {
+        timeouts: LEARNT,
+        ..world.task()
+    };
+    let id = task.id;
+    let orphan = world.record(&task, false);
+    world.store.orphans.lock().push_back(orphan);
+    world.store.messages.lock().insert(id, task);
+    let unpublished = recovery::restore_all(&world.bridge).await;
+    recovery::republish(&world.bridge, unpublished).await;
+    world.at(secs(100.0)).await;
+    assert!(asked(&world).len() > 2);
+    assert_eq!(world.bridge.inflight.timeouts(id), Some(LEARNT));
 }

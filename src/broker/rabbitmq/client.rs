@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Mutex as AsyncMutex, mpsc, watch},
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -35,6 +35,8 @@ pub struct RabbitMq {
     supervisor: Mutex<Option<JoinHandle<()>>>,
     /// Why a reply was not parked last, and when; `None` if the last one was parked.
     parking_problem: Mutex<Option<(Instant, String)>>,
+    /// Held while the parking queue is declared again.
+    declares_parking: AsyncMutex<()>,
     /// Maximum number of unacknowledged replies.
     prefetch: watch::Sender<u16>,
 }
@@ -70,6 +72,7 @@ impl RabbitMq {
             link,
             supervisor: Mutex::new(Some(connecting)),
             parking_problem: Mutex::default(),
+            declares_parking: AsyncMutex::default(),
             prefetch,
         };
         (broker, inbound)
@@ -117,8 +120,12 @@ impl Broker for RabbitMq {
         let problem = match &posted {
             Ok(()) => None,
             Err(PublishError::Unroutable(why)) => {
-                // Somebody deleted the queue. The next attempt shows whether the declaration helped.
-                let declared = generation.declare_parking().await;
+                // Somebody deleted the queue. The next attempt shows whether the declaration helped. Many replies come here
+                // at once.
+                let declared = match self.declares_parking.try_lock() {
+                    Ok(_alone) => generation.declare_parking().await,
+                    Err(_) => Ok(()),
+                };
                 Some(declared.map_or_else(|error| error.to_string(), |()| why.clone()))
             }
             Err(error) => Some(error.to_string()),

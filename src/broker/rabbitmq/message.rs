@@ -31,6 +31,18 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// The bytes of the body and the headers.
+    pub(super) fn size(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| {
+            let value = match value {
+                HeaderValue::Text(text) => text.len(),
+                HeaderValue::Integer(_) => size_of::<i64>(),
+            };
+            name.len() + value
+        });
+        self.body.len() + headers.sum::<usize>()
+    }
+
     /// A task's message. `id` is the task's id as a text. `reply_queue` is the name of the reply queue twice: replies
     /// and dead letters find this process by different fields.
     pub(super) fn task(

@@ -15,6 +15,7 @@ mod generation;
 mod message;
 mod names;
 mod options;
+mod posts;
 mod probes;
 mod publish_channels;
 mod publisher;

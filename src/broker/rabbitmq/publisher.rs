@@ -6,6 +6,7 @@ use super::{
     connect::Connection,
     convert,
     message::Message,
+    posts::Posts,
     publish_channels::{PublishChannel, PublishChannels},
     unconfirmed::{Awaited, Unconfirmed},
 };
@@ -22,10 +23,10 @@ use lapin::{
 };
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::Arc,
     time::Duration,
 };
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 /// Timeout for a confirm while the broker is not blocked. After it, the channel is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,12 +37,6 @@ const SIGNAL_TIMEOUT: Duration = Duration::from_secs(4);
 /// Number of channels for the cancels and answers of an exchange. Answers go to queues of workers, and a queue without a leader
 /// stops its channel.
 const SIGNAL_CHANNELS: usize = 8;
-
-/// Number of channels for replies that are parked.
-const PARK_CHANNELS: usize = 16;
-
-/// Number of channels for replies that are put back.
-const PUT_BACK_CHANNELS: usize = 4;
 
 const NACKED: PublishError =
     PublishError::Nacked("(basic.nack): the queue is full or can't be written");
@@ -56,8 +51,8 @@ pub(crate) struct Publisher {
     /// those of the tasks, so that a return on a task's channel belongs to a task.
     signals: PublishChannels,
     /// The channels for replies that are parked, and for those that are put back.
-    park_posts: Posts<PARK_CHANNELS>,
-    put_back_posts: Posts<PUT_BACK_CHANNELS>,
+    park_posts: Arc<Posts>,
+    put_back_posts: Arc<Posts>,
     /// Why the generation was given up; `None` until then.
     given_up: watch::Sender<Option<String>>,
     blocked: watch::Sender<bool>,
@@ -76,8 +71,8 @@ impl Publisher {
             connection,
             tasks: PublishChannels::default(),
             signals: PublishChannels::default(),
-            park_posts: Posts::default(),
-            put_back_posts: Posts::default(),
+            park_posts: Posts::new(),
+            put_back_posts: Posts::new(),
             given_up: watch::channel(None).0,
             blocked: watch::channel(false).0,
             unconfirmed: Unconfirmed::default(),
@@ -167,13 +162,17 @@ impl Publisher {
         self.post(&self.put_back_posts, message).await
     }
 
-    async fn post<const N: usize>(
-        &self,
-        posts: &Posts<N>,
-        message: &Message<'_>,
-    ) -> Result<(), PublishError> {
-        let to = self.within(CONFIRM_TIMEOUT, posts.one()).await?;
-        confirmed(self.send(&to, message, true, CONFIRM_TIMEOUT).await?)
+    async fn post(&self, posts: &Arc<Posts>, message: &Message<'_>) -> Result<(), PublishError> {
+        let seat = posts.seat(message.size());
+        let seat = self.within(CONFIRM_TIMEOUT, seat).await??;
+        let sending = self.send(seat.channel(), message, true, CONFIRM_TIMEOUT);
+        let confirmation = sending.await?;
+        let acked = confirmation.is_ack();
+        let returned = confirmation.take_message();
+        let returned = returned.map(|returned| returned.reply_text.to_string());
+        // The others of the batch have the same time limits.
+        seat.confirmed(returned).await?;
+        acked.then_some(()).ok_or(NACKED)
     }
 
     /// Publishes a cancel or an answer. If no queue takes it, it is dropped.
@@ -265,29 +264,6 @@ impl Publisher {
             }
             first
         });
-    }
-}
-
-/// Channels that carry one message at a time, so that a return belongs to the message that was sent last.
-struct Posts<const N: usize> {
-    channels: [AsyncMutex<PublishChannel>; N],
-    next: AtomicUsize,
-}
-
-impl<const N: usize> Default for Posts<N> {
-    fn default() -> Self {
-        Self {
-            channels: std::array::from_fn(|_| AsyncMutex::default()),
-            next: AtomicUsize::new(0),
-        }
-    }
-}
-
-impl<const N: usize> Posts<N> {
-    /// Waits until the next of them is free.
-    async fn one(&self) -> MutexGuard<'_, PublishChannel> {
-        let next = self.next.fetch_add(1, Relaxed) % N;
-        self.channels[next].lock().await
     }
 }
 

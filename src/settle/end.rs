@@ -1,0 +1,75 @@
+//! The end of a task by a reply: begins the settlement, or decides what becomes of a reply that comes too late for that.
+
+use super::{
+    answer::acknowledge,
+    outcome,
+    owner::{self, ReplyOwner},
+};
+use crate::{
+    broker::{Durability, Receipt},
+    context::Bridge,
+    inflight::FinalReply,
+    task::{Outcome, TaskId},
+    util::Backoff,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::sleep;
+use tracing::debug;
+
+/// Ends the task with an outcome, unless the task has an outcome already.
+pub(super) fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
+    match bridge.inflight.on_final_reply(id, receipt) {
+        FinalReply::Settle(handle) => {
+            let settling = outcome::settle(Arc::clone(bridge), handle, outcome);
+            bridge.supervisor.spawn("a settlement", settling);
+        }
+        FinalReply::Superseded(older) => {
+            bridge.metrics.late_replies.inc();
+            let older = match bridge.broker.durability() {
+                // The broker keeps the newer copy until AWS has accepted the outcome. The older copy can be acknowledged.
+                Durability::Durable => older,
+                // Nobody keeps a copy, so no reply is acknowledged before AWS has the outcome.
+                Durability::Process => older.and_then(|older| bridge.inflight.hold_also(id, older)),
+            };
+            if let Some(older) = older {
+                acknowledge(bridge, older);
+            }
+        }
+        FinalReply::Late(receipt) => {
+            count_late(bridge, id);
+            acknowledge(bridge, receipt);
+        }
+        FinalReply::Released(receipt) => {
+            let supervisor = &bridge.supervisor;
+            let ending = end_elsewhere(Arc::clone(bridge), id, outcome, receipt);
+            supervisor.spawn("the end of another process's task", ending);
+        }
+    }
+}
+
+/// Ends a task that another process has taken over while its reply was being parked. The reply stays unacknowledged until this
+/// process has claimed the task and AWS has the outcome, or until the task is known to have ended.
+async fn end_elsewhere(bridge: Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    // Without a shared store, only a task that has ended leaves the table.
+    while let Some(shared) = bridge.store.shared() {
+        match owner::locate(&bridge, shared, id, None).await {
+            Ok(ReplyOwner::Here) => return end(&bridge, id, outcome, receipt),
+            Ok(ReplyOwner::Forwarded(_) | ReplyOwner::OtherRoute | ReplyOwner::Unknown) => break,
+            // The broker delivers the reply again.
+            Err(_) if !receipt.is_usable() => return,
+            Err(error) => {
+                debug!(task = %id, %error, "could not ask the store for the owner of a task; trying again");
+                sleep(backoff.next_wait()).await;
+            }
+        }
+    }
+    count_late(&bridge, id);
+    acknowledge(&bridge, receipt);
+}
+
+/// Counts a late reply: the same reply again, or one that lost a race.
+pub(super) fn count_late(bridge: &Bridge, id: TaskId) {
+    debug!(task = %id, "a reply to a task that has ended");
+    bridge.metrics.late_replies.inc();
+}
