@@ -38,6 +38,7 @@ mod garbage;
 mod harness;
 mod heartbeat_answers;
 mod heartbeats;
+mod held_replies;
 mod hostile_aws;
 mod hostile_replies;
 mod isolation;
