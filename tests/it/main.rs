@@ -56,6 +56,7 @@ mod scale;
 mod secrets;
 #[cfg(target_os = "linux")]
 mod silent_broker;
+mod silent_queues;
 mod step_functions;
 mod store_trouble;
 mod task_message;
