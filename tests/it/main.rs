@@ -21,6 +21,7 @@
 mod acknowledging;
 mod admin;
 mod aws_access;
+mod blocked;
 mod bodies_alone;
 mod broken_log;
 mod broker_trouble;
