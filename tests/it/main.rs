@@ -48,6 +48,7 @@ mod panics;
 mod permissions;
 mod polling;
 mod reading;
+mod refused_queues;
 mod replicas;
 mod replies;
 mod republishing;
