@@ -1,6 +1,9 @@
 //! What a reply says that it is, in the property `type` or in the header `reply-type`.
 
-use super::inbound::Delivery;
+use super::{
+    amqp::{properties::Properties, table::Value},
+    inbound::Delivery,
+};
 use crate::task::HeaderValue;
 
 /// The header that says what a reply is. Some clients can set headers, but not the property `type`.
@@ -70,6 +73,18 @@ impl Delivery {
     }
 }
 
+/// Whether a message with these properties says only that a worker is alive, as [`Delivery::reply_type`] would find it.
+pub(super) fn is_sign(properties: &Properties) -> bool {
+    let header = match properties.header(HEADER.as_bytes()) {
+        Some(Value::Text(text)) => Some(text),
+        _ => None,
+    };
+    let types = [properties.kind(), header].into_iter().flatten();
+    let mut texts = types.filter_map(|text| std::str::from_utf8(text).ok());
+    let known = texts.find_map(ReplyType::named);
+    known.is_some_and(ReplyType::is_sign)
+}
+
 /// Whether this is the `type` of the message of a task with this activity.
 #[must_use]
 pub fn is_type_of_task(text: &str, activity: &str) -> bool {
@@ -88,7 +103,14 @@ fn short(activity: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::TaskId;
+    use crate::{
+        broker::{
+            Receipt,
+            amqp::{properties_builder::PropertiesBuilder, table_builder::TableBuilder},
+            read,
+        },
+        task::TaskId,
+    };
 
     fn reply(kind: Option<&str>, header: Option<&str>) -> Delivery {
         let header = header.map(|text| (HEADER.to_owned(), HeaderValue::Text(text.to_owned())));
@@ -120,6 +142,29 @@ mod tests {
                 expected,
                 "{kind:?} {header:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_sign_of_life_is_known_by_the_properties_alone() {
+        for (kind, header) in [
+            (&b""[..], None),
+            (b"heartbeat", None),
+            (b"started", Some("completed")),
+            (b"completed", Some("heartbeat")),
+            (b"charge", Some("heartbeat")),
+            (b"\xe9", Some("started")),
+            (b"", Some("failed")),
+        ] {
+            let mut properties = PropertiesBuilder::new().kind(kind);
+            if let Some(header) = header {
+                let table = TableBuilder::new().text(HEADER, header).finish();
+                properties = properties.headers(table.expect("a table"));
+            }
+            let properties = properties.finish().expect("properties");
+            let read = read::delivery(&properties, Vec::new(), Receipt::none());
+            let expected = read.reply_type().is_some_and(ReplyType::is_sign);
+            assert_eq!(is_sign(&properties), expected, "{kind:?} {header:?}");
         }
     }
 

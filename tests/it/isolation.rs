@@ -15,7 +15,8 @@ use lapin::{
 };
 use std::time::{Duration, Instant};
 
-const PARKED: &str = "activity-bridge.parked";
+/// The parking queue.
+pub const PARKED: &str = "activity-bridge.parked";
 
 const LATIN_1: &[u8] = b"Soci\xe9t\xe9";
 
@@ -23,13 +24,14 @@ const LATIN_1: &[u8] = b"Soci\xe9t\xe9";
 const OTHERS_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Beside a scene: a route with a worker that does its tasks.
-struct Other<'a> {
+pub struct Other<'a> {
     world: &'a World,
     _worker: Worker,
 }
 
 impl<'a> Other<'a> {
-    async fn in_world(world: &'a World) -> Self {
+    /// Starts the worker.
+    pub async fn in_world(world: &'a World) -> Self {
         let worker = world.worker("mails", |_| Answer::done("ok")).await;
         Self {
             world,
@@ -37,7 +39,8 @@ impl<'a> Other<'a> {
         }
     }
 
-    async fn goes_on(&self) {
+    /// Its tasks are done in time.
+    pub async fn goes_on(&self) {
         let begun = Instant::now();
         for id in self.world.schedule("mails", 10) {
             let task = self.world.closed(&id).await;
@@ -54,7 +57,7 @@ fn reply(queue: &str, properties: &[u8]) -> Vec<u8> {
 }
 
 /// The number of parked messages; `None` where there is no queue for them, which closes the channel.
-async fn parked(inbox: &Inbox) -> Option<u32> {
+pub async fn parked(inbox: &Inbox) -> Option<u32> {
     let passive = QueueDeclareOptions::durable().passive();
     let found = inbox
         .channel()

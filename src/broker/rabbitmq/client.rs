@@ -4,6 +4,7 @@ use super::{
     generation::Generation,
     message::Message,
     options::{Options, prefetch_for},
+    parking_health::ParkingHealth,
     queue_error::QueueFacts,
     reader::ReaderBounds,
     supervisor::{CLOSE_TIMEOUT, Supervisor},
@@ -17,11 +18,11 @@ use crate::{
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::{
     sync::{Mutex as AsyncMutex, mpsc, watch},
     task::JoinHandle,
-    time::{Instant, timeout},
+    time::timeout,
 };
 use tracing::warn;
 
@@ -33,16 +34,12 @@ pub struct RabbitMq {
     current: watch::Receiver<Option<Arc<Generation>>>,
     link: watch::Receiver<Link>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
-    /// Why a reply was not parked last, and when; `None` if the last one was parked.
-    parking_problem: Mutex<Option<(Instant, String)>>,
+    parking_health: ParkingHealth,
     /// Held while the parking queue is declared again.
     declares_parking: AsyncMutex<()>,
     /// Maximum number of unacknowledged replies.
     prefetch: watch::Sender<u16>,
 }
-
-/// Time for which a failure to park counts. A reply that waits to be parked is tried more often than that.
-const PARKING_PROBLEM_TTL: Duration = Duration::from_secs(30);
 
 impl RabbitMq {
     /// Starts the supervisor, which connects in the background. Returns the inbound stream.
@@ -71,7 +68,7 @@ impl RabbitMq {
             current,
             link,
             supervisor: Mutex::new(Some(connecting)),
-            parking_problem: Mutex::default(),
+            parking_health: ParkingHealth::default(),
             declares_parking: AsyncMutex::default(),
             prefetch,
         };
@@ -116,6 +113,7 @@ impl Broker for RabbitMq {
         let generation = self.current().ok_or(PublishError::Away)?;
         let because = HeaderValue::Text(because.to_owned());
         let message = Message::parked(parked, &because);
+        let attempt = self.parking_health.begin();
         let posted = generation.publisher().park(&message).await;
         let problem = match &posted {
             Ok(()) => None,
@@ -130,15 +128,13 @@ impl Broker for RabbitMq {
             }
             Err(error) => Some(error.to_string()),
         };
-        *self.parking_problem.lock() = problem.map(|why| (Instant::now(), why));
+        attempt.ended(problem);
         Ok(posted?)
     }
 
     fn parking_problem(&self) -> Option<String> {
-        let problem = self.parking_problem.lock();
-        let (at, why) = problem.as_ref()?;
-        (at.elapsed() < PARKING_PROBLEM_TTL)
-            .then(|| format!("the queue {PARKING_QUEUE} takes no messages: {why}"))
+        let why = self.parking_health.problem()?;
+        Some(format!("the queue {PARKING_QUEUE} takes no messages: {why}"))
     }
 
     async fn put_back(&self, reply: &ParkedMessage<'_>) -> Result<(), PublishError> {

@@ -15,6 +15,7 @@ mod generation;
 mod message;
 mod names;
 mod options;
+mod parking_health;
 mod posts;
 mod probes;
 mod publish_channels;

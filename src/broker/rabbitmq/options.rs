@@ -20,9 +20,9 @@ pub struct Options {
 }
 
 /// Maximum number of unacknowledged deliveries beyond one for each task: heartbeats, and replies to park.
-const MARGIN: usize = 100;
+pub(super) const MARGIN: u16 = 100;
 
 /// The prefetch for this number of tasks in flight.
 pub(crate) fn prefetch_for(tasks_in_flight: usize) -> u16 {
-    u16::try_from(tasks_in_flight.saturating_add(MARGIN)).unwrap_or(u16::MAX)
+    u16::try_from(tasks_in_flight.saturating_add(MARGIN.into())).unwrap_or(u16::MAX)
 }

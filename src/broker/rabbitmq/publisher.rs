@@ -143,13 +143,16 @@ impl Publisher {
         }
     }
 
-    /// Opens the channel to a destination before a message needs it. If that fails, the first message finds it.
+    /// Opens the channel to a destination before a message needs it. If that fails, the first message finds it. A broker that
+    /// is blocked reads no request for a channel, so this does not wait for it.
     pub(crate) async fn prepare(&self, destination: &str) {
         let to = self.tasks.to(destination).await;
-        drop(
-            self.within(CONFIRM_TIMEOUT, to.open(&self.connection))
-                .await,
-        );
+        let mut blocked = self.blocked.subscribe();
+        tokio::select! {
+            biased;
+            blocked = blocked.wait_for(|blocked| *blocked) => drop(blocked),
+            opened = self.within(CONFIRM_TIMEOUT, to.open(&self.connection)) => drop(opened),
+        }
     }
 
     /// Publishes a reply that is parked as mandatory, and waits for its confirm.

@@ -1,11 +1,17 @@
 //! Puts frames together to deliveries. Pure.
 
-use super::{handshake::ended, held::Share};
-use crate::broker::amqp::{
-    content_header::ContentHeader,
-    frame::{Frame, Kind},
-    method,
-    properties::Properties,
+use super::{
+    handshake::ended,
+    held::{Need, Share},
+};
+use crate::broker::{
+    amqp::{
+        content_header::ContentHeader,
+        frame::{Frame, Kind},
+        method,
+        properties::Properties,
+    },
+    reply_type::is_sign,
 };
 use amq_protocol::protocol::{AMQPClass, channel};
 use bytes::BytesMut;
@@ -35,7 +41,7 @@ pub(super) enum Taken {
     /// A message is there, and this is the memory that it takes.
     Message(Message, Share),
     /// There is no memory for this message. Its body is skipped.
-    NoRoom { tag: u64, size: u64 },
+    NoRoom { tag: u64, need: Need },
     /// The broker has closed the channel.
     ChannelClosed { code: u16, why: String },
 }
@@ -68,7 +74,7 @@ impl Assembly {
     pub(super) fn take(
         &mut self,
         frame: &Frame,
-        take_memory: impl FnOnce(u64) -> Option<Share>,
+        take_memory: impl FnOnce(Need) -> Option<Share>,
     ) -> Result<Taken, String> {
         match (frame.kind, mem::take(&mut self.0)) {
             (Kind::Method, State::Between) => self.method(frame),
@@ -76,9 +82,10 @@ impl Assembly {
                 let header = ContentHeader::decode_any(&frame.payload);
                 let header = header.map_err(|error| error.to_string())?;
                 let size = header.body_size.saturating_add(frame.payload.len() as u64);
-                let Some(share) = take_memory(size) else {
+                let need = Need::of(size, is_sign(&header.properties));
+                let Some(share) = take_memory(need) else {
                     self.skip(header.body_size);
-                    return Ok(Taken::NoRoom { tag, size });
+                    return Ok(Taken::NoRoom { tag, need });
                 };
                 let reserved = usize::try_from(header.body_size.min(MAX_RESERVED));
                 let message = Message {

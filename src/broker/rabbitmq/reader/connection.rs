@@ -231,11 +231,11 @@ impl Connection {
                 continue;
             }
             let held = &self.bounds.held;
-            let taken = self.assembly.take(&frame, |size| held.take(size));
+            let taken = self.assembly.take(&frame, |need| held.take(need));
             match taken? {
                 Taken::Nothing => {}
                 Taken::Message(message, share) => self.hand_over(message, share, inbound).await?,
-                Taken::NoRoom { tag, size } => self.consumer.skip(tag, size),
+                Taken::NoRoom { tag, need } => self.consumer.skip(tag, need),
                 Taken::ChannelClosed { code, why } => self.consumer.reopen(code, &why)?,
             }
         }

@@ -1,21 +1,23 @@
 //! The consumer of replies: how many it takes at once, what it has skipped because memory was short, and its channel.
 //!
 //! A reply without room stays unacknowledged and without its body. When there is room, it is put back, and comes again. Others are
-//! read meanwhile.
+//! read meanwhile: a skipped reply keeps its place in the prefetch of its consumer, so another consumer begins before the places
+//! are used up.
 
 use super::{
-    held::HeldBytes,
+    held::{HeldBytes, Need},
     receipt::{CHANNEL, put, reject},
 };
 use crate::broker::{
     amqp::{method::short_string, outbox::Outbox},
-    rabbitmq::options::Options,
+    rabbitmq::options::{MARGIN, Options},
 };
 use amq_protocol::{
     protocol::{AMQPClass, basic, channel},
     types::FieldTable,
 };
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -27,6 +29,12 @@ use tokio::time::Instant;
 /// Minimum time between two errors of the channel after which it is opened again. Errors that come faster end the connection.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Number of skipped replies above which no further consumer begins. Each takes some 24 bytes here, and its body stays at the broker.
+const MAX_SKIPPED: usize = u16::MAX as usize;
+
+/// Minimum interval between two lines about skipped replies.
+const SKIPPED_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
 /// RabbitMQ's code for a delivery that was not acknowledged in time, among others.
 const PRECONDITION_FAILED: u16 = 406;
 
@@ -36,8 +44,11 @@ pub(super) struct Consumer {
     prefetch: u16,
     /// The number of the present consumer.
     number: u64,
-    /// The tags and sizes of replies without room. Bounded by the prefetch.
-    skipped: Vec<(u64, u64)>,
+    /// The replies without room, with their tags.
+    skipped: BTreeSet<(Need, u64)>,
+    /// Number of replies that may be skipped before the next consumer begins.
+    places: usize,
+    skipped_logged: Option<Instant>,
     outbox: Arc<Outbox>,
     /// Whether the channel is open. The receipts of its deliveries share it.
     is_usable: Arc<AtomicBool>,
@@ -51,7 +62,9 @@ impl Consumer {
             queue: options.reply_queue.clone(),
             prefetch: options.prefetch,
             number: 0,
-            skipped: Vec::new(),
+            skipped: BTreeSet::new(),
+            places: places(0),
+            skipped_logged: None,
             outbox,
             is_usable: Arc::new(AtomicBool::new(true)),
             reopened: None,
@@ -69,6 +82,11 @@ impl Consumer {
             return;
         }
         self.prefetch = prefetch;
+        self.begin_anew();
+    }
+
+    /// Replaces the consumer. What the present one has unacknowledged stays so, and does not count for the next.
+    fn begin_anew(&mut self) {
         let cancel = basic::Cancel {
             consumer_tag: short_string(&tag(self.number)),
             nowait: false,
@@ -79,13 +97,34 @@ impl Consumer {
 
     fn begin(&mut self) {
         self.number += 1;
-        self.put(&qos(self.prefetch));
+        // More places with each consumer, so that few consumers follow each other.
+        let more = u16::try_from(self.skipped.len()).unwrap_or(u16::MAX);
+        self.places = places(more);
+        self.put(&qos(self.prefetch.saturating_add(more)));
         self.put(&consume(&self.queue, self.number));
     }
 
     /// Notes a reply without room.
-    pub(super) fn skip(&mut self, tag: u64, size: u64) {
-        self.skipped.push((tag, size));
+    pub(super) fn skip(&mut self, tag: u64, need: Need) {
+        self.skipped.insert((need, tag));
+        self.places = self.places.saturating_sub(1);
+        self.keep_places();
+        let now = Instant::now();
+        let recently = |logged: Instant| now.duration_since(logged) < SKIPPED_LOG_INTERVAL;
+        if !self.skipped_logged.is_some_and(recently) {
+            self.skipped_logged = Some(now);
+            tracing::warn!(
+                skipped = self.skipped.len(),
+                "no memory for more replies until AWS accepts outcomes or replies are parked; the broker keeps them"
+            );
+        }
+    }
+
+    /// Begins another consumer when the skipped replies have used up the places for them.
+    fn keep_places(&mut self) {
+        if self.places == 0 && self.skipped.len() < MAX_SKIPPED {
+            self.begin_anew();
+        }
     }
 
     pub(super) fn has_skipped(&self) -> bool {
@@ -94,22 +133,28 @@ impl Consumer {
 
     /// Waits until there is room for a reply that was skipped.
     pub(super) async fn skipped_fits(&self, held: &HeldBytes) {
-        held.fits_one(self.skipped.iter().map(|(_, size)| *size))
+        // Where there is room for one that is not large, there is room for the first. The last one may be large.
+        let ends = [self.skipped.first(), self.skipped.last()];
+        held.fits_one(ends.into_iter().flatten().map(|(need, _)| *need))
             .await;
     }
 
     /// Puts the skipped replies back for which there is room. They come again.
     pub(super) fn put_back(&mut self, held: &HeldBytes) {
-        let fit = held.that_fit(self.skipped.iter().map(|(_, size)| *size));
-        let mut fit = fit.into_iter();
-        let outbox = &self.outbox;
-        self.skipped.retain(|(tag, _)| {
-            let fits = fit.next().unwrap_or_default();
-            if fits {
-                outbox.put(|out| put(&AMQPClass::Basic(reject(*tag)), CHANNEL, out));
-            }
-            !fits
-        });
+        let mut after = held.now();
+        while let Some(&(need, tag)) = self.skipped.first()
+            && after.add(need)
+        {
+            self.skipped.pop_first();
+            self.put(&AMQPClass::Basic(reject(tag)));
+        }
+        if let Some(&(need, tag)) = self.skipped.last()
+            && after.add(need)
+        {
+            self.skipped.pop_last();
+            self.put(&AMQPClass::Basic(reject(tag)));
+        }
+        self.keep_places();
     }
 
     /// Opens the channel again, after an error that another channel need not have.
@@ -148,6 +193,12 @@ impl Consumer {
     fn put(&self, method: &AMQPClass) {
         self.outbox.put(|out| put(method, CHANNEL, out));
     }
+}
+
+/// Number of replies that may be skipped while a consumer has so many places more than the prefetch. The others are for replies
+/// that are read.
+fn places(more: u16) -> usize {
+    usize::from(MARGIN / 2) + usize::from(more) / 2
 }
 
 fn tag(number: u64) -> String {

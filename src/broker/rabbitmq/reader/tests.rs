@@ -4,7 +4,7 @@ use super::{
     assembly::{Assembly, Message, Taken},
     consumer::Consumer,
     convert::inbound,
-    held::HeldBytes,
+    held::{HeldBytes, Need},
     receipt::Unacknowledged,
 };
 use crate::{
@@ -60,7 +60,7 @@ fn header(size: u64, raw: &[u8]) -> Frame {
 }
 
 fn take(assembly: &mut Assembly, frame: &Frame) -> Result<Taken, String> {
-    assembly.take(frame, |size| Arc::<HeldBytes>::default().take(size))
+    assembly.take(frame, |need| Arc::<HeldBytes>::default().take(need))
 }
 
 /// The message that these frames make.
@@ -221,7 +221,8 @@ fn a_body_without_room_is_skipped_and_the_next_message_is_read() {
         Ok(Taken::Nothing)
     ));
     let refused = assembly.take(&header(5, &[0, 0]), |_| None);
-    assert!(matches!(refused, Ok(Taken::NoRoom { tag: 7, size: 19 })));
+    let expected = Need::of(19, false);
+    assert!(matches!(refused, Ok(Taken::NoRoom { tag: 7, need }) if need == expected));
     for body in ["abc", "de"] {
         let skipped = take(&mut assembly, &frame(Kind::Body, body));
         assert!(matches!(skipped, Ok(Taken::Nothing)));
@@ -278,9 +279,10 @@ fn consumer() -> (Consumer, Arc<Outbox>) {
 async fn replies_without_room_wait_without_their_bodies_and_come_again_when_there_is_room() {
     let (mut consumer, outbox) = consumer();
     let held = Arc::<HeldBytes>::default();
-    let first = held.take(20 << 20).unwrap();
+    let large = Need::of(20 << 20, false);
+    let first = held.take(large).unwrap();
     for tag in [7, 8] {
-        consumer.skip(tag, 20 << 20);
+        consumer.skip(tag, large);
     }
     consumer.put_back(&held);
     assert!(consumer.skipped_fits(&held).now_or_never().is_none());
@@ -290,12 +292,72 @@ async fn replies_without_room_wait_without_their_bodies_and_come_again_when_ther
     consumer.put_back(&held);
     assert_eq!(written(&outbox), ["reject 7 true"], "one at a time");
     assert!(consumer.has_skipped());
-    let second = held.take(20 << 20).unwrap();
+    let second = held.take(large).unwrap();
     assert!(consumer.skipped_fits(&held).now_or_never().is_none());
     drop(second);
     consumer.put_back(&held);
     assert_eq!(written(&outbox), ["reject 8 true"]);
     assert!(!consumer.has_skipped());
+}
+
+#[tokio::test]
+async fn a_large_reply_and_the_smallest_ones_are_put_back_first() {
+    let (mut consumer, outbox) = consumer();
+    let held = Arc::<HeldBytes>::default();
+    let results: Vec<_> =
+        std::iter::from_fn(|| held.take(Need::of(256_000, false))).collect();
+    let large = held.take(Need::of(20 << 20, false)).unwrap();
+    for (tag, size) in [(1, 20 << 20), (2, 9 << 20), (3, 7 << 20), (4, 256_000)] {
+        consumer.skip(tag, Need::of(size, false));
+    }
+    assert!(consumer.skipped_fits(&held).now_or_never().is_none());
+    drop(large);
+    consumer.skipped_fits(&held).await;
+    consumer.put_back(&held);
+    assert_eq!(written(&outbox), ["reject 1 true"], "one large one");
+    let _large = held.take(Need::of(20 << 20, false)).unwrap();
+    assert!(consumer.skipped_fits(&held).now_or_never().is_none());
+    drop(results);
+    consumer.skipped_fits(&held).await;
+    consumer.put_back(&held);
+    assert_eq!(written(&outbox), ["reject 4 true", "reject 3 true"]);
+}
+
+/// A skipped reply keeps its place in the prefetch of its consumer until it is put back.
+#[test]
+fn more_skipped_replies_than_the_prefetch_leave_places_for_others() {
+    let (mut consumer, outbox) = consumer();
+    let held = Arc::<HeldBytes>::default();
+    // The number of replies that the present consumer can still bring, beside one for each of 100 tasks.
+    let (mut spare, mut consumers, mut tag) = (100, 0, 0);
+    while spare > 0 {
+        consumer.skip(tag, Need::of(5_000, false));
+        (spare, tag) = (spare - 1, tag + 1);
+        if let [cancel, qos, consume] = &written(&outbox)[..] {
+            assert_eq!(*cancel, format!("cancel activity-bridge.{consumers}"));
+            consumers += 1;
+            assert_eq!(*consume, format!("consume activity-bridge.{consumers}"));
+            let prefetch = qos.strip_prefix("qos ").unwrap().parse::<u64>().unwrap();
+            assert_eq!(prefetch, (200 + tag).min(65_535));
+            spare = prefetch - 100;
+        }
+    }
+    assert!((65_535..131_070).contains(&tag), "{tag}");
+    assert!(consumers < 20, "{consumers}");
+    // Those that are put back leave places too.
+    let rejects = |written: &[String]| {
+        let rejects = written.iter().filter(|line| line.starts_with("reject"));
+        rejects.count()
+    };
+    let mut back = 0;
+    while back < tag - 65_534 {
+        consumer.put_back(&held);
+        let written = written(&outbox);
+        assert!(rejects(&written) > 2_000, "{written:?}");
+        back += rejects(&written) as u64;
+        let has_begun = written.iter().any(|line| line.starts_with("consume"));
+        assert_eq!(has_begun, back >= tag - 65_534);
+    }
 }
 
 #[test]
@@ -320,7 +382,7 @@ async fn a_channel_is_opened_again_after_a_timeout_but_not_again_and_again() {
         tag: 7,
         outbox: Arc::clone(&outbox),
         is_usable: consumer.is_usable(),
-        _share: held.take(1).unwrap(),
+        _share: held.take(Need::of(1, false)).unwrap(),
     };
     consumer.reopen(406, "timeout").unwrap();
     let opened = ["close-ok", "open", "qos 200", "consume activity-bridge.1"];
