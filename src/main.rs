@@ -50,7 +50,7 @@ enum Command {
     /// Asks the running bridge on its admin address, for the tasks of its routes. Where none runs, the store `file` is read
     /// instead; the store `redis` is always read, for the tasks of all replicas.
     ///
-    /// Exit codes: 0 the list is complete; 1 it could not be told; 78 the configuration is wrong.
+    /// Exit codes: 0 the list is complete; 1 it could not be told, or some records could not be read; 78 the configuration is wrong.
     Tasks {
         #[command(flatten)]
         configured: Configured,

@@ -173,6 +173,8 @@ pub struct Metrics {
     pub worker_connections: IntGauge,
     /// Whether the token store is available; set when the metrics are read.
     pub store_available: IntGauge,
+    /// What this process could not read of the token store; set when the metrics are read.
+    pub store_unreadable: IntGauge,
     registry: Registry,
     families: Families,
 }
@@ -237,6 +239,10 @@ impl Metrics {
             store_available: gauge(
                 "store_available",
                 "1 while the token store can be read and written.",
+            )?,
+            store_unreadable: gauge(
+                "store_unreadable",
+                "Records and keys of the token store that this process could not read and leaves alone.",
             )?,
             families,
             registry,

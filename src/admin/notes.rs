@@ -1,6 +1,6 @@
-//! What a person should know about a route that is ready all the same.
+//! What a person should know about a route, or the token store, that is ready all the same.
 
-use crate::{broker::Broker, route::Route};
+use crate::{broker::Broker, route::Route, store::Store};
 
 /// The notes about a route.
 #[must_use]
@@ -10,4 +10,16 @@ pub fn notes(broker: &dyn Broker, route: &Route) -> Vec<String> {
         format!("a reply that can't be used is lost unless its worker keeps it, because {why}")
     });
     early_acks.into_iter().chain(unparked).collect()
+}
+
+/// The notes about the token store.
+#[must_use]
+pub fn store_notes(store: &dyn Store) -> Vec<String> {
+    let note = |count| {
+        format!(
+            "records or keys of the token store that can't be read and are left alone: {count}; the log names each"
+        )
+    };
+    let unreadable = Some(store.unreadable()).filter(|count| *count > 0);
+    unreadable.map(note).into_iter().collect()
 }

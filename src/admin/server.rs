@@ -4,7 +4,7 @@ use super::{
     caller::Caller,
     connections::{self, Limits, Listeners},
     listing::{Listing, RouteNote},
-    notes::notes,
+    notes::{notes, store_notes},
     socket::LocalSocket,
 };
 use crate::{
@@ -76,6 +76,8 @@ struct Readiness {
     phase: &'static str,
     broker: String,
     store: String,
+    /// What a person should know about the token store although it is available.
+    store_notes: Vec<String>,
     tasks_in_flight: usize,
     routes: Vec<RouteReadiness>,
 }
@@ -119,6 +121,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     }
     let available = admin.bridge.store.unavailable().is_none();
     metrics.store_available.set(available.into());
+    let unreadable = admin.bridge.store.unreadable();
+    let unreadable = i64::try_from(unreadable).unwrap_or(i64::MAX);
+    metrics.store_unreadable.set(unreadable);
     match metrics.render() {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -162,6 +167,7 @@ impl Admin {
             phase: phase.name(),
             broker,
             store: unavailable.unwrap_or_else(|| "ok".to_owned()),
+            store_notes: store_notes(&*self.bridge.store),
             tasks_in_flight: self.bridge.inflight.len(),
             routes,
         }

@@ -90,7 +90,7 @@ async fn check_store(config: &Config) -> Vec<Row> {
     };
     match found.await {
         Ok((advice, tasks)) => {
-            let words = format!("reached, tasks in flight: {tasks}");
+            let words = format!("reached, {tasks}");
             let note = |words| Row::new(what.clone(), Mark::Note, words);
             let notes: Vec<_> = advice.into_iter().map(note).collect();
             let mut rows = vec![Row::new(what, Mark::Ok, words)];

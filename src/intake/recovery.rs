@@ -184,7 +184,10 @@ async fn publish_again(publication: publish::Publication, id: TaskId) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut last_error = None;
     while publication.bridge.inflight.awaits_publish(id) {
-        let lost = matches!(last_error, Some(StoreError::NoMessage));
+        let lost = matches!(
+            last_error,
+            Some(StoreError::NoMessage | StoreError::Unreadable(_))
+        );
         if lost || Instant::now() >= publication.until {
             let last_error = last_error.map_or_else(String::new, |error| error.to_string());
             return publish::fail_undelivered(

@@ -128,7 +128,12 @@ async fn claim(bridge: &Arc<Bridge>, shared: &dyn Shared, id: TaskId) {
     });
     match located.await {
         Ok(ReplyOwner::Here) => complete(bridge, id),
-        Ok(ReplyOwner::Forwarded(_) | ReplyOwner::OtherRoute | ReplyOwner::Unknown) => {
+        Ok(
+            ReplyOwner::Forwarded(_)
+            | ReplyOwner::OtherRoute
+            | ReplyOwner::Unreadable
+            | ReplyOwner::Unknown,
+        ) => {
             info!(task = %id, "an acknowledgement of a task that this process does not have; it has no effect");
         }
         Err(_) => {

@@ -21,8 +21,10 @@ pub enum ReplyOwner {
     Here,
     /// The task's owner gets the sign of life. The status is the answer for the worker.
     Forwarded(Status),
-    /// Another process: the task's route is not configured here.
+    /// Another process: the task's route is not configured here, or only a newer version can read its record.
     OtherRoute,
+    /// No process: the record of the task can't be read.
+    Unreadable,
     /// No process: there is no such task.
     Unknown,
 }
@@ -72,6 +74,7 @@ pub async fn locate(
             None => ReplyOwner::OtherRoute,
         },
         Claim::OtherRoute => ReplyOwner::OtherRoute,
+        Claim::Unreadable => ReplyOwner::Unreadable,
         Claim::Ended => {
             bridge.inflight.remember_ended([id]);
             ReplyOwner::Here

@@ -283,6 +283,10 @@ async fn handle_elsewhere(
         ReplyOwner::Here => handle_delivery(&bridge, dead_letter, delivery),
         ReplyOwner::Forwarded(status) => answer_sign(&bridge, id, delivery, status),
         ReplyOwner::Unknown => park_unknown(&bridge, delivery),
+        ReplyOwner::Unreadable => {
+            let because = "the record of its task in the token store can't be read";
+            park(&bridge, delivery, because);
+        }
         // There is no queue to leave it in.
         ReplyOwner::OtherRoute if bridge.broker.durability() == Durability::Process => {
             let because = "its task is of a route that is not configured here";

@@ -1,16 +1,33 @@
 //! The format of records and messages: JSON. Fields that a later version adds are ignored. The store `redis` keeps each
 //! field of a record separately, and uses only the messages and timeouts from here.
+//!
+//! Each record has a schema version. Fields that an older version may ignore need no new version.
 
 use super::record::Record;
 use crate::task::{HeaderValue, Input, Task, TaskId, TaskToken, Timeout, Timeouts, unix_millis};
-use serde::{Deserialize, Serialize, de};
+use serde::{Deserialize, Serialize};
 use std::{
     borrow::Cow,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Why stored bytes can't be read. Their checksum was right, so another version must have written them.
-pub(in crate::store) type Unreadable = serde_json::Error;
+/// The newest version of a record's schema that this version of the bridge can read. A record without a version has this one, so
+/// it is not written. The scripts of the store `redis` know it too.
+pub(in crate::store) const SCHEMA: u32 = 1;
+
+/// Why a record, or its message, can't be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// A newer version of the bridge wrote the record.
+    #[error("a newer version of the bridge wrote it, with the schema version {0}")]
+    Newer(u32),
+    /// Something else wrote it, or it is damaged. The error itself may quote a token.
+    #[error("it has another form at byte {}", .0.column())]
+    Json(#[from] serde_json::Error),
+    /// The same, for a field of this name.
+    #[error("the field {0} is missing or has another form")]
+    Field(&'static str),
+}
 
 /// A record without its id. The id is in the key.
 #[derive(Deserialize, Serialize)]
@@ -24,6 +41,9 @@ pub(in crate::store) struct StoredRecord<'a> {
     activity: Cow<'a, str>,
     /// Milliseconds since 1970.
     polled_at: i64,
+    /// The version of the schema.
+    #[serde(default = "schema", skip_serializing_if = "is_schema")]
+    schema: u32,
     #[serde(default)]
     heartbeat: StoredTimeout,
     #[serde(default)]
@@ -40,6 +60,25 @@ pub(in crate::store) struct StoredRecord<'a> {
     /// Whether the outcome of the task is stored in place of its message.
     #[serde(default, skip_serializing_if = "is_no")]
     has_outcome: bool,
+}
+
+/// The version alone, of a record that may lack anything else.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default = "schema")]
+    schema: u32,
+}
+
+fn schema() -> u32 {
+    SCHEMA
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_schema(value: &u32) -> bool {
+    *value == SCHEMA
 }
 
 fn yes() -> bool {
@@ -100,11 +139,12 @@ enum StoredHeader<'a> {
 
 /// The bytes of a new task's record.
 pub(in crate::store) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unreadable> {
-    serde_json::to_vec(&StoredRecord {
+    let bytes = serde_json::to_vec(&StoredRecord {
         route: route.into(),
         token: task.token.reveal().into(),
         activity: task.activity.as_str().into(),
         polled_at: unix_millis(task.polled_at),
+        schema: SCHEMA,
         heartbeat: task.timeouts.heartbeat.into(),
         start_to_close: task.timeouts.start_to_close.into(),
         published: false,
@@ -112,7 +152,8 @@ pub(in crate::store) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unre
         durable: true,
         failed_deliveries: 0,
         has_outcome: false,
-    })
+    });
+    Ok(bytes?)
 }
 
 /// The bytes of a new task's message.
@@ -124,11 +165,12 @@ pub(in crate::store) fn message(task: &Task) -> Result<Vec<u8>, Unreadable> {
         };
         (Cow::Borrowed(&**name), value)
     });
-    serde_json::to_vec(&StoredMessage {
+    let bytes = serde_json::to_vec(&StoredMessage {
         activity: Cow::Borrowed(&task.activity),
         headers: headers.collect(),
         input: task.input.text().into(),
-    })
+    });
+    Ok(bytes?)
 }
 
 /// The task from its record, and from the bytes that [`message`] wrote.
@@ -159,11 +201,19 @@ pub(in crate::store) fn task(record: Record, message: &[u8]) -> Result<Task, Unr
 impl<'a> StoredRecord<'a> {
     /// Reads the bytes that [`record`] or [`Self::bytes`] wrote.
     pub(in crate::store) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
-        serde_json::from_slice(bytes)
+        let record: Result<Self, _> = serde_json::from_slice(bytes);
+        let schema = match &record {
+            Ok(record) => record.schema,
+            Err(_) => serde_json::from_slice(bytes).map_or(SCHEMA, |found: Versioned| found.schema),
+        };
+        if schema > SCHEMA {
+            return Err(Unreadable::Newer(schema));
+        }
+        Ok(record?)
     }
 
     pub(in crate::store) fn bytes(&self) -> Result<Vec<u8>, Unreadable> {
-        serde_json::to_vec(self)
+        Ok(serde_json::to_vec(self)?)
     }
 
     /// Notes that a durable broker has the message, and the timeouts that are known now.
@@ -214,7 +264,7 @@ impl<'a> StoredRecord<'a> {
         let token = TaskToken::new(&self.token);
         Ok(Record {
             id,
-            token: token.ok_or_else(|| de::Error::custom("the token is empty"))?,
+            token: token.ok_or(Unreadable::Field("token"))?,
             activity: self.activity.into(),
             route: self.route.into_owned(),
             polled_at: at(self.polled_at),
@@ -336,6 +386,25 @@ mod tests {
         let record = String::from_utf8(record.expect("bytes")).expect("text");
         let first = RECORD.replace("\n        ", "");
         assert_eq!(record, first.replace(r#","of a later version":[{}]"#, ""));
+    }
+
+    /// It may have any other form.
+    #[test]
+    fn a_record_of_a_newer_schema_is_known_as_such() {
+        let same = RECORD.replacen('{', r#"{"schema":2,"#, 1);
+        for newer in [
+            r#"{"schema":2}"#,
+            r#"{"schema":2,"route":[1],"of":null}"#,
+            &same,
+        ] {
+            match StoredRecord::read(newer.as_bytes()) {
+                Err(Unreadable::Newer(2)) => {}
+                Err(other) => panic!("{newer}: {other}"),
+                Ok(_) => panic!("{newer}: read"),
+            }
+        }
+        let own = RECORD.replacen('{', r#"{"schema":1,"#, 1);
+        assert!(StoredRecord::read(own.as_bytes()).is_ok());
     }
 
     #[test]

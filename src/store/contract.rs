@@ -64,6 +64,11 @@ pub trait Store: Send + Sync + 'static {
     /// unavailable, no new task is polled.
     fn unavailable(&self) -> Option<String>;
 
+    /// The number of records and keys of the store that this process could not read. They are left alone.
+    fn unreadable(&self) -> usize {
+        0
+    }
+
     /// The owner of this process's tasks, for people. It does not change while the process lives.
     fn owner(&self) -> &str;
 
@@ -148,8 +153,10 @@ pub enum Ownership {
 pub enum Claim {
     /// This process owns the task now.
     Ours(Record),
-    /// The task belongs to a route that this process does not have.
+    /// The task belongs to a route that this process does not have, or only a newer version of the bridge can read its record.
     OtherRoute,
+    /// No process can read the record of the task.
+    Unreadable,
     /// The task has ended.
     Ended,
     /// There is no such task, or it ended long ago.

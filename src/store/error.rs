@@ -9,4 +9,7 @@ pub enum StoreError {
     /// The message of the task is lost. Another attempt can't succeed.
     #[error("the token store has lost what is to be published of the task")]
     NoMessage,
+    /// What the store has there can't be read: another version, or somebody else, wrote it. Another attempt can't succeed.
+    #[error("what the token store has can't be read: {0}")]
+    Unreadable(String),
 }

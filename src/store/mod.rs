@@ -16,6 +16,7 @@ mod outcome;
 mod record;
 pub mod redis;
 pub mod settings;
+mod unreadable;
 
 pub use contract::{
     Claim, Forwarded, Lifetime, Ownership, PeerEvent, RENEW_INTERVAL, Renewal, Shared, Store,
@@ -27,3 +28,4 @@ pub use open::open;
 pub use record::{Note, Record};
 pub use redis::RedisStore;
 pub use settings::StoreConfig;
+pub use unreadable::Contents;

@@ -84,9 +84,17 @@ async fn the_broker_is_told_how_many_tasks_are_in_flight_when_some_are_adopted()
 
 #[tokio::test(start_paused = true)]
 async fn a_task_whose_message_the_store_has_lost_is_failed_back_at_once() {
+    is_failed_back_at_once(StoreError::NoMessage).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_whose_message_can_not_be_read_is_failed_back_at_once() {
+    is_failed_back_at_once(StoreError::Unreadable("bytes".to_owned())).await;
+}
+
+async fn is_failed_back_at_once(error: StoreError) {
     let (world, _) = restarted();
-    let lost = Err(StoreError::NoMessage);
-    world.store.message_answers.then(lost);
+    world.store.message_answers.then(Err(error));
     let unpublished = recovery::restore_all(&world.bridge).await;
     recovery::republish(&world.bridge, unpublished).await;
     world.all_ended().await;

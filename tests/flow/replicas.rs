@@ -62,6 +62,21 @@ async fn without_a_durable_broker_a_reply_to_a_task_of_a_route_that_is_not_here_
     assert_eq!((requeued, world.log.parked()), (0, 1));
 }
 
+/// No other process can read it either.
+#[tokio::test(start_paused = true)]
+async fn a_reply_to_a_task_whose_record_can_not_be_read_is_parked() {
+    for world in [
+        World::with(Kind::Redis, ""),
+        World::forgetful(Kind::Redis, ""),
+    ] {
+        world.store.claims.then(Ok(Claim::Unreadable));
+        world.reply(TaskId::random(), "completed", "done").await;
+        world.log.wait_for(Did::Ack(1)).await;
+        let requeued = world.log.count(&Did::Requeue(1));
+        assert_eq!((requeued, world.log.parked()), (0, 1));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reply_to_a_task_that_ended_elsewhere_is_acknowledged_and_goes_nowhere() {
     let world = World::with(Kind::Redis, "");

@@ -17,7 +17,8 @@ async fn readiness_is_json_that_tells_of_the_broker_the_store_and_each_route() {
     scene.bridge.route_is("payments", "polling").await;
     let (id, task) = scene.task(scene.plain()).await;
     let expected = serde_json::json!({
-        "ready": true, "phase": "running", "broker": "connected", "store": "ok", "tasks_in_flight": 1,
+        "ready": true, "phase": "running", "broker": "connected", "store": "ok", "store_notes": [],
+        "tasks_in_flight": 1,
         "routes": [{
             "name": "payments", "source": "swf", "ready": true, "state": "polling", "slots_taken": 2, "slots": 3,
             "notes": []

@@ -10,5 +10,7 @@ mod contract;
 mod file;
 mod harness;
 mod inflight;
+mod log;
 mod messages;
 mod redis;
+mod upgrade;

@@ -21,26 +21,59 @@ use std::{
 ///
 /// If the tasks can't be found, or if standard output can't be written.
 pub async fn print(config: &Config, json: bool) -> anyhow::Result<bool> {
-    let listing = find(config).await?;
+    let Found {
+        listing,
+        unreadable,
+    } = find(config).await?;
     let text = match json {
         true => serde_json::to_string(&listing)? + "\n",
         false => listing.to_string(),
     };
+    if unreadable > 0 {
+        let not_all = format!("activity-bridge: not listed: {}", left_out(unreadable));
+        drop(writeln!(io::stderr(), "{not_all}"));
+    }
+    let complete = unreadable == 0;
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // The reader has closed the pipe, as `head` does.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(true),
-        written => Ok(written.map(|()| true)?),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(complete),
+        written => Ok(written.map(|()| complete)?),
     }
 }
 
-/// The number of tasks in flight.
+/// The tasks in flight, in a few words.
 ///
 /// # Errors
 ///
 /// If the tasks can't be found.
-pub async fn count(config: &Config) -> anyhow::Result<usize> {
-    Ok(find(config).await?.tasks.len())
+pub async fn count(config: &Config) -> anyhow::Result<String> {
+    let found = find(config).await?;
+    let words = format!("tasks in flight: {}", found.listing.tasks.len());
+    Ok(match found.unreadable {
+        0 => words,
+        some => format!("{words}; and {}", left_out(some)),
+    })
+}
+
+/// The tasks that were found.
+struct Found {
+    listing: Listing,
+    /// The number of records and keys that can't be read.
+    unreadable: usize,
+}
+
+impl From<Listing> for Found {
+    fn from(listing: Listing) -> Self {
+        Self {
+            listing,
+            unreadable: 0,
+        }
+    }
+}
+
+fn left_out(unreadable: usize) -> String {
+    format!("records or keys of the token store that can't be read: {unreadable}")
 }
 
 /// The tasks in flight of the running process with this configuration.
@@ -56,28 +89,30 @@ async fn running(config: &Config) -> anyhow::Result<Listing> {
     Ok(listing)
 }
 
-async fn find(config: &Config) -> anyhow::Result<Listing> {
+async fn find(config: &Config) -> anyhow::Result<Found> {
     const ADVICE: &str = "start the bridge, or give the configuration that it was started with";
     match &config.store {
-        StoreConfig::Memory => running(config).await.map_err(|error| {
+        StoreConfig::Memory => running(config).await.map(Found::from).map_err(|error| {
             anyhow!("{error:#}; with store.kind = \"memory\" only the running process knows its tasks: {ADVICE}")
         }),
         StoreConfig::File(store) => match running(config).await {
             Err(error) if ask::is_nobody(&error) => {
-                let records = file::read(&store.path)
+                let found = file::read(&store.path)
                     .map_err(|unread| anyhow!("{error:#}; and {unread:#}; {ADVICE}"))?;
-                let records = records.into_iter().map(|record| (record, None));
-                Ok(Listing::of_records(records.collect(), &config.store, SystemTime::now()))
+                let records = found.records.into_iter().map(|record| (record, None));
+                let listing = Listing::of_records(records.collect(), &config.store, SystemTime::now());
+                Ok(Found { listing, unreadable: found.unreadable })
             }
-            answer => answer,
+            answer => answer.map(Found::from),
         },
         StoreConfig::Redis(store) => {
-            let (records, running) = tokio::join!(redis::read(store), running(config));
-            let records = records?.into_iter().map(|(record, owner)| (record, Some(owner)));
+            let (found, running) = tokio::join!(redis::read(store), running(config));
+            let found = found?;
+            let records = found.records.into_iter().map(|(record, owner)| (record, Some(owner)));
             let listing = Listing::of_records(records.collect(), &config.store, SystemTime::now());
             // The store knows nothing about routes. A process of this machine may.
             let notes = running.map(|listing| listing.notes).unwrap_or_default();
-            Ok(listing.with_notes(notes))
+            Ok(Found { listing: listing.with_notes(notes), unreadable: found.unreadable })
         }
     }
 }

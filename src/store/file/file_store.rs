@@ -193,6 +193,10 @@ impl Store for FileStore {
         closed.or_else(|| self.health.unavailable())
     }
 
+    fn unreadable(&self) -> usize {
+        self.health.unreadable.count()
+    }
+
     fn owner(&self) -> &str {
         &self.instance
     }

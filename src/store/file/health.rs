@@ -1,6 +1,7 @@
 //! The health of the file: a failure, a slow disk, and the number of flushes. The writer sets it; others read it
 //! without waiting for the writer.
 
+use crate::store::unreadable::UnreadablePlaces;
 use parking_lot::Mutex;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -15,6 +16,8 @@ const SLOW: Duration = Duration::from_secs(2);
 pub(crate) struct Health {
     flushes: AtomicU64,
     state: Mutex<State>,
+    /// The records that can't be read.
+    pub(crate) unreadable: UnreadablePlaces,
 }
 
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 use super::change::{Change, Changes, Insert};
 use crate::{
     store::{
-        Record,
+        Contents, Record, StoreError,
         codec::{self, StoredRecord, Unreadable},
         outcome,
     },
@@ -16,6 +16,19 @@ use redb::{
     Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
 };
 use std::{collections::HashMap, ops::Range};
+
+/// A record that can't be read, and why.
+pub(crate) type Skipped = (TaskId, Unreadable);
+
+/// A page of records.
+#[derive(Default)]
+pub(crate) struct Page {
+    pub(crate) records: Vec<Record>,
+    /// The others on the page. They stay in the file.
+    pub(crate) skipped: Vec<Skipped>,
+    /// The number at which the next page begins.
+    pub(crate) next: u64,
+}
 
 /// A task's number and id.
 type Key = (u64, u128);
@@ -37,8 +50,7 @@ const MOST_ENDED: u64 = 20_000;
 /// Number of bytes that are written to check that the disk has room.
 const PROBE: usize = 512 << 10;
 
-/// The version of the schema: of these tables and of the records' format in `codec`. New fields in the JSON need no new
-/// version.
+/// The version of the schema of these tables. Each record has a version of its own: see `codec`.
 const SCHEMA: &str = "1";
 
 /// The open database, and what is kept in memory about it.
@@ -81,23 +93,20 @@ pub(crate) fn instance(database: &impl ReadableDatabase) -> Result<Result<String
 }
 
 /// All records, in the order in which they were inserted.
-pub(crate) fn records(database: &impl ReadableDatabase) -> Result<Vec<Record>, Error> {
-    let records = database.begin_read()?.open_table(RECORDS)?;
-    let rows = records.iter()?.map(|row| {
+pub(crate) fn records(database: &impl ReadableDatabase) -> Result<Contents<Record>, Error> {
+    let table = database.begin_read()?.open_table(RECORDS)?;
+    let (mut records, mut unreadable) = (Vec::new(), 0);
+    for row in table.iter()? {
         let (key, stored) = row?;
-        let id = key.value().1.into();
-        readable(
-            id,
-            StoredRecord::read(stored.value()).and_then(|stored| stored.with(id)),
-        )
-    });
-    rows.collect()
-}
-
-/// Turns an unreadable record into an error. The database has checked the checksum, so the record is not damaged: it
-/// was written in another form. The task must not be skipped.
-fn readable<T>(id: TaskId, result: Result<T, Unreadable>) -> Result<T, Error> {
-    result.map_err(|error| Error::Corrupted(format!("the record of task {id}: {error}")))
+        match read(key.value().1.into(), stored.value(), &Changes::new()) {
+            Ok(record) => records.extend(record),
+            Err(_) => unreadable += 1,
+        }
+    }
+    Ok(Contents {
+        records,
+        unreadable,
+    })
 }
 
 impl Ledger {
@@ -195,8 +204,9 @@ impl Ledger {
                 }
                 let changed = records
                     .get(key)?
-                    .map(|stored| changed(id, stored.value(), change));
-                let Some((changed, has_outcome)) = changed.transpose()? else {
+                    .map(|stored| changed(stored.value(), change));
+                // A record that can't be read stays as it is. Its task is not in flight, so nothing changes it in earnest.
+                let Some(Ok((changed, has_outcome))) = changed else {
                     continue;
                 };
                 records.insert(key, &*changed)?;
@@ -213,44 +223,56 @@ impl Ledger {
         Ok(write.commit()?)
     }
 
-    /// At most `most` records with these numbers, with these changes applied; and the number at which the next page
-    /// begins.
+    /// At most `most` records with these numbers, with these changes applied. A record that can't be read holds up no other.
     pub(crate) fn page(
         &self,
         numbers: Range<u64>,
         most: usize,
         changes: &Changes,
-    ) -> Result<(Vec<Record>, u64), Error> {
-        let records = self.database.begin_read()?.open_table(RECORDS)?;
-        let mut page = Vec::new();
-        let mut next = numbers.start;
-        for row in records.range((numbers.start, 0)..(numbers.end, 0))? {
-            if page.len() == most {
-                return Ok((page, next));
+    ) -> Result<Page, Error> {
+        let table = self.database.begin_read()?.open_table(RECORDS)?;
+        let mut page = Page {
+            next: numbers.start,
+            ..Page::default()
+        };
+        for row in table.range((numbers.start, 0)..(numbers.end, 0))? {
+            if page.records.len() == most {
+                return Ok(page);
             }
             let (key, stored) = row?;
             let (number, id) = key.value();
-            next = number + 1;
-            page.extend(read(id.into(), stored.value(), changes)?);
+            page.next = number + 1;
+            match read(id.into(), stored.value(), changes) {
+                Ok(record) => page.records.extend(record),
+                Err(why) => page.skipped.push((id.into(), why)),
+            }
         }
-        Ok((page, numbers.end))
+        page.next = numbers.end;
+        Ok(page)
     }
 
     /// The message of a task, with these changes applied; `None` if nothing is to be published.
-    pub(crate) fn message(&self, id: TaskId, changes: &Changes) -> Result<Option<Task>, Error> {
+    pub(crate) fn message(
+        &self,
+        id: TaskId,
+        changes: &Changes,
+    ) -> Result<Result<Option<Task>, StoreError>, Error> {
         let Some(&number) = self.numbers.get(&id) else {
-            return Ok(None);
+            return Ok(Ok(None));
         };
         let key = (number, u128::from(id));
         let read_now = self.database.begin_read()?;
         let stored = read_now.open_table(RECORDS)?.get(key)?;
         let message = read_now.open_table(MESSAGES)?.get(key)?;
         let (Some(stored), Some(message)) = (stored, message) else {
-            return Ok(None);
+            return Ok(Ok(None));
         };
-        let record = read(id, stored.value(), changes)?.filter(|record| !record.published);
-        let task = record.map(|record| readable(id, codec::task(record, message.value())));
-        task.transpose()
+        let task = read(id, stored.value(), changes).and_then(|record| {
+            let record = record.filter(|record| !record.published);
+            let task = record.map(|record| codec::task(record, message.value()));
+            task.transpose()
+        });
+        Ok(task.map_err(|why| StoreError::Unreadable(why.to_string())))
     }
 
     /// The outcome of a task that is kept, with these changes applied; `None` if there is none that this version can read.
@@ -265,10 +287,7 @@ impl Ledger {
         let key = (number, u128::from(id));
         let read_now = self.database.begin_read()?;
         let stored = read_now.open_table(RECORDS)?.get(key)?;
-        let record = match stored {
-            Some(stored) => read(id, stored.value(), changes)?,
-            None => None,
-        };
+        let record = stored.and_then(|stored| read(id, stored.value(), changes).ok().flatten());
         if !record.is_some_and(|record| record.has_outcome) {
             return Ok(None);
         }
@@ -288,21 +307,21 @@ impl Ledger {
 }
 
 /// The stored form of a record after a change that does not remove it, and whether an outcome is in its message's place.
-fn changed(id: TaskId, stored: &[u8], change: &Change) -> Result<(Vec<u8>, bool), Error> {
-    let mut record = readable(id, StoredRecord::read(stored))?;
+fn changed(stored: &[u8], change: &Change) -> Result<(Vec<u8>, bool), Unreadable> {
+    let mut record = StoredRecord::read(stored)?;
     change.apply(&mut record);
     let has_outcome = record.has_outcome();
-    Ok((readable(id, record.bytes())?, has_outcome))
+    Ok((record.bytes()?, has_outcome))
 }
 
 /// A record with these changes applied; `None` if they remove it.
-fn read(id: TaskId, stored: &[u8], changes: &Changes) -> Result<Option<Record>, Error> {
-    let mut record = readable(id, StoredRecord::read(stored))?;
+fn read(id: TaskId, stored: &[u8], changes: &Changes) -> Result<Option<Record>, Unreadable> {
+    let mut record = StoredRecord::read(stored)?;
     if let Some(change) = changes.get(&id) {
         if change.removes() {
             return Ok(None);
         }
         change.apply(&mut record);
     }
-    readable(id, record.with(id)).map(Some)
+    record.with(id).map(Some)
 }

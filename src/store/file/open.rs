@@ -3,7 +3,7 @@
 
 use super::ledger::{self, Ledger};
 use crate::{
-    store::Record,
+    store::{Contents, Record},
     util::{
         database_file::{Words, copy_in_memory},
         file_access::exposure,
@@ -91,7 +91,7 @@ fn create(path: &Path) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// The error says what is wrong with the file, for example that a running process has it open.
-pub fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
+pub fn read(path: &Path) -> anyhow::Result<Contents<Record>> {
     match Builder::new().set_cache_size(CACHE).open_read_only(path) {
         Ok(database) => records(path, &database),
         // A crash left the file in need of repair. A copy in memory is repaired.
@@ -115,7 +115,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
     }
 }
 
-fn records(path: &Path, database: &impl ReadableDatabase) -> anyhow::Result<Vec<Record>> {
+fn records(path: &Path, database: &impl ReadableDatabase) -> anyhow::Result<Contents<Record>> {
     instance(path, database)?;
     ledger::records(database).map_err(|error| failed(path, &error))
 }

@@ -232,12 +232,17 @@ impl Writer {
         numbers: Range<u64>,
         most: usize,
     ) -> Result<(Vec<Record>, u64), StoreError> {
-        self.read(|ledger, changes| ledger.page(numbers, most, changes))
+        let page = self.read(|ledger, changes| ledger.page(numbers, most, changes))?;
+        for (id, why) in page.skipped {
+            let place = format!("the record of task {id}");
+            self.health.unreadable.note(&place, &why);
+        }
+        Ok((page.records, page.next))
     }
 
     /// See [`crate::store::Store::message`].
     pub(crate) fn message(&mut self, id: TaskId) -> Result<Option<Task>, StoreError> {
-        self.read(|ledger, changes| ledger.message(id, changes))
+        self.read(|ledger, changes| ledger.message(id, changes))?
     }
 
     /// See [`crate::store::Store::kept_outcome`].

@@ -1,7 +1,8 @@
 //! Changes of owner: the adoption of dead owners' tasks, and the claim of a task whose final reply came here.
 
 use super::{
-    format,
+    change_owner::OwnerChange,
+    connection, format,
     owners::Liveness,
     redis_store::RedisStore,
     scripts,
@@ -15,36 +16,25 @@ use futures_util::future::join_all;
 use redis::cmd;
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::{debug, error};
+use tracing::debug;
 
-/// Time for which a dead owner is skipped if it has only tasks of other routes.
+/// Time for which a dead owner is skipped if it has only tasks of other routes and tasks that can't be read.
 const SKIP_TIME: Duration = Duration::from_secs(30);
 
-/// Maximum concurrent changes of owner.
-const MAX_CONCURRENT_CHANGES: usize = 500;
-
-/// The result of an attempt to become the owner of a task.
-enum OwnerChange {
-    /// This process is the owner since this epoch. `from` was the owner before.
-    Ours {
-        record: Record,
-        epoch: u64,
-        from: String,
-    },
-    /// The task belongs to a route that this process does not have.
-    OtherRoute,
-    /// The owner is not the expected one.
-    Theirs,
-    Ended,
-    Unknown,
-}
+/// Maximum number of attempts to change the owner of a task that others change at the same time.
+const MAX_ATTEMPTS: usize = 5;
 
 /// The result for some of a dead owner's tasks.
 struct Page {
     adopted: Vec<Record>,
-    /// Whether some tasks belong to other routes.
-    other_routes: bool,
+    /// Whether some tasks stay with the dead owner: they belong to other routes, or can't be read.
+    some_stay: bool,
     all_answered: bool,
+}
+
+/// The id of a task from a member of a set.
+pub(super) fn task_id(member: &[u8]) -> Option<TaskId> {
+    str::from_utf8(member).ok()?.parse().ok()
 }
 
 impl RedisStore {
@@ -81,8 +71,7 @@ impl RedisStore {
 
     /// Makes this process the owner of a task, whoever the owner is.
     pub(crate) async fn claim_task(&self, id: TaskId) -> Result<Claim, StoreError> {
-        self.add(&[id]).await?;
-        let claim = match self.change_owner(id, "").await? {
+        Ok(match self.change_owner(id).await? {
             OwnerChange::Ours {
                 record,
                 epoch,
@@ -95,40 +84,68 @@ impl RedisStore {
                     // The old owner learns it when it writes its next note.
                     debug!(task = %id, %error, "could not send a message to the old owner");
                 }
-                return Ok(Claim::Ours(record));
+                Claim::Ours(record)
             }
-            OwnerChange::OtherRoute => Claim::OtherRoute,
+            OwnerChange::OtherRoute | OwnerChange::Newer => Claim::OtherRoute,
+            OwnerChange::Unreadable { owner } => match self.may_have_task(owner).await {
+                true => Claim::OtherRoute,
+                false => Claim::Unreadable,
+            },
             OwnerChange::Ended => Claim::Ended,
-            OwnerChange::Theirs | OwnerChange::Unknown => Claim::Unknown,
-        };
-        self.remove_from_own_set(&[id]).await;
-        Ok(claim)
+            OwnerChange::Theirs | OwnerChange::Changed | OwnerChange::Unknown => Claim::Unknown,
+        })
+    }
+
+    /// Makes this process the owner of a task, whoever the owner is. Other processes may change the owner at the same time.
+    async fn change_owner(&self, id: TaskId) -> Result<OwnerChange, StoreError> {
+        for _ in 0..MAX_ATTEMPTS {
+            match self.change_owners(&[id], "").await?.pop() {
+                Some((_, OwnerChange::Changed)) => {}
+                Some((_, change)) => return Ok(change),
+                None => return Err(connection::no_answer()),
+            }
+        }
+        Err(StoreError::Unavailable(
+            "the owner of the task changes again and again".to_owned(),
+        ))
+    }
+
+    /// Whether another process may have a task in memory whose record can't be read.
+    async fn may_have_task(&self, owner: Option<String>) -> bool {
+        match owner.filter(|owner| *owner != self.owner) {
+            Some(owner) => !matches!(self.liveness(&owner).await, Liveness::Dead),
+            None => false,
+        }
     }
 
     /// Finds tasks that this process owns and does not know of, because an answer was lost.
     async fn find_unknown(&self, most: usize) -> Result<Vec<Record>, StoreError> {
         let mut smembers = cmd("SMEMBERS");
-        let ids: Vec<String> = self
-            .connection
-            .send(smembers.arg(&self.own_keys.tasks))
-            .await?;
-        let ids = ids.iter().filter_map(|id| id.parse().ok());
+        let key = &self.own_keys.tasks;
+        let ids = self.connection.send(smembers.arg(key)).await;
+        let ids: Vec<Vec<u8>> = self.unreadable.check(key, ids)?.unwrap_or_default();
+        let ids = ids.iter().filter_map(|id| task_id(id));
         let unknown: Vec<_> = ids.filter(|id| !self.owned.has(*id)).take(most).collect();
         let (mut found, mut stale) = (Vec::new(), Vec::new());
-        for (id, taken) in self.change_owners(&unknown, &self.owner).await {
+        for (id, taken) in self.change_owners(&unknown, &self.owner).await? {
             match taken {
                 OwnerChange::Ours { record, epoch, .. } => {
                     self.owned.set(id, epoch);
                     found.push(record);
                 }
+                // Its place in the set is all that leads to it.
+                OwnerChange::Newer | OwnerChange::Unreadable { .. } => {}
                 OwnerChange::OtherRoute
                 | OwnerChange::Theirs
+                | OwnerChange::Changed
                 | OwnerChange::Ended
                 | OwnerChange::Unknown => stale.push(id),
             }
         }
         // A task that this process is about to own is known from the beginning, so it is not among these.
-        self.remove_from_own_set(&stale).await;
+        if let Err(error) = self.remove(&self.own_keys.tasks, &stale).await {
+            debug!(%error, "could not remove tasks of others from the own set");
+        }
         Ok(found)
     }
 
@@ -154,12 +171,27 @@ impl RedisStore {
     /// comes back, the resync of this process finds it.
     async fn adopt_from(&self, owner: &str, most: usize) -> Result<Vec<Record>, StoreError> {
         let keys = self.keys.owner(owner);
-        let (mut cursor, mut others, mut all) = (0_u64, false, true);
+        let (mut cursor, mut some_stay, mut all) = (0_u64, false, true);
         loop {
             let mut sscan = cmd("SSCAN");
             let sscan = sscan.arg(&keys.tasks).arg(cursor).arg("COUNT").arg(most);
-            let (next, ids): (u64, Vec<String>) = self.connection.send(sscan).await?;
-            let ids: Vec<TaskId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+            let scanned = self.connection.send(sscan).await;
+            let scanned: Option<(u64, Vec<Vec<u8>>)> =
+                self.unreadable.check(&keys.tasks, scanned)?;
+            let Some((next, members)) = scanned else {
+                some_stay = true;
+                break;
+            };
+            let mut ids = Vec::with_capacity(members.len());
+            for member in members {
+                match task_id(&member) {
+                    Some(id) => ids.push(id),
+                    None => {
+                        self.note_member(&keys.tasks, &member);
+                        some_stay = true;
+                    }
+                }
+            }
             for ids in ids.chunks(most.max(1)) {
                 // The answers of an unavailable shard take long.
                 self.stay_alive().await?;
@@ -167,7 +199,7 @@ impl RedisStore {
                 if !page.adopted.is_empty() {
                     return Ok(page.adopted);
                 }
-                others |= page.other_routes;
+                some_stay |= page.some_stay;
                 all &= page.all_answered;
             }
             cursor = next;
@@ -178,7 +210,7 @@ impl RedisStore {
         if !all {
             return Ok(Vec::new());
         }
-        if others {
+        if some_stay {
             let mut skipped = self.skipped_owners.lock();
             skipped.insert(owner.to_owned(), Instant::now());
             return Ok(Vec::new());
@@ -195,11 +227,10 @@ impl RedisStore {
 
     /// Adopts those of these tasks that this process can own.
     async fn adopt_page(&self, owner: &str, ids: &[TaskId]) -> Result<Page, StoreError> {
-        self.add(ids).await?;
         let (mut ours, mut adopted) = (Vec::new(), Vec::new());
-        let (mut not_ours, mut stale, mut others) = (Vec::new(), Vec::new(), false);
-        let answered = self.change_owners(ids, owner).await;
-        let all_answered = answered.len() == ids.len();
+        let (mut stale, mut some_stay) = (Vec::new(), false);
+        let answered = self.change_owners(ids, owner).await?;
+        let mut all_answered = answered.len() == ids.len();
         for (id, taken) in answered {
             match taken {
                 // The task was claimed before, and its id was not removed from the old owner's set.
@@ -210,14 +241,11 @@ impl RedisStore {
                     ours.push((id, epoch));
                     adopted.push(record);
                 }
-                OwnerChange::OtherRoute => {
-                    others = true;
-                    not_ours.push(id);
+                OwnerChange::OtherRoute | OwnerChange::Newer | OwnerChange::Unreadable { .. } => {
+                    some_stay = true
                 }
-                OwnerChange::Theirs | OwnerChange::Ended | OwnerChange::Unknown => {
-                    stale.push(id);
-                    not_ours.push(id);
-                }
+                OwnerChange::Changed => all_answered = false,
+                OwnerChange::Theirs | OwnerChange::Ended | OwnerChange::Unknown => stale.push(id),
             }
         }
         // This process owns these tasks now, whatever fails below.
@@ -227,67 +255,10 @@ impl RedisStore {
         if let Err(error) = self.notify_owner(owner, &ours, &stale).await {
             debug!(owner, %error, "could not send a message to the old owner");
         }
-        self.remove_from_own_set(&not_ours).await;
         Ok(Page {
             adopted,
-            other_routes: others,
+            some_stay,
             all_answered,
-        })
-    }
-
-    /// Removes ids from this process's own set. If that fails, a resync finds them there, or the process that adopts from
-    /// this one.
-    async fn remove_from_own_set(&self, ids: &[TaskId]) {
-        if let Err(error) = self.remove(&self.own_keys.tasks, ids).await {
-            debug!(%error, "could not remove tasks of others from the own set");
-        }
-    }
-
-    /// Tries to become the owner of each task. Returns the results for which there was an answer. This process may own the
-    /// other tasks too.
-    async fn change_owners(&self, ids: &[TaskId], from: &str) -> Vec<(TaskId, OwnerChange)> {
-        let mut all = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(MAX_CONCURRENT_CHANGES) {
-            let calls = ids.iter().map(|id| self.change_owner(*id, from));
-            for (id, change) in ids.iter().zip(join_all(calls).await) {
-                match change {
-                    Ok(change) => all.push((*id, change)),
-                    Err(error) => {
-                        debug!(task = %id, %error, "could not change the owner of a task; trying again");
-                        self.owned.needs_resync();
-                    }
-                }
-            }
-        }
-        all
-    }
-
-    /// Makes this process the owner of a task if `from` is the owner. An empty `from` means any owner.
-    async fn change_owner(&self, id: TaskId, from: &str) -> Result<OwnerChange, StoreError> {
-        let mut script = scripts::CHANGE_OWNER.key(self.keys.task(id));
-        script.arg(&self.owner).arg(from).arg(&self.routes);
-        let mut answer: Vec<Option<String>> = self.connection.run(&script).await?;
-        let what = answer.first().cloned().flatten().unwrap_or_default();
-        Ok(match what.as_str() {
-            "ours" if answer.len() > 3 => {
-                let fields = answer.split_off(3);
-                let epoch = answer[2].as_ref().and_then(|epoch| epoch.parse().ok());
-                match format::record(id, fields) {
-                    Ok(record) => OwnerChange::Ours {
-                        record,
-                        epoch: epoch.unwrap_or(0),
-                        from: answer[1].take().unwrap_or_default(),
-                    },
-                    Err(error) => {
-                        error!(task = %id, %error, "a record of another version, or damaged");
-                        OwnerChange::OtherRoute
-                    }
-                }
-            }
-            "other route" => OwnerChange::OtherRoute,
-            "theirs" => OwnerChange::Theirs,
-            "ended" => OwnerChange::Ended,
-            _ => OwnerChange::Unknown,
         })
     }
 

@@ -5,7 +5,7 @@
 use super::limits::{ANSWER_TIMEOUT, tcp};
 use super::{
     format::millis,
-    probe::{Advice, is_final, probe_any},
+    probe::{Advice, is_about_content, is_final, probe_any},
     settings::RedisConfig,
     url::RedisUrl,
 };
@@ -135,7 +135,8 @@ impl Connection {
             let Err(error) = &answer else {
                 return answer;
             };
-            if self.refused.load(Ordering::Relaxed) || Instant::now() >= end {
+            let is_final = matches!(error, StoreError::Unreadable(_));
+            if is_final || self.refused.load(Ordering::Relaxed) || Instant::now() >= end {
                 return answer;
             }
             if backoff.attempts() == 0 {
@@ -177,6 +178,9 @@ impl Connection {
             self.unanswered_since.store(0, Ordering::Relaxed);
         }
         answer.map_err(|error| {
+            if is_about_content(&error) {
+                return StoreError::Unreadable(describe_content(&error));
+            }
             self.replace_after_refusal(&error);
             self.refused.fetch_or(is_final(&error), Ordering::Relaxed);
             StoreError::Unavailable(describe(&error))
@@ -332,4 +336,14 @@ fn describe(error: &RedisError) -> String {
     }
     let text = error.to_string();
     text.replace(&format!(" - {:?}", error.kind()), "")
+}
+
+/// The text of an error about the content of a key.
+fn describe_content(error: &RedisError) -> String {
+    let text = describe(error);
+    if text.contains("WRONGTYPE") {
+        return "it is a key of another type (WRONGTYPE)".to_owned();
+    }
+    let before_script = text.split(" script: ").next();
+    before_script.unwrap_or_default().to_owned()
 }

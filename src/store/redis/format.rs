@@ -3,7 +3,7 @@
 use crate::{
     store::{
         Record, StoreError,
-        codec::{self, StoredTimeout},
+        codec::{self, SCHEMA, StoredTimeout, Unreadable},
     },
     task::{Task, TaskId, TaskToken, Timeouts, unix_millis},
 };
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
 /// The fields of a record, in the order in which [`record`] reads them.
-pub(crate) const FIELDS: [&str; 11] = [
+pub(crate) const FIELDS: [&str; 12] = [
     "route",
     "token",
     "polled_at",
@@ -23,7 +23,14 @@ pub(crate) const FIELDS: [&str; 11] = [
     "failed_deliveries",
     "has_outcome",
     "activity",
+    "schema",
 ];
+
+/// The values of some fields, as Redis has them.
+pub(crate) type Fields = Vec<Option<Vec<u8>>>;
+
+/// An epoch from this on is none that this version has written. A script could not count it up.
+const MAX_EPOCH: u64 = 1 << 53;
 
 /// Time for which a record is kept after the latest possible end of its task.
 const RECORD_RESERVE: Duration = Duration::from_secs(86_400);
@@ -60,27 +67,53 @@ pub(crate) fn message(task: &Task) -> Result<Vec<u8>, StoreError> {
 }
 
 /// The task from its record and its message.
-pub(crate) fn task(record: Record, message: &str) -> Result<Task, StoreError> {
-    let id = record.id;
-    codec::task(record, message.as_bytes()).map_err(|_| unreadable(id, "message"))
+pub(crate) fn task(record: Record, message: &[u8]) -> Result<Task, StoreError> {
+    let unreadable = |_| StoreError::Unreadable("the field message has another form".to_owned());
+    codec::task(record, message).map_err(unreadable)
+}
+
+/// The name of a process. An error is something else.
+pub(crate) fn owner(name: Vec<u8>) -> Result<String, Vec<u8>> {
+    match String::from_utf8(name) {
+        // Braces would move its keys to other slots of a Cluster.
+        Ok(name) if !name.is_empty() && !name.contains(['{', '}']) => Ok(name),
+        Ok(other) => Err(other.into_bytes()),
+        Err(other) => Err(other.into_bytes()),
+    }
+}
+
+/// The epoch from the field `turn`.
+pub(crate) fn epoch(turn: &[u8]) -> Option<u64> {
+    let epoch = str::from_utf8(turn).ok()?.parse().ok();
+    epoch.filter(|epoch| *epoch < MAX_EPOCH)
 }
 
 /// The record of a task from [`FIELDS`].
-pub(crate) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, StoreError> {
-    let mut fields = fields.into_iter();
-    let mut next = || fields.next().flatten().unwrap_or_default();
-    let (route, token, polled_at, timeouts) = (next(), next(), next(), next());
-    let (published, begun, heard) = (next(), next(), next());
-    let (durable, failed_deliveries, has_outcome) = (next(), next(), next());
-    let activity = next();
+pub(crate) fn record(id: TaskId, fields: Fields) -> Result<Record, Unreadable> {
+    let schema = fields.last().and_then(Option::as_deref);
+    let schema = schema.map_or(Some(SCHEMA), |text| str::from_utf8(text).ok()?.parse().ok());
+    match schema {
+        Some(schema) if schema > SCHEMA => return Err(Unreadable::Newer(schema)),
+        Some(_) => {}
+        None => return Err(Unreadable::Field("schema")),
+    }
+    let mut named = FIELDS.iter().zip(fields);
+    let mut next = || match named.next() {
+        Some((name, Some(value))) => String::from_utf8(value).map_err(|_| Unreadable::Field(name)),
+        Some((_, None)) | None => Ok(String::new()),
+    };
+    let (route, token, polled_at, timeouts) = (next()?, next()?, next()?, next()?);
+    let (published, begun, heard) = (next()?, next()?, next()?);
+    let (durable, failed_deliveries, has_outcome) = (next()?, next()?, next()?);
+    let activity = next()?;
     // Timeouts that another version wrote in another form are unknown.
     let stored: StoredTimeouts = serde_json::from_str(&timeouts).unwrap_or_default();
     Ok(Record {
         id,
         route,
-        token: TaskToken::new(&token).ok_or_else(|| unreadable(id, "token"))?,
+        token: TaskToken::new(&token).ok_or(Unreadable::Field("token"))?,
         activity: activity.into(),
-        polled_at: at(&polled_at).ok_or_else(|| unreadable(id, "polled_at"))?,
+        polled_at: at(&polled_at).ok_or(Unreadable::Field("polled_at"))?,
         timeouts: Timeouts {
             heartbeat: stored.heartbeat.into(),
             start_to_close: stored.start_to_close.into(),
@@ -92,11 +125,6 @@ pub(crate) fn record(id: TaskId, fields: Vec<Option<String>>) -> Result<Record, 
         failed_deliveries: failed_deliveries.parse().unwrap_or(0),
         has_outcome: has_outcome == "1",
     })
-}
-
-/// The error for a field that this version can't read. Another version, or a person, wrote it.
-fn unreadable(id: TaskId, field: &str) -> StoreError {
-    StoreError::Unavailable(format!("the field {field} of task {id} can't be read"))
 }
 
 fn at(text: &str) -> Option<SystemTime> {

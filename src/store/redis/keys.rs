@@ -44,6 +44,11 @@ impl Keys {
         format!("{}:task:{{{}}}", self.prefix, id.reveal())
     }
 
+    /// The key of a record as the log shows it, with the beginning of the id: a pattern that finds the key.
+    pub(crate) fn shown_task(&self, id: TaskId) -> String {
+        format!("{}:task:{{{id}*}}", self.prefix)
+    }
+
     pub(crate) fn owner(&self, owner: &str) -> OwnerKeys {
         let key = |what| format!("{}:owner:{{{owner}}}:{what}", self.prefix);
         OwnerKeys {

@@ -64,6 +64,11 @@ impl Lease {
         self.state().last_read = message;
     }
 
+    /// Notes that this process's set of tasks was lost. It must ask for its tasks, as after a lapse.
+    pub(crate) fn lost_tasks(&self) {
+        self.state().unreported_lapse = true;
+    }
+
     /// Whether there was a lapse since the last call.
     pub(crate) fn report_lapse(&self) -> bool {
         std::mem::take(&mut self.state().unreported_lapse)

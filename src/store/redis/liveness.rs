@@ -11,16 +11,21 @@ impl RedisStore {
     /// Cluster.
     pub(crate) async fn liveness(&self, owner: &str) -> Liveness {
         let script = &scripts::LEASE_OF;
-        let script = script.key(self.keys.owner(owner).lease);
-        let answer: Result<(Option<String>, i64), _> = self.connection.run(&script).await;
-        let Ok((value, left)) = answer else {
+        let lease = self.keys.owner(owner).lease;
+        let answer = self.connection.run(&script.key(&lease)).await;
+        // A key of another type is no lease. The process would have replaced it.
+        let answer = self.unreadable.check(&lease, answer);
+        let Ok(answer) = answer.map(Option::unwrap_or_default) else {
             self.missing_leases.note(owner, false);
             return Liveness::MayBeDead;
         };
-        let missing = self.missing_leases.note(owner, value.is_none());
-        match value.as_deref() {
-            Some(LEFT) => Liveness::Dead,
-            Some(_) => Liveness::Alive(u64::try_from(left).unwrap_or(0)),
+        let (value, left): (Option<Vec<u8>>, i64) = answer;
+        // Neither is a key that does not expire.
+        let left = u64::try_from(left).ok().filter(|_| value.is_some());
+        let missing = self.missing_leases.note(owner, left.is_none());
+        match left {
+            Some(_) if value.as_deref() == Some(LEFT.as_bytes()) => Liveness::Dead,
+            Some(left) => Liveness::Alive(left),
             None if missing && self.lease.may_judge_others() => Liveness::Dead,
             None => Liveness::MayBeDead,
         }

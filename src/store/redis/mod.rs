@@ -5,6 +5,7 @@
 //! `probe`, `scripts` and `format` talk to Redis.
 
 pub mod adopt;
+mod change_owner;
 pub mod connection;
 pub mod format;
 pub mod keys;
@@ -12,6 +13,7 @@ mod lease;
 mod limits;
 mod liveness;
 pub mod notes;
+mod own_keys;
 pub mod owned;
 pub mod owners;
 pub mod probe;

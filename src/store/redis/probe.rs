@@ -88,6 +88,27 @@ fn read_info(info: &str, cluster: bool) -> Result<Advice, RedisError> {
     Ok(advice)
 }
 
+/// The texts of errors about the content of a key. Redis 6.2 does not tell them by a code if a script causes them.
+const CONTENT: [&str; 5] = [
+    "WRONGTYPE",
+    "attempt to compare",
+    "attempt to perform arithmetic",
+    "is not an integer",
+    "invalid expire time",
+];
+
+/// Whether Redis answers so because of what is in a key. The server and the connection are fine.
+pub(crate) fn is_about_content(error: &RedisError) -> bool {
+    let answered = matches!(
+        error.kind(),
+        ErrorKind::Extension | ErrorKind::Server(ServerErrorKind::ResponseError)
+    );
+    answered && {
+        let text = error.to_string();
+        CONTENT.iter().any(|content| text.contains(content))
+    }
+}
+
 /// Whether another attempt can't succeed.
 pub(crate) fn is_final(error: &RedisError) -> bool {
     match error.kind() {

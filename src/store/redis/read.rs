@@ -1,7 +1,16 @@
 //! Reads the tasks in flight of all owners, for people. The reader does not become an owner and changes nothing.
 
-use super::{connection::Connection, format, keys::Keys, settings::RedisConfig};
-use crate::{store::Record, task::TaskId};
+use super::{
+    adopt::task_id,
+    connection::Connection,
+    format::{self, Fields},
+    keys::Keys,
+    settings::RedisConfig,
+};
+use crate::{
+    store::{Contents, Record, StoreError},
+    task::TaskId,
+};
 use anyhow::Context;
 use futures_util::future::join_all;
 use redis::cmd;
@@ -18,38 +27,100 @@ const MAX_CONCURRENT_READS: usize = 500;
 /// # Errors
 ///
 /// If Redis can't be reached or refuses.
-pub async fn read(config: &RedisConfig) -> anyhow::Result<Vec<(Record, String)>> {
-    let connection = Connection::open(config, READ_TIMEOUT).await?;
-    let keys = Keys::new(&config.prefix);
+pub async fn read(config: &RedisConfig) -> anyhow::Result<Contents<(Record, String)>> {
+    let reader = Reader {
+        connection: Connection::open(config, READ_TIMEOUT).await?,
+        keys: Keys::new(&config.prefix),
+    };
+    let mut found = Contents {
+        records: Vec::new(),
+        unreadable: 0,
+    };
     let first = || format!("the token store {} can't be read", config.urls[0]);
-    let mut smembers = cmd("SMEMBERS");
-    let owners: Vec<String> = connection
-        .send(smembers.arg(keys.owners()))
-        .await
-        .with_context(first)?;
-    let mut found = Vec::new();
-    for owner in owners {
-        let mut smembers = cmd("SMEMBERS");
-        let tasks = smembers.arg(keys.owner(&owner).tasks);
-        let ids: Vec<String> = connection.send(tasks).await.with_context(first)?;
-        let ids: Vec<TaskId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-        for ids in ids.chunks(MAX_CONCURRENT_READS) {
-            let asked = ids.iter().map(async |id| {
-                let mut hmget = cmd("HMGET");
-                let hmget = hmget.arg(keys.task(*id)).arg("owner").arg(&format::FIELDS);
-                connection.send::<Vec<Option<String>>>(hmget).await
-            });
-            for (id, fields) in ids.iter().zip(join_all(asked).await) {
-                let mut fields = fields.with_context(first)?;
-                // The set may contain the id of a task that another process owns or that has ended.
-                if fields.remove(0).is_some_and(|found| found == owner) {
-                    let record = format::record(*id, fields).with_context(first)?;
-                    found.push((record, owner.clone()));
+    let read = reader.read_all(&mut found).await;
+    read.with_context(first)?;
+    Ok(found)
+}
+
+struct Reader {
+    connection: Connection,
+    keys: Keys,
+}
+
+impl Reader {
+    async fn read_all(&self, found: &mut Contents<(Record, String)>) -> Result<(), StoreError> {
+        for owner in self.members(&self.keys.owners(), found).await? {
+            let Ok(owner) = format::owner(owner) else {
+                found.unreadable += 1;
+                continue;
+            };
+            let members = self.members(&self.keys.owner(&owner).tasks, found).await?;
+            let ids: Vec<TaskId> = members
+                .iter()
+                .filter_map(|member| task_id(member))
+                .collect();
+            found.unreadable += members.len() - ids.len();
+            for ids in ids.chunks(MAX_CONCURRENT_READS) {
+                self.read_some(&owner, ids, found).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_some(
+        &self,
+        owner: &str,
+        ids: &[TaskId],
+        found: &mut Contents<(Record, String)>,
+    ) -> Result<(), StoreError> {
+        let asked = ids.iter().map(async |id| {
+            let mut hmget = cmd("HMGET");
+            let hmget = hmget
+                .arg(self.keys.task(*id))
+                .arg("owner")
+                .arg(&format::FIELDS);
+            self.connection.send::<Fields>(hmget).await
+        });
+        for (id, fields) in ids.iter().zip(join_all(asked).await) {
+            let Some(mut fields) = readable(fields, found)? else {
+                continue;
+            };
+            // The set may contain the id of a task that another process owns or that has ended.
+            if fields
+                .remove(0)
+                .is_some_and(|found| found == owner.as_bytes())
+            {
+                match format::record(*id, fields) {
+                    Ok(record) => found.records.push((record, owner.to_owned())),
+                    Err(_) => found.unreadable += 1,
                 }
             }
         }
+        Ok(())
     }
-    Ok(found)
+
+    async fn members(
+        &self,
+        key: &str,
+        found: &mut Contents<(Record, String)>,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let members = self.connection.send(cmd("SMEMBERS").arg(key)).await;
+        Ok(readable(members, found)?.unwrap_or_default())
+    }
+}
+
+/// The answer; `None` if what is there can't be read.
+fn readable<T, U>(
+    answer: Result<T, StoreError>,
+    found: &mut Contents<U>,
+) -> Result<Option<T>, StoreError> {
+    match answer {
+        Err(StoreError::Unreadable(_)) => {
+            found.unreadable += 1;
+            Ok(None)
+        }
+        answer => answer.map(Some),
+    }
 }
 
 /// Checks that Redis can be read and written. Returns advice about its configuration.

@@ -19,7 +19,7 @@
 use super::limits::{SET_TTL, TOMBSTONE_TTL};
 use super::{
     connection::Connection,
-    format,
+    format::{self, Fields},
     keys::{Keys, OwnerKeys},
     lease::Lease,
     notes::Notes,
@@ -30,16 +30,20 @@ use super::{
     url::RedisUrl,
 };
 use crate::{
-    store::{Lifetime, Note, RENEW_INTERVAL, Record, Shared, Store, StoreError, outcome},
+    store::{
+        Lifetime, Note, RENEW_INTERVAL, Record, Shared, Store, StoreError, outcome,
+        unreadable::UnreadablePlaces,
+    },
     task::{Outcome, Task, TaskId, Timeouts},
 };
 use anyhow::Context;
 use async_trait::async_trait;
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{join, try_join, try_join_all};
 use parking_lot::Mutex;
 use redis::{cmd, pipe};
 use std::{
     collections::HashMap,
+    fmt::Display,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -50,6 +54,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time for which a start waits for an id of the store before it makes one.
 const ID_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Maximum length of a member of a set in the log.
+const MAX_SHOWN_BYTES: usize = 16;
 
 /// The error text if Redis has another id of the store.
 const REPLACED: &str = "names another queue of replies, since it lost its data while a process started: this process reads its own until its tasks have ended; then restart it";
@@ -71,7 +78,9 @@ pub struct RedisStore {
     pub(super) notes: Notes,
     pub(super) lease: Lease,
     pub(super) missing_leases: MissingLeases,
-    /// Dead owners that have only tasks of other processes' routes, and when that was found.
+    /// What this process could not read.
+    pub(super) unreadable: UnreadablePlaces,
+    /// Dead owners that have only tasks of other processes' routes or unreadable ones, and when that was found.
     pub(super) skipped_owners: Mutex<HashMap<String, Instant>>,
     /// Allows one adoption at a time, so that two callers do not get the same task.
     adopting: tokio::sync::Mutex<()>,
@@ -108,6 +117,7 @@ impl RedisStore {
             notes: Notes::default(),
             lease: Lease::new(Instant::now()),
             missing_leases: MissingLeases::default(),
+            unreadable: UnreadablePlaces::default(),
             skipped_owners: Mutex::default(),
             adopting: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(false),
@@ -134,12 +144,16 @@ impl RedisStore {
     /// process that starts needs the id to find the reply queue.
     pub(super) async fn register(&self) -> Result<(), StoreError> {
         let mut sadd = cmd("SADD");
-        let sadd = sadd.arg(self.keys.owners()).arg(&self.owner);
+        let owners = self.keys.owners();
+        let sadd = sadd.arg(&owners).arg(&self.owner);
         let found = find_instance(&self.connection, &self.keys);
-        let ((), found) = try_join(self.connection.send(sadd), found).await?;
-        if found.is_none() {
+        let (added, found) = join(self.connection.send::<()>(sadd), found).await;
+        self.unreadable.check(&owners, added)?;
+        let found = self.unreadable.check(&self.keys.instance(), found)?;
+        if let Some(None) = found {
             name_instance(&self.connection, &self.keys, &self.instance).await?;
         }
+        let found = found.flatten();
         let replaced = found.is_some_and(|found| found != self.instance);
         self.replaced.store(replaced, Ordering::Relaxed);
         Ok(())
@@ -164,7 +178,13 @@ impl RedisStore {
         both.sadd(&self.own_keys.tasks, ids).ignore();
         let ttl = i64::try_from(format::millis(SET_TTL)).unwrap_or(i64::MAX);
         both.pexpire(&self.own_keys.tasks, ttl).ignore();
-        self.connection.send_all(&both).await
+        match self.connection.send_all(&both).await {
+            Err(StoreError::Unreadable(why)) => {
+                self.set_tasks_aside(&why).await?;
+                self.connection.send_all(&both).await
+            }
+            added => added,
+        }
     }
 
     /// Removes ids from an owner's set.
@@ -174,21 +194,59 @@ impl RedisStore {
         }
         let ids: Vec<_> = ids.iter().map(|id| id.reveal()).collect();
         let mut srem = cmd("SREM");
-        self.connection.send(srem.arg(tasks).arg(ids)).await
+        let removed = self.connection.send::<()>(srem.arg(tasks).arg(ids)).await;
+        self.unreadable.check(tasks, removed).map(|_| ())
     }
 
     /// The values of these fields of a task's hash.
-    async fn fields(&self, id: TaskId, names: &[&str]) -> Result<Vec<Option<String>>, StoreError> {
+    pub(super) async fn fields(&self, id: TaskId, names: &[&str]) -> Result<Fields, StoreError> {
         let mut hmget = cmd("HMGET");
         self.connection
             .send(hmget.arg(self.keys.task(id)).arg(names))
             .await
     }
 
+    /// The owners that may have tasks. What is no name of a process is left out.
     pub(super) async fn owners(&self) -> Result<Vec<String>, StoreError> {
         let mut smembers = cmd("SMEMBERS");
-        let owners = self.keys.owners();
-        self.connection.send(smembers.arg(owners)).await
+        let key = self.keys.owners();
+        let found = self.connection.send(smembers.arg(&key)).await;
+        let found: Vec<Vec<u8>> = self.unreadable.check(&key, found)?.unwrap_or_default();
+        let count = found.len();
+        let mut names = Vec::with_capacity(count);
+        for member in found {
+            match format::owner(member) {
+                Ok(name) => names.push(name),
+                Err(member) => self.note_member(&key, &member),
+            }
+        }
+        if names.len() == count {
+            self.unreadable.clear_members(&key);
+        }
+        Ok(names)
+    }
+
+    /// Notes a member of a set that is none of its names or ids.
+    pub(super) fn note_member(&self, key: &str, member: &[u8]) {
+        let shown = &member[..member.len().min(MAX_SHOWN_BYTES)];
+        self.unreadable.note_member(key, shown);
+    }
+
+    /// The answer to a call about a task's record; `None` if the record can't be read.
+    pub(super) fn about_task<T>(
+        &self,
+        id: TaskId,
+        answer: Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        match answer {
+            // Most calls do not read all fields, so this says nothing of the others.
+            Ok(answer) => Ok(Some(answer)),
+            Err(StoreError::Unreadable(why)) => {
+                self.unreadable.note(&self.keys.shown_task(id), &why);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -209,7 +267,14 @@ async fn instance(connection: &Connection, keys: &Keys) -> Result<String, StoreE
 }
 
 async fn find_instance(connection: &Connection, keys: &Keys) -> Result<Option<String>, StoreError> {
-    connection.send(cmd("GET").arg(keys.instance())).await
+    let key = keys.instance();
+    let at_key = |why: &dyn Display| StoreError::Unreadable(format!("{key}: {why}"));
+    let found: Option<Vec<u8>> = match connection.send(cmd("GET").arg(&key)).await {
+        Err(StoreError::Unreadable(why)) => return Err(at_key(&why)),
+        found => found?,
+    };
+    let found = found.map(String::from_utf8).transpose();
+    found.map_err(|_| at_key(&"it is no text"))
 }
 
 /// Writes the id of the store, unless there is one.
@@ -243,7 +308,8 @@ impl Store for RedisStore {
         script
             .arg(format::timeouts(timeouts)?)
             .arg(format::ttl_millis(timeouts));
-        self.connection.run(&script).await
+        let confirmed = self.connection.run::<()>(&script).await;
+        self.about_task(id, confirmed).map(|_| ())
     }
 
     fn note(&self, id: TaskId, note: Note) {
@@ -254,7 +320,9 @@ impl Store for RedisStore {
         self.owned.end(id);
         let mut script = scripts::REMOVE.key(self.keys.task(id));
         script.arg(format::millis(TOMBSTONE_TTL));
-        let owner: Option<String> = self.connection.run(&script).await?;
+        let removed = self.connection.run(&script).await;
+        let owner: Option<Vec<u8>> = self.about_task(id, removed)?.flatten();
+        let owner = owner.and_then(|owner| format::owner(owner).ok());
         // The id is removed after the record. A crash in between leaves an id whose task is known to have ended. In the other
         // order it would leave a record that nobody finds.
         self.remove(&self.own_keys.tasks, &[id]).await?;
@@ -276,7 +344,11 @@ impl Store for RedisStore {
         let names = [&["message"], &format::FIELDS[..]].concat();
         let mut fields = self.fields(id, &names).await?;
         match fields.remove(0) {
-            Some(message) => format::task(format::record(id, fields)?, &message).map(Some),
+            Some(message) => {
+                let record = format::record(id, fields);
+                let record = record.map_err(|why| StoreError::Unreadable(why.to_string()))?;
+                format::task(record, &message).map(Some)
+            }
             None => match format::record(id, fields) {
                 Ok(record) if !record.published => Err(StoreError::NoMessage),
                 // The message is published, or the task has ended.
@@ -289,12 +361,16 @@ impl Store for RedisStore {
         let text = outcome::text(outcome);
         let text = text.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let mut script = scripts::KEEP_OUTCOME.key(self.keys.task(id));
-        self.connection.run(script.arg(text)).await
+        let kept = self.connection.run::<()>(script.arg(text)).await;
+        self.about_task(id, kept).map(|_| ())
     }
 
     async fn kept_outcome(&self, id: TaskId) -> Result<Option<Outcome>, StoreError> {
-        let text = self.fields(id, &["outcome"]).await?.pop().flatten();
-        Ok(text.and_then(|text| outcome::read(text.as_bytes())))
+        let fields = self.fields(id, &["outcome"]).await;
+        let text = self
+            .about_task(id, fields)?
+            .and_then(|mut fields| fields.pop());
+        Ok(text.flatten().and_then(|text| outcome::read(&text)))
     }
 
     /// Empty: for a reply to a task of another process [`Shared::claim`] says whether the task has ended.
@@ -306,10 +382,11 @@ impl Store for RedisStore {
         let size = async |owner: String| {
             let mut scard = cmd("SCARD");
             let tasks = self.keys.owner(&owner).tasks;
-            self.connection.send::<usize>(scard.arg(tasks)).await
+            let size = self.connection.send(scard.arg(&tasks)).await;
+            Ok(self.unreadable.check(&tasks, size)?.unwrap_or(0))
         };
         let sizes = try_join_all(self.owners().await?.into_iter().map(size)).await?;
-        Ok(sizes.into_iter().sum())
+        Ok(sizes.into_iter().sum::<usize>())
     }
 
     fn unavailable(&self) -> Option<String> {
@@ -319,6 +396,10 @@ impl Store for RedisStore {
             .then(|| REPLACED.to_owned());
         let unavailable = self.lease.unavailable().or(replaced)?;
         Some(format!("Redis {} {unavailable}", self.url))
+    }
+
+    fn unreadable(&self) -> usize {
+        self.unreadable.count()
     }
 
     fn owner(&self) -> &str {

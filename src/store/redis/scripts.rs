@@ -25,5 +25,7 @@ scripts! {
     NOTIFY_OWNER = "lua/notify_owner.lua";
     REMOVE_OWNER = "lua/remove_owner.lua";
     RENEW = "lua/renew.lua";
+    READ_INBOX = "lua/read_inbox.lua";
+    SET_ASIDE = "lua/set_aside.lua";
     LEASE_OF = "lua/lease_of.lua";
 }

@@ -1,13 +1,13 @@
 //! The calls of [`Shared`]: renewals of the lease, messages between processes, and the owners of tasks.
 
-use super::limits::{LEASE, SET_TTL};
+use super::limits::LEASE;
 use super::{connection, format, owners::Liveness, redis_store::RedisStore, scripts};
 use crate::{
     store::{Claim, Forwarded, Ownership, PeerEvent, Record, Renewal, Shared, StoreError},
     task::{Status, TaskId},
 };
 use async_trait::async_trait;
-use futures_util::future::{join_all, try_join};
+use futures_util::future::{join_all, join3};
 use redis::cmd;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -20,9 +20,6 @@ const RENEW_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A lease with less time left than this, in milliseconds, has missed several renewals.
 const OVERDUE_LEASE_MS: u64 = 4_000;
-
-/// Maximum number of messages that are read with one renewal. There are five renewals a second.
-const MAX_MESSAGES_PER_RENEWAL: usize = 5_000;
 
 /// Maximum number of messages in an inbox. An owner that reads none for so long has lapsed, and asks for each of its tasks
 /// anyway.
@@ -41,25 +38,35 @@ const SIGN: &str = "sign";
 const ID_LENGTH: usize = 32;
 
 /// Messages from an inbox. Each has an id, and a kind with a text.
-type Messages = Vec<(String, Vec<String>)>;
+pub(super) type Messages = Vec<(String, Vec<String>)>;
+
+/// Whether a message has the form of its kind. A later version may write other kinds.
+pub(super) fn is_legible(message: &[String]) -> bool {
+    let [kind, text] = message else {
+        return false;
+    };
+    let is_taken = |word: &str| {
+        word.split_once(':')
+            .is_some_and(|(id, epoch)| id.parse::<TaskId>().is_ok() && epoch.parse::<u64>().is_ok())
+    };
+    match kind.as_str() {
+        TAKEN => text.split(' ').all(is_taken),
+        SIGN => text
+            .split_at_checked(ID_LENGTH)
+            .is_some_and(|(id, _)| id.parse::<TaskId>().is_ok()),
+        _ => true,
+    }
+}
 
 impl RedisStore {
-    /// Renews the lease, and returns the messages from the inbox. They stay in the inbox until the next renewal says that
-    /// they were read.
-    pub(crate) async fn renew(&self) -> Result<Messages, StoreError> {
+    /// Renews the lease.
+    pub(crate) async fn renew(&self) -> Result<(), StoreError> {
         let began = Instant::now();
         let mut script = scripts::RENEW.key(&self.own_keys.lease);
-        script
-            .key(&self.own_keys.tasks)
-            .key(&self.own_keys.inbox)
-            .arg(format::millis(LEASE))
-            .arg(format::millis(SET_TTL))
-            .arg(self.lease.last_read())
-            .arg(MAX_MESSAGES_PER_RENEWAL);
-        let answer: Result<(bool, Messages), _> = self.connection.run(&script).await;
-        let (was_there, messages) = answer?;
+        script.arg(format::millis(LEASE));
+        let was_there: bool = self.connection.run(&script).await?;
         self.lease.renewed(began, was_there);
-        Ok(messages)
+        Ok(())
     }
 
     /// The kind and the text of a message that says which tasks were taken over, each with its epoch.
@@ -114,10 +121,13 @@ impl RedisStore {
         Err(StoreError::Unavailable(why.to_owned()))
     }
 
-    /// Notes that a worker works on the task. Returns its owner, or why it has none.
+    /// Notes that a worker works on the task. Returns its owner, or why it has none; nothing if the record can't be read.
     async fn mark_begun(&self, id: TaskId) -> Result<Vec<String>, StoreError> {
         let script = &scripts::MARK_BEGUN;
-        self.connection.run(&script.key(self.keys.task(id))).await
+        let answer = self.connection.run(&script.key(self.keys.task(id))).await;
+        let answer: Vec<Vec<u8>> = self.about_task(id, answer)?.unwrap_or_default();
+        let texts = answer.into_iter().map(format::owner);
+        Ok(texts.collect::<Result<_, _>>().unwrap_or_default())
     }
 
     /// Adds a message to an owner's inbox. True if the owner is alive and will read it.
@@ -130,7 +140,9 @@ impl RedisStore {
             .arg(text)
             .arg(MAX_INBOX_MESSAGES)
             .arg(format::millis(INBOX_TTL));
-        self.connection.run(&script).await
+        let posted = self.connection.run(&script).await;
+        // The owner makes it anew.
+        Ok(self.unreadable.check(&keys.inbox, posted)?.unwrap_or(false))
     }
 
     /// Records the task with this process as the owner if Redis has no record. Returns the owner and the epoch.
@@ -149,7 +161,13 @@ impl RedisStore {
             .arg(u8::from(record.durable))
             .arg(record.failed_deliveries)
             .arg(&*record.activity);
-        self.connection.run(&script).await
+        let answer = self.connection.run(&script).await;
+        // No other process can take over what nobody can read.
+        let answer: Option<(String, Vec<u8>)> = self.about_task(record.id, answer)?;
+        Ok(answer.map_or_else(
+            || ("ours".to_owned(), 0),
+            |(owner, turn)| (owner, format::epoch(&turn).unwrap_or(0)),
+        ))
     }
 }
 
@@ -159,9 +177,13 @@ impl Shared for RedisStore {
         if self.closed.load(Ordering::Relaxed) {
             return Ok(Renewal::default());
         }
-        let renewal = timeout(RENEW_TIMEOUT, try_join(self.renew(), self.register())).await;
-        let renewal = renewal.unwrap_or_else(|_| Err(connection::no_answer()));
-        let (messages, ()) = renewal.inspect_err(|error| {
+        // Each runs to its end, whatever the others meet.
+        let all = join3(self.renew(), self.read_inbox(), self.register());
+        let renewal = match timeout(RENEW_TIMEOUT, all).await {
+            Ok((renewed, messages, registered)) => renewed.and(registered).and(messages),
+            Err(_) => Err(connection::no_answer()),
+        };
+        let messages = renewal.inspect_err(|error| {
             self.lease.failed(error);
             self.owned.unavailable();
         })?;
@@ -205,7 +227,10 @@ impl Shared for RedisStore {
     async fn route_of(&self, id: TaskId) -> Result<Option<String>, StoreError> {
         let mut hget = cmd("HGET");
         let hget = hget.arg(self.keys.task(id)).arg("route");
-        self.connection.send(hget).await
+        let route = self.connection.send(hget).await;
+        let route: Option<Vec<u8>> = self.about_task(id, route)?.flatten();
+        // The claim of a task whose route can't be read fails.
+        Ok(route.and_then(|route| String::from_utf8(route).ok()))
     }
 
     async fn claim(&self, id: TaskId) -> Result<Claim, StoreError> {
@@ -213,7 +238,9 @@ impl Shared for RedisStore {
         let claimed = self.claim_task(id).await;
         match &claimed {
             Ok(Claim::Ours(_)) => {}
-            Ok(Claim::OtherRoute | Claim::Ended | Claim::Unknown) => self.owned.drop(id),
+            Ok(Claim::OtherRoute | Claim::Unreadable | Claim::Ended | Claim::Unknown) => {
+                self.owned.drop(id);
+            }
             Err(_) if new => {
                 self.owned.drop(id);
                 self.owned.needs_resync();

@@ -27,10 +27,12 @@ impl RedisStore {
                 .arg(failed.unwrap_or_default())
                 .arg(learnt.ok().flatten().unwrap_or_default())
                 .arg(format::ttl_millis(noted.learnt.unwrap_or_default()));
-            let answer: Result<Vec<String>, _> = self.connection.run(&script).await;
+            let answer = self.about_task(id, self.connection.run(&script).await);
             let answer = answer.inspect_err(|_| self.notes.put_back(id, noted));
-            let answer = answer.ok()?;
-            Some((id, answer))
+            // A note about a record that can't be read is lost.
+            let answer: Vec<Vec<u8>> = answer.ok()??;
+            let texts = answer.into_iter().map(String::from_utf8);
+            Some((id, texts.collect::<Result<Vec<_>, _>>().ok()?))
         };
         let mut written = Written::default();
         for (id, answer) in join_all(notes.into_iter().map(write))

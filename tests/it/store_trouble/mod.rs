@@ -5,6 +5,7 @@ mod away;
 mod disk;
 mod shared;
 mod start;
+mod unreadable;
 
 use crate::{
     crash::{PAYMENTS, assert_none_parked, done, route, schedule},

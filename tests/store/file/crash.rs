@@ -29,6 +29,7 @@ async fn no_record_is_lost_to_kills() {
         let crashed = fs::read(&path).expect("read");
         let read: HashSet<_> = file::read(&path)
             .expect("read")
+            .records
             .iter()
             .map(|record| record.id)
             .collect();

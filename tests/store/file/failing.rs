@@ -47,6 +47,7 @@ async fn a_disk_that_was_full_costs_no_record() {
     child.kill().await;
     let left: BTreeSet<_> = file::read(&path)
         .expect("read")
+        .records
         .iter()
         .map(|record| record.id)
         .collect();
@@ -69,7 +70,7 @@ async fn what_ended_while_the_disk_was_full_is_written_at_the_end() {
     assert_eq!(child.ask(&removed).await, "removed true");
     child.lift_limit().await;
     assert_eq!(child.ask("close now").await, "closed");
-    let left = file::read(&path).expect("read");
+    let left = file::read(&path).expect("read").records;
     assert!(left.len() > 10, "{left:?}");
     assert!(!left.iter().any(|record| record.id == ended), "{left:?}");
 }

@@ -15,7 +15,7 @@ fn new() -> (TempDir, FileStore) {
 fn as_crashed(folder: &TempDir) -> Option<Vec<Record>> {
     let crashed = folder.path().join("crashed.redb");
     fs::copy(folder.path().join("tasks.redb"), &crashed).expect("copied");
-    file::read(&crashed).ok()
+    file::read(&crashed).ok().map(|found| found.records)
 }
 
 #[tokio::test]

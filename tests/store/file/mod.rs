@@ -1,5 +1,6 @@
 //! What the store in one file has of its own.
 
+mod bad_records;
 mod child;
 mod crash;
 mod damage;

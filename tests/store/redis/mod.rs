@@ -1,5 +1,7 @@
 //! What only the store in Redis has: processes that share it, and a server that can be away.
 
+mod bad_keys;
+mod bad_records;
 mod connection;
 mod leases;
 mod outage;
@@ -15,7 +17,7 @@ use replica::Replica;
 pub use server::{PATIENT_CLUSTER, Server, redis_config};
 
 /// The server of a kind of store that has one.
-fn server(kind: Kind) -> &'static Server {
+pub fn server(kind: Kind) -> &'static Server {
     match kind {
         Kind::Redis => Server::shared(),
         Kind::Cluster => Server::shared_cluster(),
@@ -24,6 +26,6 @@ fn server(kind: Kind) -> &'static Server {
 }
 
 /// A prefix of its own on that server.
-fn config(kind: Kind) -> RedisConfig {
+pub fn config(kind: Kind) -> RedisConfig {
     redis_config(server(kind))
 }

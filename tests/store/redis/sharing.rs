@@ -218,7 +218,10 @@ async fn the_tasks_of_all_processes_can_be_read(#[values(Redis, Cluster)] kind: 
     one.note(expected[0].0, Note::Heard(heard));
     let read = eventually("what was noted is there", async || {
         one.renew().await.ok()?;
-        let read = activity_bridge::store::redis::read(&config).await.ok()?;
+        let read = activity_bridge::store::redis::read(&config)
+            .await
+            .ok()?
+            .records;
         let of_first = read.iter().find(|(record, _)| record.id == expected[0].0);
         (of_first.expect("there").0.heard == Some(heard)).then_some(read)
     })

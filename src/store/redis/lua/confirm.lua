@@ -2,7 +2,7 @@
 -- Notes that a durable broker has confirmed the message, and deletes the message.
 local key = KEYS[1]
 local polled_at = redis.call('HGET', key, 'polled_at')
-if not polled_at then
+if not polled_at or tonumber(redis.call('HGET', key, 'schema') or 1) ~= 1 then
   return 0
 end
 redis.call('HSET', key, 'published', 1, 'timeouts', ARGV[1])

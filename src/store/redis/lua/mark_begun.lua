@@ -5,5 +5,8 @@ local owner = redis.call('HGET', key, 'owner')
 if not owner then
   return {redis.call('HEXISTS', key, 'ended') == 1 and 'ended' or 'unknown'}
 end
-redis.call('HSET', key, 'begun', 1)
+-- A record of a newer schema is left alone.
+if tonumber(redis.call('HGET', key, 'schema') or 1) == 1 then
+  redis.call('HSET', key, 'begun', 1)
+end
 return {'to', owner, redis.call('HGET', key, 'cancel') or '0'}

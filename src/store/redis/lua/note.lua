@@ -7,10 +7,14 @@ local owner = redis.call('HGET', key, 'owner')
 if not owner then
   return {redis.call('HEXISTS', key, 'ended') == 1 and 'ended' or 'unknown'}
 end
+-- A newer version has taken the task over. It knows more than these notes.
+if tonumber(redis.call('HGET', key, 'schema') or 1) ~= 1 then
+  return {'noted', owner, redis.call('HGET', key, 'turn') or '0'}
+end
 if ARGV[1] ~= '' then
   redis.call('HSET', key, 'begun', 1)
 end
-if ARGV[2] ~= '' and tonumber(ARGV[2]) > tonumber(redis.call('HGET', key, 'heard') or 0) then
+if ARGV[2] ~= '' and tonumber(ARGV[2]) > (tonumber(redis.call('HGET', key, 'heard') or 0) or 0) then
   redis.call('HSET', key, 'heard', ARGV[2])
 end
 if ARGV[3] ~= '' then
