@@ -55,7 +55,12 @@ async fn end_elsewhere(bridge: Arc<Bridge>, id: TaskId, outcome: Outcome, receip
     while let Some(shared) = bridge.store.shared() {
         match owner::locate(&bridge, shared, id, None).await {
             Ok(ReplyOwner::Here) => return end(&bridge, id, outcome, receipt),
-            Ok(ReplyOwner::Forwarded(_) | ReplyOwner::OtherRoute | ReplyOwner::Unknown) => break,
+            Ok(
+                ReplyOwner::Forwarded(_)
+                | ReplyOwner::OtherRoute
+                | ReplyOwner::Unreadable
+                | ReplyOwner::Unknown,
+            ) => break,
             // The broker delivers the reply again.
             Err(_) if !receipt.is_usable() => return,
             Err(error) => {
