@@ -134,7 +134,9 @@ impl Broker for RabbitMq {
 
     fn parking_problem(&self) -> Option<String> {
         let why = self.parking_health.problem()?;
-        Some(format!("the queue {PARKING_QUEUE} takes no messages: {why}"))
+        Some(format!(
+            "the queue {PARKING_QUEUE} takes no messages: {why}"
+        ))
     }
 
     async fn put_back(&self, reply: &ParkedMessage<'_>) -> Result<(), PublishError> {

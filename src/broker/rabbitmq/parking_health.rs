@@ -65,7 +65,8 @@ mod tests {
         let first = health.begin();
         assert_eq!(health.problem(), None);
         first.ended(Some("silent".to_owned()));
-        let still = |after: &str| assert_eq!(health.problem().as_deref(), Some("silent"), "{after}");
+        let still =
+            |after: &str| assert_eq!(health.problem().as_deref(), Some("silent"), "{after}");
         for round in 0..3 {
             for second in 0..10 {
                 still(&format!("{second} s of the back-off of round {round}"));

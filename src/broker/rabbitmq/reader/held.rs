@@ -189,7 +189,10 @@ mod tests {
         assert!(held.now().bytes <= MEDIUM_LIMIT);
         let small = fill(&held, reply(300));
         assert!(small.len() > 1_000, "{}", small.len());
-        assert!(held.take(Need::of(SMALL + 1, true)).is_none(), "no small one");
+        assert!(
+            held.take(Need::of(SMALL + 1, true)).is_none(),
+            "no small one"
+        );
         let signs = fill(&held, Need::of(300, true));
         assert!(signs.len() > 1_000, "{}", signs.len());
         assert!(held.now().bytes <= SIGN_LIMIT);

@@ -304,8 +304,7 @@ async fn replies_without_room_wait_without_their_bodies_and_come_again_when_ther
 async fn a_large_reply_and_the_smallest_ones_are_put_back_first() {
     let (mut consumer, outbox) = consumer();
     let held = Arc::<HeldBytes>::default();
-    let results: Vec<_> =
-        std::iter::from_fn(|| held.take(Need::of(256_000, false))).collect();
+    let results: Vec<_> = std::iter::from_fn(|| held.take(Need::of(256_000, false))).collect();
     let large = held.take(Need::of(20 << 20, false)).unwrap();
     for (tag, size) in [(1, 20 << 20), (2, 9 << 20), (3, 7 << 20), (4, 256_000)] {
         consumer.skip(tag, Need::of(size, false));
