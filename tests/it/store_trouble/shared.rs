@@ -27,16 +27,16 @@ struct Two {
 
 impl Two {
     async fn start() -> Self {
-        Self::with("").await
+        Self::with(T, "").await
     }
 
-    /// With more in the table `heartbeat` of the route.
-    async fn with(heartbeat: &str) -> Self {
+    /// With this heartbeat timeout, and more in the table `heartbeat` of the route.
+    async fn with(timeout: Duration, heartbeat: &str) -> Self {
         let redis = RedisServer::start().await;
         let world = World::new().await.kept_at_redis(&redis.url);
         let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
         // Neither can have all.
-        let secs = T.as_secs();
+        let secs = timeout.as_secs();
         let routes = [Route::new(PAYMENTS)
             .with(&format!(
                 "heartbeat = {{ timeout_secs = {secs}{heartbeat} }}"
@@ -46,7 +46,7 @@ impl Two {
         for bridge in &bridges {
             bridge.route_is(PAYMENTS, "polling").await;
         }
-        schedule(&world, 0..TASKS, T);
+        schedule(&world, 0..TASKS, timeout);
         let tasks = worker.has_seen(TASKS as usize).await;
         Self {
             inbox: Inbox::connect(&world.amqp_uri).await,
@@ -162,7 +162,9 @@ async fn a_redis_that_comes_back_empty_costs_no_reply_to_a_task_of_the_other() {
 /// Half of them begin before it is frozen, the others meanwhile. The broker deals out what the workers say by turns.
 #[tokio::test]
 async fn while_redis_is_frozen_workers_are_alive_whichever_process_hears_of_them() {
-    let two = Two::with(", max_wait_secs = 18").await;
+    // A busy machine may need many seconds to get this far.
+    const HEARTBEAT: Duration = Duration::from_secs(20);
+    let two = Two::with(HEARTBEAT, ", max_wait_secs = 45").await;
     let (before, meanwhile) = two.tasks.split_at(TASKS as usize / 2);
     two.all_say(before, "started").await;
     eventually("half of them being worked on", || async {
@@ -174,7 +176,7 @@ async fn while_redis_is_frozen_workers_are_alive_whichever_process_hears_of_them
     two.lose_redis().await;
     two.all_say(meanwhile, "started").await;
     // For longer than twice the heartbeat timeout, and than any may wait to be started.
-    let mut beat = interval(T / 4);
+    let mut beat = interval(HEARTBEAT / 4);
     for beats in 0..=9 {
         beat.tick().await;
         two.all_say(&two.tasks, "heartbeat").await;
