@@ -44,6 +44,8 @@ pub enum CrashPoint {
     HeartbeatLoop,
     /// The loop of the lease.
     LeaseLoop,
+    /// The loop of the log's thread.
+    LogLoop,
     /// The loop of the thread of the parked replies.
     ParkLoop,
     /// The loop of a route's poller.
@@ -127,6 +129,7 @@ mod points {
                 "gate-loop" => Self::GateLoop,
                 "heartbeat-loop" => Self::HeartbeatLoop,
                 "lease-loop" => Self::LeaseLoop,
+                "log-loop" => Self::LogLoop,
                 "park-loop" => Self::ParkLoop,
                 "poller-loop" => Self::PollerLoop,
                 "reply-loop" => Self::ReplyLoop,
