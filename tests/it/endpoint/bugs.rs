@@ -1,6 +1,6 @@
 //! Panics of a bridge that is the broker. Those that both brokers have are in `panics`.
 
-use super::client::{Client, PAYMENTS};
+use super::client::{Client, PAYMENTS, ack};
 use crate::harness::{Answer, HOLD, Route, Store, World};
 use activity_sim::TaskState;
 use lapin::{BasicProperties, options::BasicPublishOptions};
@@ -36,9 +36,10 @@ async fn a_message_over_which_the_endpoint_panics_costs_the_connection_that_sent
         let why = ended.await;
         assert!(why.contains("INTERNAL_ERROR - a bug"), "{why}");
 
-        let (again, _) = other.next().await;
+        let (again, delivery) = other.next().await;
         assert_eq!(again.id(), task.id());
         other.says(&again, Answer::done("ok").remove(0)).await;
+        ack(&delivery).await;
         assert_eq!(world.closed(&id).await.state, TaskState::Completed);
     }
     bridge.idle().await;
