@@ -7,6 +7,7 @@ use activity_bridge::{
     config::Config,
     process::core_dumps,
     telemetry,
+    util::log_queue,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{
@@ -71,12 +72,16 @@ struct Configured {
 const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
+    let _last_lines = telemetry::LastLines;
     execute(Cli::parse().command)
 }
 
-/// Writes to stderr why the program ends. If stderr can't be written, the exit code still tells it.
+/// Writes to stderr why the program ends, after what the log says. If stderr can't be written, the exit code still tells it.
 fn complain(why: &dyn Display) {
-    drop(writeln!(io::stderr(), "activity-bridge: {why}"));
+    let line = format!("activity-bridge: {why}\n");
+    if !log_queue::say(&line) {
+        drop(io::stderr().write_all(line.as_bytes()));
+    }
 }
 
 fn execute(command: Command) -> ExitCode {

@@ -1,14 +1,31 @@
-//! The log: text for people or JSON for machines, on standard error.
+//! The log: text for people or JSON for machines, on standard error. A thread of its own writes it, because the process must not wait
+//! for who reads it.
 //!
 //! A log line never contains a token, an input, a result or a credential. The environment can't change the filter, because lapin
 //! and the AWS SDK write message bodies at `debug`.
 
-use crate::settings::Reader;
-use std::{panic, thread};
+use crate::{
+    settings::Reader,
+    util::log_queue::{self, LogQueue},
+};
+use std::{
+    io::{self, Write},
+    panic, thread,
+};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Starts the log.
+/// Starts the log. The process must hold a [`LastLines`] then.
 pub fn start(config: LogConfig) {
+    let told = |lost| {
+        tracing::warn!(
+            lost,
+            "log lines were lost, because they could not be written"
+        )
+    };
+    let queue = LogQueue::start(io::stderr(), told).ok();
+    if let Some(queue) = &queue {
+        queue.serve_process();
+    }
     // lapin logs each returned message with its body; everything else that it logs is also in the errors that it returns.
     // The AWS crates log at length what their errors say.
     let filter = format!(
@@ -17,17 +34,49 @@ pub fn start(config: LogConfig) {
     );
     let builder = fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        // A line that can't be written is lost. By default the crate reports that on standard error too, which panics.
+        .with_writer(move || LogWriter(queue.clone()))
+        // By default the crate reports a line that it can't write on standard error too, which panics.
         .log_internal_errors(false)
         .with_target(false);
     if config.json {
         builder.json().flatten_event(true).init();
     } else {
         use std::io::IsTerminal;
-        builder.with_ansi(std::io::stderr().is_terminal()).init();
+        builder.with_ansi(io::stderr().is_terminal()).init();
     }
     log_panics();
+}
+
+/// Takes one event at a time. Without the thread that writes, each event is written at once.
+struct LogWriter(Option<LogQueue>);
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.write_all(line)?;
+        Ok(line.len())
+    }
+
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        match &self.0 {
+            Some(queue) => queue.push(line),
+            None => io::stderr().write_all(line)?,
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Waits a moment for the last lines of the log when it is dropped, also after a panic.
+#[derive(Debug)]
+pub struct LastLines;
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        log_queue::flush();
+    }
 }
 
 /// A panic is a line of the log like any other. Its message may quote an input or a result, so only debug builds print it.

@@ -14,6 +14,8 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 pub enum Inbound {
     /// A worker's reply.
     Reply(Delivery),
+    /// What can be read of a message over which reading it panicked.
+    Unreadable(Delivery),
     /// A dead letter: a task's own message that the broker took out of its queue, and why. A broker without a message of its
     /// own for that makes the delivery with [`Delivery::about`].
     DeadLetter(DeadLetter, Delivery),
@@ -91,6 +93,14 @@ impl Delivery {
     pub fn about(task: TaskId) -> Self {
         Self {
             correlation_id: Some(task.reveal()),
+            ..Self::empty()
+        }
+    }
+
+    /// A delivery that says nothing. Nothing has to be acknowledged.
+    pub(crate) fn empty() -> Self {
+        Self {
+            correlation_id: None,
             kind: None,
             reply_to: None,
             content_type: None,

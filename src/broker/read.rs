@@ -7,7 +7,14 @@ use super::{
     },
     inbound::{Delivery, Receipt},
 };
-use crate::task::HeaderValue;
+use crate::{
+    task::HeaderValue,
+    util::{
+        crash_point::{CrashPoint, crash_point_over},
+        supervise::{Panicked, catch},
+    },
+};
+use tracing::error;
 
 /// Maximum number of headers that are kept. A header of one byte takes many bytes of memory.
 const MAX_HEADERS: usize = 256;
@@ -15,20 +22,58 @@ const MAX_HEADERS: usize = 256;
 /// The headers that mean something to the bridge. They are kept in any case.
 const KNOWN_HEADERS: [&[u8]; 4] = [b"correlation-id", b"reply-type", b"reason", b"error"];
 
-/// A worker's message in the bridge's terms. Bytes that are not UTF-8 become U+FFFD.
-pub(super) fn delivery(properties: &Properties, body: Vec<u8>, receipt: Receipt) -> Delivery {
+/// A worker's message in the bridge's terms, and what else is read of it. Bytes that are not UTF-8 become U+FFFD.
+///
+/// # Errors
+///
+/// Reading it panicked. The error is the message without what can't be read. Otherwise the broker would deliver it to one process
+/// after another, and each would panic.
+pub(super) fn delivery<T>(
+    properties: &Properties,
+    body: Vec<u8>,
+    receipt: Receipt,
+    more: impl FnOnce() -> T,
+) -> Result<(Delivery, T), Delivery> {
+    let read = catch(|| {
+        crash_point_over(CrashPoint::OnRead, &body);
+        let delivery = Delivery {
+            headers: headers(properties.headers().unwrap_or_default()),
+            ..without_headers(properties)
+        };
+        (delivery.or_from_headers(), more())
+    });
+    match read {
+        Ok((delivery, more)) => {
+            let delivery = Delivery {
+                body,
+                receipt,
+                ..delivery
+            };
+            Ok((delivery, more))
+        }
+        Err(Panicked) => {
+            error!("reading a reply panicked; this is a bug of activity-bridge");
+            let rest = catch(|| without_headers(properties));
+            Err(Delivery {
+                body,
+                may_be_copied: false,
+                receipt,
+                ..rest.unwrap_or_else(|Panicked| Delivery::empty())
+            })
+        }
+    }
+}
+
+/// The properties of a message, without its headers and its body.
+fn without_headers(properties: &Properties) -> Delivery {
     Delivery {
         correlation_id: properties.correlation_id().map(lossy),
         kind: properties.kind().map(lossy),
         reply_to: properties.reply_to().map(lossy),
         content_type: properties.content_type().map(lossy),
-        headers: headers(properties.headers().unwrap_or_default()),
-        body,
-        queues: None,
         may_be_copied: true,
-        receipt,
+        ..Delivery::empty()
     }
-    .or_from_headers()
 }
 
 pub(super) fn lossy(bytes: &[u8]) -> String {

@@ -1,6 +1,6 @@
 //! The signals that ask the process to stop, and those that must not.
 
-use crate::util::supervise::Supervisor;
+use crate::util::{log_queue, supervise::Supervisor};
 use std::future::pending;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
@@ -90,6 +90,7 @@ impl Signals {
                 info!("{HANGUP}: shutting down already");
             }
             error!("a second signal: ending at once, with tasks in flight");
+            log_queue::flush();
             std::process::exit(130);
         });
     }

@@ -13,7 +13,7 @@ use crate::{
     },
     context::Bridge,
     task::{Status, TaskId},
-    util::supervise::catch_async,
+    util::supervise::{catch, catch_async},
 };
 use std::sync::Arc;
 use tracing::{debug, error};
@@ -25,15 +25,18 @@ pub(super) fn acknowledge(bridge: &Bridge, receipt: Receipt) {
 
 /// Acknowledges a reply. A sign of life with a `reply_to` is answered first.
 pub(super) fn answer(bridge: &Arc<Bridge>, delivery: Delivery, status: Status) {
-    if !is_question(bridge, &delivery) {
+    let is_question = catch(|| is_question(bridge, &delivery));
+    if is_question == Ok(false) {
         return acknowledge(bridge, delivery.receipt);
     }
     let supervisor = &bridge.supervisor;
     let bridge = Arc::clone(bridge);
     supervisor.spawn("the answer to a sign of life", async move {
-        let answering = notify::answer(&bridge, &delivery, status);
-        let answered = catch_async(answering).await;
-        if answered.is_err() {
+        if is_question.is_err()
+            || catch_async(notify::answer(&bridge, &delivery, status))
+                .await
+                .is_err()
+        {
             log_panic(&delivery);
             match park::park_reply(&bridge, &delivery, PANICKED).await {
                 Parked::Stored | Parked::PutBack => {}
@@ -94,7 +97,9 @@ fn is_question(bridge: &Bridge, delivery: &Delivery) -> bool {
 }
 
 pub(super) fn log_panic(delivery: &Delivery) {
-    let task = task_id(delivery).ok().map(tracing::field::display);
+    // This may be where it panicked.
+    let task = catch(|| task_id(delivery).ok()).ok().flatten();
+    let task = task.map(tracing::field::display);
     error!(
         task,
         "handling a reply panicked; this is a bug of activity-bridge"

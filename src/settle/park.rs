@@ -5,11 +5,15 @@ use crate::{
     broker::{Delivery, Durability, Link, ParkError, ParkedMessage, names::PARKING_QUEUE},
     context::Bridge,
     task::{HeaderValue, Outcome, TaskId},
-    util::{Backoff, Label, log_tally::Tally},
+    util::{
+        Backoff, Label,
+        log_tally::Tally,
+        supervise::{Panicked, catch_async},
+    },
 };
 use std::time::Duration;
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{error, warn};
 
 /// Maximum size of the kept headers of a reply, in bytes. All headers of a message must fit into one frame of 131,072
 /// bytes, or the broker ends the connection. A worker's headers alone may fill such a frame.
@@ -36,15 +40,26 @@ pub enum Parked {
 
 /// Parks a reply unchanged, with the reason.
 pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> Parked {
-    let message = ParkedMessage {
-        body: &reply.body,
-        content_type: reply.content_type.as_deref(),
-        correlation_id: reply.correlation_id.as_deref(),
-        kind: reply.kind.as_deref(),
-        reply_to: reply.reply_to.as_deref(),
-        headers: kept(&reply.headers).collect(),
+    let attempt = async {
+        let message = ParkedMessage {
+            body: &reply.body,
+            content_type: reply.content_type.as_deref(),
+            correlation_id: reply.correlation_id.as_deref(),
+            kind: reply.kind.as_deref(),
+            reply_to: reply.reply_to.as_deref(),
+            headers: kept(&reply.headers).collect(),
+        };
+        park(bridge, &message, because, Some(reply)).await
     };
-    park(bridge, &message, because, Some(reply)).await
+    let parked = catch_async(attempt).await;
+    parked.unwrap_or_else(|Panicked| {
+        error!("parking a reply panicked; this is a bug of activity-bridge, and the reply is lost unless its worker keeps it");
+        match bridge.broker.durability() {
+            // Otherwise the broker would deliver it to one process after another, and each would panic.
+            Durability::Durable => Parked::Stored,
+            Durability::Process => Parked::NoRoom,
+        }
+    })
 }
 
 /// Parks an outcome that AWS does not accept, so that the worker's text is not lost. The broker would not deliver an

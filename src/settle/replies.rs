@@ -25,8 +25,8 @@ use crate::{
     task::{DeadLetter, Outcome, OwnFailure, Status, TaskId},
     util::{
         Backoff, Label,
-        crash_point::{CrashPoint, crash_point},
-        supervise::catch_async,
+        crash_point::{CrashPoint, crash_point, crash_point_over},
+        supervise::{catch, catch_async},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -52,6 +52,7 @@ pub async fn run(bridge: Arc<Bridge>, mut inbound: InboundStream) {
 pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
     match inbound {
         Inbound::Reply(delivery) => handle_delivery(bridge, None, delivery),
+        Inbound::Unreadable(delivery) => handle_unreadable(bridge, delivery),
         Inbound::DeadLetter(dead_letter, delivery) => {
             handle_delivery(bridge, Some(dead_letter), delivery)
         }
@@ -67,12 +68,16 @@ pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
 
 /// Handles a reply or a dead letter.
 fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delivery: Delivery) {
-    let id = match task_id(&delivery) {
-        Ok(id) => id,
+    let Ok(found) = catch(|| look_up(bridge, &delivery)) else {
+        log_panic(&delivery);
+        return park(bridge, delivery, PANICKED);
+    };
+    let (id, standing, may_settle) = match found {
+        Ok(found) => found,
         Err(because) => return park(bridge, delivery, because),
     };
-    let route = match bridge.inflight.standing(id) {
-        Standing::Open(route) if access::may_settle(&delivery, &route) => route,
+    let route = match standing {
+        Standing::Open(route) if may_settle => route,
         Standing::Open(_) => {
             let refusing = access::refuse(Arc::clone(bridge), id, delivery);
             bridge
@@ -106,6 +111,38 @@ fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delive
         }
     }
     act(bridge, &route, (id, dead_letter), delivery);
+}
+
+/// Finds the task of a message: what this process knows of it, and whether the message's publisher may settle it. An error is the
+/// reason for parking the message. This changes nothing.
+fn look_up(bridge: &Bridge, delivery: &Delivery) -> Result<(TaskId, Standing, bool), &'static str> {
+    crash_point_over(CrashPoint::OnLookup, &delivery.body);
+    let id = task_id(delivery)?;
+    let standing = bridge.inflight.standing(id);
+    let may_settle = match &standing {
+        Standing::Open(route) => access::may_settle(delivery, route),
+        Standing::Ended | Standing::Unknown => true,
+    };
+    Ok((id, standing, may_settle))
+}
+
+/// Parks a message over which the reading panicked. Its task is failed if it is in flight here.
+fn handle_unreadable(bridge: &Arc<Bridge>, delivery: Delivery) {
+    let found = catch(|| (look_up(bridge, &delivery), is_sign(&delivery)));
+    match found {
+        Ok((Ok((id, Standing::Open(route), true)), is_sign)) => {
+            refuse_open(bridge, &route, id, delivery, panicked(!is_sign));
+        }
+        _ => park(bridge, delivery, PANICKED),
+    }
+}
+
+fn panicked(fails_task: bool) -> Unusable {
+    Unusable {
+        reason: PANICKED,
+        because: PANICKED.to_owned(),
+        fails_task,
+    }
 }
 
 /// Fails a task whose message was returned after its confirm. Nobody would publish that message again.
@@ -149,21 +186,30 @@ fn act(
             }
             end(bridge, id, outcome, delivery.receipt);
         }
-        Err(reply) => {
-            route.metrics.replied(ReplyKind::Unusable);
-            let Unusable {
-                reason,
-                because,
-                fails_task,
-            } = &reply;
-            unusable::log(bridge, reason, |left_out| {
-                let queue = bridge.broker.reply_to();
-                warn!(route = route.name(), task = %id, queue, because, fails_task, left_out, "a reply can't be used; parking it");
-            });
-            let refusing = refuse(Arc::clone(bridge), id, delivery, reply);
-            bridge.supervisor.spawn("an unusable reply", refusing);
-        }
+        Err(reply) => refuse_open(bridge, route, id, delivery, reply),
     }
+}
+
+/// Refuses a reply to an open task that can't be used.
+fn refuse_open(
+    bridge: &Arc<Bridge>,
+    route: &Route,
+    id: TaskId,
+    delivery: Delivery,
+    reply: Unusable,
+) {
+    route.metrics.replied(ReplyKind::Unusable);
+    let Unusable {
+        reason,
+        because,
+        fails_task,
+    } = &reply;
+    unusable::log(bridge, reason, |left_out| {
+        let queue = bridge.broker.reply_to();
+        warn!(route = route.name(), task = %id, queue, because, fails_task, left_out, "a reply can't be used; parking it");
+    });
+    let refusing = refuse(Arc::clone(bridge), id, delivery, reply);
+    bridge.supervisor.spawn("an unusable reply", refusing);
 }
 
 /// Parks a reply to a task that no process knows.
@@ -249,19 +295,10 @@ async fn handle_elsewhere(
                 false => owner::locate(&bridge, shared, id, sign).await.map(Some),
             }
         };
-        let located = match sign {
-            // Its body is read here, so it may cause a panic, and again in every other process.
-            Some(_) => catch_async(locating).await,
-            None => Ok(locating.await),
-        };
-        let Ok(located) = located else {
+        // The message and the record of its task are read here. A panic over them would come again in every other process.
+        let Ok(located) = catch_async(locating).await else {
             log_panic(&delivery);
-            let unusable = Unusable {
-                reason: PANICKED,
-                because: PANICKED.to_owned(),
-                fails_task: false,
-            };
-            return refuse(bridge, id, delivery, unusable).await;
+            return refuse(bridge, id, delivery, panicked(false)).await;
         };
         match located {
             Ok(Some(owner)) => break owner,

@@ -20,6 +20,12 @@ pub enum CrashPoint {
     AfterDeliver,
     /// A worker of the bridge as the broker has acknowledged the message.
     OnAck,
+    /// The bridge as the broker got a whole message of a worker.
+    OnMessage,
+    /// A message from a worker is about to be converted to the bridge's terms.
+    OnRead,
+    /// The task of a reply or a dead letter is about to be looked up.
+    OnLookup,
     /// A reply or a dead letter came.
     OnReply,
     /// The outcome is about to be sent to AWS.
@@ -38,16 +44,24 @@ pub enum CrashPoint {
     AdminLoop,
     /// The loop that connects to the broker.
     BrokerLoop,
+    /// The loop that does what is due in the bridge as the broker.
+    ClockLoop,
     /// The loop of a route's gate.
     GateLoop,
     /// The loop of the heartbeats.
     HeartbeatLoop,
     /// The loop of the lease.
     LeaseLoop,
+    /// The loop that takes the connections of workers.
+    ListenerLoop,
+    /// The loop of the log's thread.
+    LogLoop,
     /// The loop of the thread of the parked replies.
     ParkLoop,
     /// The loop of a route's poller.
     PollerLoop,
+    /// The loop that reads replies from RabbitMQ.
+    ReaderLoop,
     /// The loop of the replies.
     ReplyLoop,
     /// The loop of the file store's thread.
@@ -115,6 +129,9 @@ mod points {
                 "on-ack" => Self::OnAck,
                 "before-confirm" => Self::BeforeConfirm,
                 "after-confirm" => Self::AfterConfirm,
+                "on-message" => Self::OnMessage,
+                "on-read" => Self::OnRead,
+                "on-lookup" => Self::OnLookup,
                 "on-reply" => Self::OnReply,
                 "before-aws" => Self::BeforeAws,
                 "after-aws" => Self::AfterAws,
@@ -124,11 +141,15 @@ mod points {
                 "after-removal" => Self::AfterRemoval,
                 "admin-loop" => Self::AdminLoop,
                 "broker-loop" => Self::BrokerLoop,
+                "clock-loop" => Self::ClockLoop,
                 "gate-loop" => Self::GateLoop,
                 "heartbeat-loop" => Self::HeartbeatLoop,
                 "lease-loop" => Self::LeaseLoop,
+                "listener-loop" => Self::ListenerLoop,
+                "log-loop" => Self::LogLoop,
                 "park-loop" => Self::ParkLoop,
                 "poller-loop" => Self::PollerLoop,
+                "reader-loop" => Self::ReaderLoop,
                 "reply-loop" => Self::ReplyLoop,
                 "store-loop" => Self::StoreLoop,
                 "takeover-loop" => Self::TakeoverLoop,

@@ -1,5 +1,5 @@
-//! Helpers that know nothing of tasks: back-off, crash points, limits on log lines, supervised loops, labels of metrics, rows of
-//! a table, databases in a file, and who else can read a file.
+//! Helpers that know nothing of tasks: back-off, crash points, the queue of log lines and limits on them, supervised loops, labels of
+//! metrics, rows of a table, databases in a file, and who else can read a file.
 
 mod backoff;
 pub mod crash_point;
@@ -7,6 +7,7 @@ pub mod database_file;
 pub mod file_access;
 mod label;
 pub mod log_limiter;
+pub mod log_queue;
 pub mod log_tally;
 mod report;
 pub mod supervise;

@@ -22,6 +22,7 @@ pub struct ScriptedBroker {
     pub publishes: Script<Result<(), PublishError>>,
     pub parks: Script<Result<(), ParkError>>,
     pub announces: Script<Result<(), PublishError>>,
+    pub answers: Script<Result<(), PublishError>>,
     /// Why nothing can be parked; then each attempt fails.
     pub parking_problem: Mutex<Option<String>>,
     /// The tasks whose messages it was handed.
@@ -44,6 +45,7 @@ impl ScriptedBroker {
             publishes: Script::default(),
             parks: Script::default(),
             announces: Script::default(),
+            answers: Script::default(),
             parking_problem: Mutex::default(),
             published: Mutex::default(),
             readiness: Mutex::new(Ok(Readiness {
@@ -166,6 +168,7 @@ impl Broker for ScriptedBroker {
     }
 
     async fn answer(&self, _sign: &Delivery, status: Status) -> Result<(), PublishError> {
+        self.answers.next().await.unwrap_or(Ok(()))?;
         self.log.note(Did::Answer(status));
         Ok(())
     }

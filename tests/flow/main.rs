@@ -14,6 +14,7 @@ mod heartbeats;
 mod lines;
 mod log;
 mod outcomes;
+mod panics;
 mod polling;
 mod publishing;
 mod reading;

@@ -12,6 +12,8 @@ enum Step<T> {
     After(Duration, T),
     /// When the test says so.
     Pending(oneshot::Receiver<T>),
+    /// Never: the call panics.
+    Panic,
 }
 
 impl<T> Default for Script<T> {
@@ -38,6 +40,11 @@ impl<T> Script<T> {
         answer
     }
 
+    /// The next call panics.
+    pub fn panics(&self) {
+        self.0.lock().push_back(Step::Panic);
+    }
+
     /// From now on the usual answer is given.
     pub fn clear(&self) {
         self.0.lock().clear();
@@ -53,6 +60,7 @@ impl<T> Script<T> {
                 }
                 answer
             }
+            Step::Panic => panic!("as the test wants it"),
             Step::Pending(held) => match held.await {
                 Ok(answer) => answer,
                 Err(_) => std::future::pending().await,

@@ -20,6 +20,9 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
+/// Details over which it panics.
+pub const POISON: &str = "poison";
+
 pub struct ScriptedSource {
     log: Arc<Log>,
     pub rate_limiter: RateLimiter,
@@ -151,6 +154,7 @@ impl Source for ScriptedSource {
     }
 
     fn fit_details(&self, details: &str) -> String {
+        assert_ne!(details, POISON, "as the test wants it");
         details.to_owned()
     }
 

@@ -176,6 +176,9 @@ async fn a_second_signal_ends_the_process_at_once() {
     bridge.logged("phase=\"draining\"").await;
     bridge.signal("INT");
     assert_eq!(bridge.ended().await.code(), Some(130));
+    let log = bridge.log();
+    let last = log.lines().last().unwrap_or_default();
+    assert!(last.contains("a second signal: ending at once"), "{last}");
 }
 
 /// The reply queue goes with the process that drained; nothing of it is left behind in the broker.

@@ -8,6 +8,7 @@ use crate::{
     },
 };
 use activity_sim::{Schedule, TaskRecord, TaskState};
+use lapin::options::{BasicGetOptions, BasicRejectOptions};
 use rstest::rstest;
 use std::process::Stdio;
 use tokio::time::timeout;
@@ -24,20 +25,23 @@ struct Place {
 }
 
 impl Place {
-    async fn new(point: &str, store: Store) -> Self {
+    async fn new(point: &str, store: Store) -> (Self, BridgeProcess) {
         let world = World::new().await.kept_in(store);
-        Self {
-            worker: world.worker(PAYMENTS, |_| Vec::new()).await,
+        let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
+        let over = format!("{point}:poison");
+        let bridge = Self::bridge(&world, &over).await;
+        let place = Self {
+            worker,
             inbox: Inbox::connect(&world.amqp_uri).await,
             world,
-            over: format!("{point}:poison"),
-        }
+            over,
+        };
+        (place, bridge)
     }
 
-    async fn bridge(&self) -> BridgeProcess {
-        let env = [("ACTIVITY_BRIDGE_PANIC_OVER", self.over.as_str())];
-        let routes = [route(HEARTBEAT, "")];
-        let bridge = self.world.bridge_in(&env, "", &routes).await;
+    async fn bridge(world: &World, over: &str) -> BridgeProcess {
+        let env = [("ACTIVITY_BRIDGE_PANIC_OVER", over)];
+        let bridge = world.bridge_in(&env, "", &[route(HEARTBEAT, "")]).await;
         bridge.ready().await;
         bridge
     }
@@ -76,13 +80,15 @@ impl Place {
     }
 
     /// The process is killed, and the next one gets nothing over which it would panic.
-    async fn next_does_not_panic(&self, mut bridge: BridgeProcess) {
+    async fn next_does_not_panic(mut self, mut bridge: BridgeProcess) {
         let reply_to = self.worker.seen()[0].reply_to();
         all_acknowledged(&self.world, &self.inbox, &reply_to).await;
         bridge.kill().await;
         // AWS would hand the next task to a poll of the dead process.
         self.world.until("no polls", |s| s.open_polls == 0).await;
-        let mut bridge = self.bridge().await;
+        let mut bridge = Self::bridge(&self.world, &self.over).await;
+        // Where the bridge is the broker, the connection ended with it.
+        self.inbox = Inbox::connect(&self.world.amqp_uri).await;
         self.goes_on("after a restart").await;
         bridge.idle().await;
         all_acknowledged(&self.world, &self.inbox, &reply_to).await;
@@ -102,11 +108,10 @@ fn is_failed(task: &TaskRecord, name: &str, words: &str) {
 #[rstest]
 #[tokio::test]
 async fn a_reply_over_which_the_bridge_panics_is_parked_and_fails_its_task_and_no_other(
-    #[values("on-reply", "before-aws")] point: &str,
+    #[values("on-read", "on-reply", "before-aws")] point: &str,
     #[values(File, Redis)] store: Store,
 ) {
-    let place = Place::new(point, store).await;
-    let bridge = place.bridge().await;
+    let (place, bridge) = Place::new(point, store).await;
     let (id, task) = place.task("first").await;
     place
         .inbox
@@ -120,13 +125,18 @@ async fn a_reply_over_which_the_bridge_panics_is_parked_and_fails_its_task_and_n
     place.next_does_not_panic(bridge).await;
 }
 
+#[rstest]
+#[case::unread_sign("on-read", "heartbeat")]
+#[case::sign("on-reply", "heartbeat")]
+#[case::result_of_an_unknown_task("on-lookup", "completed")]
 #[tokio::test]
-async fn a_sign_of_life_over_which_the_bridge_panics_is_parked_and_its_task_goes_on() {
-    let place = Place::new("on-reply", File).await;
-    let bridge = place.bridge().await;
+async fn a_reply_that_does_not_end_its_task_and_over_which_the_bridge_panics_is_parked(
+    #[case] point: &str,
+    #[case] kind: &'static str,
+) {
+    let (place, bridge) = Place::new(point, File).await;
     let (id, task) = place.task("first").await;
-    let heartbeat = Answer::of("heartbeat", "poison");
-    place.inbox.reply(&task, heartbeat).await;
+    place.inbox.reply(&task, Answer::of(kind, "poison")).await;
     place.is_parked(&task, "poison").await;
     place.inbox.reply(&task, Answer::done("ok").remove(0)).await;
     assert_eq!(place.world.closed(&id).await.state, TaskState::Completed);
@@ -139,14 +149,48 @@ async fn a_sign_of_life_over_which_the_bridge_panics_is_parked_and_its_task_goes
 async fn a_task_over_which_the_bridge_panics_is_failed_back_and_no_other(
     #[values("after-poll", "after-insert")] point: &str,
 ) {
-    let place = Place::new(point, File).await;
-    let bridge = place.bridge().await;
+    let (place, bridge) = Place::new(point, File).await;
     let id = place.schedule("poison");
     let words = "publishing it panicked; this is a bug of activity-bridge";
     is_failed(&place.world.closed(&id).await, "Undelivered", words);
     place.goes_on("second").await;
     bridge.idle().await;
     place.next_does_not_panic(bridge).await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_over_which_the_bridge_panics_is_parked_and_fails_its_task() {
+    let world = World::new().await;
+    let env = [("ACTIVITY_BRIDGE_PANIC_AT", "on-reply")];
+    let routes = [route(HEARTBEAT, "poll_without_consumers = true")];
+    let mut bridge = world.bridge_in(&env, "", &routes).await;
+    bridge.route_is(PAYMENTS, "polling").await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let rejected = async || {
+        let id = world.schedule(PAYMENTS, 1).remove(0);
+        let task = eventually("a task", || async {
+            let options = BasicGetOptions { no_ack: false };
+            let got = inbox.channel().basic_get(PAYMENTS.into(), options).await;
+            got.expect("the queue can be read")
+        });
+        let (task, options) = (task.await, BasicRejectOptions { requeue: false });
+        task.reject(options).await.expect("rejected");
+        (TaskMessage::of(&task.delivery), world.closed(&id).await)
+    };
+    let (task, ended) = rejected().await;
+    let words = format!("unusable reply: {BECAUSE}");
+    is_failed(&ended, "UnusableReply", &words);
+    let parked = inbox.next(PARKED).await;
+    assert_eq!(parked.header("parked-because").as_deref(), Some(BECAUSE));
+    assert_eq!(parked.id(), task.id());
+    let (_, ended) = rejected().await;
+    assert!(
+        ended
+            .reason
+            .is_some_and(|reason| !reason.contains("panicked"))
+    );
+    bridge.idle().await;
+    assert!(bridge.terminate().await.success());
 }
 
 /// Loops that panic later, with tasks in flight, are among the crash points.

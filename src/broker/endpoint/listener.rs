@@ -6,7 +6,10 @@ use super::{
     doorway::Doorway,
     keepalive,
 };
-use crate::util::supervise::Supervisor;
+use crate::util::{
+    crash_point::{CrashPoint, crash_point},
+    supervise::Supervisor,
+};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -35,6 +38,7 @@ pub(crate) async fn run(
     let mut warned = None;
     let mut closing = shared.closing.clone();
     loop {
+        crash_point(CrashPoint::ListenerLoop);
         if sockets.available_permits() == 0 {
             warn_of_full_house(max_connections, &mut warned);
         }

@@ -20,6 +20,7 @@ use crate::{
         read,
     },
     task::TaskId,
+    util::crash_point::{CrashPoint, crash_point_over},
 };
 use amq_protocol::protocol::{AMQPClass, basic};
 use bytes::Bytes;
@@ -64,6 +65,7 @@ impl State {
         let open = self.channel(connection, channel)?;
         let sequence = open.confirms.as_mut().map(Confirms::begin);
         let generation = open.generation;
+        crash_point_over(CrashPoint::OnMessage, &body);
         let properties = self.with_direct_reply((connection, channel), properties)?;
         let message = Message {
             exchange: publish.exchange.as_str().into(),
@@ -210,7 +212,11 @@ impl State {
         now: Instant,
     ) -> Result<(), Refusal> {
         let body = message.body.to_vec();
-        let mut delivery = read::delivery(&message.properties, body, Receipt::none());
+        let read = read::delivery(&message.properties, body, Receipt::none(), || ());
+        let (mut delivery, is_readable) = match read {
+            Ok((delivery, ())) => (delivery, true),
+            Err(rest) => (rest, false),
+        };
         let task = delivery
             .correlation_id
             .as_deref()
@@ -230,7 +236,10 @@ impl State {
         receipt.open = open.map(|open| open.open_replies.begin(message.bytes()));
         delivery.queues = open.and_then(|open| open.allowed.clone());
         delivery.receipt = Receipt::new(receipt);
-        self.tell(Inbound::Reply(delivery));
+        self.tell(match is_readable {
+            true => Inbound::Reply(delivery),
+            false => Inbound::Unreadable(delivery),
+        });
         Ok(())
     }
 

@@ -15,13 +15,14 @@ use super::{
     switch::Switch,
     users::Login,
 };
+use crate::util::supervise::{Panicked, catch};
 use amq_protocol::protocol::{AMQPClass, basic, channel, connection};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 use tokio::{sync::Notify, time::Instant};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Maximum number of channels that the endpoint has closed and whose `channel.close-ok` has not come.
 const MAX_CLOSING_CHANNELS: usize = 255;
@@ -225,7 +226,15 @@ impl Session {
             }
             Kind::Header | Kind::Body => {
                 *ids = PUBLISH;
-                self.on_content(&frame, now)
+                let taken = catch(|| self.on_content(&frame, now));
+                taken.unwrap_or_else(|Panicked| {
+                    error!(
+                        peer = self.peer,
+                        "taking a worker's message panicked; this is a bug of activity-bridge, and the worker's connection is closed"
+                    );
+                    // The next process would get the message again. What the connection had, others get.
+                    Err(Refusal::connection(541, "a bug; see the log of activity-bridge"))
+                })
             }
         }
     }

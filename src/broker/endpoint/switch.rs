@@ -1,6 +1,7 @@
 //! The state of the endpoint behind its lock, and the loop that does what is due.
 
 use super::state::State;
+use crate::util::crash_point::{CrashPoint, crash_point};
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
 use tokio::time::{Instant, sleep_until};
@@ -24,6 +25,7 @@ impl Switch {
     pub(crate) async fn run(self) {
         let sooner = self.with(|state| Arc::clone(&state.sooner));
         loop {
+            crash_point(CrashPoint::ClockLoop);
             let due = self.with(|state| {
                 state.do_due(Instant::now());
                 state.next_due()

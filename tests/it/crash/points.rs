@@ -13,7 +13,7 @@ use rstest::rstest;
 use std::{
     collections::HashSet, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration,
 };
-use tokio::time::timeout;
+use tokio::{net::TcpStream, time::timeout};
 
 /// More than there are slots, so that there are tasks at each stage, and some still with AWS.
 const TASKS: u32 = 60;
@@ -79,6 +79,7 @@ async fn a_bridge_that_is_the_broker_and_is_killed_at_a_point_loses_no_task(
 #[rstest]
 #[case::replies("reply-loop:10", "the replies", File)]
 #[case::replies_of_replicas("reply-loop:10", "the replies", Redis)]
+#[case::reader("reader-loop:10", "the reader of replies", File)]
 #[case::heartbeats("heartbeat-loop", "the heartbeats", File)]
 #[case::gate("gate-loop:10", "the gate of route payments", File)]
 #[case::poller("poller-loop:20", "the poller of route payments", File)]
@@ -91,13 +92,30 @@ async fn a_loop_that_panics_ends_the_process_and_loses_no_task(
     #[case] name: &str,
     #[case] store: Store,
 ) {
-    let death = Death {
+    let world = World::new().await.kept_in(store);
+    dies_in(world, panics(point, name), store, Swf, Then::StartedAgain).await;
+}
+
+/// The other loops of such a bridge are those above, and the thread of its parked replies.
+#[rstest]
+#[case::clock("clock-loop:50", "the endpoint's clock")]
+#[case::listener("listener-loop:6", "the endpoint's listener")]
+#[tokio::test]
+async fn a_loop_that_panics_in_a_bridge_that_is_the_broker_ends_the_process_and_loses_no_task(
+    #[case] point: &str,
+    #[case] name: &str,
+) {
+    let world = World::of_the_endpoint(HOLD).await.kept_in(File);
+    dies_in(world, panics(point, name), File, Swf, Then::StartedAgain).await;
+}
+
+fn panics(point: &str, name: &str) -> Death {
+    Death {
         variable: "ACTIVITY_BRIDGE_PANIC_AT",
         at: point.to_owned(),
         is: |status| status.code() == Some(1),
         line: format!("name=\"{name}\""),
-    };
-    dies_at(death, store, Swf, Then::StartedAgain).await;
+    }
 }
 
 /// How a process dies.
@@ -149,6 +167,10 @@ async fn crashed(world: &World, killed: &mut BridgeProcess) -> (ExitStatus, u64)
     let status = loop {
         schedule(world, next..next + more, HEARTBEAT);
         next += more;
+        if let Broker::Endpoint(port) = world.broker {
+            // Its listener has a turn for each connection.
+            drop(TcpStream::connect(("127.0.0.1", port)).await);
+        }
         // Another process may have taken most of them.
         more = TASKS / 3;
         let waited = timeout(Duration::from_secs(2), killed.ended()).await;
@@ -203,11 +225,6 @@ async fn killed_in(world: World, point: &str, store: Store, source: Source, then
             "the task that was at the point"
         );
     }
-}
-
-async fn dies_at(death: Death, store: Store, source: Source, then: Then) -> Toll {
-    let world = World::new().await.of(source).kept_in(store);
-    dies_in(world, death, store, source, then).await
 }
 
 async fn dies_in(world: World, death: Death, store: Store, source: Source, then: Then) -> Toll {

@@ -1,5 +1,6 @@
 //! The bridge as the broker: what an acknowledgement, a return and a loss mean for a task, seen by a real client.
 
+mod bugs;
 mod certificates;
 mod client;
 mod crash;

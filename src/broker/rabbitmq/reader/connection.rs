@@ -8,14 +8,17 @@ use super::{
     receipt::{CHANNEL, Unacknowledged, put},
     stream::{self, Stream},
 };
-use crate::broker::{
-    Inbound, Receipt,
-    amqp::{
-        frame::{self, Frame, Kind, PROTOCOL_HEADER},
-        method,
-        outbox::Outbox,
+use crate::{
+    broker::{
+        Inbound, Receipt,
+        amqp::{
+            frame::{self, Frame, Kind, PROTOCOL_HEADER},
+            method,
+            outbox::Outbox,
+        },
+        rabbitmq::{options::Options, uri::Uri},
     },
-    rabbitmq::{options::Options, uri::Uri},
+    util::crash_point::{CrashPoint, crash_point},
 };
 use amq_protocol::protocol::{AMQPClass, connection};
 use bytes::BytesMut;
@@ -182,6 +185,7 @@ impl Connection {
         self.consumer.widen(*bounds.prefetch.borrow_and_update());
         self.frames(inbound).await?;
         loop {
+            crash_point(CrashPoint::ReaderLoop);
             self.buffer.reserve(READ_SIZE);
             tokio::select! {
                 read = self.stream.read_buf(&mut self.buffer) => {

@@ -3,8 +3,11 @@
 use super::assembly::Message;
 use crate::{
     broker::{
-        Delivery, Inbound, Receipt,
-        amqp::table::{self, Value},
+        Inbound, Receipt,
+        amqp::{
+            properties::Properties,
+            table::{self, Value},
+        },
         names::REPLIES_EXCHANGE,
         read::{self, lossy},
     },
@@ -12,30 +15,33 @@ use crate::{
 };
 
 pub(super) fn inbound(from: Message, receipt: Receipt) -> Inbound {
-    match dead_letter(&from) {
-        Some(dead_letter) => {
-            let mut delivery = delivery(from, receipt);
+    let Message {
+        exchange,
+        properties,
+        body,
+        ..
+    } = from;
+    let died = || dead_letter(&exchange, &properties);
+    match read::delivery(&properties, body.into(), receipt, died) {
+        Ok((mut delivery, Some(dead_letter))) => {
             delivery.may_be_copied = false;
             Inbound::DeadLetter(dead_letter, delivery)
         }
-        None => Inbound::Reply(delivery(from, receipt)),
+        Ok((delivery, None)) => Inbound::Reply(delivery),
+        Err(rest) => Inbound::Unreadable(rest),
     }
-}
-
-fn delivery(from: Message, receipt: Receipt) -> Delivery {
-    read::delivery(&from.properties, from.body.into(), receipt)
 }
 
 /// Why the broker took a message out of its queue; `None` if the message is no dead letter. Workers may send anything
 /// through the two exchanges for replies, also copies of a dead letter's headers.
-fn dead_letter(from: &Message) -> Option<DeadLetter> {
-    if from.exchange.is_empty() || from.exchange == REPLIES_EXCHANGE.as_bytes() {
+fn dead_letter(exchange: &[u8], properties: &Properties) -> Option<DeadLetter> {
+    if exchange.is_empty() || exchange == REPLIES_EXCHANGE.as_bytes() {
         return None;
     }
-    let first_reason = text(from.properties.header(b"x-first-death-reason"))?;
+    let first_reason = text(properties.header(b"x-first-death-reason"))?;
     // A message may have died several times, for example in the operator's retry queues. The newest death is listed
     // first.
-    let newest = from.properties.header(b"x-death").and_then(first_table);
+    let newest = properties.header(b"x-death").and_then(first_table);
     let of_newest = |name: &[u8]| {
         let mut entries = table::entries(newest?).map_while(Result::ok);
         text(
@@ -44,8 +50,7 @@ fn dead_letter(from: &Message) -> Option<DeadLetter> {
                 .map(|(_, value)| value),
         )
     };
-    let queue =
-        of_newest(b"queue").or_else(|| text(from.properties.header(b"x-first-death-queue")));
+    let queue = of_newest(b"queue").or_else(|| text(properties.header(b"x-first-death-queue")));
     Some(DeadLetter {
         death: death(&of_newest(b"reason").unwrap_or(first_reason)),
         queue: queue.unwrap_or_default(),

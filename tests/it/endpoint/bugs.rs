@@ -1,0 +1,48 @@
+//! Panics of a bridge that is the broker. Those that both brokers have are in `panics`.
+
+use super::client::{Client, PAYMENTS, ack};
+use crate::harness::{Answer, HOLD, Route, Store, World};
+use activity_sim::TaskState;
+use lapin::{BasicProperties, options::BasicPublishOptions};
+
+#[tokio::test]
+async fn a_message_over_which_the_endpoint_panics_costs_the_connection_that_sent_it_and_nothing_else()
+ {
+    let world = World::of_the_endpoint(HOLD).await.kept_in(Store::File);
+    let env = [("ACTIVITY_BRIDGE_PANIC_OVER", "on-message:poison")];
+    let route = Route::new(PAYMENTS).plain_acks();
+    let mut bridge = world.bridge_in(&env, "", &[route]).await;
+    let mut other = Client::consuming(&world.amqp_uri, 1).await;
+    for (exchange, key) in [("", ""), ("amq.fanout", "any")] {
+        let id = world.schedule(PAYMENTS, 1).remove(0);
+        let (task, _) = other.next().await;
+        let worker = other;
+        other = Client::consuming(&world.amqp_uri, 1).await;
+        let ended = worker.end();
+        let key = if key.is_empty() {
+            task.reply_to()
+        } else {
+            key.to_owned()
+        };
+        let properties = BasicProperties::default().with_correlation_id(task.id().into());
+        let published = worker.channel.basic_publish(
+            exchange.into(),
+            key.into(),
+            BasicPublishOptions::default(),
+            b"poison",
+            properties,
+        );
+        let _confirm = published.await.expect("it is sent");
+        let why = ended.await;
+        assert!(why.contains("INTERNAL_ERROR - a bug"), "{why}");
+
+        let (again, delivery) = other.next().await;
+        assert_eq!(again.id(), task.id());
+        other.says(&again, Answer::done("ok").remove(0)).await;
+        ack(&delivery).await;
+        assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    }
+    bridge.idle().await;
+    world.assert_each_completed_once(2);
+    assert!(bridge.terminate().await.success());
+}
