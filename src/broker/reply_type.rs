@@ -162,7 +162,8 @@ mod tests {
                 properties = properties.headers(table.expect("a table"));
             }
             let properties = properties.finish().expect("properties");
-            let read = read::delivery(&properties, Vec::new(), Receipt::none());
+            let read = read::delivery(&properties, Vec::new(), Receipt::none(), || ());
+            let (read, ()) = read.expect("it does not panic");
             let expected = read.reply_type().is_some_and(ReplyType::is_sign);
             assert_eq!(is_sign(&properties), expected, "{kind:?} {header:?}");
         }

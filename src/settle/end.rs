@@ -10,11 +10,11 @@ use crate::{
     context::Bridge,
     inflight::FinalReply,
     task::{Outcome, TaskId},
-    util::Backoff,
+    util::{Backoff, supervise::catch_async},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
-use tracing::debug;
+use tracing::{debug, error};
 
 /// Ends the task with an outcome, unless the task has an outcome already.
 pub(super) fn end(bridge: &Arc<Bridge>, id: TaskId, outcome: Outcome, receipt: Receipt) {
@@ -53,7 +53,12 @@ async fn end_elsewhere(bridge: Arc<Bridge>, id: TaskId, outcome: Outcome, receip
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     // Without a shared store, only a task that has ended leaves the table.
     while let Some(shared) = bridge.store.shared() {
-        match owner::locate(&bridge, shared, id, None).await {
+        // Another process would panic over the record too. The reply is parked.
+        let Ok(located) = catch_async(owner::locate(&bridge, shared, id, None)).await else {
+            error!(task = %id, "handling a reply panicked; this is a bug of activity-bridge");
+            break;
+        };
+        match located {
             Ok(ReplyOwner::Here) => return end(&bridge, id, outcome, receipt),
             Ok(
                 ReplyOwner::Forwarded(_)

@@ -81,6 +81,25 @@ async fn a_result_over_which_the_look_for_its_process_panics_is_parked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_parked_reply_over_whose_task_the_bridge_panics_is_acknowledged() {
+    let world = World::with(Kind::Redis, "");
+    let parked = world.broker.parks.hold();
+    let id = world.dispatch().await;
+    let reply = world.reply(id, "finished", "?").await;
+    // Another process takes the task meanwhile.
+    world.store.renewals.then(Ok(Renewal {
+        lapsed: false,
+        events: vec![PeerEvent::Taken(id)],
+    }));
+    world.at(secs(1.0)).await;
+    world.store.claims.panics();
+    parked.send(Ok(())).expect("it is awaited");
+    world.log.wait_for(Did::Ack(reply)).await;
+    world.log.assert_order(&[Did::Claim, Did::Ack(reply)]);
+    assert_eq!(world.log.settles(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn details_from_another_process_over_which_the_bridge_panics_are_dropped() {
     let world = World::with(Kind::Redis, "");
     let id = world.dispatch().await;

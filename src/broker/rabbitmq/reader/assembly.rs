@@ -4,14 +4,17 @@ use super::{
     handshake::ended,
     held::{Need, Share},
 };
-use crate::broker::{
-    amqp::{
-        content_header::ContentHeader,
-        frame::{Frame, Kind},
-        method,
-        properties::Properties,
+use crate::{
+    broker::{
+        amqp::{
+            content_header::ContentHeader,
+            frame::{Frame, Kind},
+            method,
+            properties::Properties,
+        },
+        reply_type::is_sign,
     },
-    reply_type::is_sign,
+    util::supervise::catch,
 };
 use amq_protocol::protocol::{AMQPClass, channel};
 use bytes::BytesMut;
@@ -82,7 +85,9 @@ impl Assembly {
                 let header = ContentHeader::decode_any(&frame.payload);
                 let header = header.map_err(|error| error.to_string())?;
                 let size = header.body_size.saturating_add(frame.payload.len() as u64);
-                let need = Need::of(size, is_sign(&header.properties));
+                // What is wrong with them is found when the whole message is read.
+                let is_sign = catch(|| is_sign(&header.properties)).unwrap_or(false);
+                let need = Need::of(size, is_sign);
                 let Some(share) = take_memory(need) else {
                     self.skip(header.body_size);
                     return Ok(Taken::NoRoom { tag, need });
