@@ -1,7 +1,7 @@
 //! Many replies that can't be used, from a worker that has lost its mind or from somebody who means harm.
 
 use crate::harness::{Answer, HOLD, Inbox, Proxy, Route, Scene, World, eventually};
-use activity_sim::TaskState;
+use activity_sim::{TaskRecord, TaskState};
 use futures_util::future::join_all;
 use lapin::{
     BasicProperties, PublisherConfirm,
@@ -57,7 +57,10 @@ async fn a_flood_of_replies_that_can_not_be_used_costs_few_lines_and_holds_up_no
     assert!(lines <= intervals + 2, "{lines} lines");
 }
 
-/// Everything that the broker says comes late. With 16 confirms on their way at once, the confirms alone would take 75 s.
+/// How long the replies of the next test take at most, where the broker says everything 300 ms late. With 16 confirms on their
+/// way at once, the confirms alone would take 75 s; with 200, they take 6 s.
+const WITH_MANY_CONFIRMS: Duration = Duration::from_secs(60);
+
 #[tokio::test]
 async fn a_reply_behind_many_that_are_parked_does_not_wait_for_each_of_their_confirms() {
     let world = World::new().await;
@@ -72,7 +75,10 @@ async fn a_reply_behind_many_that_are_parked_does_not_wait_for_each_of_their_con
     let confirms = flood(&inbox, &task.reply_to(), 4_000).await;
     join_all(confirms).await;
     inbox.reply(&task, Answer::done("ok").remove(0)).await;
-    assert_eq!(behind.closed(&id).await.state, TaskState::Completed);
+    let closed = |task: &TaskRecord| !task.state.is_open();
+    let closed = behind.sim.wait_for_task(&id, WITH_MANY_CONFIRMS, closed);
+    let closed = closed.await.expect("the reply was read in time");
+    assert_eq!(closed.state, TaskState::Completed);
 }
 
 /// RabbitMQ returns them, until the bridge has declared the queue again. A return may come with the confirm of another reply.
