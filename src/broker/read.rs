@@ -28,6 +28,10 @@ const KNOWN_HEADERS: [&[u8]; 4] = [b"correlation-id", b"reply-type", b"reason", 
 ///
 /// Reading it panicked. The error is the message without what can't be read. Otherwise the broker would deliver it to one process
 /// after another, and each would panic.
+#[expect(
+    clippy::result_large_err,
+    reason = "the error is as large as the value"
+)]
 pub(super) fn delivery<T>(
     properties: &Properties,
     body: Vec<u8>,

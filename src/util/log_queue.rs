@@ -174,6 +174,10 @@ impl<W: Write> Output<W> {
     }
 
     /// Writes whole lines.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the thread does nothing else than to write"
+    )]
     fn write(&mut self, lines: &[u8]) -> Result<(), Unwritten> {
         let mut rest = lines;
         while !rest.is_empty() {
