@@ -1,8 +1,10 @@
-//! The consumer of replies: how many it takes at once, what it has skipped because memory was short, and its channel.
+//! The consumers of replies: how many they take at once, what was skipped because memory was short, and their channel.
 //!
 //! A reply without room stays unacknowledged and without its body. When there is room, it is put back, and comes again. Others are
-//! read meanwhile: a skipped reply keeps its place in the prefetch of its consumer, so another consumer begins before the places
-//! are used up.
+//! read meanwhile: a skipped reply keeps its place in the prefetch, so another consumer begins before the places are used up.
+//!
+//! No consumer is cancelled. In RabbitMQ 3.10, a cancel while messages are on their way to the consumer stops the channel for ever:
+//! it delivers and answers nothing more, and keeps its messages even after the connection has ended.
 
 use super::{
     held::{HeldBytes, Need},
@@ -29,7 +31,7 @@ use tokio::time::Instant;
 /// Minimum time between two errors of the channel after which it is opened again. Errors that come faster end the connection.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Number of skipped replies above which no further consumer begins. Each takes some 24 bytes here, and its body stays at the broker.
+/// Number of skipped replies above which no further places are added. Each takes some 24 bytes here, and its body stays at the broker.
 const MAX_SKIPPED: usize = u16::MAX as usize;
 
 /// Minimum interval between two lines about skipped replies.
@@ -41,13 +43,14 @@ const PRECONDITION_FAILED: u16 = 406;
 /// See the module.
 pub(super) struct Consumer {
     queue: String,
+    /// Maximum number of unacknowledged replies, but for those that are skipped.
     prefetch: u16,
-    /// The number of the present consumer.
+    /// The prefetch of all consumers of the channel together.
+    places: usize,
+    /// The number of the newest consumer.
     number: u64,
     /// The replies without room, with their tags.
     skipped: BTreeSet<(Need, u64)>,
-    /// Number of replies that may be skipped before the next consumer begins.
-    places: usize,
     skipped_logged: Option<Instant>,
     outbox: Arc<Outbox>,
     /// Whether the channel is open. The receipts of its deliveries share it.
@@ -61,9 +64,9 @@ impl Consumer {
         Self {
             queue: options.reply_queue.clone(),
             prefetch: options.prefetch,
+            places: options.prefetch.into(),
             number: 0,
             skipped: BTreeSet::new(),
-            places: places(0),
             skipped_logged: None,
             outbox,
             is_usable: Arc::new(AtomicBool::new(true)),
@@ -75,39 +78,23 @@ impl Consumer {
         Arc::clone(&self.is_usable)
     }
 
-    /// Takes so many replies at once, if that is more than before. RabbitMQ keeps the prefetch that a consumer began with, so
-    /// another prefetch needs another consumer.
+    /// Takes so many replies at once, if that is more than before.
     pub(super) fn widen(&mut self, prefetch: u16) {
-        if prefetch <= self.prefetch {
-            return;
-        }
-        self.prefetch = prefetch;
-        self.begin_anew();
+        self.prefetch = self.prefetch.max(prefetch);
+        self.keep_places();
     }
 
-    /// Replaces the consumer. What the present one has unacknowledged stays so, and does not count for the next.
-    fn begin_anew(&mut self) {
-        let cancel = basic::Cancel {
-            consumer_tag: short_string(&tag(self.number)),
-            nowait: false,
-        };
-        self.put(&AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
-        self.begin();
-    }
-
-    fn begin(&mut self) {
+    /// Begins a consumer with this prefetch. RabbitMQ counts for each consumer alone.
+    fn begin(&mut self, prefetch: u16) {
         self.number += 1;
-        // More places with each consumer, so that few consumers follow each other.
-        let more = u16::try_from(self.skipped.len()).unwrap_or(u16::MAX);
-        self.places = places(more);
-        self.put(&qos(self.prefetch.saturating_add(more)));
+        self.places += usize::from(prefetch);
+        self.put(&qos(prefetch));
         self.put(&consume(&self.queue, self.number));
     }
 
     /// Notes a reply without room.
     pub(super) fn skip(&mut self, tag: u64, need: Need) {
         self.skipped.insert((need, tag));
-        self.places = self.places.saturating_sub(1);
         self.keep_places();
         let now = Instant::now();
         let recently = |logged: Instant| now.duration_since(logged) < SKIPPED_LOG_INTERVAL;
@@ -120,10 +107,15 @@ impl Consumer {
         }
     }
 
-    /// Begins another consumer when the skipped replies have used up the places for them.
+    /// Begins another consumer if the places are short, with half as many again, so that few are needed.
     fn keep_places(&mut self) {
-        if self.places == 0 && self.skipped.len() < MAX_SKIPPED {
-            self.begin_anew();
+        // Half of the margin may be skipped before.
+        let skipped = self.skipped.len().min(MAX_SKIPPED);
+        let skipped = skipped.saturating_sub(usize::from(MARGIN / 2));
+        let wanted = usize::from(self.prefetch) + skipped;
+        if wanted > self.places {
+            let more = (wanted - self.places).max(self.places / 2);
+            self.begin(u16::try_from(more).unwrap_or(u16::MAX));
         }
     }
 
@@ -154,7 +146,6 @@ impl Consumer {
             self.skipped.pop_last();
             self.put(&AMQPClass::Basic(reject(tag)));
         }
-        self.keep_places();
     }
 
     /// Opens the channel again, after an error that another channel need not have.
@@ -180,7 +171,8 @@ impl Consumer {
         self.is_usable = Arc::new(AtomicBool::new(true));
         // They come again by themselves.
         self.skipped.clear();
-        self.begin();
+        self.places = 0;
+        self.begin(self.prefetch);
         Ok(())
     }
 
@@ -193,12 +185,6 @@ impl Consumer {
     fn put(&self, method: &AMQPClass) {
         self.outbox.put(|out| put(method, CHANNEL, out));
     }
-}
-
-/// Number of replies that may be skipped while a consumer has so many places more than the prefetch. The others are for replies
-/// that are read.
-fn places(more: u16) -> usize {
-    usize::from(MARGIN / 2) + usize::from(more) / 2
 }
 
 fn tag(number: u64) -> String {
