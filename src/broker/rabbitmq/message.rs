@@ -9,6 +9,10 @@ use crate::{
     task::{HeaderValue, Status},
 };
 
+/// Headers that name further queues for a message. RabbitMQ closes the channel over a text in one of them, and a client of another
+/// protocol may send such a text.
+const RECIPIENTS: [&str; 2] = ["CC", "BCC"];
+
 /// A message to publish. It borrows all its parts.
 #[derive(Debug, Default)]
 pub(super) struct Message<'a> {
@@ -72,16 +76,16 @@ impl<'a> Message<'a> {
     /// A message for the parking queue.
     pub(super) fn parked(parked: &'a ParkedMessage<'_>, because: &'a HeaderValue) -> Self {
         let mut headers = vec![(PARKED_BECAUSE, because)];
-        let theirs = parked.headers.iter();
+        let again = Self::again(parked, PARKING_QUEUE);
+        let theirs = again.headers.iter();
         headers.extend(theirs.filter(|(name, _)| *name != PARKED_BECAUSE));
-        Self {
-            headers,
-            ..Self::again(parked, PARKING_QUEUE)
-        }
+        Self { headers, ..again }
     }
 
     /// A reply as it came, for this queue.
     pub(super) fn again(reply: &'a ParkedMessage<'_>, queue: &'a str) -> Self {
+        let theirs = reply.headers.iter();
+        let theirs = theirs.filter(|(name, _)| !RECIPIENTS.contains(name));
         Self {
             routing_key: queue,
             body: reply.body,
@@ -89,7 +93,7 @@ impl<'a> Message<'a> {
             correlation_id: reply.correlation_id,
             kind: reply.kind,
             reply_to: reply.reply_to,
-            headers: reply.headers.clone(),
+            headers: theirs.copied().collect(),
             ..Self::default()
         }
     }
@@ -122,5 +126,32 @@ impl<'a> Message<'a> {
             headers: vec![("status", label)],
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_that_is_parked_or_put_back_names_no_further_queue() {
+        let value = HeaderValue::Text("payments".to_owned());
+        let because = HeaderValue::Text("why".to_owned());
+        let names = ["CC", "shop", "BCC"];
+        let reply = ParkedMessage {
+            body: b"",
+            content_type: None,
+            correlation_id: None,
+            kind: None,
+            reply_to: None,
+            headers: names.map(|name| (name, &value)).into(),
+        };
+        let parked = Message::parked(&reply, &because);
+        assert_eq!(
+            parked.headers,
+            [(PARKED_BECAUSE, &because), ("shop", &value)]
+        );
+        let again = Message::again(&reply, "replies");
+        assert_eq!(again.headers, [("shop", &value)]);
     }
 }
