@@ -65,3 +65,4 @@ mod task_message;
 mod tls;
 mod trace_context;
 mod unusable_replies;
+mod upgrade;
