@@ -60,12 +60,10 @@ async fn end_elsewhere(bridge: Arc<Bridge>, id: TaskId, outcome: Outcome, receip
         };
         match located {
             Ok(ReplyOwner::Here) => return end(&bridge, id, outcome, receipt),
-            Ok(
-                ReplyOwner::Forwarded(_)
-                | ReplyOwner::OtherRoute
-                | ReplyOwner::Unreadable
-                | ReplyOwner::Unknown,
-            ) => break,
+            Ok(ReplyOwner::Forwarded(_) | ReplyOwner::Unknown) => break,
+            // A newer version has the task, or its record can't be read. The reply comes again, and is handled as one to a task of
+            // another process.
+            Ok(ReplyOwner::OtherRoute | ReplyOwner::Unreadable) => return receipt.requeue().await,
             // The broker delivers the reply again.
             Err(_) if !receipt.is_usable() => return,
             Err(error) => {

@@ -222,6 +222,19 @@ async fn a_reply_whose_task_was_released_while_it_was_parked_and_has_ended_is_la
     }
 }
 
+/// A newer version has taken it, for one.
+#[tokio::test(start_paused = true)]
+async fn a_reply_whose_task_was_released_and_can_not_be_claimed_comes_again() {
+    for claim in [Claim::OtherRoute, Claim::Unreadable] {
+        let world = World::with(Kind::Redis, "");
+        let (_, parked) = taken_while_parking(&world).await;
+        world.store.claims.then(Ok(claim));
+        parked.send(Ok(())).expect("it is awaited");
+        world.log.wait_for(Did::Requeue(1)).await;
+        assert_eq!((world.log.settles(), world.log.count(&Did::Ack(1))), (0, 0));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sign_of_life_that_another_process_heard_is_passed_on_to_aws() {
     let world = World::with(Kind::Redis, "");

@@ -142,7 +142,8 @@ impl RedisStore {
                 | OwnerChange::Unknown => stale.push(id),
             }
         }
-        // A task that this process is about to own is known from the beginning, so it is not among these.
+        // A task that this process is about to own is known from the beginning.
+        stale.retain(|id| !self.owned.has(*id));
         if let Err(error) = self.remove(&self.own_keys.tasks, &stale).await {
             debug!(%error, "could not remove tasks of others from the own set");
         }

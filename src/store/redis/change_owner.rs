@@ -54,21 +54,25 @@ impl RedisStore {
     ) -> Result<Vec<(TaskId, OwnerChange)>, StoreError> {
         let (mut all, mut failed) = (Vec::with_capacity(ids.len()), None);
         for ids in ids.chunks(MAX_CONCURRENT_CHANGES) {
-            let mut found = Vec::new();
+            let (mut found, mut own) = (Vec::new(), Vec::new());
             let read = ids.iter().map(|id| self.read_record(*id, from));
             for (id, read) in ids.iter().zip(join_all(read).await) {
                 match read {
                     Ok(Ok(record)) => found.push((*id, record)),
-                    Ok(Err(change)) => all.push((*id, change)),
+                    Ok(Err(change)) => {
+                        own.extend(matches!(change, OwnerChange::Ours { .. }).then_some(*id));
+                        all.push((*id, change));
+                    }
                     Err(error) => {
                         debug!(task = %id, %error, "could not read a record; trying again");
                         failed = Some(error);
                     }
                 }
             }
-            // The new owner's set has the id before the record names the owner.
+            // The new owner's set has the id before the record names the owner. An own task may be missing in the set, if an answer
+            // was lost.
             let owned: Vec<_> = found.iter().map(|(id, _)| *id).collect();
-            if let Err(error) = self.add(&owned).await {
+            if let Err(error) = self.add(&[&owned[..], &own[..]].concat()).await {
                 failed = Some(error);
                 continue;
             }

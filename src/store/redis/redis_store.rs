@@ -31,14 +31,14 @@ use super::{
 };
 use crate::{
     store::{
-        Lifetime, Note, RENEW_INTERVAL, Record, Shared, Store, StoreError, outcome,
-        unreadable::UnreadablePlaces,
+        Lifetime, Note, RENEW_INTERVAL, Record, Shared, Store, StoreError, codec::Unreadable,
+        outcome, unreadable::UnreadablePlaces,
     },
     task::{Outcome, Task, TaskId, Timeouts},
 };
 use anyhow::Context;
 use async_trait::async_trait;
-use futures_util::future::{join, try_join, try_join_all};
+use futures_util::future::{join, try_join, try_join_all, try_join3};
 use parking_lot::Mutex;
 use redis::{cmd, pipe};
 use std::{
@@ -124,7 +124,8 @@ impl RedisStore {
         };
         let register = async || {
             let began = Instant::now();
-            try_join(store.renew(), store.register()).await?;
+            // An inbox that can't be read would show with the first message only.
+            try_join3(store.renew(), store.register(), store.read_inbox()).await?;
             Ok(began)
         };
         let registered = store.connection.retry_until(end, register).await;
@@ -346,7 +347,13 @@ impl Store for RedisStore {
         match fields.remove(0) {
             Some(message) => {
                 let record = format::record(id, fields);
-                let record = record.map_err(|why| StoreError::Unreadable(why.to_string()))?;
+                let record = record.map_err(|why| match why {
+                    // That version has taken the task over. It must not be failed back here.
+                    Unreadable::Newer(_) => StoreError::Unavailable(why.to_string()),
+                    Unreadable::Json(_) | Unreadable::Field(_) => {
+                        StoreError::Unreadable(why.to_string())
+                    }
+                })?;
                 format::task(record, &message).map(Some)
             }
             None => match format::record(id, fields) {

@@ -7,6 +7,7 @@ local is = redis.call('HMGET', key, 'owner', 'turn', 'schema')
 if is[1] ~= ARGV[2] or (is[2] or '0') ~= ARGV[3] or (is[3] or '') ~= ARGV[4] then
   return {}
 end
-redis.call('HSET', key, 'owner', ARGV[1])
+-- An epoch that Redis can't read fails before anything is changed.
 redis.call('HINCRBY', key, 'turn', 1)
+redis.call('HSET', key, 'owner', ARGV[1])
 return redis.call('HMGET', key, 'turn', unpack(ARGV, 5))
