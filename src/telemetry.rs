@@ -17,7 +17,8 @@ use tracing_subscriber::{EnvFilter, fmt};
 /// Starts the log. The process must hold a [`LastLines`] then.
 pub fn start(config: LogConfig) {
     let told = |lost| {
-        tracing::warn!(
+        // At every level of the log.
+        tracing::error!(
             lost,
             "log lines were lost, because they could not be written"
         )

@@ -133,6 +133,13 @@ fn handle_unreadable(bridge: &Arc<Bridge>, delivery: Delivery) {
         Ok((Ok((id, Standing::Open(route), true)), is_sign)) => {
             refuse_open(bridge, &route, id, delivery, panicked(!is_sign));
         }
+        // It may be another process's task. Who may settle that one is known only where everybody may.
+        Ok((Ok((id, Standing::Unknown, _)), is_sign))
+            if bridge.store.shared().is_some() && delivery.queues.is_none() =>
+        {
+            let refusing = refuse(Arc::clone(bridge), id, delivery, panicked(!is_sign));
+            bridge.supervisor.spawn("an unusable reply", refusing);
+        }
         _ => park(bridge, delivery, PANICKED),
     }
 }
@@ -298,7 +305,8 @@ async fn handle_elsewhere(
         // The message and the record of its task are read here. A panic over them would come again in every other process.
         let Ok(located) = catch_async(locating).await else {
             log_panic(&delivery);
-            return refuse(bridge, id, delivery, panicked(false)).await;
+            let ends = sign.is_none() && dead_letter.is_none() && delivery.queues.is_none();
+            return refuse(bridge, id, delivery, panicked(ends)).await;
         };
         match located {
             Ok(Some(owner)) => break owner,

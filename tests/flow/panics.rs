@@ -81,6 +81,21 @@ async fn a_result_over_which_the_look_for_its_process_panics_is_parked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_result_over_which_the_look_for_its_process_panics_fails_its_task() {
+    let world = World::with(Kind::Redis, "");
+    let task = world.task();
+    world.store.claims.panics();
+    let claim = Claim::Ours(world.record(&task, true));
+    world.store.claims.then(Ok(claim));
+    let reply = world.reply(task.id, "completed", "").await;
+    world.log.wait_for(Did::Removed).await;
+    let failed = Did::Accepted(activity_bridge::task::OutcomeKind::Failed);
+    world
+        .log
+        .assert_order(&[parked(), failed, Did::Ack(reply), Did::Removed]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_parked_reply_over_whose_task_the_bridge_panics_is_acknowledged() {
     let world = World::with(Kind::Redis, "");
     let parked = world.broker.parks.hold();

@@ -236,7 +236,11 @@ impl Connection {
             }
             let held = &self.bounds.held;
             let taken = self.assembly.take(&frame, |need| held.take(need));
-            match taken? {
+            let taken = taken?;
+            if matches!(taken, Taken::Message(..) | Taken::NoRoom { .. }) {
+                self.consumer.came();
+            }
+            match taken {
                 Taken::Nothing => {}
                 Taken::Message(message, share) => self.hand_over(message, share, inbound).await?,
                 Taken::NoRoom { tag, need } => self.consumer.skip(tag, need),

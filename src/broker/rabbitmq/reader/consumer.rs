@@ -26,7 +26,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Minimum time between two errors of the channel after which it is opened again. Errors that come faster end the connection.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(10);
@@ -36,6 +36,9 @@ const MAX_SKIPPED: usize = u16::MAX as usize;
 
 /// Minimum interval between two lines about skipped replies.
 const SKIPPED_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Maximum wait for replies that were put back. Another replica may get them.
+const COMING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// RabbitMQ's code for a delivery that was not acknowledged in time, among others.
 const PRECONDITION_FAILED: u16 = 406;
@@ -52,6 +55,9 @@ pub(super) struct Consumer {
     /// The replies without room, with their tags.
     skipped: BTreeSet<(Need, u64)>,
     skipped_logged: Option<Instant>,
+    /// The number of replies that were put back and have not come yet. The room that was found for them is theirs.
+    coming: usize,
+    coming_until: Instant,
     outbox: Arc<Outbox>,
     /// Whether the channel is open. The receipts of its deliveries share it.
     is_usable: Arc<AtomicBool>,
@@ -68,6 +74,8 @@ impl Consumer {
             number: 0,
             skipped: BTreeSet::new(),
             skipped_logged: None,
+            coming: 0,
+            coming_until: Instant::now(),
             outbox,
             is_usable: Arc::new(AtomicBool::new(true)),
             reopened: None,
@@ -123,8 +131,11 @@ impl Consumer {
         !self.skipped.is_empty()
     }
 
-    /// Waits until there is room for a reply that was skipped.
+    /// Waits until there is room for a reply that was skipped, beside those that were put back before and still come.
     pub(super) async fn skipped_fits(&self, held: &HeldBytes) {
+        if self.coming > 0 {
+            sleep_until(self.coming_until).await;
+        }
         // Where there is room for one that is not large, there is room for the first. The last one may be large.
         let ends = [self.skipped.first(), self.skipped.last()];
         held.fits_one(ends.into_iter().flatten().map(|(need, _)| *need))
@@ -133,6 +144,7 @@ impl Consumer {
 
     /// Puts the skipped replies back for which there is room. They come again.
     pub(super) fn put_back(&mut self, held: &HeldBytes) {
+        let before = self.skipped.len();
         let mut after = held.now();
         while let Some(&(need, tag)) = self.skipped.first()
             && after.add(need)
@@ -146,6 +158,13 @@ impl Consumer {
             self.skipped.pop_last();
             self.put(&AMQPClass::Basic(reject(tag)));
         }
+        self.coming = before - self.skipped.len();
+        self.coming_until = Instant::now() + COMING_TIMEOUT;
+    }
+
+    /// Notes that a reply has come.
+    pub(super) fn came(&mut self) {
+        self.coming = self.coming.saturating_sub(1);
     }
 
     /// Opens the channel again, after an error that another channel need not have.
@@ -171,6 +190,7 @@ impl Consumer {
         self.is_usable = Arc::new(AtomicBool::new(true));
         // They come again by themselves.
         self.skipped.clear();
+        self.coming = 0;
         self.places = 0;
         self.begin(self.prefetch);
         Ok(())

@@ -291,7 +291,10 @@ async fn replies_without_room_wait_without_their_bodies_and_come_again_when_ther
     consumer.put_back(&held);
     assert_eq!(written(&outbox), ["reject 7 true"], "one at a time");
     assert!(consumer.has_skipped());
+    let soon = consumer.skipped_fits(&held).now_or_never();
+    assert!(soon.is_none(), "the room is for the one that comes again");
     let second = held.take(large).unwrap();
+    consumer.came();
     assert!(consumer.skipped_fits(&held).now_or_never().is_none());
     drop(second);
     consumer.put_back(&held);
@@ -314,6 +317,7 @@ async fn a_large_reply_and_the_smallest_ones_are_put_back_first() {
     consumer.put_back(&held);
     assert_eq!(written(&outbox), ["reject 1 true"], "one large one");
     let _large = held.take(Need::of(20 << 20, false)).unwrap();
+    consumer.came();
     assert!(consumer.skipped_fits(&held).now_or_never().is_none());
     drop(results);
     consumer.skipped_fits(&held).await;
