@@ -2,25 +2,34 @@
 
 use crate::{
     crash::{PAYMENTS, route},
-    harness::{Redis, World},
+    harness::{RedisServer, World},
 };
 use std::time::Duration;
 
-/// What a process that has left seems to have is no set.
-async fn spoil(world: &World) {
-    let prefix = world.prefix();
-    let mut both = redis::pipe();
-    both.sadd(format!("{prefix}:owners"), "dead")
-        .set(format!("{prefix}:owner:{{dead}}:lease"), "left")
-        .set(format!("{prefix}:owner:{{dead}}:tasks"), "no set");
-    let spoilt: redis::RedisResult<()> = both.query_async(&mut world.redis().await).await;
-    spoilt.expect("written");
+/// A process has left with a task, and Redis lets nobody read which.
+async fn forbid(redis: &RedisServer, prefix: &str) {
+    let client = redis::Client::open(&*redis.url).expect("a URL");
+    let mut connection = client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("connected");
+    let mut all = redis::pipe();
+    all.sadd(format!("{prefix}:owners"), "dead")
+        .pset_ex(format!("{prefix}:owner:{{dead}}:lease"), "left", 600_000)
+        .sadd(format!("{prefix}:owner:{{dead}}:tasks"), "0".repeat(32))
+        .cmd("ACL")
+        .arg("SETUSER")
+        .arg("default")
+        .arg("-sscan");
+    let done: redis::RedisResult<()> = all.query_async(&mut connection).await;
+    done.expect("written");
 }
 
 #[tokio::test]
 async fn a_start_that_can_not_read_the_records_says_so_and_ends_when_it_is_told_to() {
-    let world = World::new().await.kept_in(Redis);
-    spoil(&world).await;
+    let redis = RedisServer::start().await;
+    let world = World::new().await.kept_at_redis(&redis.url);
+    forbid(&redis, world.prefix()).await;
     // It does not wait for the end of the grace period, which is later than this test waits.
     let settings = "[shutdown]\ngrace_secs = 600";
     let routes = [route(Duration::from_secs(60), "")];

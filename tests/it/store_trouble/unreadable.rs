@@ -1,11 +1,14 @@
 //! What somebody else has put into Redis, among the keys of the bridge. No process stops for it, and no task is lost.
 
-use super::T;
 use crate::{
     crash::{PAYMENTS, assert_none_parked, done, route, schedule},
     harness::{Inbox, RedisServer, World, eventually},
 };
 use redis::{AsyncCommands, aio::MultiplexedConnection};
+use std::time::Duration;
+
+/// The tasks of the dead process wait for their adoption.
+const HEARTBEAT: Duration = Duration::from_secs(60);
 
 const BEFORE: u32 = 20;
 const AFTER: u32 = 20;
@@ -17,7 +20,7 @@ async fn what_nobody_can_read_in_redis_stops_no_process_and_no_recovery() {
     let world = World::new().await.kept_at_redis(&redis.url);
     let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
     let routes = [route(
-        T,
+        HEARTBEAT,
         "max_in_flight = 40\npollers = { min = 2, max = 4 }",
     )];
     let mut dying = world.bridge(&routes).await;
@@ -25,7 +28,7 @@ async fn what_nobody_can_read_in_redis_stops_no_process_and_no_recovery() {
     for bridge in [&dying, &other] {
         bridge.route_is(PAYMENTS, "polling").await;
     }
-    schedule(&world, 0..BEFORE, T);
+    schedule(&world, 0..BEFORE, HEARTBEAT);
     worker.has_seen(BEFORE as usize).await;
 
     let client = redis::Client::open(&*redis.url).expect("a URL");
@@ -36,13 +39,13 @@ async fn what_nobody_can_read_in_redis_stops_no_process_and_no_recovery() {
     spoil(&mut keys, world.prefix()).await;
     // Each begins with a renewal, five times a second.
     eventually("the inboxes are made anew", || async {
-        (other.metric("activity_bridge_store_unreadable").await >= 1.0).then_some(())
+        (other.metric("store_unreadable").await >= 1.0).then_some(())
     })
     .await;
     dying.kill().await;
     let next = world.bridge(&routes).await;
     next.ready().await;
-    schedule(&world, BEFORE..COUNT, T);
+    schedule(&world, BEFORE..COUNT, HEARTBEAT);
     let tasks = worker.has_seen(COUNT as usize).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
     for task in &tasks {
@@ -54,7 +57,7 @@ async fn what_nobody_can_read_in_redis_stops_no_process_and_no_recovery() {
     for bridge in [&other, &next] {
         bridge.idle().await;
         bridge.ready().await;
-        let unreadable = bridge.metric("activity_bridge_store_unreadable").await;
+        let unreadable = bridge.metric("store_unreadable").await;
         assert!(unreadable >= 1.0, "{unreadable}");
         let (_, readyz) = bridge.get("/readyz").await;
         assert!(readyz.contains("that can't be read"), "{readyz}");
