@@ -2,10 +2,12 @@
 
 use super::{TEST_TIMEOUT, eventually, http};
 use std::{
-    fs::File,
+    fs::{self, File},
     os::unix::{fs::FileExt, process::ExitStatusExt},
     path::Path,
     process::{ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 use tokio::{
     process::{Child, Command},
@@ -106,6 +108,41 @@ impl BridgeProcess {
 
     /// Everything that it has logged, but for a line that it is at.
     pub fn log(&self) -> String {
+        self.wait_for_log();
+        self.written()
+    }
+
+    /// Waits until the thread of the log waits for lines: then it has written every line that there was. A line wakes it at once, but on a
+    /// busy machine it may run later than what comes after the line.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the thread needs no more than its turn"
+    )]
+    fn wait_for_log(&self) {
+        let until = Instant::now() + TEST_TIMEOUT;
+        while !self.is_log_written() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether the process has no thread of the log that runs. It has none at its very start and after its end.
+    fn is_log_written(&self) -> bool {
+        let threads = self.child.id().map(|pid| format!("/proc/{pid}/task"));
+        let Some(threads) = threads.and_then(|path| fs::read_dir(path).ok()) else {
+            return true;
+        };
+        // What follows the name is the state. A thread that has ended meanwhile has written all.
+        let stats =
+            threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+        let mut states = stats.filter_map(|stat| {
+            stat.split_once(" (log) ")
+                .map(|(_, rest)| !rest.starts_with(['R', 'D']))
+        });
+        states.all(|waits| waits)
+    }
+
+    /// What is in the file of the log, but for a line that it is at.
+    fn written(&self) -> String {
         let length = self.log.metadata().map_or(0, |log| log.len());
         let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
         let read = self.log.read_exact_at(&mut bytes, 0);
@@ -121,7 +158,7 @@ impl BridgeProcess {
     /// Waits for a log line with this text, and returns it.
     pub async fn logged(&self, text: &str) -> String {
         eventually(&format!("the log line {text:?}"), || async {
-            let log = self.log();
+            let log = self.written();
             log.lines()
                 .find(|line| line.contains(text))
                 .map(str::to_owned)
@@ -223,7 +260,7 @@ impl BridgeProcess {
 impl Drop for BridgeProcess {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the bridge's log\n{}", self.log());
+            eprintln!("--- the bridge's log\n{}", self.written());
         }
     }
 }
