@@ -10,10 +10,10 @@ use crate::{
     broker::{self, BrokerConfig, BrokerOptions, InboundStream, ReplyLifetime},
     config::Config,
     context::{Bridge, MAX_PARK_RETRIES},
-    inflight::{InflightTable, OwnershipCheck},
+    inflight::{InflightTable, LostQueues, OwnershipCheck},
     intake::{
         gate::{self, Gate},
-        poller,
+        lost_queue, poller,
         recovery::{self, Unpublished},
     },
     metrics::Metrics,
@@ -110,6 +110,7 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
     };
     supervisor.spawn_loop("the replies", replies::run(Arc::clone(&bridge), inbound));
     supervisor.spawn_loop("the heartbeats", heartbeat::run(Arc::clone(&bridge)));
+    supervisor.spawn_loop("the lost queues", lost_queue::run(Arc::clone(&bridge)));
     if bridge.store.shared().is_some() {
         let lease = lease::run(Arc::clone(&bridge), phase_seen.clone());
         supervisor.spawn_loop("the lease", lease);
@@ -149,7 +150,7 @@ async fn build(
     proxies::tell();
     let sources = Sources::load(config.region.as_deref()).await?;
     let names = routes.iter().map(|route| route.name.clone()).collect();
-    let store = store::open(&config.store, names).await?;
+    let store = store::open(&config.store, names, config.broker.durability()).await?;
     let slots: usize = routes.iter().map(|route| route.max_in_flight).sum();
     let replies = match store.lifetime() {
         Lifetime::Process => ReplyLifetime::Process,
@@ -172,6 +173,7 @@ async fn build(
     let bridge = Bridge {
         routes: routes.collect(),
         inflight: InflightTable::new(2 * slots + REMEMBER_MARGIN),
+        lost_queues: LostQueues::default(),
         ownership: OwnershipCheck::default(),
         park_retries: Semaphore::new(MAX_PARK_RETRIES),
         unusable: LogTally::default(),

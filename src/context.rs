@@ -2,7 +2,7 @@
 
 use crate::{
     broker::Broker,
-    inflight::{InflightTable, OwnershipCheck},
+    inflight::{InflightTable, LostQueues, OwnershipCheck},
     metrics::Metrics,
     route::Route,
     store::Store,
@@ -26,6 +26,8 @@ pub struct Bridge {
     pub routes: Vec<Arc<Route>>,
     /// The tasks in flight.
     pub inflight: InflightTable,
+    /// The queues that the broker has lost.
+    pub lost_queues: LostQueues,
     /// Whether this process still owns its tasks in flight.
     pub ownership: OwnershipCheck,
     /// The places of replies that wait to be parked while that fails. See [`MAX_PARK_RETRIES`].

@@ -2,9 +2,11 @@
 //! code. The commands themselves are in the library.
 
 use activity_bridge::{
+    admin::release::Target,
     app,
-    cli::{check, tasks},
+    cli::{check, release, tasks},
     config::Config,
+    intake::release::Remedy,
     process::core_dumps,
     telemetry,
     util::log_queue,
@@ -59,7 +61,58 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Publish tasks again that wait for a worker, or fail them back to AWS
+    ///
+    /// For tasks whose messages are lost: somebody purged a queue of RabbitMQ, which the bridge can't see. Look first whether the queue
+    /// is empty, and whether a worker has the tasks. A task that was not lost is in its queue twice afterwards, with the same id. Two
+    /// workers may work on it; AWS takes the outcome of the first.
+    ///
+    /// Only tasks that no worker has begun are released. One whose worker has sent "started" or "heartbeat" is left alone, because
+    /// that worker may still answer. A worker that has sent neither is not known: its task waits, as far as the bridge can tell.
+    ///
+    /// Where the bridge is the broker, it loses no message while it runs. So it publishes none again, and says which tasks are in
+    /// their queue. With --fail it takes them out.
+    ///
+    /// Asks the running bridge on its local socket (admin.socket), as the bridge's user or as root. With the store `redis` each process
+    /// releases its own tasks.
+    ///
+    /// Exit codes: 0 all of it is done; 1 something is left to be done, which is printed, or the bridge could not be asked, or it refused;
+    /// 78 the configuration is wrong.
+    #[command(after_help = RELEASE_EXAMPLES)]
+    Release {
+        #[command(flatten)]
+        configured: Configured,
+        #[command(flatten)]
+        named: Named,
+        /// Fail the tasks back to AWS, with the error ActivityBridge.FailedByOperator, instead of publishing them again
+        #[arg(long)]
+        fail: bool,
+        /// What the workflow reads as the reason of the failure
+        #[arg(long, value_name = "TEXT", requires = "fail")]
+        reason: Option<String>,
+        /// Print JSON for machines: owner, store and tasks, each with id, short_id, route and result
+        #[arg(long)]
+        json: bool,
+    },
 }
+
+/// The tasks that a person names.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Named {
+    /// All tasks of this route that wait for a worker
+    #[arg(long, value_name = "NAME")]
+    route: Option<String>,
+    /// The task with this id, or whose id begins with these 8 digits or more, as the log shows them
+    #[arg(long, value_name = "ID")]
+    task: Option<String>,
+}
+
+const RELEASE_EXAMPLES: &str = "\
+Examples:
+  activity-bridge tasks   --config bridge.toml
+  activity-bridge release --config bridge.toml --route payments
+  activity-bridge release --config bridge.toml --task 0f8e1c7b --fail --reason \"purged by mistake\"";
 
 #[derive(Args)]
 struct Configured {
@@ -70,6 +123,25 @@ struct Configured {
 
 /// `EX_CONFIG` of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
+
+impl Named {
+    /// What the arguments name. One of them is there, which the parser sees to.
+    fn target(self) -> Target {
+        match (self.route, self.task) {
+            (Some(route), _) => Target::Route(route),
+            (None, task) => Target::Task(task.unwrap_or_default()),
+        }
+    }
+}
+
+fn remedy(fail: bool, reason: Option<String>) -> Remedy {
+    const WHO: &str = "an operator failed it before a worker had begun";
+    match (fail, reason) {
+        (false, _) => Remedy::Publish,
+        (true, None) => Remedy::Fail(WHO.to_owned()),
+        (true, Some(reason)) => Remedy::Fail(format!("{WHO}: {reason}")),
+    }
+}
 
 fn main() -> ExitCode {
     let _last_lines = telemetry::LastLines;
@@ -87,7 +159,8 @@ fn complain(why: &dyn Display) {
 fn execute(command: Command) -> ExitCode {
     let (Command::Run(configured)
     | Command::Check { configured, .. }
-    | Command::Tasks { configured, .. }) = &command;
+    | Command::Tasks { configured, .. }
+    | Command::Release { configured, .. }) = &command;
     let config = match Config::load(&configured.config) {
         Ok(config) => config,
         Err(error) => {
@@ -125,6 +198,24 @@ fn execute(command: Command) -> ExitCode {
         }
         (Ok(runtime), Command::Tasks { json, .. }) => {
             runtime.block_on(tasks::print::print(&config, json))
+        }
+        (
+            Ok(runtime),
+            Command::Release {
+                named,
+                fail,
+                reason,
+                json,
+                ..
+            },
+        ) => {
+            let remedy = remedy(fail, reason);
+            runtime.block_on(release::command::release(
+                &config,
+                &named.target(),
+                remedy,
+                json,
+            ))
         }
     };
     match ended {

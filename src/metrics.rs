@@ -196,6 +196,8 @@ struct Families {
     deliveries: IntCounterVec,
     early_acks: IntCounterVec,
     adopted: IntCounterVec,
+    republished: IntCounterVec,
+    missing: IntGaugeVec,
 }
 
 impl Metrics {
@@ -280,6 +282,8 @@ impl Metrics {
             deliveries: ByLabel::counters(&families.deliveries, labels),
             early_acks: families.early_acks.with_label_values(&labels),
             adopted: families.adopted.with_label_values(&labels),
+            republished: families.republished.with_label_values(&labels),
+            missing: families.missing.with_label_values(&labels),
         }
     }
 
@@ -367,6 +371,15 @@ impl Families {
                 "Tasks taken on from the token store, at the start or after another process.",
                 &[],
             )?,
+            republished: counters(
+                "republished_total",
+                "Tasks published again because the broker had lost their queue, or because a person released them.",
+                &[],
+            )?,
+            missing: gauges(
+                "tasks_missing_from_queue",
+                "Tasks that wait for a worker, while their queue has been empty and without consumers for a minute.",
+            )?,
         })
     }
 }
@@ -412,6 +425,10 @@ pub struct RouteMetrics {
     pub pollers: IntGauge,
     /// Tasks adopted from the store.
     pub adopted: IntCounter,
+    /// Tasks whose queue the broker had lost.
+    pub republished: IntCounter,
+    /// Tasks that wait and that can't be in their queue.
+    pub missing: IntGauge,
     polls: ByLabel<PollOutcome, IntCounter>,
     publishes: ByLabel<PublishOutcome, IntCounter>,
     replies: ByLabel<ReplyKind, IntCounter>,

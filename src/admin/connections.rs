@@ -71,10 +71,10 @@ const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Minimum interval between two log lines about the number of connections.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Where connections come from.
+/// Where connections come from, and what answers their requests.
 pub(super) struct Listeners {
-    pub(super) listener: TcpListener,
-    pub(super) socket: Option<LocalSocket>,
+    pub(super) address: (TcpListener, Router),
+    pub(super) socket: Option<(LocalSocket, Router)>,
 }
 
 /// A connection.
@@ -83,41 +83,39 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Listeners {
-    async fn accept(&self) -> io::Result<(Box<dyn Stream>, Caller)> {
+    /// The next connection, and what answers its requests.
+    async fn accept(&self) -> io::Result<(Box<dyn Stream>, Router)> {
+        let (listener, on_address) = &self.address;
         let on_socket = async {
             match &self.socket {
-                Some(socket) => socket.listener.accept().await,
+                Some((socket, router)) => (socket.listener.accept().await, router),
                 None => pending().await,
             }
         };
         tokio::select! {
-            accepted = self.listener.accept() => {
+            accepted = listener.accept() => {
                 let (stream, from) = accepted?;
-                Ok((Box::new(stream) as Box<dyn Stream>, Caller::at(from.ip())))
+                let router = on_address.clone().layer(Extension(Caller::at(from.ip())));
+                Ok((Box::new(stream) as Box<dyn Stream>, router))
             }
-            accepted = on_socket => {
+            (accepted, router) = on_socket => {
                 let (stream, _) = accepted?;
-                let caller = Caller::on_socket(&stream);
-                Ok((Box::new(stream) as Box<dyn Stream>, caller))
+                let router = router.clone().layer(Extension(Caller::on_socket(&stream)));
+                Ok((Box::new(stream) as Box<dyn Stream>, router))
             }
         }
     }
 }
 
 /// Takes connections and answers their requests until the process ends.
-pub(super) async fn serve(
-    listeners: Listeners,
-    router: Router,
-    supervisor: Supervisor,
-    limits: Limits,
-) {
+pub(super) async fn serve(listeners: Listeners, supervisor: Supervisor, limits: Limits) {
     let open = Arc::new(Mutex::new(Open::default()));
     let mut warned: Option<Instant> = None;
     loop {
         let full = match listeners.accept().await {
-            Ok((stream, caller)) => {
+            Ok((stream, router)) => {
                 let (place, was_full) = Open::enter(&open, limits.connections);
-                let serving = connection(stream, caller, router.clone(), (place, limits));
+                let serving = connection(stream, router, (place, limits));
                 supervisor.spawn("a connection to the admin endpoint", serving);
                 // A request that has come already is answered before the next connection can close this one.
                 yield_now().await;
@@ -157,13 +155,8 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 }
 
 /// Answers the requests of one connection until it ends, takes too long, or must make room.
-async fn connection(
-    stream: Box<dyn Stream>,
-    caller: Caller,
-    router: Router,
-    (mut place, limits): (Place, Limits),
-) {
-    let router = TowerToHyperService::new(router.layer(Extension(caller)));
+async fn connection(stream: Box<dyn Stream>, router: Router, (mut place, limits): (Place, Limits)) {
+    let router = TowerToHyperService::new(router);
     let used = Arc::clone(&place.used);
     let service = service_fn(move |request| {
         used.touch();

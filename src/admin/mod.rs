@@ -1,9 +1,10 @@
-//! The admin endpoint: `/livez`, `/readyz`, `/metrics` and `/tasks`. It only reads, and changes nothing.
+//! The admin endpoint: `/livez`, `/readyz`, `/metrics` and `/tasks`, which change nothing. On the local socket also `/release`.
 
 mod caller;
 mod connections;
 pub mod listing;
 pub mod notes;
+pub mod release;
 pub mod server;
 pub(crate) mod settings;
 pub mod socket;

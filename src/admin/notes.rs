@@ -9,7 +9,17 @@ pub fn notes(broker: &dyn Broker, route: &Route) -> Vec<String> {
     let unparked = broker.parking_problem().map(|why| {
         format!("a reply that can't be used is lost unless its worker keeps it, because {why}")
     });
-    early_acks.into_iter().chain(unparked).collect()
+    let missing = match route.missing() {
+        0 => None,
+        tasks => Some(format!(
+            "{tasks} tasks wait for a worker, but {} has been empty and without consumers for a minute: was it purged? activity-bridge \
+             release --route {} publishes them again",
+            route.config.destination,
+            route.name()
+        )),
+    };
+    let notes = early_acks.into_iter().chain(unparked);
+    notes.chain(missing).collect()
 }
 
 /// The notes about the token store.

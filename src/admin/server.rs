@@ -1,10 +1,11 @@
-//! The HTTP server of the admin endpoint: plain HTTP on a configured address.
+//! The HTTP server of the admin endpoint: plain HTTP on a configured address, and on a local socket.
 
 use super::{
     caller::Caller,
     connections::{self, Limits, Listeners},
     listing::{Listing, RouteNote},
     notes::{notes, store_notes},
+    release::{self, Releaser},
     socket::LocalSocket,
 };
 use crate::{
@@ -18,10 +19,10 @@ use crate::{
 use anyhow::Context;
 use axum::{
     Json, Router,
-    extract::{Extension, State},
+    extract::{DefaultBodyLimit, Extension, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde::Serialize;
 use std::{net::SocketAddr, sync::Arc};
@@ -64,10 +65,23 @@ pub async fn serve(admin: Admin, listener: TcpListener, socket: Option<LocalSock
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/tasks", get(tasks))
-        .with_state(admin);
+        .with_state(admin.clone());
+    // What changes something is served on the socket alone. There the system says who asks.
+    let verbs = Router::new()
+        .route("/release", post(release::post))
+        .layer(DefaultBodyLimit::max(release::MAX_REQUEST_BYTES))
+        .with_state(Releaser {
+            bridge: admin.bridge,
+            phase: admin.phase,
+            store: admin.store,
+            busy: Arc::default(),
+        });
     crash_point(CrashPoint::AdminLoop);
-    let listeners = Listeners { listener, socket };
-    connections::serve(listeners, router, supervisor, Limits::of_the_process()).await;
+    let listeners = Listeners {
+        socket: socket.map(|socket| (socket, router.clone().merge(verbs))),
+        address: (listener, router),
+    };
+    connections::serve(listeners, supervisor, Limits::of_the_process()).await;
 }
 
 #[derive(Serialize)]

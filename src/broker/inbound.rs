@@ -3,13 +3,15 @@
 use crate::task::{DeadLetter, HeaderValue, TaskId};
 use async_trait::async_trait;
 use std::{collections::BTreeSet, fmt, sync::Arc};
+use tokio::{sync::oneshot, time::Instant};
 
 /// One item of the inbound stream.
 ///
 /// What a broker tells of one task comes in the order in which it happened. Only a broker of [`Durability::Process`] tells
-/// [`Inbound::Delivered`] and the items below it.
+/// [`Inbound::Delivered`] and the items below it. Only one of [`Durability::Durable`] tells [`Inbound::QueueLost`].
 ///
 /// [`Durability::Process`]: super::Durability::Process
+/// [`Durability::Durable`]: super::Durability::Durable
 #[derive(Debug)]
 pub enum Inbound {
     /// A worker's reply.
@@ -21,6 +23,19 @@ pub enum Inbound {
     DeadLetter(DeadLetter, Delivery),
     /// No queue takes the task's message, although its publish was confirmed.
     Returned(TaskId),
+    /// A queue of tasks is missing, or was and is there again. What was in it is lost. Or the replies to its tasks were lost. So
+    /// nobody may ever answer for a task that no worker has begun.
+    QueueLost {
+        /// The queue's name.
+        queue: String,
+        /// When it was known to be missing for the last time. A message whose publish began later is not lost.
+        missing_at: Instant,
+        /// The number of messages in it, if only replies may be lost.
+        ready: Option<usize>,
+        /// Told once the store has noted that the messages are lost. The broker's client waits for that before it makes the queue
+        /// again. Otherwise nobody would know of the loss after a crash.
+        noted: Option<oneshot::Sender<()>>,
+    },
     /// A worker has the task's message. `count` deliveries of the task have failed before.
     Delivered {
         /// The task.

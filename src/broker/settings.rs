@@ -1,6 +1,7 @@
 //! The settings of the broker: which one, and where it is.
 
 use super::{
+    contract::Durability,
     endpoint::{EndpointConfig, settings as endpoint},
     kind::BrokerKind,
     rabbitmq::Uri,
@@ -24,6 +25,15 @@ impl BrokerConfig {
         match self {
             Self::Endpoint(_) => BrokerKind::Endpoint,
             Self::RabbitMq(_) => BrokerKind::RabbitMq,
+        }
+    }
+
+    /// Whether this broker keeps the messages that it has confirmed.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        match self {
+            Self::Endpoint(_) => Durability::Process,
+            Self::RabbitMq(_) => Durability::Durable,
         }
     }
 }

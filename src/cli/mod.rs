@@ -1,4 +1,5 @@
-//! The commands other than `run`: `check` and `tasks`.
+//! The commands other than `run`: `check`, `tasks` and `release`.
 
 pub mod check;
+pub mod release;
 pub mod tasks;

@@ -37,10 +37,15 @@ impl InflightTable {
             return (Status::Gone, false);
         };
         let first = entry.schedule.sign(details);
+        let had_it_before = entry.message_lost;
         let status = match entry.cancel_requested {
             true => Status::CancelRequested,
             false => Status::Alive,
         };
+        if had_it_before {
+            // This worker got the message before the broker lost it. Nothing is to be published.
+            table.step(id, Event::Confirmed);
+        }
         self.reschedule(table, id);
         (status, first)
     }

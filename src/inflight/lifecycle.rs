@@ -45,6 +45,8 @@ pub enum Event {
     Released,
     /// The connection of a worker that had begun for good has ended.
     Abandoned,
+    /// The broker has lost the message, though it had confirmed it, and no worker has begun.
+    MessageLost,
 }
 
 /// What the caller has to do.
@@ -86,6 +88,8 @@ pub fn step(state: State, event: Event) -> (State, Command) {
         // The return belongs to an attempt that failed. The next attempt is coming.
         (S::Publishing, E::Returned) => (S::Publishing, C::Nothing),
 
+        (S::Dispatched, E::MessageLost) => (S::Publishing, C::PublishAgain),
+
         // A reply may come before the confirm, or without any confirm.
         (S::Publishing | S::Dispatched, E::FinalReply | E::GiveUp) => (S::Settling, C::Settle),
         (S::Publishing | S::Dispatched, E::Beat) => (state, C::Heartbeat),
@@ -115,8 +119,11 @@ pub fn step(state: State, event: Event) -> (State, Command) {
             | E::CameBack
             | E::Acknowledged
             | E::Released
-            | E::Abandoned,
+            | E::Abandoned
+            | E::MessageLost,
         )
+        // The publish under way brings the message to the broker again.
+        | (S::Publishing, E::MessageLost)
         | (S::Dispatched, E::Confirmed | E::PublishFailed)
         | (S::Publishing | S::Dispatched, E::Settled)
         | (S::Ended, _) => (state, C::Nothing),
@@ -145,6 +152,10 @@ mod tests {
             (S::Dispatched, E::Returned,      S::Settling,   C::Settle),
             (S::Dispatched, E::PublishFailed, S::Dispatched, C::Nothing),
             (S::Dispatched, E::Confirmed,     S::Dispatched, C::Nothing),
+            // the broker loses the message
+            (S::Dispatched, E::MessageLost,   S::Publishing, C::PublishAgain),
+            (S::Publishing, E::MessageLost,   S::Publishing, C::Nothing),
+            (S::Settling,   E::MessageLost,   S::Settling,   C::Nothing),
             // a worker is faster than the confirm
             (S::Publishing, E::Beat,          S::Publishing, C::Heartbeat),
             (S::Publishing, E::FinalReply,    S::Settling,   C::Settle),
@@ -196,6 +207,7 @@ mod tests {
             Just(E::Acknowledged),
             Just(E::Released),
             Just(E::Abandoned),
+            Just(E::MessageLost),
         ]
     }
 

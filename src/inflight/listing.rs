@@ -58,23 +58,32 @@ impl InflightTable {
         let listed = |(id, entry): (&TaskId, &InflightTask)| entry.listed(*id, now);
         table.open.iter().map(listed).collect()
     }
+
+    /// The progress of a task; `None` if it is not in flight.
+    #[must_use]
+    pub fn progress(&self, id: TaskId) -> Option<Progress> {
+        self.table().open.get(&id).map(InflightTask::progress)
+    }
 }
 
 impl InflightTask {
-    fn listed(&self, id: TaskId, now: Instant) -> Listed {
-        let progress = match self.state {
+    fn progress(&self) -> Progress {
+        match self.state {
             State::Settling | State::Ended => Progress::Settling,
             State::Publishing | State::Dispatched if !self.schedule.is_waiting() => {
                 Progress::Working
             }
             State::Publishing => Progress::Publishing,
             State::Dispatched => Progress::Waiting,
-        };
+        }
+    }
+
+    fn listed(&self, id: TaskId, now: Instant) -> Listed {
         let last_heartbeat = self.schedule.last_heartbeat();
         Listed {
             id,
             route: Arc::clone(&self.route),
-            progress,
+            progress: self.progress(),
             age: self.polled_at.elapsed().unwrap_or_default(),
             last_heartbeat: last_heartbeat.map(|at| now.saturating_duration_since(at)),
         }

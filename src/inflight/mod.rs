@@ -2,7 +2,8 @@
 //!
 //! `table` owns the entries: state, slot, heartbeat schedule, and the reply that waits for its acknowledgement. `lifecycle`
 //! is the pure state machine of a task. `deliveries` applies what a broker tells of them. `heartbeat_schedule` says when a heartbeat is due, `due` keeps the order of what is
-//! due. `restore` enters adopted tasks. `timeouts` holds what is learnt of them. `unsettled` holds
+//! due. `restore` enters adopted tasks. `lost_queues` finds the tasks whose messages the broker has lost. `timeouts` holds what is
+//! learnt of them. `unsettled` holds
 //! outcomes. `listing` and `ownership` answer questions about the tasks.
 //!
 //! The table decides what an event means. It does not call AWS, the broker or the store: `intake/`, `settle/` and `replicas/`
@@ -13,6 +14,7 @@ pub mod due;
 pub mod heartbeat_schedule;
 pub mod lifecycle;
 pub mod listing;
+pub mod lost_queues;
 pub mod ownership;
 pub mod restore;
 pub mod table;
@@ -21,6 +23,7 @@ pub mod unsettled;
 
 pub use due::DueTask;
 pub use listing::{Listed, Progress};
+pub use lost_queues::{LostQueue, LostQueues};
 pub use ownership::OwnershipCheck;
 pub use restore::Restored;
 pub use table::{FinalReply, InflightTable, InflightTask, Standing, TaskHandle};

@@ -83,6 +83,8 @@ impl InflightTable {
             due: None,
             cancel_requested: false,
             gone: false,
+            published_at: None,
+            message_lost: false,
             recorded: true,
             failed_deliveries: record.failed_deliveries,
             is_out: false,

@@ -49,6 +49,10 @@ pub struct InflightTask {
     pub(super) cancel_requested: bool,
     /// Whether AWS answered during the settlement, to a heartbeat, that the token is dead.
     pub(super) gone: bool,
+    /// When the publish began that the broker has confirmed; `None` if that was in an earlier process.
+    pub(super) published_at: Option<Instant>,
+    /// Whether the broker has lost the message that it had confirmed.
+    pub(super) message_lost: bool,
     /// Whether the store has the record.
     pub(super) recorded: bool,
     /// The number of failed deliveries, as far as they are known.
@@ -172,6 +176,8 @@ impl InflightTable {
             due: None,
             cancel_requested: false,
             gone: false,
+            published_at: None,
+            message_lost: false,
             recorded: false,
             failed_deliveries: 0,
             is_out: false,
@@ -418,6 +424,7 @@ impl Table {
             entry.schedule.begin_settling(Instant::now());
         }
         entry.state = state;
+        entry.message_lost |= event == Event::MessageLost && command == Command::PublishAgain;
         command
     }
 

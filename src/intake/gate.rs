@@ -6,6 +6,7 @@
 //! have room, or a task must be allowed to wait. This module checks the conditions. The poller acts on them, and asks the
 //! route's credit before each poll.
 
+use super::empty_queue::EmptyQueue;
 use crate::{
     broker::{Durability, Link, Readiness, ReadinessError},
     context::Bridge,
@@ -122,6 +123,7 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
     let mut outdated = route.credit.outdated();
     let destination = &route.config.destination;
     let mut changed = bridge.broker.readiness_changed(destination);
+    let mut empty = EmptyQueue::default();
     while !gate.is_closed() {
         crash_point(CrashPoint::GateLoop);
         outdated.mark_unchanged();
@@ -133,7 +135,11 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
             }
             changed = bridge.broker.readiness_changed(destination);
         }
-        let (now, look_again) = observe(&bridge, &route, &mut link, &mut undelivered).await;
+        let (now, look_again) =
+            observe(&bridge, &route, &mut link, &mut undelivered, &mut empty).await;
+        if empty == EmptyQueue::default() {
+            route.set_missing(0);
+        }
         let mut news = None;
         gate.send_if_modified(|was| {
             // A queue that is full is logged once, and not again for each further message.
@@ -163,9 +169,12 @@ async fn observe(
     route: &Route,
     link: &mut watch::Receiver<Link>,
     undelivered: &mut watch::Receiver<usize>,
+    empty: &mut EmptyQueue,
 ) -> (Gate, Duration) {
     let link = link.borrow_and_update().clone();
     let undelivered = *undelivered.borrow_and_update();
+    // What can't be observed is not known to have stayed empty.
+    let was_empty = std::mem::take(empty);
     if let Link::Away(why) = link {
         return (Gate::BrokerAway(why), OBSERVE_INTERVAL);
     }
@@ -187,6 +196,7 @@ async fn observe(
                 readiness.consumers,
                 readiness.credit.unwrap_or_default(),
             );
+            *empty = was_empty.observed(bridge, route, &readiness);
             (
                 decide(route, &link, undelivered, &readiness, has_room),
                 OBSERVE_INTERVAL,

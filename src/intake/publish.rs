@@ -14,7 +14,7 @@ use crate::{
     metrics::PublishOutcome,
     route::{Route, Slot, UnpersistedPermit},
     settle,
-    task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, Traceparent, unix_millis},
+    task::{HeaderValue, Outcome, OwnFailure, Task, TaskId, Timeouts, Traceparent, unix_millis},
     trace::Span,
     util::{
         Backoff, Label,
@@ -29,7 +29,10 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
 use tracing::{debug, error, warn};
 
 /// Maximum length of a routing key, in bytes: that of AMQP's short strings.
@@ -84,13 +87,16 @@ fn trace(
     (span, header)
 }
 
-/// Publishes a task that is in the store and in the table of tasks in flight, and that the broker has not confirmed.
-/// Returns when the task is confirmed or has ended, or when its time is up.
-pub async fn recovered(publication: Publication, task: Task) {
+/// Publishes a task again that is in the store and in the table of tasks in flight. Returns when the task is confirmed or has
+/// ended, or when its time is up.
+pub async fn recovered(publication: Publication, task: Task, cause: Cause) {
     let until = publication.until;
     // After `until`, a publish that is still under way is not awaited here.
     let supervisor = publication.bridge.supervisor.clone();
-    let publishing = supervisor.spawn("a publication", publish(publication, task, Kind::Recovered));
+    let publishing = supervisor.spawn(
+        "a publication",
+        publish(publication, task, Kind::Recovered(cause)),
+    );
     drop(timeout_at(until, publishing).await);
 }
 
@@ -109,7 +115,16 @@ enum Kind {
     /// Fresh from a poll, with its span, and with the permit that is held until the task is recorded.
     Fresh(Span, UnpersistedPermit),
     /// Recovered from the store.
-    Recovered,
+    Recovered(Cause),
+}
+
+/// Why a task is published again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The broker had not confirmed its message.
+    Unconfirmed,
+    /// The broker has lost its message.
+    Lost,
 }
 
 /// Publishes a task. If that panics, the task is failed back to AWS. Otherwise a process that recovers the task would
@@ -135,7 +150,8 @@ async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
     } = publication;
     let last_error = LastError::default();
     let carried = async {
-        let redelivered = matches!(kind, Kind::Recovered);
+        let redelivered = matches!(kind, Kind::Recovered(_));
+        let is_lost = matches!(kind, Kind::Recovered(Cause::Lost));
         let span = match kind {
             Kind::Fresh(span, unpersisted) => {
                 let recorded = record(&bridge, &route, &task, &last_error).await;
@@ -145,9 +161,15 @@ async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
                 }
                 span
             }
-            Kind::Recovered => Span::none(),
+            Kind::Recovered(_) => Span::none(),
         };
-        timeouts::discover(&bridge, &route, &mut task).await;
+        if is_lost {
+            // AWS was asked before the first publish.
+            task.timeouts = bridge.inflight.timeouts(id).unwrap_or(task.timeouts);
+            timeouts::tell(&mut task);
+        } else {
+            timeouts::discover(&bridge, &route, &mut task).await;
+        }
         let publishing = span.child("publish");
         if publish_until_confirmed(&bridge, &route, &task, redelivered, &last_error).await {
             publishing.ended(PublishOutcome::Confirmed.label());
@@ -164,8 +186,7 @@ async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
 
 /// Fails a task back to AWS because its time is up, unless it was published or has ended.
 pub async fn fail_undelivered(bridge: &Arc<Bridge>, route: &Route, id: TaskId, last_error: String) {
-    bridge.ownership.wait().await;
-    if let Some(handle) = bridge.inflight.give_up(id) {
+    if let Some(handle) = give_up_unpublished(bridge, id).await {
         let secs = route.config.publish_within.as_secs();
         let to = &route.config.destination;
         let reason = format!("activity-bridge could not hand it to {to} within {secs} s");
@@ -175,14 +196,32 @@ pub async fn fail_undelivered(bridge: &Arc<Bridge>, route: &Route, id: TaskId, l
     }
 }
 
+/// Ends a task, unless it was published or has ended, or a worker has begun after its message was lost.
+async fn give_up_unpublished(bridge: &Bridge, id: TaskId) -> Option<TaskHandle> {
+    bridge.ownership.wait().await;
+    if bridge.inflight.awaits_publish(id) {
+        return bridge.inflight.give_up(id);
+    }
+    note_received(bridge, id).await;
+    None
+}
+
+/// Fails a task back to AWS because the broker has lost its message and the store has no copy.
+pub(super) async fn fail_lost(bridge: &Arc<Bridge>, route: &Route, id: TaskId) {
+    if let Some(handle) = give_up_unpublished(bridge, id).await {
+        let to = &route.config.destination;
+        let reason =
+            format!("its message was lost with {to}, and activity-bridge has no copy of it");
+        warn!(route = route.name(), task = %id, "{reason}; failing it back to AWS");
+        let outcome = Outcome::failed(OwnFailure::Undelivered, reason);
+        spawn_settlement(bridge, handle, outcome);
+    }
+}
+
 /// Fails a task back to AWS because its publication panicked, unless the broker has it.
 pub(super) async fn fail_panicked(bridge: &Arc<Bridge>, route: &Route, id: TaskId) {
     error!(route = route.name(), task = %id, "publishing a task panicked; this is a bug of activity-bridge");
-    bridge.ownership.wait().await;
-    if !bridge.inflight.awaits_publish(id) {
-        return;
-    }
-    if let Some(handle) = bridge.inflight.give_up(id) {
+    if let Some(handle) = give_up_unpublished(bridge, id).await {
         let reason = "publishing it panicked; this is a bug of activity-bridge";
         spawn_settlement(
             bridge,
@@ -192,9 +231,14 @@ pub(super) async fn fail_panicked(bridge: &Arc<Bridge>, route: &Route, id: TaskI
     }
 }
 
-fn spawn_settlement(bridge: &Arc<Bridge>, handle: TaskHandle, outcome: Outcome) {
+/// Settles a task. The caller need not wait for the end of that.
+pub(super) fn spawn_settlement(
+    bridge: &Arc<Bridge>,
+    handle: TaskHandle,
+    outcome: Outcome,
+) -> JoinHandle<()> {
     let settling = settle::settle(Arc::clone(bridge), handle, outcome);
-    bridge.supervisor.spawn("a settlement", settling);
+    bridge.supervisor.spawn("a settlement", settling)
 }
 
 /// The last error of a publication. It becomes part of the reason if the task is failed back.
@@ -267,12 +311,12 @@ async fn publish_until_confirmed(
     let mut confirmed = false;
     while bridge.inflight.awaits_publish(task.id) {
         message.expiration_ms = expiration_ms(route, task, SystemTime::now());
-        let published = bridge.broker.publish(&message).await;
-        let event = match &published {
-            Ok(()) => Event::Confirmed,
-            Err(_) => Event::PublishFailed,
+        let begun = Instant::now();
+        let published = publish_once(bridge, &message, begun).await;
+        let command = match &published {
+            Ok(()) => bridge.inflight.on_confirmed(task.id, begun),
+            Err(_) => bridge.inflight.on_publish(task.id, Event::PublishFailed),
         };
-        let command = bridge.inflight.on_publish(task.id, event);
         match &published {
             Ok(()) => route.metrics.published(PublishOutcome::Confirmed),
             Err(error) => route.metrics.published(error.kind()),
@@ -297,22 +341,49 @@ async fn publish_until_confirmed(
     }
     drop(undelivered);
     if confirmed {
-        note_confirm(bridge, task).await;
+        note_confirm(bridge, task.id, task.timeouts).await;
+    } else {
+        note_received(bridge, task.id).await;
     }
     confirmed
 }
 
-async fn note_confirm(bridge: &Bridge, task: &Task) {
+/// Publishes a message. A confirm does not count if the queue was lost meanwhile.
+async fn publish_once(
+    bridge: &Bridge,
+    message: &TaskMessage<'_>,
+    begun: Instant,
+) -> Result<(), PublishError> {
+    bridge.broker.publish(message).await?;
+    let queue = message.destination.queue();
+    match queue.is_some_and(|queue| bridge.lost_queues.is_lost_since(&queue.name, begun)) {
+        false => Ok(()),
+        true => {
+            let why = "its queue was lost meanwhile";
+            Err(PublishError::Unconfirmed(why.to_owned()))
+        }
+    }
+}
+
+async fn note_confirm(bridge: &Bridge, id: TaskId, timeouts: Timeouts) {
     crash_point(CrashPoint::BeforeConfirm);
     // More may have been learnt during the publication.
-    let timeouts = bridge.inflight.timeouts(task.id).unwrap_or(task.timeouts);
+    let timeouts = bridge.inflight.timeouts(id).unwrap_or(timeouts);
     if bridge.broker.durability() == Durability::Durable
-        && let Err(error) = bridge.store.confirmed(task.id, timeouts).await
+        && let Err(error) = bridge.store.confirmed(id, timeouts).await
     {
         // At worst, the message is published once more after a restart, with the same id.
-        debug!(task = %task.id, %error, "could not note the confirm");
+        debug!(task = %id, %error, "could not note the confirm");
     }
     crash_point(CrashPoint::AfterConfirm);
+}
+
+/// Notes in the store that nothing is to be published of a task whose loss was noted, if a worker had got the message before the
+/// loss. Otherwise the next process would publish it again.
+pub(super) async fn note_received(bridge: &Bridge, id: TaskId) {
+    if let Some(timeouts) = bridge.inflight.received_before_loss(id) {
+        note_confirm(bridge, id, timeouts).await;
+    }
 }
 
 /// Whether the route stops polling until this task is published. At an operator's exchange, a routing key that no queue

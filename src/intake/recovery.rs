@@ -5,7 +5,7 @@
 //! If several processes share the store, this repeats: when a process dies, the others adopt its tasks. When that
 //! happens is decided in `replicas/`.
 
-use super::publish;
+use super::publish::{self, Cause, Publication};
 use crate::{
     broker::Durability,
     context::Bridge,
@@ -18,7 +18,10 @@ use crate::{
 };
 use futures_util::{StreamExt, future::join_all, stream};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 use tracing::{debug, info, warn};
 
 /// Maximum number of records that are read at once.
@@ -44,6 +47,7 @@ pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Resul
     let mut adopted = 0;
     let (mut other_kind, mut failed) = (0_usize, 0_usize);
     let mut strange = BTreeMap::<String, usize>::new();
+    let mut lost = Unpublished::new();
     let result = loop {
         let page = match bridge.store.adopt(PAGE).await {
             Ok(page) if page.is_empty() => break Ok(()),
@@ -63,6 +67,7 @@ pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Resul
             adopted += 1;
             route.metrics.adopted.inc();
             let (id, is_durable) = (record.id, record.durable);
+            let polled_at = record.polled_at;
             let (record, restored) = Restored::found(record, broker);
             let entered = bridge.inflight.adopt(record, route, restored);
             if entered && restored != Restored::ToPublish {
@@ -80,7 +85,15 @@ pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Resul
                     failed += 1;
                     fail_stranded(bridge, id);
                 }
-                Restored::ToSettle | Restored::ToFail | Restored::Dispatched => {}
+                Restored::Dispatched => {
+                    let queue = route.config.destination.queue();
+                    let was_lost = queue
+                        .is_some_and(|queue| bridge.lost_queues.has_lost(&queue.name, polled_at));
+                    if entered && was_lost {
+                        lost.push((Arc::clone(route), id));
+                    }
+                }
+                Restored::ToSettle | Restored::ToFail => {}
             }
         }
         bridge.broker.expect_replies(bridge.inflight.len());
@@ -98,6 +111,13 @@ pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Resul
             published,
             failed,
             "the token store was written with another kind of broker: its tasks are published again or, where their messages are there or a worker has begun for good, failed back to AWS"
+        );
+    }
+    let tasks = republish_waiting(bridge, lost);
+    if tasks > 0 {
+        warn!(
+            tasks,
+            "adopted tasks waited in a queue that the broker has lost; publishing them again"
         );
     }
     for (route, tasks) in strange {
@@ -154,62 +174,146 @@ pub async fn restore_all(bridge: &Arc<Bridge>) -> Unpublished {
     }
 }
 
-/// Publishes these tasks again. Returns when each is confirmed or has ended, or when its time is up. The
-/// routes do not wait for each other.
+/// Publishes these tasks again, which the broker had not confirmed. Returns when each is confirmed or has ended, or when its
+/// time is up. The routes do not wait for each other.
 pub async fn republish(bridge: &Arc<Bridge>, unpublished: Unpublished) {
-    let begun = Instant::now();
-    let mut by_route: BTreeMap<String, Unpublished> = BTreeMap::new();
-    for (route, id) in unpublished {
-        let of_route = by_route.entry(route.name().to_owned()).or_default();
-        of_route.push((route, id));
+    publish_all(bridge, unpublished, Cause::Unconfirmed, |_| async {}).await;
+}
+
+/// Publishes these tasks again, whose messages are no longer with the broker, or fails them back to AWS. Leaves out those that a
+/// worker has begun, and those that are being published. Returns the number of the others.
+pub(crate) fn republish_waiting(bridge: &Arc<Bridge>, mut tasks: Unpublished) -> usize {
+    tasks.retain(|(_, id)| bridge.inflight.on_message_lost(*id));
+    let count = tasks.len();
+    if count > 0 {
+        republish_lost(bridge, tasks, |_| async {});
     }
+    count
+}
+
+/// Publishes these tasks again, whose messages the table notes as lost. The caller need not wait for that. Meanwhile their routes do
+/// not poll.
+/// `noted` comes before the first publish. It is told whether the store has noted all losses.
+pub(super) fn republish_lost<F: Future<Output = ()> + Send + 'static>(
+    bridge: &Arc<Bridge>,
+    lost: Unpublished,
+    noted: impl FnOnce(bool) -> F + Send + 'static,
+) -> JoinHandle<()> {
+    for (route, _) in &lost {
+        route.metrics.republished.inc();
+    }
+    let supervisor = &bridge.supervisor;
+    let bridge = Arc::clone(bridge);
+    supervisor.spawn("the publication of lost tasks", async move {
+        publish_all(&bridge, lost, Cause::Lost, noted).await;
+    })
+}
+
+async fn publish_all<F: Future<Output = ()>>(
+    bridge: &Arc<Bridge>,
+    unpublished: Unpublished,
+    cause: Cause,
+    noted: impl FnOnce(bool) -> F,
+) {
+    let begun = Instant::now();
+    let mut ids = Vec::new();
+    let mut until = begun;
+    let mut by_route: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for (route, id) in unpublished {
+        let mark = (cause == Cause::Lost).then(|| route.mark_undelivered());
+        ids.push(id);
+        until = until.max(begun + route.config.publish_within);
+        let of_route = by_route.entry(route.name().to_owned()).or_default();
+        of_route.push((route, id, mark));
+    }
+    let unnoted = match cause {
+        Cause::Unconfirmed => None,
+        Cause::Lost => note_lost(bridge, &ids, until).await.err(),
+    };
+    noted(unnoted.is_none()).await;
     let routes = by_route.into_values().map(|of_route| {
-        stream::iter(of_route).for_each_concurrent(REPUBLISHED_AT_ONCE, |(route, id)| {
-            let until = begun + route.config.publish_within;
+        stream::iter(of_route).for_each_concurrent(REPUBLISHED_AT_ONCE, |(route, id, mark)| {
+            // The time of a lost task begins with its turn, because very many may have waited in a queue.
+            let from = match cause {
+                Cause::Lost if unnoted.is_none() => Instant::now(),
+                Cause::Lost | Cause::Unconfirmed => begun,
+            };
+            let until = from + route.config.publish_within;
             let bridge = Arc::clone(bridge);
-            publish_again(
-                publish::Publication {
-                    bridge,
-                    route,
-                    until,
-                },
-                id,
-            )
+            // From here on the publication marks the task itself, if it fails.
+            drop(mark);
+            let publication = Publication {
+                bridge,
+                route,
+                until,
+            };
+            publish_again(publication, id, cause, unnoted.clone())
         })
     });
     join_all(routes).await;
 }
 
-async fn publish_again(publication: publish::Publication, id: TaskId) {
+/// Notes in the store that these messages are lost. After a crash, the process that finds the records publishes them too.
+async fn note_lost(bridge: &Bridge, ids: &[TaskId], until: Instant) -> Result<(), StoreError> {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-    let mut last_error = None;
-    while publication.bridge.inflight.awaits_publish(id) {
-        let lost = matches!(
-            last_error,
-            Some(StoreError::NoMessage | StoreError::Unreadable(_))
-        );
-        if lost || Instant::now() >= publication.until {
-            let last_error = last_error.map_or_else(String::new, |error| error.to_string());
-            return publish::fail_undelivered(
-                &publication.bridge,
-                &publication.route,
-                id,
-                last_error,
-            )
-            .await;
+    loop {
+        let waiting = ids.iter().copied();
+        let waiting = waiting.filter(|id| bridge.inflight.awaits_publish(*id));
+        let waiting: Vec<_> = waiting.collect();
+        if waiting.is_empty() {
+            return Ok(());
         }
-        let reading = catch_async(publication.bridge.store.message(id));
+        match bridge.store.messages_lost(&waiting).await {
+            Err(error) if Instant::now() < until => {
+                debug!(%error, "could not note that messages are lost; trying again");
+                sleep(backoff.next_wait()).await;
+            }
+            noted => return noted,
+        }
+    }
+}
+
+async fn publish_again(
+    publication: Publication,
+    id: TaskId,
+    cause: Cause,
+    mut last_error: Option<StoreError>,
+) {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    let mut is_noted = true;
+    let Publication { bridge, route, .. } = &publication;
+    while bridge.inflight.awaits_publish(id) {
+        if Instant::now() >= publication.until {
+            let last_error = last_error.map_or_else(String::new, |error| error.to_string());
+            return publish::fail_undelivered(bridge, route, id, last_error).await;
+        }
+        let reading = catch_async(async {
+            if !is_noted {
+                bridge.store.messages_lost(&[id]).await?;
+            }
+            bridge.store.message(id).await
+        });
         let Ok(message) = reading.await else {
-            return publish::fail_panicked(&publication.bridge, &publication.route, id).await;
+            return publish::fail_panicked(bridge, route, id).await;
         };
         match message {
             Ok(Some(task)) => {
-                let inflight = &publication.bridge.inflight;
-                inflight.learn_activity(id, &task.activity);
-                return publish::recovered(publication, task).await;
+                bridge.inflight.learn_activity(id, &task.activity);
+                return publish::recovered(publication, task, cause).await;
+            }
+            Err(StoreError::NoMessage) if cause == Cause::Lost => {
+                return publish::fail_lost(bridge, route, id).await;
+            }
+            Err(error @ (StoreError::NoMessage | StoreError::Unreadable(_))) => {
+                return publish::fail_undelivered(bridge, route, id, error.to_string()).await;
+            }
+            Ok(None) if cause == Cause::Unconfirmed => {
+                bridge.inflight.on_publish(id, Event::Confirmed);
             }
             Ok(None) => {
-                publication.bridge.inflight.on_publish(id, Event::Confirmed);
+                // A confirm was noted after the loss, or this process has not heard yet that a worker has begun.
+                is_noted = false;
+                sleep(backoff.next_wait()).await;
             }
             Err(error) => {
                 debug!(task = %id, %error, "could not read what is to be published; trying again");
@@ -218,4 +322,5 @@ async fn publish_again(publication: publish::Publication, id: TaskId) {
             }
         }
     }
+    publish::note_received(bridge, id).await;
 }

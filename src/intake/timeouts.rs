@@ -34,7 +34,12 @@ pub(super) async fn discover(bridge: &Arc<Bridge>, route: &Arc<Route>, task: &mu
         let asking = ask_again_later(Arc::clone(bridge), Arc::clone(route), without_input(task));
         bridge.supervisor.spawn("a question for timeouts", asking);
     }
-    if let Some(limit) = timeouts.heartbeat.limit() {
+    tell(task);
+}
+
+/// Puts the known timeouts into a task's headers.
+pub(super) fn tell(task: &mut Task) {
+    if let Some(limit) = task.timeouts.heartbeat.limit() {
         let secs = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
         let header = HeaderValue::Integer(secs);
         task.headers.push(("heartbeat-timeout-secs".into(), header));

@@ -108,6 +108,11 @@ async fn renew_and_apply(bridge: &Bridge, shared: &dyn Shared) {
 fn apply(bridge: &Bridge, event: PeerEvent) {
     match event {
         PeerEvent::Taken(id) => release(bridge, id),
+        PeerEvent::QueueLost {
+            queue,
+            missing_at,
+            ready,
+        } => bridge.lost_queues.hear(queue, missing_at, ready),
         PeerEvent::Sign { id, details } => {
             if let Standing::Open(route) = bridge.inflight.standing(id) {
                 route.metrics.replied(ReplyKind::Alive);

@@ -121,6 +121,13 @@ impl Route {
         &self.headers
     }
 
+    /// Whether the route's tasks go to this queue, or, by an exchange, perhaps to it.
+    #[must_use]
+    pub fn uses_queue(&self, queue: &str) -> bool {
+        let own = self.config.destination.queue();
+        own.is_some_and(|own| own.name == queue)
+    }
+
     /// The routing key of a task's message. It may be longer than AMQP allows.
     #[must_use]
     pub fn routing_key(&self, task: &Task) -> Cow<'_, str> {
@@ -174,6 +181,18 @@ impl Route {
     #[must_use]
     pub fn early_acks(&self) -> Option<EarlyAcks> {
         *self.early_acks.lock()
+    }
+
+    /// Notes how many tasks wait although their queue has long been empty and without consumers.
+    pub fn set_missing(&self, tasks: usize) {
+        let tasks = i64::try_from(tasks).unwrap_or(i64::MAX);
+        self.metrics.missing.set(tasks);
+    }
+
+    /// The number of tasks that wait although their queue has long been empty and without consumers.
+    #[must_use]
+    pub fn missing(&self) -> i64 {
+        self.metrics.missing.get()
     }
 
     /// Waits for a slot and for room for one more unrecorded task. A poll needs both.

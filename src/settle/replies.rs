@@ -57,6 +57,12 @@ pub fn handle(bridge: &Arc<Bridge>, inbound: Inbound) {
             handle_delivery(bridge, Some(dead_letter), delivery)
         }
         Inbound::Returned(id) => fail_returned(bridge, id),
+        Inbound::QueueLost {
+            queue,
+            missing_at,
+            ready,
+            noted,
+        } => bridge.lost_queues.add(queue, missing_at, ready, noted),
         Inbound::Delivered { task, count } => deliveries::delivered(bridge, task, count),
         Inbound::CameBack { task, count } => deliveries::came_back(bridge, task, count),
         Inbound::Acknowledged(id) => deliveries::acknowledged(bridge, id),

@@ -223,6 +223,16 @@ impl<'a> StoredRecord<'a> {
         self.learn(timeouts);
     }
 
+    /// Notes that a durable broker has lost the message. A worker that has begun has it.
+    pub(in crate::store) fn lose_message(&mut self) {
+        self.published &= self.begun || !self.durable;
+    }
+
+    /// Whether the message may have to be published, now or later: a durable broker may lose it until a worker has begun.
+    pub(in crate::store) fn needs_message(&self) -> bool {
+        !(self.published && self.begun)
+    }
+
     /// Notes the timeouts that are known now.
     pub(in crate::store) fn learn(&mut self, timeouts: Timeouts) {
         self.heartbeat = timeouts.heartbeat.into();

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::task::{Outcome, Status, Task, TaskId, Timeouts};
 use async_trait::async_trait;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The lifetime of the records. The reply queue of their tasks has the same lifetime.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +27,13 @@ pub trait Store: Send + Sync + 'static {
     async fn insert(&self, route: &str, task: &Task) -> Result<(), StoreError>;
 
     /// Notes that a durable broker has confirmed the task's message, and stores the timeouts that were learnt meanwhile. The
-    /// store may drop its copy of the message. A crash can undo the call; then the message is published a second time. With a
-    /// broker that keeps no messages, nobody calls this.
+    /// store keeps its copy of the message until a worker has begun too, because the broker may lose its own. A crash can undo
+    /// the call; then the message is published a second time. With a broker that keeps no messages, nobody calls this.
     async fn confirmed(&self, id: TaskId, timeouts: Timeouts) -> Result<(), StoreError>;
+
+    /// Notes that a durable broker has lost the messages of these tasks. They count as not confirmed, except where a worker has
+    /// begun. When the call returns, this is as durable as the store can make it.
+    async fn messages_lost(&self, ids: &[TaskId]) -> Result<(), StoreError>;
 
     /// Notes something of a task. The store writes it soon, and nobody waits for it.
     fn note(&self, id: TaskId, note: Note);
@@ -42,10 +46,14 @@ pub trait Store: Send + Sync + 'static {
     /// them, and they are not returned again. An empty answer means that there are no more at the moment.
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError>;
 
-    /// The task with its message, if the message is still needed; `None` if it is not: a durable broker has confirmed it, or
-    /// the task was released. If the store lost its newest writes and a process restored only the record, the answer is
-    /// [`StoreError::NoMessage`].
+    /// The task with its message, if the message is to be published; `None` if it is not: a durable broker has confirmed it,
+    /// or the task was released. The answer is [`StoreError::NoMessage`] if the store has the record alone: it lost its newest
+    /// writes, it had no room for the message, or an older version of the bridge deleted the message at the confirm.
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError>;
+
+    /// The task with the store's copy of its message, whether or not the message is to be published; `None` if the task has ended or
+    /// if a worker has begun. The errors are those of [`Store::message`].
+    async fn copy(&self, id: TaskId) -> Result<Option<Task>, StoreError>;
 
     /// Keeps the outcome of a task that AWS has not taken, in place of the task's message. The store writes it soon. A crash can
     /// undo the call.
@@ -106,6 +114,15 @@ pub trait Shared: Send + Sync {
     /// Makes this process the owner of another's task, because the reply that ends the task came here.
     async fn claim(&self, id: TaskId) -> Result<Claim, StoreError>;
 
+    /// Tells every other process that the broker has lost this queue, and when it was missing. `ready`: the number of messages in
+    /// it, if only replies may be lost. An error says that a process may live that was not told.
+    async fn tell_queue_lost(
+        &self,
+        queue: &str,
+        missing_at: SystemTime,
+        ready: Option<usize>,
+    ) -> Result<(), StoreError>;
+
     /// Forwards a worker's sign of life to the owner of the task.
     async fn forward(&self, id: TaskId, details: &str) -> Result<Forwarded, StoreError>;
 }
@@ -134,6 +151,15 @@ pub enum PeerEvent {
         id: TaskId,
         /// The details of the worker's heartbeat.
         details: String,
+    },
+    /// It found that the broker has lost this queue.
+    QueueLost {
+        /// The queue's name.
+        queue: String,
+        /// When it was missing, by the other process's clock.
+        missing_at: SystemTime,
+        /// The number of messages in it, if only replies may be lost.
+        ready: Option<usize>,
     },
 }
 

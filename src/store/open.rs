@@ -1,18 +1,25 @@
 //! Opens the configured store.
 
 use super::{contract::Store, memory::MemoryStore, settings::StoreConfig};
-use crate::store::{file::FileStore, redis::RedisStore};
+use crate::{
+    broker::Durability,
+    store::{file::FileStore, redis::RedisStore},
+};
 use anyhow::Context;
 use std::sync::Arc;
 
-/// Opens the configured store for a process with routes of these names.
+/// Opens the configured store for a process with routes of these names and a broker of this durability.
 ///
 /// # Errors
 ///
 /// What is wrong, where, and how to fix it.
-pub async fn open(config: &StoreConfig, routes: Vec<String>) -> anyhow::Result<Arc<dyn Store>> {
+pub async fn open(
+    config: &StoreConfig,
+    routes: Vec<String>,
+    broker: Durability,
+) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match config {
-        StoreConfig::Memory => Arc::new(MemoryStore::default()),
+        StoreConfig::Memory => Arc::new(MemoryStore::new(broker)),
         StoreConfig::File(file) => {
             let path = file.path.clone();
             // The open reads the whole file before the store has a thread of its own. Meanwhile signals must still be handled.

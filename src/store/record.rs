@@ -18,7 +18,7 @@ pub struct Record {
     pub polled_at: SystemTime,
     /// The timeouts, as far as they are known.
     pub timeouts: Timeouts,
-    /// Whether the message is no longer needed: a durable broker has confirmed it, or the task was released. Until then
+    /// Whether nothing is to be published: a durable broker has confirmed the message, or the task was released. Until then
     /// [`Store::message`](crate::store::Store::message) returns what is to be published.
     pub published: bool,
     /// Whether a worker has said that it works on the task.
@@ -33,6 +33,13 @@ pub struct Record {
     /// Whether the store has an outcome of the task that AWS has not taken:
     /// [`Store::kept_outcome`](crate::store::Store::kept_outcome).
     pub has_outcome: bool,
+}
+
+impl Record {
+    /// Whether a durable broker may lose the message and nobody has it then: no worker has begun, and the task has no outcome.
+    pub(in crate::store) fn may_be_lost(&self) -> bool {
+        !self.begun && !self.has_outcome
+    }
 }
 
 /// A note about a task in flight. A lost note costs little, so nobody waits until it is written. Only a broker that keeps no

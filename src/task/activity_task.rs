@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A task as a source hands it out: everything that is needed to publish it, and its token.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Task {
     /// The bridge's id of the task.
     pub id: TaskId,

@@ -4,7 +4,7 @@ use super::traceparent::Traceparent;
 use serde::{Deserialize, de::IgnoredAny};
 
 /// An input, byte for byte, with what one parse of it found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Input {
     text: String,
     json: bool,

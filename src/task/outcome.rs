@@ -107,17 +107,20 @@ pub enum OwnFailure {
     OutcomeRefused,
     /// The bridge was shut down before a worker replied.
     ShutDown,
+    /// A person failed it, because no worker had begun.
+    FailedByOperator,
 }
 
 impl OwnFailure {
     /// All failures.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Undelivered,
         Self::NotStarted,
         Self::DeadLetter,
         Self::UnusableReply,
         Self::OutcomeRefused,
         Self::ShutDown,
+        Self::FailedByOperator,
     ];
 
     /// The failure with this name; `None` if there is none.
@@ -136,6 +139,7 @@ impl OwnFailure {
             Self::UnusableReply => "ActivityBridge.UnusableReply",
             Self::OutcomeRefused => "ActivityBridge.OutcomeRefused",
             Self::ShutDown => "ActivityBridge.ShutDown",
+            Self::FailedByOperator => "ActivityBridge.FailedByOperator",
         }
     }
 }

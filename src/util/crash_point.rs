@@ -56,6 +56,8 @@ pub enum CrashPoint {
     ListenerLoop,
     /// The loop of the log's thread.
     LogLoop,
+    /// The loop of the lost queues.
+    LostQueueLoop,
     /// The loop of the thread of the parked replies.
     ParkLoop,
     /// The loop of a route's poller.
@@ -147,6 +149,7 @@ mod points {
                 "lease-loop" => Self::LeaseLoop,
                 "listener-loop" => Self::ListenerLoop,
                 "log-loop" => Self::LogLoop,
+                "lost-queue-loop" => Self::LostQueueLoop,
                 "park-loop" => Self::ParkLoop,
                 "poller-loop" => Self::PollerLoop,
                 "reader-loop" => Self::ReaderLoop,

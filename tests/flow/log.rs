@@ -24,6 +24,10 @@ pub enum Did {
     Publish,
     /// Noted the confirm in the store.
     NotedConfirm,
+    /// Noted in the store that the broker has lost a message.
+    NotedLoss,
+    /// Told other processes that this queue is lost.
+    ToldQueueLost(String),
     /// Sent a heartbeat with these details.
     Beat(String),
     /// Sent an outcome.

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
+    time::SystemTime,
 };
 
 /// Who else knows the records.
@@ -34,6 +35,8 @@ pub struct ScriptedStore {
     kind: Kind,
     pub inserts: Script<Result<(), StoreError>>,
     pub removes: Script<Result<(), StoreError>>,
+    pub losses: Script<Result<(), StoreError>>,
+    pub tells: Script<Result<(), StoreError>>,
     pub open: Mutex<HashSet<TaskId>>,
     /// Records of tasks that nobody has, and their messages.
     pub orphans: Mutex<VecDeque<Record>>,
@@ -48,6 +51,8 @@ pub struct ScriptedStore {
     pub forwards: Script<Result<Forwarded, StoreError>>,
     /// All notes but those of heartbeats.
     pub notes: Mutex<Vec<(TaskId, Note)>>,
+    /// The tasks whose messages are noted as lost, and not as confirmed since.
+    pub lost: Mutex<HashSet<TaskId>>,
     /// What was noted with each confirm.
     pub confirmed: Mutex<Vec<(TaskId, Timeouts)>>,
     pub keeps: Script<Result<(), StoreError>>,
@@ -63,6 +68,8 @@ impl ScriptedStore {
             kind,
             inserts: Script::default(),
             removes: Script::default(),
+            losses: Script::default(),
+            tells: Script::default(),
             open: Mutex::default(),
             orphans: Mutex::default(),
             messages: Mutex::default(),
@@ -75,6 +82,7 @@ impl ScriptedStore {
             claims: Script::default(),
             forwards: Script::default(),
             notes: Mutex::default(),
+            lost: Mutex::default(),
             confirmed: Mutex::default(),
             keeps: Script::default(),
             kept: Mutex::default(),
@@ -94,7 +102,17 @@ impl Store for ScriptedStore {
 
     async fn confirmed(&self, id: TaskId, timeouts: Timeouts) -> Result<(), StoreError> {
         self.confirmed.lock().push((id, timeouts));
+        self.lost.lock().remove(&id);
         self.log.note(Did::NotedConfirm);
+        Ok(())
+    }
+
+    async fn messages_lost(&self, ids: &[TaskId]) -> Result<(), StoreError> {
+        self.losses.next().await.unwrap_or(Ok(()))?;
+        self.lost.lock().extend(ids);
+        for _ in ids {
+            self.log.note(Did::NotedLoss);
+        }
         Ok(())
     }
 
@@ -121,7 +139,11 @@ impl Store for ScriptedStore {
 
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
         let answer = self.message_answers.next().await;
-        answer.unwrap_or_else(|| Ok(self.messages.lock().remove(&id)))
+        answer.unwrap_or_else(|| Ok(self.messages.lock().get(&id).cloned()))
+    }
+
+    async fn copy(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        self.message(id).await
     }
 
     async fn keep_outcome(&self, id: TaskId, outcome: &Outcome) -> Result<(), StoreError> {
@@ -191,6 +213,17 @@ impl Shared for ScriptedStore {
     async fn claim(&self, _id: TaskId) -> Result<Claim, StoreError> {
         self.log.note(Did::Claim);
         self.claims.next().await.unwrap_or(Ok(Claim::Unknown))
+    }
+
+    async fn tell_queue_lost(
+        &self,
+        queue: &str,
+        _missing_at: SystemTime,
+        _ready: Option<usize>,
+    ) -> Result<(), StoreError> {
+        self.tells.next().await.unwrap_or(Ok(()))?;
+        self.log.note(Did::ToldQueueLost(queue.to_owned()));
+        Ok(())
     }
 
     async fn forward(&self, _id: TaskId, details: &str) -> Result<Forwarded, StoreError> {

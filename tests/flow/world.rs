@@ -10,8 +10,8 @@ use activity_bridge::{
     broker::{Delivery, Durability, Inbound, Receipt},
     config::Config,
     context::{Bridge, MAX_PARK_RETRIES},
-    inflight::{InflightTable, OwnershipCheck},
-    intake::{gate, gate::Gate, poller, publish},
+    inflight::{InflightTable, LostQueues, OwnershipCheck},
+    intake::{gate, gate::Gate, lost_queue, poller, publish},
     metrics::Metrics,
     phase::Phase,
     process::{Shutdown, ShutdownConfig},
@@ -148,6 +148,7 @@ impl World {
             store: Arc::clone(&store) as Arc<dyn Store>,
             routes,
             inflight: InflightTable::new(100),
+            lost_queues: LostQueues::default(),
             ownership: OwnershipCheck::default(),
             park_retries: Semaphore::new(MAX_PARK_RETRIES),
             unusable: LogTally::default(),
@@ -158,6 +159,8 @@ impl World {
         let (inbound, stream) = mpsc::channel(100);
         let reading = replies::run(Arc::clone(&bridge), stream);
         bridge.supervisor.spawn_loop("the replies", reading);
+        let republishing = lost_queue::run(Arc::clone(&bridge));
+        (bridge.supervisor).spawn_loop("the lost queues", republishing);
         Self {
             bridge,
             route,

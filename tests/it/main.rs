@@ -44,6 +44,7 @@ mod hostile_aws;
 mod hostile_replies;
 mod isolation;
 mod liveness;
+mod lost_queue;
 mod panics;
 mod permissions;
 mod polling;

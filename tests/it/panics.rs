@@ -197,6 +197,7 @@ async fn a_dead_letter_over_which_the_bridge_panics_is_parked_and_fails_its_task
 #[rstest]
 #[case::admin("admin-loop", "the admin endpoint")]
 #[case::broker("broker-loop", "the connection to the broker")]
+#[case::lost_queues("lost-queue-loop", "the lost queues")]
 #[tokio::test]
 async fn a_loop_that_panics_at_the_start_ends_the_process(#[case] point: &str, #[case] name: &str) {
     let world = World::new().await.kept_in(File);
@@ -223,7 +224,8 @@ async fn a_loop_that_panics_in_a_shutdown_does_not_end_it() {
     let world = World::new().await.kept_in(File);
     let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
-    let env = [("ACTIVITY_BRIDGE_PANIC_AT", "reply-loop")];
+    // The first item tells of the queue, because the reply queue is new.
+    let env = [("ACTIVITY_BRIDGE_PANIC_AT", "reply-loop:2")];
     let (settings, routes) = ("[shutdown]\ngrace_secs = 4", [route(HEARTBEAT, "")]);
     let mut bridge = world.bridge_in(&env, settings, &routes).await;
     world.schedule(PAYMENTS, 1);

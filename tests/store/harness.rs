@@ -2,6 +2,7 @@
 
 use crate::redis::{Server, redis_config};
 use activity_bridge::{
+    broker::Durability,
     store::redis::RedisConfig,
     store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store, StoreError},
     task::{HeaderValue, Input, Task, TaskId, TaskToken, Timeout, Timeouts},
@@ -59,7 +60,7 @@ impl Place {
     /// Opens the store, as a process does when it starts.
     pub async fn open(&self) -> Arc<dyn Store> {
         match self.kind {
-            Kind::Memory => Arc::new(MemoryStore::default()),
+            Kind::Memory => Arc::new(MemoryStore::new(Durability::Durable)),
             Kind::File => Arc::new(FileStore::open(&self.file()).expect("the store opens")),
             Kind::Redis | Kind::Cluster => {
                 let config = self.redis.as_ref().expect("it has a server");
@@ -74,6 +75,11 @@ impl Place {
         store.close().await;
         drop(store);
         self.open().await
+    }
+
+    /// The prefix of the keys of a store in Redis.
+    pub fn prefix(&self) -> &str {
+        &self.redis.as_ref().expect("it has a server").prefix
     }
 
     /// The file of a store that has one.

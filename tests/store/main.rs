@@ -11,6 +11,8 @@ mod file;
 mod harness;
 mod inflight;
 mod log;
+mod lost_elsewhere;
+mod lost_messages;
 mod messages;
 mod redis;
 mod upgrade;

@@ -30,13 +30,10 @@ async fn start(limits: Limits) -> SocketAddr {
     let addr = listener.local_addr().expect("an address");
     let supervisor = Supervisor::default();
     let listeners = Listeners {
-        listener,
+        address: (listener, router),
         socket: None,
     };
-    supervisor.spawn_loop(
-        "the server",
-        serve(listeners, router, supervisor.clone(), limits),
-    );
+    supervisor.spawn_loop("the server", serve(listeners, supervisor.clone(), limits));
     addr
 }
 

@@ -60,6 +60,7 @@ impl RabbitMq {
                 held: Arc::default(),
                 prefetch: prefetch.subscribe(),
             },
+            missing: Arc::default(),
         };
         let connecting = process.spawn_loop("the connection to the broker", supervisor.run());
         let broker = Self {

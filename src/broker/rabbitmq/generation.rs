@@ -3,6 +3,7 @@
 use super::{
     connect::{Connection, connect},
     convert,
+    missing_queues::MissingQueues,
     options::Options,
     probes::Probes,
     publisher::Publisher,
@@ -47,6 +48,7 @@ pub(crate) struct Generation {
     /// The connection that consumes replies.
     reader: Mutex<Arc<Reader>>,
     bounds: ReaderBounds,
+    missing: Arc<MissingQueues>,
 }
 
 impl Generation {
@@ -55,22 +57,24 @@ impl Generation {
         options: &Options,
         inbound: &mpsc::Sender<Inbound>,
         bounds: &ReaderBounds,
+        missing: &Arc<MissingQueues>,
     ) -> Result<(Self, mpsc::Receiver<Inbound>), String> {
         let said = |error: lapin::Error| error.to_string();
         let publishing = connect(uri, "activity-bridge publishing")
             .await
             .map_err(said)?;
         let asking = connect(uri, "activity-bridge asking").await.map_err(said)?;
-        let (reader, replies) = open_reader(uri, options, &asking, bounds).await?;
+        let (reader, replies) = open_reader(uri, options, &asking, bounds, missing).await?;
         let publisher = Publisher::new(publishing, inbound.clone(), options.supervisor.clone());
         let generation = Self {
             uri: uri.clone(),
             options: options.clone(),
             publisher,
             asking,
-            probes: Probes::default(),
+            probes: Probes::new(missing, inbound),
             reader: Mutex::new(Arc::new(reader)),
             bounds: bounds.clone(),
+            missing: Arc::clone(missing),
         };
         // Tasks go on without the parking queue. Who parks a reply hears what is wrong with it.
         if let Err(error) = generation.declare_parking().await {
@@ -147,7 +151,13 @@ impl Generation {
 
     /// Opens another reader of replies. Publishers go on meanwhile.
     async fn reopen_reader(&self) -> Result<mpsc::Receiver<Inbound>, String> {
-        let opening = open_reader(&self.uri, &self.options, &self.asking, &self.bounds);
+        let opening = open_reader(
+            &self.uri,
+            &self.options,
+            &self.asking,
+            &self.bounds,
+            &self.missing,
+        );
         let opened = timeout(REOPEN_TIMEOUT, opening).await;
         let secs = REOPEN_TIMEOUT.as_secs();
         let (reader, replies) =
@@ -156,9 +166,9 @@ impl Generation {
         Ok(replies)
     }
 
+    /// See [`Probes::inspect`].
     pub(crate) async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError> {
-        let question = async |channel: &Channel| topology::inspect(channel, queue).await;
-        self.probes.ask(&self.asking, &queue.name, question).await
+        self.probes.inspect(&self.asking, queue).await
     }
 
     pub(crate) async fn find_exchange(&self, name: &str) -> Result<(), QueueError> {
@@ -188,8 +198,7 @@ impl Generation {
             && let Ok(channel) = self.asking.create_channel().await
         {
             // Quorum queues do not support `if-empty` before RabbitMQ 4, so the count decides.
-            let spec = QueueSpec::as_it_is(queue);
-            if let Ok(QueueFacts { ready: 0, .. }) = topology::inspect(&channel, &spec).await {
+            if let Ok(QueueFacts { ready: 0, .. }) = topology::find_queue(&channel, queue).await {
                 let options = QueueDeleteOptions::default();
                 if let Err(error) = channel.queue_delete(convert::short(queue), options).await {
                     tracing::info!(%error, "the reply queue stays until it expires");
@@ -203,13 +212,22 @@ impl Generation {
     }
 }
 
-/// Declares what the reader needs, and opens it.
+/// Declares what the reader needs, and opens it. Notes if the reply queue was missing.
 async fn open_reader(
     uri: &Uri,
     options: &Options,
     asking: &Connection,
     bounds: &ReaderBounds,
+    missing: &MissingQueues,
 ) -> Result<(Reader, mpsc::Receiver<Inbound>), String> {
+    let channel = asking.create_channel().await;
+    let channel = channel.map_err(|error| error.to_string())?;
+    match topology::find_queue(&channel, &options.reply_queue).await {
+        Err(QueueError::Missing(_)) => missing.lose_all(),
+        // The answer came on an open channel. An error of the close shows with the next question.
+        Ok(_) => drop(channel.close(200, convert::short("done")).await),
+        Err(_) => {}
+    }
     let declared = topology::declare_shared(asking, options).await;
     declared.map_err(|error| error.to_string())?;
     Reader::open(uri, options, bounds).await

@@ -13,6 +13,7 @@ mod connect;
 mod convert;
 mod generation;
 mod message;
+mod missing_queues;
 mod names;
 mod options;
 mod parking_health;

@@ -1,11 +1,24 @@
 //! Questions about queues and exchanges. Each has a channel of its own, because the broker answers the questions of a channel in
 //! order, and may need a minute for a queue without a leader.
 
-use super::{connect::Connection, queue_error::QueueError};
+use super::{
+    connect::Connection,
+    missing_queues::MissingQueues,
+    queue_error::{QueueError, QueueFacts},
+    topology,
+};
+use crate::broker::{Inbound, QueueSpec};
 use lapin::Channel;
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::{sync::Mutex as AsyncMutex, time::timeout};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex as AsyncMutex, mpsc},
+    time::timeout,
+};
 
 /// Timeout for a question, and for opening a channel.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -14,10 +27,63 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 type Probe = Arc<AsyncMutex<Option<Channel>>>;
 
 /// See the module. Bounded by the number of queues and exchanges in the configuration.
-#[derive(Default)]
-pub(super) struct Probes(Mutex<HashMap<String, Probe>>);
+pub(super) struct Probes {
+    channels: Mutex<HashMap<String, Probe>>,
+    /// The queues that were declared on this connection. A declaration shows whether the arguments differ.
+    declared: Mutex<HashSet<String>>,
+    missing: Arc<MissingQueues>,
+    inbound: mpsc::Sender<Inbound>,
+}
 
 impl Probes {
+    pub(super) fn new(missing: &Arc<MissingQueues>, inbound: &mpsc::Sender<Inbound>) -> Self {
+        Self {
+            channels: Mutex::default(),
+            declared: Mutex::default(),
+            missing: Arc::clone(missing),
+            inbound: inbound.clone(),
+        }
+    }
+
+    /// Looks at a route's queue, and declares it if it is missing and the route says so, once the bridge has noted the loss. A queue
+    /// that exists is declared once on each connection.
+    pub(super) async fn inspect(
+        &self,
+        connection: &Connection,
+        queue: &QueueSpec,
+    ) -> Result<QueueFacts, QueueError> {
+        let name = &queue.name;
+        // A declaration alone would not tell whether the queue was there.
+        let find = async |channel: &Channel| topology::find_queue(channel, name).await;
+        let mut seen = self.ask(connection, name, find).await;
+        if let Err(QueueError::Missing(_)) = &seen {
+            if queue.declare.is_none() {
+                self.missing.add(name);
+            } else if !self.missing.tell_missing(name, &self.inbound).await {
+                return seen;
+            }
+        }
+        let may_be_declared = match &seen {
+            Ok(_) => !self.declared.lock().contains(name),
+            Err(QueueError::Missing(_) | QueueError::Refused { .. }) => true,
+            Err(_) => false,
+        };
+        if let Some(arguments) = &queue.declare
+            && may_be_declared
+        {
+            let declare =
+                async |channel: &Channel| topology::declare(channel, name, arguments).await;
+            seen = self.ask(connection, name, declare).await;
+            if seen.is_ok() {
+                self.declared.lock().insert(name.clone());
+            }
+        }
+        if let Ok(facts) = &seen {
+            self.missing.found(name, facts.ready, &self.inbound).await;
+        }
+        seen
+    }
+
     /// Asks a question about a queue or an exchange, one at a time for each.
     pub(super) async fn ask<T>(
         &self,
@@ -54,7 +120,7 @@ impl Probes {
     }
 
     fn probe(&self, name: &str) -> Probe {
-        let mut probes = self.0.lock();
+        let mut probes = self.channels.lock();
         Arc::clone(probes.entry(name.to_owned()).or_default())
     }
 }

@@ -1,6 +1,8 @@
 //! The supervisor: opens one generation after another, and reports the state of the link.
 
-use super::{generation::Generation, options::Options, reader::ReaderBounds};
+use super::{
+    generation::Generation, missing_queues::MissingQueues, options::Options, reader::ReaderBounds,
+};
 use crate::{
     broker::{Inbound, Link},
     util::{
@@ -30,6 +32,7 @@ pub(super) struct Supervisor {
     pub(super) link: watch::Sender<Link>,
     pub(super) inbound: mpsc::Sender<Inbound>,
     pub(super) bounds: ReaderBounds,
+    pub(super) missing: Arc<MissingQueues>,
 }
 
 impl Supervisor {
@@ -39,7 +42,13 @@ impl Supervisor {
             crash_point(CrashPoint::BrokerLoop);
             let opened = timeout(
                 OPEN_TIMEOUT,
-                Generation::open(uri, &self.options, &self.inbound, &self.bounds),
+                Generation::open(
+                    uri,
+                    &self.options,
+                    &self.inbound,
+                    &self.bounds,
+                    &self.missing,
+                ),
             )
             .await;
             let why = match opened {

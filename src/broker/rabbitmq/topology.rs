@@ -222,20 +222,43 @@ async fn declare_or_find(
     }
 }
 
-/// Declares or checks a route's queue. An error closes the channel.
+/// Declares a queue of tasks, or looks at it if the bridge does not declare it. An error closes the channel.
 pub(crate) async fn inspect(
     channel: &Channel,
     queue: &QueueSpec,
 ) -> Result<QueueFacts, QueueError> {
+    match &queue.declare {
+        Some(arguments) => declare(channel, &queue.name, arguments).await,
+        None => find_queue(channel, &queue.name).await,
+    }
+}
+
+/// Looks at a queue without declaring it. An error closes the channel.
+pub(crate) async fn find_queue(channel: &Channel, queue: &str) -> Result<QueueFacts, QueueError> {
+    let passive = QueueDeclareOptions::durable().passive();
+    declare_with(channel, queue, passive, FieldTable::default()).await
+}
+
+/// Declares a route's queue. The broker compares the arguments of a queue that exists. An error closes the channel.
+pub(crate) async fn declare(
+    channel: &Channel,
+    queue: &str,
+    arguments: &QueueArguments,
+) -> Result<QueueFacts, QueueError> {
     let durable = QueueDeclareOptions::durable();
-    let (options, arguments) = match &queue.declare {
-        Some(arguments) => (durable, route_queue(arguments)),
-        None => (durable.passive(), FieldTable::default()),
-    };
+    declare_with(channel, queue, durable, route_queue(arguments)).await
+}
+
+async fn declare_with(
+    channel: &Channel,
+    queue: &str,
+    options: QueueDeclareOptions,
+    arguments: FieldTable,
+) -> Result<QueueFacts, QueueError> {
     let answer = channel
-        .queue_declare(short(&queue.name), options, arguments)
+        .queue_declare(short(queue), options, arguments)
         .await
-        .map_err(|error| explain(&queue.name, &error))?;
+        .map_err(|error| explain(queue, &error))?;
     Ok(QueueFacts {
         ready: answer.message_count().into(),
         consumers: answer.consumer_count().into(),
@@ -300,22 +323,30 @@ pub(crate) fn explain(queue: &str, error: &Error) -> QueueError {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
         _ => error.to_string(),
     };
+    let refused = |words| QueueError::Refused {
+        queue: queue.to_owned(),
+        words,
+    };
     match reply_code(error) {
         Some(ACCESS_REFUSED) => QueueError::Forbidden(words),
-        Some(NOT_FOUND) => QueueError::Missing(queue.to_owned()),
+        Some(NOT_FOUND) if does_not_exist(&words) => QueueError::Missing(queue.to_owned()),
         Some(PRECONDITION_FAILED) => match difference(&words) {
             Some(difference) => QueueError::Conflict {
                 queue: queue.to_owned(),
                 difference: difference.to_owned(),
             },
-            None => QueueError::Refused {
-                queue: queue.to_owned(),
-                words,
-            },
+            None => refused(words),
         },
+        Some(NOT_FOUND) => refused(words),
         Some(RESOURCE_LOCKED) => QueueError::Locked(queue.to_owned()),
         _ => QueueError::Away(words),
     }
+}
+
+/// Whether the queue is not there, as in "NOT_FOUND - no queue 'q' in vhost '/'". The broker uses the code also for a queue that is
+/// there and that it can't reach now: "home node 'n' of durable queue 'q' in vhost '/' is down or inaccessible".
+fn does_not_exist(words: &str) -> bool {
+    words.contains("no queue '")
 }
 
 /// The part that names the argument, from "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost
@@ -329,6 +360,18 @@ fn difference(words: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queue_that_can_not_be_reached_is_not_missing() {
+        assert!(does_not_exist("NOT_FOUND - no queue 'q' in vhost '/'"));
+        for words in [
+            "NOT_FOUND - home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible",
+            "NOT_FOUND - failed to perform operation on queue 'q' in vhost '/' due to timeout",
+            "NOT_FOUND - queue 'q' in vhost '/' has crashed and failed to restart",
+        ] {
+            assert!(!does_not_exist(words), "{words}");
+        }
+    }
 
     #[test]
     fn a_conflict_names_the_argument() {

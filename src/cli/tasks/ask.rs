@@ -3,7 +3,13 @@
 use crate::admin::{AdminConfig, Listing};
 use anyhow::{Context, anyhow, bail};
 use axum::body::{Body, to_bytes};
-use hyper::{Request, StatusCode, body::Incoming, client::conn::http1, header::HOST};
+use bytes::Bytes;
+use hyper::{
+    Request, StatusCode,
+    body::Incoming,
+    client::conn::http1,
+    header::{HOST, HeaderValue},
+};
 use hyper_util::{
     client::legacy::{self, Client},
     rt::{TokioExecutor, TokioIo},
@@ -65,29 +71,48 @@ pub(crate) fn is_nobody(error: &anyhow::Error) -> bool {
 async fn get(url: &str) -> anyhow::Result<Listing> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let answer = client.get(url.parse()?).await?;
-    read(answer.status(), answer.into_body()).await
+    let status = answer.status();
+    listing(status, &body(answer.into_body()).await?)
 }
 
 async fn get_on_socket(path: &Path) -> anyhow::Result<Listing> {
-    let stream = UnixStream::connect(path).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get("/tasks").header(HOST, "localhost");
-    let request = request.body(Body::empty())?;
-    let asking = async move {
-        let answer = sender.send_request(request).await?;
-        read(answer.status(), answer.into_body()).await
-    };
-    // The connection ends when nobody can send on it any more.
-    let (listing, _) = tokio::join!(asking, connection);
-    listing
+    let request = Request::get("/tasks").body(Body::empty())?;
+    let (status, answer) = on_socket(path, request).await?;
+    listing(status, &answer)
 }
 
-async fn read(status: StatusCode, body: Incoming) -> anyhow::Result<Listing> {
+/// Sends a request to the process that listens on this socket, and returns its answer.
+///
+/// # Errors
+///
+/// If no process listens, or if there is no answer.
+pub(crate) async fn on_socket(
+    path: &Path,
+    mut request: Request<Body>,
+) -> anyhow::Result<(StatusCode, Bytes)> {
+    let host = HeaderValue::from_static("localhost");
+    request.headers_mut().insert(HOST, host);
+    let stream = UnixStream::connect(path).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let asking = async move {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        Ok((status, body(answer.into_body()).await?))
+    };
+    // The connection ends when nobody can send on it any more.
+    let (answer, _) = tokio::join!(asking, connection);
+    answer
+}
+
+async fn body(body: Incoming) -> anyhow::Result<Bytes> {
+    Ok(to_bytes(Body::new(body), MAX_ANSWER_LENGTH).await?)
+}
+
+fn listing(status: StatusCode, body: &[u8]) -> anyhow::Result<Listing> {
     if !status.is_success() {
         bail!("answered {status}; something else listens there, or another version of the bridge");
     }
-    let body = to_bytes(Body::new(body), MAX_ANSWER_LENGTH).await?;
-    serde_json::from_slice(&body).context("answered something else than a list of tasks")
+    serde_json::from_slice(body).context("answered something else than a list of tasks")
 }
 
 /// The address to reach a server on this machine that listens on `listen`.

@@ -23,6 +23,8 @@ pub(crate) type Changes = HashMap<TaskId, Change>;
 #[derive(Debug, Default)]
 pub(crate) struct Change {
     confirmed: Option<Timeouts>,
+    /// Whether the message was lost after the confirm.
+    lost: bool,
     learnt: Option<Timeouts>,
     failed_deliveries: Option<u32>,
     outcome: Option<Vec<u8>>,
@@ -35,6 +37,13 @@ impl Change {
     pub(crate) fn confirmed(timeouts: Timeouts) -> Self {
         Self {
             confirmed: Some(timeouts),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn message_lost() -> Self {
+        Self {
+            lost: true,
             ..Self::default()
         }
     }
@@ -83,9 +92,9 @@ impl Change {
         self.removed
     }
 
-    /// Whether the message is to be removed, because it is no longer needed.
-    pub(crate) fn drops_message(&self) -> bool {
-        self.confirmed.is_some() || self.released
+    /// Whether the message may be needed no longer.
+    pub(crate) fn may_drop_message(&self) -> bool {
+        self.confirmed.is_some() || self.begun || self.released
     }
 
     /// The outcome that replaces the message.
@@ -107,6 +116,9 @@ impl Change {
         if self.begun {
             record.begin();
         }
+        if self.lost {
+            record.lose_message();
+        }
         if self.released {
             record.release();
         }
@@ -117,6 +129,7 @@ impl Change {
 
     /// Adds a later change.
     pub(crate) fn merge(&mut self, later: Self) {
+        self.lost = later.lost || (self.lost && later.confirmed.is_none());
         self.confirmed = later.confirmed.or(self.confirmed);
         self.learnt = later.learnt.or(self.learnt);
         self.failed_deliveries = later.failed_deliveries.or(self.failed_deliveries);

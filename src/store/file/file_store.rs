@@ -141,6 +141,11 @@ impl Store for FileStore {
         self.change(id, Change::confirmed(timeouts)).await
     }
 
+    async fn messages_lost(&self, ids: &[TaskId]) -> Result<(), StoreError> {
+        let ids = ids.to_vec();
+        self.ask(move |writer| writer.lose_messages(&ids)).await
+    }
+
     fn note(&self, id: TaskId, note: Note) {
         let Some(change) = Change::noted(note) else {
             return;
@@ -168,6 +173,10 @@ impl Store for FileStore {
 
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
         self.ask(move |writer| writer.message(id)).await
+    }
+
+    async fn copy(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        self.ask(move |writer| writer.copy(id)).await
     }
 
     async fn keep_outcome(&self, id: TaskId, outcome: &Outcome) -> Result<(), StoreError> {

@@ -35,7 +35,7 @@ type Key = (u64, u128);
 
 const RECORDS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("records");
 
-/// The messages that are still needed. The outcome of a task that AWS has not taken is in its message's place.
+/// The messages that may have to be published. The outcome of a task that AWS has not taken is in its message's place.
 const MESSAGES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("messages");
 
 /// The ids of the tasks that ended last, in the order of their ends.
@@ -206,13 +206,13 @@ impl Ledger {
                     .get(key)?
                     .map(|stored| changed(stored.value(), change));
                 // A record that can't be read stays as it is. Its task is not in flight, so nothing changes it in earnest.
-                let Some(Ok((changed, has_outcome))) = changed else {
+                let Some(Ok((changed, keeps_message))) = changed else {
                     continue;
                 };
                 records.insert(key, &*changed)?;
                 if let Some(outcome) = change.kept_outcome() {
                     messages.insert(key, outcome)?;
-                } else if change.drops_message() && !has_outcome {
+                } else if change.may_drop_message() && !keeps_message {
                     messages.remove(key)?;
                 }
             }
@@ -251,28 +251,33 @@ impl Ledger {
         Ok(page)
     }
 
-    /// The message of a task, with these changes applied; `None` if nothing is to be published.
+    /// The message of a task whose record, with these changes applied, is so; `None` if there is none.
     pub(crate) fn message(
         &self,
         id: TaskId,
         changes: &Changes,
+        is_so: impl Fn(&Record) -> bool,
     ) -> Result<Result<Option<Task>, StoreError>, Error> {
         let Some(&number) = self.numbers.get(&id) else {
             return Ok(Ok(None));
         };
         let key = (number, u128::from(id));
         let read_now = self.database.begin_read()?;
-        let stored = read_now.open_table(RECORDS)?.get(key)?;
-        let message = read_now.open_table(MESSAGES)?.get(key)?;
-        let (Some(stored), Some(message)) = (stored, message) else {
+        let Some(stored) = read_now.open_table(RECORDS)?.get(key)? else {
             return Ok(Ok(None));
         };
-        let task = read(id, stored.value(), changes).and_then(|record| {
-            let record = record.filter(|record| !record.published);
-            let task = record.map(|record| codec::task(record, message.value()));
-            task.transpose()
-        });
-        Ok(task.map_err(|why| StoreError::Unreadable(why.to_string())))
+        let message = read_now.open_table(MESSAGES)?.get(key)?;
+        let unreadable = |why: Unreadable| StoreError::Unreadable(why.to_string());
+        Ok(match read(id, stored.value(), changes) {
+            Ok(Some(record)) if is_so(&record) => match message {
+                Some(message) => codec::task(record, message.value())
+                    .map(Some)
+                    .map_err(unreadable),
+                None => Err(StoreError::NoMessage),
+            },
+            Ok(_) => Ok(None),
+            Err(why) => Err(unreadable(why)),
+        })
     }
 
     /// The outcome of a task that is kept, with these changes applied; `None` if there is none that this version can read.
@@ -306,12 +311,13 @@ impl Ledger {
     }
 }
 
-/// The stored form of a record after a change that does not remove it, and whether an outcome is in its message's place.
+/// The stored form of a record after a change that does not remove it, and whether its message or an outcome in its place is
+/// kept.
 fn changed(stored: &[u8], change: &Change) -> Result<(Vec<u8>, bool), Unreadable> {
     let mut record = StoredRecord::read(stored)?;
     change.apply(&mut record);
-    let has_outcome = record.has_outcome();
-    Ok((record.bytes()?, has_outcome))
+    let keeps_message = record.has_outcome() || record.needs_message();
+    Ok((record.bytes()?, keeps_message))
 }
 
 /// A record with these changes applied; `None` if they remove it.

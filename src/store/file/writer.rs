@@ -226,6 +226,20 @@ impl Writer {
         read.map_err(|error| StoreError::Unavailable(self.fail(&error)))
     }
 
+    /// See [`crate::store::Store::messages_lost`]. Returns when that is on the disk.
+    pub(crate) fn lose_messages(&mut self, ids: &[TaskId]) -> Result<(), StoreError> {
+        if self.ledger.is_some() {
+            for id in ids {
+                self.change(*id, Change::message_lost());
+            }
+            self.write();
+        }
+        match self.ledger {
+            Some(_) => Ok(()),
+            None => Err(StoreError::Unavailable(self.failure())),
+        }
+    }
+
     /// At most `most` records with these numbers, and the number at which the next page begins.
     pub(crate) fn page(
         &mut self,
@@ -242,7 +256,13 @@ impl Writer {
 
     /// See [`crate::store::Store::message`].
     pub(crate) fn message(&mut self, id: TaskId) -> Result<Option<Task>, StoreError> {
-        self.read(|ledger, changes| ledger.message(id, changes))?
+        let unpublished = |record: &Record| !record.published;
+        self.read(|ledger, changes| ledger.message(id, changes, unpublished))?
+    }
+
+    /// See [`crate::store::Store::copy`].
+    pub(crate) fn copy(&mut self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        self.read(|ledger, changes| ledger.message(id, changes, Record::may_be_lost))?
     }
 
     /// See [`crate::store::Store::kept_outcome`].

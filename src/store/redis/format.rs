@@ -127,7 +127,8 @@ pub(crate) fn record(id: TaskId, fields: Fields) -> Result<Record, Unreadable> {
     })
 }
 
-fn at(text: &str) -> Option<SystemTime> {
+/// The time from the text that [`moment`] made.
+pub(crate) fn at(text: &str) -> Option<SystemTime> {
     text.parse().ok().map(codec::at)
 }
 

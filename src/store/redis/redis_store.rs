@@ -38,7 +38,11 @@ use crate::{
 };
 use anyhow::Context;
 use async_trait::async_trait;
-use futures_util::future::{join, try_join, try_join_all, try_join3};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    future::{join, try_join, try_join_all, try_join3},
+    stream,
+};
 use parking_lot::Mutex;
 use redis::{cmd, pipe};
 use std::{
@@ -57,6 +61,9 @@ const ID_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Maximum length of a member of a set in the log.
 const MAX_SHOWN_BYTES: usize = 16;
+
+/// Maximum number of messages that are marked as lost at once.
+const LOST_AT_ONCE: usize = 100;
 
 /// The error text if Redis has another id of the store.
 const REPLACED: &str = "names another queue of replies, since it lost its data while a process started: this process reads its own until its tasks have ended; then restart it";
@@ -207,6 +214,29 @@ impl RedisStore {
             .await
     }
 
+    /// The message of a task whose record is so; `None` if there is none.
+    async fn message_if(
+        &self,
+        id: TaskId,
+        is_so: impl Fn(&Record) -> bool + Send,
+    ) -> Result<Option<Task>, StoreError> {
+        let names = [&["message"], &format::FIELDS[..]].concat();
+        let mut fields = self.fields(id, &names).await?;
+        let message = fields.remove(0);
+        match (format::record(id, fields), message) {
+            (Ok(record), _) if !is_so(&record) => Ok(None),
+            // The task has ended.
+            (Err(_), None) => Ok(None),
+            // That version has taken the task over. It must not be failed back here.
+            (Err(why @ Unreadable::Newer(_)), Some(_)) => {
+                Err(StoreError::Unavailable(why.to_string()))
+            }
+            (Err(why), Some(_)) => Err(StoreError::Unreadable(why.to_string())),
+            (Ok(_), None) => Err(StoreError::NoMessage),
+            (Ok(record), Some(message)) => format::task(record, &message).map(Some),
+        }
+    }
+
     /// The owners that may have tasks. What is no name of a process is left out.
     pub(super) async fn owners(&self) -> Result<Vec<String>, StoreError> {
         let mut smembers = cmd("SMEMBERS");
@@ -313,6 +343,16 @@ impl Store for RedisStore {
         self.about_task(id, confirmed).map(|_| ())
     }
 
+    async fn messages_lost(&self, ids: &[TaskId]) -> Result<(), StoreError> {
+        let lose = async |id: TaskId| {
+            let mut script = scripts::LOSE_MESSAGE.key(self.keys.task(id));
+            let lost = self.connection.run::<()>(script.arg(&self.owner)).await;
+            self.about_task(id, lost).map(drop)
+        };
+        let losing = stream::iter(ids.iter().copied()).map(lose);
+        losing.buffer_unordered(LOST_AT_ONCE).try_collect().await
+    }
+
     fn note(&self, id: TaskId, note: Note) {
         self.notes.add(id, note);
     }
@@ -342,26 +382,11 @@ impl Store for RedisStore {
     }
 
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
-        let names = [&["message"], &format::FIELDS[..]].concat();
-        let mut fields = self.fields(id, &names).await?;
-        match fields.remove(0) {
-            Some(message) => {
-                let record = format::record(id, fields);
-                let record = record.map_err(|why| match why {
-                    // That version has taken the task over. It must not be failed back here.
-                    Unreadable::Newer(_) => StoreError::Unavailable(why.to_string()),
-                    Unreadable::Json(_) | Unreadable::Field(_) => {
-                        StoreError::Unreadable(why.to_string())
-                    }
-                })?;
-                format::task(record, &message).map(Some)
-            }
-            None => match format::record(id, fields) {
-                Ok(record) if !record.published => Err(StoreError::NoMessage),
-                // The message is published, or the task has ended.
-                Ok(_) | Err(_) => Ok(None),
-            },
-        }
+        self.message_if(id, |record| !record.published).await
+    }
+
+    async fn copy(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        self.message_if(id, Record::may_be_lost).await
     }
 
     async fn keep_outcome(&self, id: TaskId, outcome: &Outcome) -> Result<(), StoreError> {

@@ -15,6 +15,7 @@ macro_rules! scripts {
 scripts! {
     INSERT = "lua/insert.lua";
     CONFIRM = "lua/confirm.lua";
+    LOSE_MESSAGE = "lua/lose_message.lua";
     KEEP_OUTCOME = "lua/keep_outcome.lua";
     NOTE = "lua/note.lua";
     REMOVE = "lua/remove.lua";

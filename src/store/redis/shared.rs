@@ -9,7 +9,10 @@ use crate::{
 use async_trait::async_trait;
 use futures_util::future::{join_all, join3};
 use redis::cmd;
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime},
+};
 use tokio::time::{Instant, timeout};
 
 /// Maximum number of notes that are written with one renewal.
@@ -33,6 +36,10 @@ const TAKEN: &str = "taken";
 
 /// The kind of a message with a worker's sign of life.
 const SIGN: &str = "sign";
+
+/// The kind of a message about a queue that the broker has lost: when it was missing, the number of messages in it or "-", and its
+/// name.
+const QUEUE_LOST: &str = "queue-lost";
 
 /// The length of a task id in a message.
 const ID_LENGTH: usize = 32;
@@ -97,6 +104,17 @@ impl RedisStore {
                         events.push(PeerEvent::Sign { id, details });
                     }
                 }
+                [QUEUE_LOST, lost] => {
+                    if let [millis, ready, queue] = lost.splitn(3, ' ').collect::<Vec<_>>()[..]
+                        && let Some(missing_at) = format::at(millis)
+                    {
+                        events.push(PeerEvent::QueueLost {
+                            queue: queue.to_owned(),
+                            missing_at,
+                            ready: ready.parse().ok(),
+                        });
+                    }
+                }
                 // A later version wrote this message.
                 _ => {}
             }
@@ -143,6 +161,16 @@ impl RedisStore {
         let posted = self.connection.run(&script).await;
         // The owner makes it anew.
         Ok(self.unreadable.check(&keys.inbox, posted)?.unwrap_or(false))
+    }
+
+    /// The same, but a process without a lease that may come back is an error.
+    async fn tell(&self, owner: &str, kind: &str, text: &str) -> Result<bool, StoreError> {
+        let told = self.post(owner, kind, text).await?;
+        if !told && !matches!(self.liveness(owner).await, Liveness::Dead) {
+            let why = "the lease of another process ran out, and it may not be back yet";
+            return Err(StoreError::Unavailable(why.to_owned()));
+        }
+        Ok(told)
     }
 
     /// Records the task with this process as the owner if Redis has no record. Returns the owner and the epoch.
@@ -253,6 +281,23 @@ impl Shared for RedisStore {
         claimed
     }
 
+    async fn tell_queue_lost(
+        &self,
+        queue: &str,
+        missing_at: SystemTime,
+        ready: Option<usize>,
+    ) -> Result<(), StoreError> {
+        let ready = ready.map_or_else(|| "-".to_owned(), |ready| ready.to_string());
+        let text = format!("{} {ready} {queue}", format::moment(Some(missing_at)));
+        let others = self.owners().await?.into_iter();
+        let others = others.filter(|owner| *owner != self.owner);
+        let told = others.map(async |owner| self.tell(&owner, QUEUE_LOST, &text).await);
+        // An error for one must not keep the others from being told.
+        let told: Result<Vec<bool>, _> = join_all(told).await.into_iter().collect();
+        // A process that is dead has no need to know: its tasks are adopted.
+        told.map(drop)
+    }
+
     async fn forward(&self, id: TaskId, details: &str) -> Result<Forwarded, StoreError> {
         let answer = self.mark_begun(id).await?;
         let (owner, cancel) = match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -262,15 +307,8 @@ impl Shared for RedisStore {
         };
         // If this process owns the task and does not know it, the task is an orphan too.
         let others = owner != self.owner;
-        let told = others
-            && self
-                .post(owner, SIGN, &format!("{}{details}", id.reveal()))
-                .await?;
-        if others && !told && !matches!(self.liveness(owner).await, Liveness::Dead) {
-            let why =
-                "the lease of the process that has the task ran out, and it may not be back yet";
-            return Err(StoreError::Unavailable(why.to_owned()));
-        }
+        let text = format!("{}{details}", id.reveal());
+        let told = others && self.tell(owner, SIGN, &text).await?;
         Ok(match (told, cancel) {
             (false, _) => Forwarded::Orphan,
             (true, true) => Forwarded::To(Status::CancelRequested),

@@ -1,6 +1,7 @@
 //! The command line: what it says, and with which code it ends.
 
 mod online;
+pub mod release;
 mod tasks;
 
 use crate::harness::{
@@ -11,10 +12,10 @@ use std::path::Path;
 use tokio::{net::TcpListener, process::Command, time::timeout};
 
 /// How a command ended, and what it said.
-struct Ended {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Ended {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 impl Ended {
@@ -43,7 +44,7 @@ impl Ended {
     }
 }
 
-async fn ended(mut command: Command) -> Ended {
+pub async fn ended(mut command: Command) -> Ended {
     let output = timeout(TEST_TIMEOUT, command.output()).await;
     let output = output.expect("it ends in time").expect("it runs");
     Ended {
@@ -188,7 +189,7 @@ async fn the_help_names_all_commands_and_the_version_is_told() {
     help.arg("--help");
     let help = ended(help).await;
     assert_eq!(help.code, Some(0));
-    for name in ["run", "check", "tasks", "--help", "--version"] {
+    for name in ["run", "check", "tasks", "release", "--help", "--version"] {
         assert!(help.out.contains(name), "no {name} in {}", help.out);
     }
     let mut version = command();

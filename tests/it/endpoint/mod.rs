@@ -8,6 +8,7 @@ pub mod hostile;
 mod kept_outcomes;
 mod operator;
 mod parked;
+mod release;
 mod replicas;
 mod rights;
 mod settlement;

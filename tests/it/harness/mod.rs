@@ -410,13 +410,18 @@ async fn new_vhost(amqp_uri: &str, api: &str) -> String {
         std::process::id(),
         NEXT.fetch_add(1, Ordering::Relaxed)
     );
-    let everything = serde_json::json!({"configure": ".*", "write": ".*", "read": ".*"});
-    put(&format!("{api}/api/vhosts/{vhost}"), &serde_json::json!({})).await;
-    put(&format!("{api}/api/permissions/{vhost}/guest"), &everything).await;
+    make_vhost(api, &vhost).await;
     let (server, _) = amqp_uri
         .rsplit_once('/')
         .expect("a URI with a virtual host");
     format!("{server}/{vhost}")
+}
+
+/// Makes a virtual host in which the user of the tests may do everything.
+pub async fn make_vhost(api: &str, vhost: &str) {
+    let everything = serde_json::json!({"configure": ".*", "write": ".*", "read": ".*"});
+    put(&format!("{api}/api/vhosts/{vhost}"), &serde_json::json!({})).await;
+    put(&format!("{api}/api/permissions/{vhost}/guest"), &everything).await;
 }
 
 /// What asks over HTTP, and does not wait for ever.

@@ -13,6 +13,9 @@ if tonumber(redis.call('HGET', key, 'schema') or 1) ~= 1 then
 end
 if ARGV[1] ~= '' then
   redis.call('HSET', key, 'begun', 1)
+  if redis.call('HGET', key, 'published') == '1' then
+    redis.call('HDEL', key, 'message')
+  end
 end
 if ARGV[2] ~= '' and tonumber(ARGV[2]) > (tonumber(redis.call('HGET', key, 'heard') or 0) or 0) then
   redis.call('HSET', key, 'heard', ARGV[2])

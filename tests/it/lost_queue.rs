@@ -1,0 +1,244 @@
+//! RabbitMQ loses a queue with the tasks that wait in it, or all that it had.
+
+use crate::harness::{
+    Answer, BridgeProcess, File, Inbox, Memory, Redis, Route, Store, TaskMessage, World,
+    eventually, http, make_vhost,
+};
+use lapin::{
+    options::{QueueDeclareOptions, QueueDeleteOptions},
+    types::FieldTable,
+};
+use rstest::rstest;
+use std::collections::HashSet;
+
+const PAYMENTS: &str = "payments";
+
+/// In the warning about tasks in flight, and in the one about tasks that are adopted later.
+const LOST: &str = "the broker has lost";
+
+/// Without consumers, so that tasks wait in the queue.
+fn route(settings: &str) -> Route {
+    let settings = format!("poll_without_consumers = true\nmax_ready = 50\n{settings}");
+    Route::new(PAYMENTS).with(&settings)
+}
+
+/// Waits until so many messages are in the queue.
+pub async fn has_messages(world: &World, count: u32) {
+    eventually(&format!("{count} messages in the queue"), || async {
+        // Where there is no queue, the channel is closed.
+        let inbox = Inbox::connect(&world.amqp_uri).await;
+        let passive = QueueDeclareOptions::durable().passive();
+        let declaring =
+            inbox
+                .channel()
+                .queue_declare(PAYMENTS.into(), passive, FieldTable::default());
+        (declaring.await.ok()?.message_count() == count).then_some(())
+    })
+    .await;
+}
+
+async fn delete(inbox: &Inbox, queue: &str) {
+    let options = QueueDeleteOptions::default();
+    let deleted = inbox.channel().queue_delete(queue.into(), options);
+    deleted.await.expect("deleted");
+}
+
+async fn republished(bridge: &BridgeProcess) -> f64 {
+    bridge.metric("republished_total").await
+}
+
+/// Starts a worker, which does all tasks; each once, and those that were seen before the loss too.
+async fn all_are_done_once(world: &World, bridge: &BridgeProcess, count: usize) {
+    let worker = world.worker(PAYMENTS, |_| Answer::done("ok")).await;
+    world
+        .until("all completed", |s| s.completed == count as u64)
+        .await;
+    bridge.idle().await;
+    world.assert_each_completed_once(count);
+    let seen: HashSet<_> = worker.seen().iter().map(TaskMessage::id).collect();
+    assert_eq!(seen.len(), worker.seen().len(), "in the queue twice");
+    let log = bridge.log();
+    let warned = log
+        .lines()
+        .filter(|line| line.contains("WARN") && line.contains(LOST));
+    assert_eq!(warned.count(), 1, "warned once");
+}
+
+#[rstest]
+#[tokio::test]
+async fn tasks_that_wait_in_a_deleted_queue_are_published_again_and_completed_once_each(
+    #[values(Memory, File, Redis)] store: Store,
+) {
+    let world = World::new().await.kept_in(store);
+    let bridge = world.bridge(&[route("")]).await;
+    bridge.route_is(PAYMENTS, "polling").await;
+    world.schedule(PAYMENTS, 10);
+    has_messages(&world, 10).await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    delete(&inbox, PAYMENTS).await;
+    let warned = bridge.logged(LOST).await;
+    assert!(
+        warned.contains("WARN")
+            && warned.contains("tasks=10")
+            && warned.contains("a queue, or replies")
+            && warned.contains(PAYMENTS),
+        "{warned}"
+    );
+    has_messages(&world, 10).await;
+    assert_eq!(republished(&bridge).await, 10.0);
+    all_are_done_once(&world, &bridge, 10).await;
+}
+
+#[tokio::test]
+async fn a_task_that_a_worker_has_begun_is_left_alone_when_its_queue_is_deleted() {
+    let world = World::new().await.kept_in(File);
+    let bridge = world.bridge(&[route("")]).await;
+    bridge.route_is(PAYMENTS, "polling").await;
+    world.schedule(PAYMENTS, 3);
+    has_messages(&world, 3).await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let begun = inbox.next(PAYMENTS).await;
+    inbox.reply(&begun, Answer::of("started", "")).await;
+    eventually("the sign of life", || async {
+        (bridge.metric("replies_total{kind=\"alive\"").await == 1.0).then_some(())
+    })
+    .await;
+    delete(&inbox, PAYMENTS).await;
+    has_messages(&world, 2).await;
+    assert_eq!(republished(&bridge).await, 2.0);
+    inbox.reply(&begun, Answer::done("ok").remove(0)).await;
+    all_are_done_once(&world, &bridge, 3).await;
+}
+
+/// The bridge does not declare it. Its operator does, later.
+#[tokio::test]
+async fn tasks_are_published_again_when_a_queue_that_the_bridge_does_not_declare_is_back() {
+    let world = World::new().await.kept_in(File);
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let declare = async || {
+        let durable = QueueDeclareOptions::durable();
+        let declared =
+            inbox
+                .channel()
+                .queue_declare(PAYMENTS.into(), durable, FieldTable::default());
+        declared.await.expect("declared");
+    };
+    declare().await;
+    let bridge = world.bridge(&[route("declare = false")]).await;
+    bridge.route_is(PAYMENTS, "polling").await;
+    world.schedule(PAYMENTS, 4);
+    has_messages(&world, 4).await;
+    delete(&inbox, PAYMENTS).await;
+    bridge.route_is(PAYMENTS, "does not exist; create it").await;
+    assert_eq!(republished(&bridge).await, 0.0);
+    declare().await;
+    has_messages(&world, 4).await;
+    assert_eq!(republished(&bridge).await, 4.0);
+    // The worker of the tests would declare it with other arguments.
+    for _ in 0..4 {
+        let task = inbox.next(PAYMENTS).await;
+        inbox.reply(&task, Answer::done("ok").remove(0)).await;
+    }
+    world.until("all completed", |s| s.completed == 4).await;
+    world.assert_each_completed_once(4);
+}
+
+/// Its volume is gone: the virtual host is there, and nothing in it.
+#[rstest]
+#[tokio::test]
+async fn a_bridge_that_starts_on_an_emptied_broker_publishes_again_what_waited_there(
+    #[values(File, Redis)] store: Store,
+) {
+    let world = World::new().await.kept_in(store);
+    let mut killed = world.bridge(&[route("")]).await;
+    killed.route_is(PAYMENTS, "polling").await;
+    leave_confirmed(&world, 10).await;
+    killed.kill().await;
+    empty_vhost(&world).await;
+    let bridge = world.bridge(&[route("")]).await;
+    has_messages(&world, 11).await;
+    assert!(republished(&bridge).await >= 10.0);
+    all_are_done_once(&world, &bridge, 11).await;
+}
+
+/// Lets so many tasks wait whose confirms are in the store, and one more, of which that is not certain: the file is written
+/// with the next task.
+async fn leave_confirmed(world: &World, count: u32) {
+    world.schedule(PAYMENTS, count);
+    has_messages(world, count).await;
+    world.schedule(PAYMENTS, 1);
+    has_messages(world, count + 1).await;
+}
+
+/// The queue is there by then, with some of the tasks in it.
+#[rstest]
+#[tokio::test]
+async fn a_bridge_that_is_killed_while_it_publishes_lost_tasks_again_loses_none(
+    #[values(File, Redis)] store: Store,
+) {
+    let world = World::new().await.kept_in(store);
+    // The tenth confirm is the last one before the loss.
+    let at = [("ACTIVITY_BRIDGE_CRASH_AT", "before-confirm:13")];
+    let mut killed = world.bridge_in(&at, "", &[route("")]).await;
+    killed.route_is(PAYMENTS, "polling").await;
+    leave_confirmed(&world, 9).await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    delete(&inbox, PAYMENTS).await;
+    killed.ended().await;
+    let worker = world.worker(PAYMENTS, |_| Answer::done("ok")).await;
+    let bridge = world.bridge(&[route("")]).await;
+    world.until("all completed", |s| s.completed == 10).await;
+    bridge.idle().await;
+    world.assert_each_completed_once(10);
+    assert!(worker.seen().len() >= 10);
+}
+
+/// A worker that is faster declares the queue before the bridge looks. What the bridge knows then is that its replies are gone.
+#[tokio::test]
+async fn a_broker_that_was_emptied_is_noticed_where_a_worker_has_declared_the_queue_again() {
+    let world = World::new().await.kept_in(File);
+    let mut killed = world.bridge(&[route("")]).await;
+    killed.route_is(PAYMENTS, "polling").await;
+    leave_confirmed(&world, 5).await;
+    killed.kill().await;
+    empty_vhost(&world).await;
+    let worker = world.worker(PAYMENTS, |_| Answer::done("ok")).await;
+    let bridge = world.bridge(&[route("")]).await;
+    world.until("all completed", |s| s.completed == 6).await;
+    bridge.idle().await;
+    assert!(republished(&bridge).await >= 5.0);
+    assert_eq!(worker.seen().len(), 6);
+    world.assert_each_completed_once(6);
+}
+
+/// Only one of them finds the queue missing.
+#[tokio::test]
+async fn each_replica_publishes_its_own_tasks_again() {
+    let world = World::new().await.kept_in(Redis);
+    let half = || route("max_in_flight = 5\npollers = { min = 1, max = 5 }");
+    let bridges = [world.bridge(&[half()]).await, world.bridge(&[half()]).await];
+    for bridge in &bridges {
+        bridge.route_is(PAYMENTS, "polling").await;
+    }
+    world.schedule(PAYMENTS, 10);
+    has_messages(&world, 10).await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    delete(&inbox, PAYMENTS).await;
+    has_messages(&world, 10).await;
+    for bridge in &bridges {
+        assert_eq!(republished(bridge).await, 5.0);
+    }
+    let worker = world.worker(PAYMENTS, |_| Answer::done("ok")).await;
+    world.until("all completed", |s| s.completed == 10).await;
+    world.assert_each_completed_once(10);
+    assert_eq!(worker.seen().len(), 10);
+}
+
+/// Deletes the virtual host with all that is in it, and makes it again.
+async fn empty_vhost(world: &World) {
+    let api = std::env::var("RABBITMQ_API").expect("the tests' broker");
+    let url = format!("{api}/api/vhosts/{}", world.vhost());
+    let deleted = http().delete(&url).send().await.expect("an answer");
+    assert!(deleted.status().is_success(), "{}", deleted.status());
+    make_vhost(&api, world.vhost()).await;
+}
