@@ -132,7 +132,8 @@ pub trait Broker: Send + Sync + 'static {
 /// Whether a broker keeps a message that it has confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// The broker keeps it across its own restarts and the bridge's. The store can delete its copy of the message.
+    /// The broker keeps it across its own restarts and the bridge's. Its volume or a queue may be lost, so the store keeps its copy until a worker has
+    /// begun.
     Durable,
     /// The message is lost with the process. The store keeps the message until the task has begun for good or has
     /// ended. Such a broker sees each delivery and tells of it: [`Inbound::Delivered`] and what follows it.

@@ -37,7 +37,7 @@ impl InflightTable {
             return (Status::Gone, false);
         };
         let first = entry.schedule.sign(details);
-        let had_it_before = entry.message_lost;
+        let had_it_before = entry.lost_at.is_some();
         let status = match entry.cancel_requested {
             true => Status::CancelRequested,
             false => Status::Alive,

@@ -191,7 +191,8 @@ impl InflightTable {
         };
         let published_before = |entry: &InflightTask| {
             // Both processes may have found the same loss, and this one has published the message again.
-            let margin = match lost.own_finding.is_some() || entry.message_lost {
+            let is_known = |lost_at: Instant| lost.missing_at <= lost_at + CLOCK_MARGIN;
+            let margin = match lost.own_finding.is_some() || entry.lost_at.is_some_and(is_known) {
                 true => Duration::ZERO,
                 false => CLOCK_MARGIN,
             };
@@ -223,6 +224,22 @@ impl InflightTable {
         lost
     }
 
+    /// The tasks that are being published again into this queue, because an earlier loss, or a person, said so. The store may not
+    /// have noted that yet.
+    #[must_use]
+    pub fn being_republished(&self, queue: &str) -> Vec<TaskId> {
+        let table = self.table();
+        let is_under_way = |entry: &InflightTask| {
+            entry.state == State::Publishing
+                && entry.lost_at.is_some()
+                && entry.route.uses_queue(queue)
+        };
+        let open = table.open.iter();
+        open.filter(|(_, entry)| is_under_way(entry))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
     /// Notes that the message of a task was lost. True if it must be published again: the broker had confirmed it, and no worker
     /// has begun.
     pub fn on_message_lost(&self, id: TaskId) -> bool {
@@ -248,7 +265,7 @@ impl InflightTable {
         let entry = table.open.get(&id)?;
         let is_working = entry.state == State::Dispatched && !entry.schedule.is_waiting();
         let has_answered = !entry.receipts.is_empty();
-        (entry.message_lost && (is_working || has_answered)).then_some(entry.timeouts)
+        (entry.lost_at.is_some() && (is_working || has_answered)).then_some(entry.timeouts)
     }
 
     /// The number of tasks of a route that were polled so long ago, that the broker has confirmed, and that no worker has begun.

@@ -84,7 +84,7 @@ impl InflightTable {
             cancel_requested: false,
             gone: false,
             published_at: None,
-            message_lost: false,
+            lost_at: None,
             recorded: true,
             failed_deliveries: record.failed_deliveries,
             is_out: false,

@@ -51,8 +51,8 @@ pub struct InflightTask {
     pub(super) gone: bool,
     /// When the publish began that the broker has confirmed; `None` if that was in an earlier process.
     pub(super) published_at: Option<Instant>,
-    /// Whether the broker has lost the message that it had confirmed.
-    pub(super) message_lost: bool,
+    /// When the bridge heard that the broker has lost the message that it had confirmed; `None` if it has not.
+    pub(super) lost_at: Option<Instant>,
     /// Whether the store has the record.
     pub(super) recorded: bool,
     /// The number of failed deliveries, as far as they are known.
@@ -177,7 +177,7 @@ impl InflightTable {
             cancel_requested: false,
             gone: false,
             published_at: None,
-            message_lost: false,
+            lost_at: None,
             recorded: false,
             failed_deliveries: 0,
             is_out: false,
@@ -424,7 +424,9 @@ impl Table {
             entry.schedule.begin_settling(Instant::now());
         }
         entry.state = state;
-        entry.message_lost |= event == Event::MessageLost && command == Command::PublishAgain;
+        if event == Event::MessageLost && command == Command::PublishAgain {
+            entry.lost_at = Some(Instant::now());
+        }
         command
     }
 

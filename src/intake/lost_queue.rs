@@ -30,6 +30,8 @@ pub async fn run(bridge: Arc<Bridge>) {
         let found = bridge.lost_queues.next().await;
         bridge.ownership.wait().await;
         let others_publish = bridge.store.shared().is_some();
+        // The store must know of these too before the queue is made again.
+        let under_way = bridge.inflight.being_republished(&found.queue);
         let lost = bridge.inflight.on_queue_lost(&found, others_publish);
         let (queue, tasks) = (&found.queue, lost.len());
         match tasks {
@@ -42,7 +44,7 @@ pub async fn run(bridge: Arc<Bridge>) {
         }
         let (told, telling) = oneshot::channel();
         let others = Arc::clone(&bridge);
-        recovery::republish_lost(&bridge, lost, move |is_noted| async move {
+        recovery::republish_lost(&bridge, lost, under_way, move |is_noted| async move {
             tell(others, found, is_noted).await;
             // The loop may have ended.
             let _ = told.send(());

@@ -164,7 +164,7 @@ async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
             Kind::Recovered(_) => Span::none(),
         };
         if is_lost {
-            // AWS was asked before the first publish.
+            // AWS was asked before the first publish, perhaps by an earlier process.
             task.timeouts = bridge.inflight.timeouts(id).unwrap_or(task.timeouts);
             timeouts::tell(&mut task);
         } else {

@@ -177,7 +177,8 @@ pub async fn restore_all(bridge: &Arc<Bridge>) -> Unpublished {
 /// Publishes these tasks again, which the broker had not confirmed. Returns when each is confirmed or has ended, or when its
 /// time is up. The routes do not wait for each other.
 pub async fn republish(bridge: &Arc<Bridge>, unpublished: Unpublished) {
-    publish_all(bridge, unpublished, Cause::Unconfirmed, |_| async {}).await;
+    let none = Vec::new();
+    publish_all(bridge, unpublished, none, Cause::Unconfirmed, |_| async {}).await;
 }
 
 /// Publishes these tasks again, whose messages are no longer with the broker, or fails them back to AWS. Leaves out those that a
@@ -186,17 +187,18 @@ pub(crate) fn republish_waiting(bridge: &Arc<Bridge>, mut tasks: Unpublished) ->
     tasks.retain(|(_, id)| bridge.inflight.on_message_lost(*id));
     let count = tasks.len();
     if count > 0 {
-        republish_lost(bridge, tasks, |_| async {});
+        republish_lost(bridge, tasks, Vec::new(), |_| async {});
     }
     count
 }
 
 /// Publishes these tasks again, whose messages the table notes as lost. The caller need not wait for that. Meanwhile their routes do
-/// not poll.
+/// not poll. `under_way` are being published again already, and their losses are noted too.
 /// `noted` comes before the first publish. It is told whether the store has noted all losses.
 pub(super) fn republish_lost<F: Future<Output = ()> + Send + 'static>(
     bridge: &Arc<Bridge>,
     lost: Unpublished,
+    under_way: Vec<TaskId>,
     noted: impl FnOnce(bool) -> F + Send + 'static,
 ) -> JoinHandle<()> {
     for (route, _) in &lost {
@@ -205,18 +207,19 @@ pub(super) fn republish_lost<F: Future<Output = ()> + Send + 'static>(
     let supervisor = &bridge.supervisor;
     let bridge = Arc::clone(bridge);
     supervisor.spawn("the publication of lost tasks", async move {
-        publish_all(&bridge, lost, Cause::Lost, noted).await;
+        publish_all(&bridge, lost, under_way, Cause::Lost, noted).await;
     })
 }
 
 async fn publish_all<F: Future<Output = ()>>(
     bridge: &Arc<Bridge>,
     unpublished: Unpublished,
+    under_way: Vec<TaskId>,
     cause: Cause,
     noted: impl FnOnce(bool) -> F,
 ) {
     let begun = Instant::now();
-    let mut ids = Vec::new();
+    let mut ids = under_way;
     let mut until = begun;
     let mut by_route: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for (route, id) in unpublished {
@@ -301,7 +304,7 @@ async fn publish_again(
                 bridge.inflight.learn_activity(id, &task.activity);
                 return publish::recovered(publication, task, cause).await;
             }
-            Err(StoreError::NoMessage) if cause == Cause::Lost => {
+            Err(StoreError::NoMessage | StoreError::Unreadable(_)) if cause == Cause::Lost => {
                 return publish::fail_lost(bridge, route, id).await;
             }
             Err(error @ (StoreError::NoMessage | StoreError::Unreadable(_))) => {
@@ -310,6 +313,10 @@ async fn publish_again(
             Ok(None) if cause == Cause::Unconfirmed => {
                 bridge.inflight.on_publish(id, Event::Confirmed);
             }
+            Ok(None) if !is_noted => {
+                // The store refuses the note: another process has read that a worker has begun.
+                bridge.inflight.on_sign(id, String::new());
+            }
             Ok(None) => {
                 // A confirm was noted after the loss, or this process has not heard yet that a worker has begun.
                 is_noted = false;
@@ -317,6 +324,7 @@ async fn publish_again(
             }
             Err(error) => {
                 debug!(task = %id, %error, "could not read what is to be published; trying again");
+                is_noted = true;
                 last_error = Some(error);
                 sleep(backoff.next_wait()).await;
             }

@@ -107,7 +107,7 @@ async fn publish(bridge: &Arc<Bridge>, tasks: &[Listed]) -> Vec<ReleaseResult> {
         .map(|(route, _)| route.config.publish_within / 2);
     let within = within.fold(RESULT_TIMEOUT, Duration::min);
     let began = Instant::now();
-    let publishing = recovery::republish_lost(bridge, lost, |_| async {});
+    let publishing = recovery::republish_lost(bridge, lost, Vec::new(), |_| async {});
     drop(timeout_at(began + within, publishing).await);
     for (task, result) in tasks.iter().zip(&mut results) {
         let is_published = bridge.inflight.is_published_since(task.id, began);
@@ -127,7 +127,8 @@ async fn examine(bridge: &Bridge, task: &Listed, store_away: &AtomicBool) -> Rel
     if bridge.broker.durability() == Durability::Process {
         return ReleaseResult::Queued;
     }
-    if store_away.load(Relaxed) {
+    // A store that can be read and not written could not note the loss, and the task would be failed back.
+    if store_away.load(Relaxed) || bridge.store.unavailable().is_some() {
         return ReleaseResult::StoreAway;
     }
     // Another version may have written what can't be read.

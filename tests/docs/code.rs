@@ -191,6 +191,7 @@ fn the_documented_life_of_a_task_is_the_functions() {
         E::Acknowledged,
         E::Released,
         E::Abandoned,
+        E::MessageLost,
     ];
     let rows = rows(&text_of("ARCHITECTURE.md"), "State");
     let lists = |cell: &str, name: String| cell.split(", ").any(|listed| listed == name);

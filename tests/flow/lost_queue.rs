@@ -315,7 +315,7 @@ async fn a_queue_is_not_made_again_if_its_loss_can_not_be_noted() {
 }
 
 /// Tells that the broker's client wants to make the queue again.
-async fn find_missing(world: &World) -> oneshot::Receiver<()> {
+pub async fn find_missing(world: &World) -> oneshot::Receiver<()> {
     let (noted, noting) = oneshot::channel();
     let lost = Inbound::QueueLost {
         queue: "payments".to_owned(),
@@ -368,6 +368,21 @@ async fn a_task_that_a_worker_begins_meanwhile_is_neither_published_again_nor_fa
         world.all_ended().await;
         assert_eq!(world.log.count(&Did::Accepted(Completed)), 1);
     }
+}
+
+/// Another process has read the worker's sign of life, and could not tell this one.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_the_store_knows_to_be_begun_is_neither_published_again_nor_failed_back() {
+    let world = World::with(Kind::Redis, "publish_within_secs = 60");
+    let id = dispatch(&world).await;
+    (0..999).for_each(|_| world.store.message_answers.then(Ok(None)));
+    lose(&world, "payments").await;
+    world.at(secs(300.0)).await;
+    assert_eq!(*world.broker.published.lock(), [id]);
+    assert_eq!(world.log.settles(), 0);
+    world.reply(id, "completed", "done").await;
+    world.all_ended().await;
+    assert_eq!(world.log.count(&Did::Accepted(Completed)), 1);
 }
 
 #[tokio::test(start_paused = true)]

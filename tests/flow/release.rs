@@ -2,7 +2,7 @@
 
 use super::{
     log::Did,
-    lost_queue::dispatch,
+    lost_queue::{dispatch, find_missing},
     store::Kind,
     world::{World, secs},
 };
@@ -16,7 +16,7 @@ use activity_bridge::{
     store::StoreError,
     task::{Outcome, OutcomeKind::Completed, OwnFailure, TaskId},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, pin::pin};
 
 const LATER: &str = "publish_within_secs = 3000";
 
@@ -51,6 +51,34 @@ async fn what_waits_is_published_again_with_the_same_id_and_what_has_begun_is_le
     world.log.assert_order(&order);
     assert_eq!(world.log.count(&Did::NotedConfirm), 3);
     assert_eq!(world.route.metrics.republished.get(), 1);
+}
+
+/// A process that is killed after the queue is made again would leave them waiting for ever.
+#[tokio::test(start_paused = true)]
+async fn a_lost_queue_is_not_made_again_before_the_loss_of_released_tasks_is_noted() {
+    let world = World::with(Kind::File, "");
+    let id = dispatch(&world).await;
+    let held = world.store.losses.hold();
+    let mut releasing = pin!(published(&world));
+    assert!(futures_util::poll!(&mut releasing).is_pending());
+    world.settle_down().await;
+    let mut noting = find_missing(&world).await;
+    let noted = world.log.count(&Did::NotedLoss);
+    assert_eq!((noting.try_recv(), noted), (Ok(()), 1));
+    held.send(Ok(())).expect("it is awaited");
+    assert_eq!(releasing.await, HashMap::from([(id, R::Published)]));
+    assert_eq!(*world.broker.published.lock(), [id, id]);
+}
+
+/// The loss could not be noted, and the tasks would be failed back though their messages are in the queue.
+#[tokio::test(start_paused = true)]
+async fn tasks_wait_as_before_where_the_store_can_be_read_but_not_written() {
+    let world = World::with(Kind::Redis, "");
+    let id = dispatch(&world).await;
+    *world.store.unavailable.lock() = Some("out of memory".to_owned());
+    assert_eq!(published(&world).await, HashMap::from([(id, R::StoreAway)]));
+    assert_eq!(*world.broker.published.lock(), [id]);
+    assert_eq!(world.log.count(&Did::NotedLoss), 0);
 }
 
 /// It was not lost, so it is in its queue twice.

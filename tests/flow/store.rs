@@ -37,6 +37,8 @@ pub struct ScriptedStore {
     pub removes: Script<Result<(), StoreError>>,
     pub losses: Script<Result<(), StoreError>>,
     pub tells: Script<Result<(), StoreError>>,
+    /// What other processes were told of lost queues: when each was missing, and the messages in it.
+    pub told: Mutex<Vec<(SystemTime, Option<usize>)>>,
     pub open: Mutex<HashSet<TaskId>>,
     /// Records of tasks that nobody has, and their messages.
     pub orphans: Mutex<VecDeque<Record>>,
@@ -70,6 +72,7 @@ impl ScriptedStore {
             removes: Script::default(),
             losses: Script::default(),
             tells: Script::default(),
+            told: Mutex::default(),
             open: Mutex::default(),
             orphans: Mutex::default(),
             messages: Mutex::default(),
@@ -218,10 +221,11 @@ impl Shared for ScriptedStore {
     async fn tell_queue_lost(
         &self,
         queue: &str,
-        _missing_at: SystemTime,
-        _ready: Option<usize>,
+        missing_at: SystemTime,
+        ready: Option<usize>,
     ) -> Result<(), StoreError> {
         self.tells.next().await.unwrap_or(Ok(()))?;
+        self.told.lock().push((missing_at, ready));
         self.log.note(Did::ToldQueueLost(queue.to_owned()));
         Ok(())
     }

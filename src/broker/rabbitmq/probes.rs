@@ -60,7 +60,7 @@ impl Probes {
             if queue.declare.is_none() {
                 self.missing.add(name);
             } else if !self.missing.tell_missing(name, &self.inbound).await {
-                return seen;
+                return Err(QueueError::Unnoted(name.clone()));
             }
         }
         let may_be_declared = match &seen {

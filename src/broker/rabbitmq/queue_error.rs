@@ -44,6 +44,9 @@ pub(super) enum QueueError {
         /// The broker's words.
         words: String,
     },
+    /// The queue was lost, and is declared once the token store has noted that.
+    #[error("the queue {0:?} was lost; it is declared again once the token store has noted that")]
+    Unnoted(String),
     /// The queue belongs to another connection.
     #[error(
         "the queue {0:?} is exclusive to another connection; name another queue, or declare it without `exclusive` there"
@@ -65,6 +68,7 @@ impl From<QueueError> for ReadinessError {
             | QueueError::NoExchange(_)
             | QueueError::Conflict { .. }
             | QueueError::Refused { .. }
+            | QueueError::Unnoted(_)
             | QueueError::Locked(_)
             | QueueError::Silent(_)
             | QueueError::Forbidden(_) => Self::Unusable(error.to_string()),

@@ -61,8 +61,20 @@ pub(super) fn is_legible(message: &[String]) -> bool {
         SIGN => text
             .split_at_checked(ID_LENGTH)
             .is_some_and(|(id, _)| id.parse::<TaskId>().is_ok()),
+        QUEUE_LOST => queue_lost(text).is_some(),
         _ => true,
     }
+}
+
+/// The event of a message about a lost queue; `None` if it can't be read.
+fn queue_lost(text: &str) -> Option<PeerEvent> {
+    let mut parts = text.splitn(3, ' ');
+    let (millis, ready, queue) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(PeerEvent::QueueLost {
+        queue: queue.to_owned(),
+        missing_at: format::at(millis)?,
+        ready: ready.parse().ok(),
+    })
 }
 
 impl RedisStore {
@@ -104,17 +116,7 @@ impl RedisStore {
                         events.push(PeerEvent::Sign { id, details });
                     }
                 }
-                [QUEUE_LOST, lost] => {
-                    if let [millis, ready, queue] = lost.splitn(3, ' ').collect::<Vec<_>>()[..]
-                        && let Some(missing_at) = format::at(millis)
-                    {
-                        events.push(PeerEvent::QueueLost {
-                            queue: queue.to_owned(),
-                            missing_at,
-                            ready: ready.parse().ok(),
-                        });
-                    }
-                }
+                [QUEUE_LOST, text] => events.extend(queue_lost(text)),
                 // A later version wrote this message.
                 _ => {}
             }

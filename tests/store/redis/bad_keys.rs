@@ -251,6 +251,7 @@ async fn a_message_that_can_not_be_read_holds_up_no_other_and_costs_no_lease(
         "'*', '\\255', 'x'",
         "'*', 'sign', 'short'",
         "'*', 'taken', 'a:b c'",
+        "'*', 'queue-lost', 'x'",
         "'*', 'a', 'b', 'c', 'd'",
         "'*', 'of a later version', 'x'",
     ] {
