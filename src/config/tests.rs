@@ -9,7 +9,6 @@ mod variables;
 
 use super::*;
 use crate::broker::QueueArguments;
-use crate::settings::Problem;
 use crate::{
     route::{MaxReady, Pollers},
     source::swf::settings::swf_name_rule,

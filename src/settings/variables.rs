@@ -100,6 +100,7 @@ fn value(inside: &str, variable: Variable<'_>) -> Result<String, Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{prop_assert_eq, proptest};
     use rstest::rstest;
 
     fn variable(name: &str) -> Option<OsString> {
@@ -191,5 +192,14 @@ mod tests {
         let variable = |_: &str| Some(OsString::from_vec(b"hunter2\xff".to_vec()));
         let problems = fill("${POD:-x}", &variable).expect_err("no UTF-8");
         assert_eq!(problems, ["the variable POD does not hold UTF-8"]);
+    }
+
+    proptest! {
+        #[test]
+        fn an_escaped_text_stands_for_itself_and_no_text_is_too_odd(text in "[${}:?A-]{0,12}|.{0,12}") {
+            drop(fill(&text, &variable));
+            let escaped = text.replace("${", "$${");
+            prop_assert_eq!(fill(&escaped, &variable), Ok(text));
+        }
     }
 }
