@@ -149,8 +149,8 @@ async fn build(
     let metrics = Metrics::new()?;
     proxies::tell();
     let sources = Sources::load(config.region.as_deref()).await?;
-    let names = routes.iter().map(|route| route.name.clone()).collect();
-    let store = store::open(&config.store, names, config.broker.durability()).await?;
+    let names: Vec<_> = routes.iter().map(|route| route.name.clone()).collect();
+    let store = store::open(&config.store, names.clone(), config.broker.durability()).await?;
     let slots: usize = routes.iter().map(|route| route.max_in_flight).sum();
     let replies = match store.lifetime() {
         Lifetime::Process => ReplyLifetime::Process,
@@ -159,6 +159,7 @@ async fn build(
     let options = BrokerOptions {
         replies,
         max_in_flight: slots,
+        routes: names,
         queues: routes.iter().filter_map(RouteConfig::task_queue).collect(),
         supervisor: supervisor.clone(),
     };

@@ -1,27 +1,27 @@
-//! The whole configuration: a TOML file, then the environment. It is checked completely before anything starts.
+//! The whole configuration: TOML files, then the environment. It is checked completely before anything starts.
 //!
 //! Each part reads and checks its own settings. This module composes them, and checks what concerns several parts. A [`Config`]
 //! is valid; nothing checks it again.
 
 mod across;
+mod files;
 
 use crate::{
     admin::{self, AdminConfig},
     broker::{BrokerConfig, settings::read_amqp},
     process::{self, ShutdownConfig},
     route::{self, RouteConfig},
-    settings::{Environment, Problem, Problems, Reader},
+    settings::{Layers, Problem, Problems, Reader, Variable},
     source::aws::settings::region_rule,
     store::{self, StoreConfig},
     telemetry::{LogConfig, read_log},
     trace::{self, OtlpConfig},
 };
-use figment::{
-    Figment, Profile, Provider,
-    providers::{Env, Format, Toml},
-    value::Dict,
-};
-use std::{path::Path, str::FromStr};
+use figment::{Profile, Provider, providers::Env};
+use std::{path::PathBuf, str::FromStr};
+
+/// The file that is read where the command line names none.
+pub const DEFAULT_PATH: &str = "/etc/activity-bridge/config.toml";
 
 const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
 
@@ -51,15 +51,15 @@ pub struct Config {
 /// Why a configuration can't be used. Exit code 78 (`EX_CONFIG`).
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file can't be read, or is not TOML.
+    /// A file can't be read, or is not TOML.
     #[error("{path}: {why}")]
     Unreadable {
-        /// The file.
+        /// The file or the folder.
         path: String,
         /// What the system or the parser said.
         why: String,
     },
-    /// The file was read, and it has these problems.
+    /// The files were read, and they have these problems.
     #[error("{}", listed(.0))]
     Invalid(Vec<Problem>),
 }
@@ -76,38 +76,44 @@ fn listed(problems: &[Problem]) -> String {
     text
 }
 
+fn unreadable(path: impl Into<String>, why: impl Into<String>) -> ConfigError {
+    ConfigError::Unreadable {
+        path: path.into(),
+        why: why.into(),
+    }
+}
+
 impl Config {
-    /// Reads the file, applies the environment, and checks everything.
+    /// Reads files and folders in their order, applies the environment, and checks everything.
     ///
     /// # Errors
     ///
-    /// If the file can't be read, or with all problems of the configuration at once.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |why: String| ConfigError::Unreadable {
-            path: path.display().to_string(),
-            why,
-        };
-        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+    /// If a file can't be read, or with all problems of the configuration at once.
+    pub fn load(paths: &[PathBuf]) -> Result<Self, ConfigError> {
+        let mut layers = Layers::default();
+        for path in paths {
+            let files = files::read(path);
+            for (name, settings) in files.map_err(|error| unreadable(error.path, error.why))? {
+                layers.add_file(name, settings);
+            }
+        }
         // Only names with a double underscore are settings. If there is a service with the name activity-bridge, Kubernetes
         // sets ACTIVITY_BRIDGE_PORT and similar variables in every pod.
         let env = Env::prefixed(ENV_PREFIX)
             .filter(|key| key.as_str().contains("__"))
             .split("__");
-        let environment = env.iter().map(|(key, text)| (key.to_string(), text));
-        let environment = environment.collect();
-        let figment = Figment::from(Toml::string(&text)).merge(env);
-        let dict = figment
-            .data()
-            .map_err(|e| unreadable(without_source(&e)))?
-            .remove(&Profile::Default)
-            .unwrap_or_default();
-        Self::read(dict, &environment)
+        let texts = env.iter().map(|(key, text)| (key.to_string(), text));
+        let settings = env.data().map(|mut of| of.remove(&Profile::Default));
+        let settings = settings.map_err(|e| unreadable("the environment", e.to_string()))?;
+        layers.add_environment(settings.unwrap_or_default(), texts.collect());
+        Self::read(layers, &|name| std::env::var_os(name))
     }
 
-    fn read(dict: Dict, environment: &Environment) -> Result<Self, ConfigError> {
+    fn read(layers: Layers, variable: Variable<'_>) -> Result<Self, ConfigError> {
+        let (settings, places) = layers.fill(variable);
         let problems = Problems::default();
-        let config = read_all(Reader::root(dict, environment, &problems));
-        let problems = problems.into_inner();
+        let config = read_all(Reader::root(settings, &places, &problems));
+        let problems = places.explain(problems.into_inner());
         match config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(ConfigError::Invalid(problems)),
@@ -118,23 +124,15 @@ impl Config {
 impl FromStr for Config {
     type Err = ConfigError;
 
-    /// Reads a TOML text, without the environment.
+    /// Reads a TOML text, without the environment: no variable is set.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let data = Figment::from(Toml::string(text)).data();
-        let mut profiles = data.map_err(|e| ConfigError::Unreadable {
-            path: "configuration".to_owned(),
-            why: without_source(&e),
-        })?;
-        let dict = profiles.remove(&Profile::Default).unwrap_or_default();
-        Self::read(dict, &Environment::new())
+        const NAME: &str = "configuration";
+        let settings = files::parse(text);
+        let settings = settings.map_err(|why| unreadable(NAME, why))?;
+        let mut layers = Layers::default();
+        layers.add_file(NAME.to_owned(), settings);
+        Self::read(layers, &|_| None)
     }
-}
-
-/// What is wrong with a TOML text, and where. The line itself is not shown, because it may contain a password.
-fn without_source(error: &figment::Error) -> String {
-    let text = error.to_string();
-    let quoted = |line: &&str| !line.contains('|');
-    text.lines().filter(quoted).collect::<Vec<_>>().join(": ")
 }
 
 fn read_all(mut root: Reader<'_>) -> Option<Config> {

@@ -5,7 +5,7 @@ use activity_bridge::{
     admin::release::Target,
     app,
     cli::{check, release, tasks},
-    config::Config,
+    config::{Config, DEFAULT_PATH},
     intake::release::Remedy,
     process::core_dumps,
     telemetry,
@@ -116,9 +116,12 @@ Examples:
 
 #[derive(Args)]
 struct Configured {
-    /// The configuration, a TOML file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    /// The configuration: a TOML file, or a folder whose files *.toml are read in the order of their names
+    ///
+    /// May be given several times. Where files say different things, the last one counts. Lists of tables, such as the
+    /// routes, are joined.
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_PATH)]
+    config: Vec<PathBuf>,
 }
 
 /// `EX_CONFIG` of sysexits.h.

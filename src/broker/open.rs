@@ -28,6 +28,8 @@ pub struct BrokerOptions {
     pub replies: ReplyLifetime,
     /// Maximum number of tasks in flight, all routes together.
     pub max_in_flight: usize,
+    /// The names of the routes.
+    pub routes: Vec<String>,
     /// The queues of the routes, for the bridge as the broker.
     pub queues: Vec<TaskQueue>,
     /// Supervises the loops.
@@ -76,6 +78,7 @@ pub fn open(
     };
     let (broker, inbound) = RabbitMq::start(Options {
         uris: uris.clone(),
+        identity: rabbitmq::identity(options.routes.iter().map(String::as_str)),
         reply_queue: format!("{REPLIES_EXCHANGE}.{id}"),
         replies_expire,
         prefetch: rabbitmq::prefetch_for(options.max_in_flight),

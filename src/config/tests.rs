@@ -4,6 +4,8 @@
 )]
 
 mod broker;
+mod files;
+mod variables;
 
 use super::*;
 use crate::broker::QueueArguments;
@@ -31,6 +33,11 @@ fn problems(text: &str) -> Vec<String> {
         Err(other) => panic!("unreadable: {other}"),
         Ok(_) => Vec::new(),
     }
+}
+
+fn load(paths: &[&str]) -> Result<Config, ConfigError> {
+    let paths: Vec<_> = paths.iter().map(PathBuf::from).collect();
+    Config::load(&paths)
 }
 
 #[test]
@@ -287,11 +294,11 @@ fn the_environment_overrides_and_kubernetes_service_variables_do_not() {
         jail.set_env("ACTIVITY_BRIDGE_SHUTDOWN__GRACE_SECS", "7");
         jail.set_env("ACTIVITY_BRIDGE_PORT", "tcp://10.0.0.1:9464");
         jail.set_env("ACTIVITY_BRIDGE_PORT_9464_TCP_ADDR", "10.0.0.1");
-        let config = Config::load(Path::new("bridge.toml")).expect("valid");
+        let config = load(&["bridge.toml"]).expect("valid");
         assert_eq!(config.admin.listen.port(), 1);
         assert_eq!(config.shutdown.grace, Duration::from_secs(7));
         jail.set_env("ACTIVITY_BRIDGE_ADMIN__LISTENS", "x");
-        let error = Config::load(Path::new("bridge.toml")).expect_err("an unknown key");
+        let error = load(&["bridge.toml"]).expect_err("an unknown key");
         assert!(
             error.to_string().contains("did you mean \"listen\"?"),
             "{error}"
@@ -311,7 +318,7 @@ fn a_variable_is_a_text_where_a_text_is_wanted() {
             )?;
             jail.set_env("ACTIVITY_BRIDGE_STORE__URL", "redis://h");
             jail.set_env("ACTIVITY_BRIDGE_STORE__PREFIX", text);
-            let config = Config::load(Path::new("bridge.toml"));
+            let config = load(&["bridge.toml"]);
             found = match config.expect("valid").store {
                 StoreConfig::Redis(redis) => redis.prefix,
                 other => other.place(),
@@ -334,14 +341,14 @@ fn a_variable_is_a_number_or_a_flag_where_one_is_wanted_and_a_text_in_the_file_i
             "bridge.toml",
             &format!("{SMALLEST}[shutdown]\ngrace_secs = \"7\"\n"),
         )?;
-        let error = Config::load(Path::new("bridge.toml")).expect_err("a text");
+        let error = load(&["bridge.toml"]).expect_err("a text");
         assert!(
             error.to_string().contains("shutdown.grace_secs = \"7\""),
             "{error}"
         );
         jail.set_env("ACTIVITY_BRIDGE_SHUTDOWN__GRACE_SECS", "8");
         jail.set_env("ACTIVITY_BRIDGE_SHUTDOWN__GIVE_BACK", "true");
-        let config = Config::load(Path::new("bridge.toml")).expect("valid");
+        let config = load(&["bridge.toml"]).expect("valid");
         assert_eq!(config.shutdown.grace, Duration::from_secs(8));
         assert!(config.shutdown.give_back);
         Ok(())

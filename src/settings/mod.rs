@@ -1,14 +1,20 @@
 //! How any table of settings is read. Each part of the bridge reads its own settings with it.
 //!
 //! Serde stops at the first mistake. An operator wants all mistakes at once, each with the key's path, the value, the rule and
-//! the fix. Therefore the code here walks the tree that figment merges.
+//! the fix. Therefore the code here merges what figment parses, and walks the tree.
 
 pub mod address;
+mod layers;
 mod lists;
+mod places;
 mod problem;
 mod reader;
 pub(crate) mod secret_file;
 mod value;
+mod variables;
 
+pub use layers::Layers;
+pub use places::Places;
 pub use problem::{Problem, Problems};
-pub use reader::{Environment, Reader, required};
+pub use reader::{Reader, required};
+pub use variables::Variable;

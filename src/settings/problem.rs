@@ -5,6 +5,8 @@ use std::{cell::RefCell, fmt};
 /// One problem of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// The file that the value is in; `None` if there is only one, or if several files have a part in it.
+    pub file: Option<String>,
     /// The key, such as `routes[0].swf.domain`.
     pub path: String,
     /// The value; `None` if there is none or if it is a secret.
@@ -15,6 +17,9 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file}: ")?;
+        }
         match &self.value {
             Some(value) => write!(f, "{} = {value}: {}", self.path, self.rule),
             None => write!(f, "{}: {}", self.path, self.rule),
@@ -30,6 +35,7 @@ impl Problems {
     /// Adds a problem.
     pub fn add(&self, path: impl Into<String>, value: Option<String>, rule: impl Into<String>) {
         self.0.borrow_mut().push(Problem {
+            file: None,
             path: path.into(),
             value,
             rule: rule.into(),

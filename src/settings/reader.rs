@@ -4,14 +4,12 @@
 //! all readers share, and reading goes on. [`Reader::finish`] reports the keys that are left.
 
 use super::{
+    places::Places,
     problem::Problems,
-    value::{number_in, shown},
+    value::{number_in, path_below, shown},
 };
 use figment::value::{Dict, Value};
-use std::{collections::HashMap, ops::RangeInclusive};
-
-/// The environment variables that are settings: the path of each key, and the text as it was given.
-pub type Environment = HashMap<String, String>;
+use std::ops::RangeInclusive;
 
 /// A table that is being read. Keys are taken out one by one. The keys that are left at the end are unknown.
 pub struct Reader<'p> {
@@ -19,18 +17,18 @@ pub struct Reader<'p> {
     dict: Dict,
     known: Vec<&'static str>,
     problems: &'p Problems,
-    environment: &'p Environment,
+    places: &'p Places,
 }
 
 impl<'p> Reader<'p> {
-    /// A reader of the whole configuration, with the variables that are in it already.
-    pub fn root(dict: Dict, environment: &'p Environment, problems: &'p Problems) -> Self {
+    /// A reader of the whole configuration, which says where its values come from.
+    pub fn root(dict: Dict, places: &'p Places, problems: &'p Problems) -> Self {
         Self {
             path: String::new(),
             dict,
             known: Vec::new(),
             problems,
-            environment,
+            places,
         }
     }
 
@@ -40,16 +38,13 @@ impl<'p> Reader<'p> {
             dict,
             known: Vec::new(),
             problems: self.problems,
-            environment: self.environment,
+            places: self.places,
         }
     }
 
     /// The path of a key of this table.
     pub fn path_of(&self, key: &str) -> String {
-        match self.path.as_str() {
-            "" => key.to_owned(),
-            path => format!("{path}.{key}"),
-        }
+        path_below(&self.path, key)
     }
 
     pub(super) fn remove(&mut self, key: &'static str) -> Option<Value> {
@@ -61,12 +56,27 @@ impl<'p> Reader<'p> {
     /// text `2024` from the number, so it is a text wherever one is wanted.
     fn remove_text(&mut self, key: &'static str) -> Option<Result<String, Value>> {
         let value = self.remove(key)?;
-        let given = self.environment.get(&self.path_of(key));
+        let given = self.places.given(&self.path_of(key));
         Some(match (value, given) {
             (Value::String(_, text), _) => Ok(text),
             (_, Some(given)) => Ok(given.trim().to_owned()),
             (other, None) => Err(other),
         })
+    }
+
+    /// Takes the value of a key that is no text. TOML has variables in texts only, so a text that had one is the number or the
+    /// flag that it says. Nothing else can be made of it.
+    fn remove_scalar(&mut self, key: &'static str) -> Option<Value> {
+        let value = self.remove(key)?;
+        let said = match &value {
+            Value::String(_, text) if self.places.has_variables(&self.path_of(key)) => {
+                let text = text.trim();
+                let number = text.parse::<u64>().map(Value::from).ok();
+                number.or_else(|| text.parse::<bool>().map(Value::from).ok())
+            }
+            _ => None,
+        };
+        Some(said.unwrap_or(value))
     }
 
     /// Takes a key and ignores its value. True if the key was there.
@@ -163,7 +173,7 @@ impl<'p> Reader<'p> {
 
     /// A whole number within bounds.
     pub fn integer(&mut self, key: &'static str, bounds: RangeInclusive<u64>) -> Option<u64> {
-        let value = self.remove(key)?;
+        let value = self.remove_scalar(key)?;
         let wanted = || format!("a whole number from {} to {}", bounds.start(), bounds.end());
         number_in(&value, &bounds).or_else(|| self.wrong_kind(key, &value, &wanted()))
     }
@@ -176,7 +186,7 @@ impl<'p> Reader<'p> {
         (word, meaning): (&str, T),
         number: impl FnOnce(u64) -> T,
     ) -> Option<T> {
-        let value = self.remove(key)?;
+        let value = self.remove_scalar(key)?;
         if value.as_str() == Some(word) {
             return Some(meaning);
         }
@@ -190,7 +200,7 @@ impl<'p> Reader<'p> {
 
     /// `true` or `false`.
     pub fn flag(&mut self, key: &'static str) -> Option<bool> {
-        match self.remove(key)? {
+        match self.remove_scalar(key)? {
             Value::Bool(_, flag) => Some(flag),
             other => self.wrong_kind(key, &other, "true or false, without quotes"),
         }

@@ -15,6 +15,32 @@ pub(super) fn number_in(value: &Value, bounds: &RangeInclusive<u64>) -> Option<u
     bounds.contains(&number).then_some(number)
 }
 
+/// The path of a key in the table at this path; the root's is empty.
+pub(super) fn path_below(table: &str, key: &str) -> String {
+    match table {
+        "" => key.to_owned(),
+        table => format!("{table}.{key}"),
+    }
+}
+
+/// Visits a value and all values in it, each with its path.
+pub(super) fn walk(path: &str, value: &mut Value, visit: &mut impl FnMut(&str, &mut Value)) {
+    visit(path, value);
+    match value {
+        Value::Dict(_, dict) => {
+            for (key, value) in dict {
+                walk(&path_below(path, key), value, visit);
+            }
+        }
+        Value::Array(_, items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                walk(&format!("{path}[{index}]"), item, visit);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// A value as the operator wrote it, cut to 80 characters.
 pub(super) fn shown(value: &Value) -> String {
     let text = match value {

@@ -7,7 +7,7 @@ use super::{
     step_functions::{self, SfnClients, SfnOptions, StepFunctions, StepFunctionsConfig},
     swf::{Discover, Swf, SwfClients, SwfConfig, SwfOptions},
 };
-use crate::task::Timeouts;
+use crate::{task::Timeouts, util::host};
 use std::sync::{Arc, OnceLock};
 
 /// Why there are no clients.
@@ -54,12 +54,11 @@ impl Sources {
         if region.is_none_or(|region| region.as_ref().is_empty()) {
             return Err(NoSources::NoRegion);
         }
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         Ok(Self {
             aws,
             swf: OnceLock::new(),
             step_functions: OnceLock::new(),
-            host: host.trim().to_owned(),
+            host: host(),
         })
     }
 

@@ -1,10 +1,11 @@
 //! Helpers that know nothing of tasks: back-off, crash points, the queue of log lines and limits on them, supervised loops, labels of
-//! metrics, rows of a table, databases in a file, and who else can read a file.
+//! metrics, rows of a table, databases in a file, who else can read a file, and the name of the machine.
 
 mod backoff;
 pub mod crash_point;
 pub mod database_file;
 pub mod file_access;
+mod host;
 mod label;
 pub mod log_limiter;
 pub mod log_queue;
@@ -13,6 +14,7 @@ mod report;
 pub mod supervise;
 
 pub use backoff::{Backoff, jittered};
+pub use host::host;
 pub use label::Label;
 pub(crate) use label::labels;
 pub use report::{Mark, Row};

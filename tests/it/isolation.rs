@@ -240,7 +240,7 @@ async fn a_lost_connection_of_replies_is_opened_again_and_no_other() {
     while begun.elapsed() < Duration::from_secs(11) {
         other.goes_on().await;
     }
-    close_connection(world.vhost(), "activity-bridge replies").await;
+    close_connection(world.vhost(), "replies").await;
     bridge
         .logged("the connection that reads replies ended; opening another")
         .await;

@@ -74,7 +74,7 @@ async fn a_task_whose_confirm_was_lost_is_published_again_with_the_same_id() {
     let id = behind.schedule("payments", 1).remove(0);
     let first = worker.has_seen(2).await.remove(1);
 
-    close_connection(world.vhost(), "activity-bridge asking").await;
+    close_connection(world.vhost(), "asking").await;
     let again = worker.has_seen(3).await.remove(2);
     assert_eq!(again.id(), first.id());
     assert_eq!(message_id(&again), first.id());
@@ -96,14 +96,18 @@ async fn a_task_whose_confirm_was_lost_is_published_again_with_the_same_id() {
 }
 
 /// As an operator does it, through the management API, which knows of a connection after a while.
-pub async fn close_connection(vhost: &str, name: &str) {
+pub async fn close_connection(vhost: &str, purpose: &str) {
     let api = std::env::var("RABBITMQ_API").expect("the tests' broker");
     let client = http();
     let list = format!("{api}/api/vhosts/{vhost}/connections");
+    let name = format!("activity-bridge {purpose} ");
     let connection = eventually(&format!("the connection {name:?}"), || async {
         let answer = client.get(&list).send().await.expect("an answer");
         let connections: Vec<Value> = answer.json().await.expect("a list");
-        let of_name = |c: &&Value| c["user_provided_name"] == name;
+        let of_name = |c: &&Value| {
+            let given = c["user_provided_name"].as_str();
+            given.is_some_and(|given| given.starts_with(&name))
+        };
         let found = connections.iter().find(of_name)?;
         found["name"].as_str().map(str::to_owned)
     })

@@ -82,6 +82,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
     }
     let (broker, _replies) = RabbitMq::start(Options {
         uris: vec!["amqp://127.0.0.1:1".parse().expect("a URI")],
+        identity: String::new(),
         reply_queue: "replies".to_owned(),
         replies_expire: Duration::from_secs(60),
         prefetch: 1,

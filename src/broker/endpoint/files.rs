@@ -53,9 +53,12 @@ impl EndpointFiles {
         let mut file = |key: String, path: &Path, is_password| match read_file(path, is_password) {
             Ok(bytes) => bytes,
             Err(rule) => {
-                let value = None;
-                let path = key;
-                problems.push(Problem { path, value, rule });
+                problems.push(Problem {
+                    file: None,
+                    path: key,
+                    value: None,
+                    rule,
+                });
                 Vec::new()
             }
         };

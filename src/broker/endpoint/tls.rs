@@ -60,6 +60,7 @@ fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, P
 
 fn problem(key: &str, error: impl ToString) -> Problem {
     Problem {
+        file: None,
         path: format!("amqp.tls.{key}"),
         value: None,
         rule: format!("can't be used: {}", error.to_string()),

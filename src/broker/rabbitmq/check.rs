@@ -4,6 +4,7 @@
 use super::{
     connect::connect,
     convert::short,
+    identity::identity,
     queue_error::{QueueError, QueueFacts},
     topology,
     uri::Uri,
@@ -18,7 +19,7 @@ use lapin::{
     options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use std::time::Duration;
+use std::{iter, time::Duration};
 use tokio::time::timeout;
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,7 +27,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Checks one broker.
 pub(crate) async fn check(uri: &Uri, routes: impl Iterator<Item = &Destination>) -> Vec<Row> {
     let what = format!("broker {uri}");
-    let connection = match connect(uri, "activity-bridge check").await {
+    let connection = match connect(uri, "check", &identity(iter::empty())).await {
         Ok(connection) => connection,
         Err(error) => return vec![Row::new(what, Mark::Fail, error.to_string())],
     };

@@ -4,7 +4,7 @@
 //! silent, dropping the future that connects does not end the thread, and dropping the connection does not either.
 //! Shutting the socket down does. So this module keeps a second handle to the socket.
 
-use super::uri::Uri;
+use super::{identity::client_properties, uri::Uri};
 use lapin::{
     ConnectionProperties, Error,
     runtime::default_runtime,
@@ -76,8 +76,12 @@ impl Drop for Line {
 /// # Cancel safety
 ///
 /// Dropping the future ends the attempt, and lapin's thread with it.
-pub(crate) async fn connect(uri: &Uri, name: &str) -> Result<Connection, Error> {
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
+pub(crate) async fn connect(uri: &Uri, purpose: &str, identity: &str) -> Result<Connection, Error> {
+    let properties = client_properties(purpose, identity)
+        .into_iter()
+        .fold(ConnectionProperties::default(), |all, (name, text)| {
+            all.with_client_property(name.into(), text.into())
+        });
     let (sockets, line) = mpsc::unbounded_channel();
     let line = Line(line);
     let connecting = lapin::Connection::connector(
@@ -142,7 +146,7 @@ mod tests {
         };
         let header = tokio::select! {
             header = timeout(HANDSHAKE_TIMEOUT, accepted) => header.expect("in time"),
-            ended = connect(&uri, "test") => panic!("{:?}", ended.err()),
+            ended = connect(&uri, "test", "") => panic!("{:?}", ended.err()),
         };
         assert_eq!(&header, b"AMQP\0\0\x09\x01");
     }

@@ -59,11 +59,12 @@ impl Generation {
         bounds: &ReaderBounds,
         missing: &Arc<MissingQueues>,
     ) -> Result<(Self, mpsc::Receiver<Inbound>), String> {
-        let said = |error: lapin::Error| error.to_string();
-        let publishing = connect(uri, "activity-bridge publishing")
-            .await
-            .map_err(said)?;
-        let asking = connect(uri, "activity-bridge asking").await.map_err(said)?;
+        let open = async |purpose| {
+            let connection = connect(uri, purpose, &options.identity).await;
+            connection.map_err(|error| error.to_string())
+        };
+        let publishing = open("publishing").await?;
+        let asking = open("asking").await?;
         let (reader, replies) = open_reader(uri, options, &asking, bounds, missing).await?;
         let publisher = Publisher::new(publishing, inbound.clone(), options.supervisor.clone());
         let generation = Self {

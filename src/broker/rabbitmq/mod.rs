@@ -12,6 +12,7 @@ mod confirm_clock;
 mod connect;
 mod convert;
 mod generation;
+mod identity;
 mod message;
 mod missing_queues;
 mod names;
@@ -29,6 +30,7 @@ mod unconfirmed;
 mod uri;
 
 pub use client::RabbitMq;
+pub(super) use identity::identity;
 pub use options::Options;
 pub(super) use options::prefetch_for;
 pub use uri::Uri;

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Options {
     /// The addresses, tried in turn.
     pub uris: Vec<Uri>,
+    /// Who connects, as the connections tell it.
+    pub identity: String,
     /// The name of the reply queue. It stays the same for the life of the token store.
     pub reply_queue: String,
     /// Time for which the reply queue is kept without a consumer.

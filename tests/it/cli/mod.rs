@@ -184,6 +184,65 @@ async fn a_configuration_that_cannot_be_read_ends_with_78_and_the_file_s_name() 
 }
 
 #[tokio::test]
+async fn all_commands_read_several_files_and_folders_and_variables_in_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let base = dir.path().join("base.toml");
+    let parts = dir.path().join("parts");
+    std::fs::create_dir(&parts).expect("a folder");
+    let shared = "[store]\nkind = \"memory\"\n[admin]\nlisten = \"127.0.0.1:${ADMIN_PORT}\"\n";
+    std::fs::write(&base, shared).expect("written");
+    let route = "[[routes]]\nname = \"payments\"\nqueue = \"payments.${HOSTNAME}\"\n\
+                 swf = { domain = \"shop\", task_list = \"payments\" }\n";
+    std::fs::write(parts.join("payments.toml"), route).expect("written");
+    let with = |verb: &str| {
+        let mut command = command();
+        command.arg(verb);
+        command
+            .arg("--config")
+            .arg(&base)
+            .arg("--config")
+            .arg(&parts);
+        command.env("ADMIN_PORT", "1").env_remove("HOSTNAME");
+        command
+    };
+    for verb in ["check", "run", "tasks"] {
+        let ended = ended(with(verb)).await;
+        assert_eq!(ended.code, Some(78), "{verb}: {}", ended.err);
+        let part = parts.join("payments.toml").display().to_string();
+        let problem = format!("  {part}: routes[0].queue: the variable HOSTNAME is not set");
+        assert!(ended.err.contains(&problem), "{verb}: {}", ended.err);
+        assert!(ended.err.contains("1 problem"), "{verb}: {}", ended.err);
+    }
+    let mut good = with("check");
+    good.env("HOSTNAME", "web-0");
+    let good = ended(good).await;
+    assert_eq!((good.code, good.err.as_str()), (Some(0), ""));
+    good.assert_row("configuration", "ok", "valid, routes: 1");
+}
+
+#[tokio::test]
+async fn without_a_configuration_on_the_command_line_the_default_one_is_read() {
+    let default = "/etc/activity-bridge/config.toml";
+    for verb in ["check", "tasks"] {
+        let mut without = command();
+        without.arg(verb);
+        let mut named = command();
+        named.args([verb, "--config", default]);
+        let (without, named) = (ended(without).await, ended(named).await);
+        // Where a machine has the file, what becomes of it is its own affair.
+        assert_eq!((without.code, without.err), (named.code, named.err));
+        if !Path::new(default).exists() {
+            let mut run = command();
+            run.arg("run");
+            let run = ended(run).await;
+            let expected = format!("activity-bridge: {default}: No such file");
+            assert_eq!(run.code, Some(78), "{}", run.err);
+            assert!(run.err.starts_with(&expected), "{}", run.err);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_help_names_all_commands_and_the_version_is_told() {
     let mut help = command();
     help.arg("--help");

@@ -3,7 +3,7 @@
 use super::{consumer, receipt::CHANNEL};
 use crate::broker::{
     amqp::method::{encode, short_string},
-    rabbitmq::options::Options,
+    rabbitmq::{identity::client_properties, options::Options},
 };
 use amq_protocol::{
     protocol::{AMQPClass, basic, channel, connection},
@@ -48,7 +48,7 @@ pub(super) fn take(
     };
     match method {
         AMQPClass::Connection(Connection::Start(_)) => {
-            let start = Connection::StartOk(start_ok(uri));
+            let start = Connection::StartOk(start_ok(uri, &options.identity));
             put(0, AMQPClass::Connection(start))
         }
         AMQPClass::Connection(Connection::Tune(offered)) => {
@@ -89,17 +89,14 @@ pub(super) fn ended(method: &AMQPClass) -> Option<String> {
     }
 }
 
-fn start_ok(uri: &AMQPUri) -> connection::StartOk {
+fn start_ok(uri: &AMQPUri, identity: &str) -> connection::StartOk {
     let mut capabilities = FieldTable::default();
     for capability in ["consumer_cancel_notify", "authentication_failure_close"] {
         capabilities.insert(capability.into(), AMQPValue::Boolean(true));
     }
     let mut properties = FieldTable::default();
     properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
-    for (name, text) in [
-        ("product", "activity-bridge"),
-        ("connection_name", "activity-bridge replies"),
-    ] {
+    for (name, text) in client_properties("replies", identity) {
         properties.insert(name.into(), AMQPValue::LongString(LongString::from(text)));
     }
     let user = &uri.authority.userinfo;

@@ -266,6 +266,7 @@ fn consumer() -> (Consumer, Arc<Outbox>) {
     let outbox = Arc::<Outbox>::default();
     let options = Options {
         uris: Vec::new(),
+        identity: String::new(),
         reply_queue: "replies".to_owned(),
         replies_expire: Duration::ZERO,
         prefetch: 200,
