@@ -187,13 +187,15 @@ async fn a_parking_queue_that_refuses_holds_up_no_reply_and_the_route_says_why_i
     let took = begun.elapsed();
     assert!(took < OTHERS_TIMEOUT, "{took:?}");
 
-    // The bridge makes another queue, which takes what is left.
+    // The bridge makes another queue, which takes what is left. What was on its way to the first one may come twice.
     let delete = QueueDeleteOptions::default();
     let deleted = inbox.channel().queue_delete(PARKED.into(), delete);
     assert_eq!(deleted.await.expect("deleted"), ROOM);
     eventually("the rest being parked", || async {
         let inbox = Inbox::connect(&world.amqp_uri).await;
-        (parked(&inbox).await == Some(GARBAGE - ROOM)).then_some(())
+        let parked = parked(&inbox).await?;
+        eprintln!("{parked} of {} are parked", GARBAGE - ROOM);
+        (parked >= GARBAGE - ROOM).then_some(())
     })
     .await;
     bridge.route_is("payments", "polling").await;

@@ -26,7 +26,7 @@ fn of_process<'a>(host: &str, pid: u32, routes: impl Iterator<Item = &'a str>) -
     }
     if left_out > 0 {
         // Writing into a text does not fail.
-        drop(write!(text, "{separator}+{left_out}"));
+        let _ = write!(text, "{separator}+{left_out}");
     }
     text
 }

@@ -252,7 +252,10 @@ async fn a_task_whose_message_redis_has_lost_is_failed_back_to_aws() {
     let record = behind.sim.tasks().remove(0);
     let said = format!("{:?} {:?}", record.reason, record.details);
     assert!(said.contains("could not hand it to"), "{said}");
-    assert!(said.contains("no copy of what is to be published"), "{said}");
+    assert!(
+        said.contains("no copy of what is to be published"),
+        "{said}"
+    );
     bridge.idle().await;
     assert_eq!(worker.seen().len(), 1);
 }
