@@ -37,8 +37,8 @@ fn the_last_file_wins_tables_are_merged_and_routes_are_joined() {
         assert_eq!(config.shutdown.grace, Duration::from_secs(90));
         assert!(config.shutdown.give_back);
         let uris = format!("{:?}", config.broker);
-        assert!(uris.contains("//c") && !uris.contains("//a"), "{uris}");
-        assert!(!uris.contains("//base"), "{uris}");
+        assert!(uris.contains("@c:") && !uris.contains("@a:"), "{uris}");
+        assert!(!uris.contains("@base"), "{uris}");
 
         jail.set_env("ACTIVITY_BRIDGE_SHUTDOWN__GRACE_SECS", "100");
         let config = load(&paths).expect("valid");
