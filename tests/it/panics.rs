@@ -92,6 +92,10 @@ impl Place {
         self.goes_on("after a restart").await;
         bridge.idle().await;
         all_acknowledged(&self.world, &self.inbox, &reply_to).await;
+        // The first process may be killed before it is on the disk that somebody took what it had parked.
+        if let Some(left) = self.inbox.get(PARKED).await {
+            assert_eq!(left.header("parked-because").as_deref(), Some(BECAUSE));
+        }
         assert!(self.inbox.get(PARKED).await.is_none());
         assert!(bridge.terminate().await.success());
         assert!(!bridge.log().contains("panic"));
