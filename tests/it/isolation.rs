@@ -147,6 +147,8 @@ async fn replies_of_many_bytes_are_read_a_few_at_a_time() {
 async fn a_parking_queue_that_refuses_holds_up_no_reply_and_the_route_says_why_it_does_not_poll() {
     const GARBAGE: u32 = 300;
     const ROOM: u32 = 10;
+    /// Maximum number of replies that are parked at once.
+    const BATCH: u32 = 64;
     let world = World::new().await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
     let mut arguments = FieldTable::default();
@@ -187,15 +189,15 @@ async fn a_parking_queue_that_refuses_holds_up_no_reply_and_the_route_says_why_i
     let took = begun.elapsed();
     assert!(took < OTHERS_TIMEOUT, "{took:?}");
 
-    // The bridge makes another queue, which takes what is left. What was on its way to the first one may come twice.
+    // The bridge makes another queue, which takes what is left. RabbitMQ confirms what is on its way to a queue that is deleted, and
+    // drops it with the queue: at most a batch.
     let delete = QueueDeleteOptions::default();
     let deleted = inbox.channel().queue_delete(PARKED.into(), delete);
     assert_eq!(deleted.await.expect("deleted"), ROOM);
     eventually("the rest being parked", || async {
         let inbox = Inbox::connect(&world.amqp_uri).await;
         let parked = parked(&inbox).await?;
-        eprintln!("{parked} of {} are parked", GARBAGE - ROOM);
-        (parked >= GARBAGE - ROOM).then_some(())
+        (parked >= GARBAGE - ROOM - BATCH).then_some(())
     })
     .await;
     bridge.route_is("payments", "polling").await;
