@@ -216,12 +216,10 @@ async fn a_broker_that_was_emptied_is_noticed_where_a_worker_has_declared_the_qu
 async fn each_replica_publishes_its_own_tasks_again() {
     let world = World::new().await.kept_in(Redis);
     let half = || route("max_in_flight = 5\npollers = { min = 1, max = 5 }");
-    // The first finds that there is no queue yet. A second one that has just published would hear of that as of a loss.
-    let first = world.bridge(&[half()]).await;
-    first.route_is(PAYMENTS, "polling").await;
-    let second = world.bridge(&[half()]).await;
-    second.route_is(PAYMENTS, "polling").await;
-    let bridges = [first, second];
+    let bridges = [
+        world.polling_bridge(PAYMENTS, &[half()]).await,
+        world.polling_bridge(PAYMENTS, &[half()]).await,
+    ];
     world.schedule(PAYMENTS, 10);
     has_messages(&world, 10).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;

@@ -237,13 +237,11 @@ async fn dies_in(world: World, death: Death, store: Store, source: Source, then:
     let env = [(death.variable, death.at.as_str())];
     let routes = [route(HEARTBEAT, SETTINGS)];
     let another = match then {
-        Then::Another => Some(world.bridge(&routes).await),
+        Then::Another => Some(world.polling_bridge(PAYMENTS, &routes).await),
         Then::StartedAgain => None,
     };
     let mut killed = world.bridge_in(&env, "", &routes).await;
-    for bridge in another.iter().chain([&killed]) {
-        bridge.route_is(PAYMENTS, "polling").await;
-    }
+    killed.route_is(PAYMENTS, "polling").await;
     let (status, crashed) = crashed(&world, &mut killed).await;
     assert!((death.is)(status), "{status}");
     let log = killed.log();

@@ -176,6 +176,14 @@ impl World {
         self.bridge_with("", routes).await
     }
 
+    /// As [`World::bridge`], and waits until the route with this queue is polled. So start processes that share a token store: the first
+    /// finds that there is no queue yet, and if another has just published, that is a loss to the first.
+    pub async fn polling_bridge(&self, queue: &str, routes: &[Route]) -> BridgeProcess {
+        let bridge = self.bridge(routes).await;
+        bridge.route_is(queue, "polling").await;
+        bridge
+    }
+
     /// As [`World::bridge`], with more settings on top.
     pub async fn bridge_with(&self, settings: &str, routes: &[Route]) -> BridgeProcess {
         self.bridge_in(&[], settings, routes).await

@@ -42,10 +42,10 @@ impl Two {
                 "heartbeat = {{ timeout_secs = {secs}{heartbeat} }}"
             ))
             .with("max_in_flight = 25\npollers = { min = 4, max = 4 }")];
-        let bridges = [world.bridge(&routes).await, world.bridge(&routes).await];
-        for bridge in &bridges {
-            bridge.route_is(PAYMENTS, "polling").await;
-        }
+        let bridges = [
+            world.polling_bridge(PAYMENTS, &routes).await,
+            world.polling_bridge(PAYMENTS, &routes).await,
+        ];
         schedule(&world, 0..TASKS, timeout);
         let tasks = worker.has_seen(TASKS as usize).await;
         Self {

@@ -23,11 +23,8 @@ async fn what_nobody_can_read_in_redis_stops_no_process_and_no_recovery() {
         HEARTBEAT,
         "max_in_flight = 40\npollers = { min = 2, max = 4 }",
     )];
-    let mut dying = world.bridge(&routes).await;
-    let other = world.bridge(&routes).await;
-    for bridge in [&dying, &other] {
-        bridge.route_is(PAYMENTS, "polling").await;
-    }
+    let mut dying = world.polling_bridge(PAYMENTS, &routes).await;
+    let other = world.polling_bridge(PAYMENTS, &routes).await;
     schedule(&world, 0..BEFORE, HEARTBEAT);
     worker.has_seen(BEFORE as usize).await;
 
