@@ -41,6 +41,8 @@ struct Loss {
     missing_at: Instant,
     missing_at_by_the_clock: SystemTime,
     told_at: Instant,
+    /// Whether no process had a task that could wait in it.
+    was_unused: bool,
     /// What is to be done about it; `None` if that is done.
     next: Option<LostQueue>,
 }
@@ -116,6 +118,7 @@ impl LostQueues {
         let mut loss = Loss {
             missing_at: lost.missing_at,
             told_at: Instant::now(),
+            was_unused: false,
             missing_at_by_the_clock: by_the_clock,
             next: Some(lost),
         };
@@ -131,6 +134,15 @@ impl LostQueues {
         self.added.notify_one();
     }
 
+    /// Notes that no process had a task that could wait in this queue when it was missing, as where nobody has used it before. The
+    /// tasks that are adopted later were published later.
+    pub fn was_unused(&self, lost: &LostQueue) {
+        if let Some(loss) = self.queues.lock().get_mut(&lost.queue) {
+            loss.was_unused =
+                loss.next.is_none() && lost.own_finding == Some(loss.missing_at_by_the_clock);
+        }
+    }
+
     /// Whether what was published at this time may have gone to a queue of this name that was lost afterwards.
     #[must_use]
     pub fn is_lost_since(&self, queue: &str, published_at: Instant) -> bool {
@@ -144,7 +156,8 @@ impl LostQueues {
     pub fn has_lost(&self, queue: &str, polled_at: SystemTime) -> bool {
         let queues = self.queues.lock();
         queues.get(queue).is_some_and(|loss| {
-            loss.told_at.elapsed() < ADOPTION_TIME
+            !loss.was_unused
+                && loss.told_at.elapsed() < ADOPTION_TIME
                 && polled_at
                     .checked_sub(CLOCK_MARGIN)
                     .is_none_or(|at| at < loss.missing_at_by_the_clock)

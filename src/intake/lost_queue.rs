@@ -42,6 +42,9 @@ pub async fn run(bridge: Arc<Bridge>) {
                 "the broker has lost a queue, or replies to its tasks; publishing the tasks again that no worker has begun"
             ),
         }
+        if tasks == 0 && under_way.is_empty() && is_only_process_with_tasks(&bridge).await {
+            bridge.lost_queues.was_unused(&found);
+        }
         let (told, telling) = oneshot::channel();
         let others = Arc::clone(&bridge);
         recovery::republish_lost(&bridge, lost, under_way, move |is_noted| async move {
@@ -52,6 +55,14 @@ pub async fn run(bridge: Arc<Bridge>) {
         // Whoever finds the queue missing meanwhile finds no task that is not being noted. The queue must not be made again
         // before. The loop goes on if the publication has panicked.
         let _ = telling.await;
+    }
+}
+
+/// Whether no other process has a task, as far as is known.
+async fn is_only_process_with_tasks(bridge: &Bridge) -> bool {
+    match bridge.store.shared() {
+        Some(shared) => matches!(shared.do_others_have_tasks().await, Ok(false)),
+        None => true,
     }
 }
 

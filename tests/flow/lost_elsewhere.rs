@@ -12,7 +12,7 @@ use activity_bridge::{
     store::{PeerEvent, Record, Renewal, StoreError},
     task::Task,
 };
-use std::time::SystemTime;
+use std::{sync::atomic::Ordering, time::SystemTime};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -88,6 +88,35 @@ async fn an_adopted_task_that_was_polled_after_the_loss_is_left_alone() {
             .expect("adopted");
         world.settle_down().await;
         assert_eq!(world.log.count(&Did::Publish), expected);
+    }
+}
+
+/// So it is where nobody has used the queue before. The clocks of processes that have just started may be some seconds apart too.
+#[tokio::test(start_paused = true)]
+async fn where_nobody_had_a_task_when_the_queue_was_missing_nothing_that_is_adopted_is_published_again()
+ {
+    for (is_alone, has_own, expected) in [(true, false, 0), (false, false, 1), (true, true, 2)] {
+        let world = World::with(Kind::Redis, "");
+        world.store.is_alone.store(is_alone, Ordering::Relaxed);
+        if has_own {
+            let id = dispatch(&world).await;
+            let message = Task { id, ..world.task() };
+            world.store.messages.lock().insert(id, message);
+        }
+        let before = world.log.count(&Did::Publish);
+        lose(&world, "payments").await;
+        let task = world.task();
+        world.store.messages.lock().insert(task.id, task.clone());
+        let record = Record {
+            polled_at: task.polled_at + secs(1.0),
+            ..world.record(&task, true)
+        };
+        world.store.orphans.lock().push_back(record);
+        recovery::adopt(&world.bridge, &mut Vec::new())
+            .await
+            .expect("adopted");
+        world.settle_down().await;
+        assert_eq!(world.log.count(&Did::Publish) - before, expected);
     }
 }
 

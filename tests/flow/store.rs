@@ -14,7 +14,10 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -39,6 +42,8 @@ pub struct ScriptedStore {
     pub tells: Script<Result<(), StoreError>>,
     /// What other processes were told of lost queues: when each was missing, and the messages in it.
     pub told: Mutex<Vec<(SystemTime, Option<usize>)>>,
+    /// Whether no other process has recorded a task.
+    pub is_alone: AtomicBool,
     pub open: Mutex<HashSet<TaskId>>,
     /// Records of tasks that nobody has, and their messages.
     pub orphans: Mutex<VecDeque<Record>>,
@@ -73,6 +78,7 @@ impl ScriptedStore {
             losses: Script::default(),
             tells: Script::default(),
             told: Mutex::default(),
+            is_alone: AtomicBool::default(),
             open: Mutex::default(),
             orphans: Mutex::default(),
             messages: Mutex::default(),
@@ -216,6 +222,10 @@ impl Shared for ScriptedStore {
     async fn claim(&self, _id: TaskId) -> Result<Claim, StoreError> {
         self.log.note(Did::Claim);
         self.claims.next().await.unwrap_or(Ok(Claim::Unknown))
+    }
+
+    async fn do_others_have_tasks(&self) -> Result<bool, StoreError> {
+        Ok(!self.is_alone.load(Ordering::Relaxed))
     }
 
     async fn tell_queue_lost(

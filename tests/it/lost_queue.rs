@@ -54,7 +54,7 @@ async fn all_are_done_once(world: &World, bridge: &BridgeProcess, count: usize) 
         .until("all completed", |s| s.completed == count as u64)
         .await;
     bridge.idle().await;
-    world.assert_each_completed_once(count);
+    world.assert_each_settled_once(count);
     let seen: HashSet<_> = worker.seen().iter().map(TaskMessage::id).collect();
     assert_eq!(seen.len(), worker.seen().len(), "in the queue twice");
     let log = bridge.log();
@@ -140,7 +140,7 @@ async fn tasks_are_published_again_when_a_queue_that_the_bridge_does_not_declare
         inbox.reply(&task, Answer::done("ok").remove(0)).await;
     }
     world.until("all completed", |s| s.completed == 4).await;
-    world.assert_each_completed_once(4);
+    world.assert_each_settled_once(4);
 }
 
 /// Its volume is gone: the virtual host is there, and nothing in it.
@@ -189,7 +189,7 @@ async fn a_bridge_that_is_killed_while_it_publishes_lost_tasks_again_loses_none(
     let bridge = world.bridge(&[route("")]).await;
     world.until("all completed", |s| s.completed == 10).await;
     bridge.idle().await;
-    world.assert_each_completed_once(10);
+    world.assert_each_settled_once(10);
     assert!(worker.seen().len() >= 10);
 }
 
@@ -208,7 +208,7 @@ async fn a_broker_that_was_emptied_is_noticed_where_a_worker_has_declared_the_qu
     bridge.idle().await;
     assert!(republished(&bridge).await >= 5.0);
     assert_eq!(worker.seen().len(), 6);
-    world.assert_each_completed_once(6);
+    world.assert_each_settled_once(6);
 }
 
 /// Only one of them finds the queue missing.
@@ -230,7 +230,7 @@ async fn each_replica_publishes_its_own_tasks_again() {
     }
     let worker = world.worker(PAYMENTS, |_| Answer::done("ok")).await;
     world.until("all completed", |s| s.completed == 10).await;
-    world.assert_each_completed_once(10);
+    world.assert_each_settled_once(10);
     assert_eq!(worker.seen().len(), 10);
 }
 

@@ -92,7 +92,7 @@ async fn a_task_whose_confirm_was_lost_is_published_again_with_the_same_id() {
     }
     behind.closed(&id).await;
     bridge.idle().await;
-    behind.assert_each_completed_once(2);
+    behind.assert_each_settled_once(2);
 }
 
 /// As an operator does it, through the management API, which knows of a connection after a while.

@@ -84,6 +84,22 @@ async fn every_process_that_is_alive_hears_of_a_lost_queue_but_the_one_that_tell
     assert!(renew(teller).await.is_empty());
 }
 
+#[rstest]
+#[tokio::test]
+async fn a_process_knows_whether_others_have_tasks(#[values(Redis, Cluster)] kind: Kind) {
+    let place = Place::new(kind);
+    let asking = place.open().await;
+    let other = place.open().await;
+    let shared = asking.shared().expect("shared");
+    let do_others = || insist(async || shared.do_others_have_tasks().await);
+    insert(&*asking, 1).await;
+    assert!(!do_others().await, "only this one has");
+    let task = insert(&*other, 1).await.remove(0);
+    assert!(do_others().await);
+    insist(async || other.remove(task.id).await).await;
+    assert!(!do_others().await);
+}
+
 /// A process whose lease has run out may come back with its tasks.
 #[rstest]
 #[tokio::test]

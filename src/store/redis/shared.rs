@@ -283,6 +283,19 @@ impl Shared for RedisStore {
         claimed
     }
 
+    async fn do_others_have_tasks(&self) -> Result<bool, StoreError> {
+        let others = self.owners().await?.into_iter();
+        let others = others.filter(|owner| *owner != self.owner);
+        let counted = others.map(async |owner| {
+            let mut scard = cmd("SCARD");
+            let key = self.keys.owner(&owner).tasks;
+            let count: u64 = self.connection.send(scard.arg(key)).await?;
+            Ok(count)
+        });
+        let counts: Result<Vec<u64>, StoreError> = join_all(counted).await.into_iter().collect();
+        Ok(counts?.into_iter().any(|count| count > 0))
+    }
+
     async fn tell_queue_lost(
         &self,
         queue: &str,

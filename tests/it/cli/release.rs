@@ -147,7 +147,7 @@ async fn tasks_of_a_purged_queue_are_published_again_by_the_command_and_those_th
     inbox.reply(&begun, Answer::done("ok").remove(0)).await;
     world.until("all completed", |s| s.completed == 11).await;
     scene.bridge.idle().await;
-    world.assert_each_completed_once(11);
+    world.assert_each_settled_once(11);
     let seen: HashSet<_> = worker.seen().iter().map(TaskMessage::id).collect();
     assert_eq!((seen.len(), worker.seen().len()), (9, 9), "each once");
     assert_eq!(other.seen().len(), 1, "another route is left alone");

@@ -42,7 +42,7 @@ async fn a_task_that_a_worker_has_when_the_bridge_is_killed_is_delivered_again()
     assert_eq!(world.closed(&id).await.state, TaskState::Completed);
     complete_other(&worker).await;
     bridge.idle().await;
-    world.assert_each_completed_once(2);
+    world.assert_each_settled_once(2);
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_released_task_is_not_delivered_again_after_a_kill_and_its_reply_still
     worker.says(&again, Answer::of("completed", "")).await;
     complete_other(&worker).await;
     bridge.idle().await;
-    world.assert_each_completed_once(3);
+    world.assert_each_settled_once(3);
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_reply_to_a_task_that_was_released_before_a_kill_casts_no_doubt_on_an_
     assert_eq!(world.closed(&id).await.state, TaskState::Completed);
     complete_other(&worker).await;
     bridge.idle().await;
-    world.assert_each_completed_once(3);
+    world.assert_each_settled_once(3);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_repeated_reply_to_a_task_that_ended_before_the_start_casts_no_doubt_o
     worker.says(&ended, Answer::of("completed", "")).await;
     ack(&delivery).await;
     assert_eq!(world.closed(&id).await.state, TaskState::Completed);
-    world.assert_each_completed_once(2);
+    world.assert_each_settled_once(2);
 }
 
 #[rstest]

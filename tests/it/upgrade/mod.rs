@@ -116,5 +116,5 @@ async fn queues_that_the_first_version_declared_are_used_from_the_first_start_on
     }
     let ids: HashSet<_> = worker.seen().iter().map(|task| task.id()).collect();
     assert_eq!(ids.len(), 2);
-    world.assert_each_completed_once(2);
+    world.assert_each_settled_once(2);
 }

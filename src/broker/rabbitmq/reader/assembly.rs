@@ -47,6 +47,8 @@ pub(super) enum Taken {
     NoRoom { tag: u64, need: Need },
     /// The broker has closed the channel.
     ChannelClosed { code: u16, why: String },
+    /// The broker has opened the channel again.
+    ChannelOpened,
 }
 
 /// The message whose frames are not all there.
@@ -146,11 +148,15 @@ impl Assembly {
             return Ok(Taken::Nothing);
         }
         let method = method::decode(&frame.payload).map_err(|error| error.to_string())?;
-        if let AMQPClass::Channel(channel::AMQPMethod::Close(close)) = &method {
-            return Ok(Taken::ChannelClosed {
-                code: close.reply_code,
-                why: close.reply_text.to_string(),
-            });
+        match &method {
+            AMQPClass::Channel(channel::AMQPMethod::Close(close)) => {
+                return Ok(Taken::ChannelClosed {
+                    code: close.reply_code,
+                    why: close.reply_text.to_string(),
+                });
+            }
+            AMQPClass::Channel(channel::AMQPMethod::OpenOk(_)) => return Ok(Taken::ChannelOpened),
+            _ => {}
         }
         ended(&method).map_or(Ok(Taken::Nothing), Err)
     }

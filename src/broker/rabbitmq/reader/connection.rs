@@ -245,6 +245,7 @@ impl Connection {
                 Taken::Message(message, share) => self.hand_over(message, share, inbound).await?,
                 Taken::NoRoom { tag, need } => self.consumer.skip(tag, need),
                 Taken::ChannelClosed { code, why } => self.consumer.reopen(code, &why)?,
+                Taken::ChannelOpened => self.consumer.opened(),
             }
         }
         if self.buffer.is_empty() {

@@ -62,6 +62,8 @@ pub(super) struct Consumer {
     /// Whether the channel is open. The receipts of its deliveries share it.
     is_usable: Arc<AtomicBool>,
     reopened: Option<Instant>,
+    /// Whether the channel is being opened again.
+    is_opening: bool,
 }
 
 impl Consumer {
@@ -79,6 +81,7 @@ impl Consumer {
             outbox,
             is_usable: Arc::new(AtomicBool::new(true)),
             reopened: None,
+            is_opening: false,
         }
     }
 
@@ -167,8 +170,12 @@ impl Consumer {
         self.coming = self.coming.saturating_sub(1);
     }
 
-    /// Opens the channel again, after an error that another channel need not have.
+    /// Opens the channel again, after an error that another channel need not have. RabbitMQ may say twice that a delivery was not
+    /// acknowledged in time. What it says before it has opened the channel again is about the one before.
     pub(super) fn reopen(&mut self, code: u16, why: &str) -> Result<(), String> {
+        if self.is_opening {
+            return Ok(());
+        }
         let words = format!("{code} {why}");
         let now = Instant::now();
         let too_soon = |before: Instant| now.duration_since(before) < REOPEN_INTERVAL;
@@ -180,6 +187,7 @@ impl Consumer {
             "the broker closed the channel of replies; opening it again"
         );
         self.reopened = Some(now);
+        self.is_opening = true;
         self.outbox.put(|out| {
             self.is_usable.store(false, Ordering::Release);
             let close_ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
@@ -194,6 +202,11 @@ impl Consumer {
         self.places = 0;
         self.begin(self.prefetch);
         Ok(())
+    }
+
+    /// Notes that the channel is open again.
+    pub(super) fn opened(&mut self) {
+        self.is_opening = false;
     }
 
     /// Says that the connection has ended.
