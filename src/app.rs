@@ -2,23 +2,25 @@
 //!
 //! All parts are connected here and nowhere else. The parts themselves do the work.
 
+mod phases;
+mod warnings;
+
 use crate::{
     admin::{
         server::{self, Admin},
         socket,
     },
-    broker::{self, BrokerConfig, BrokerOptions, InboundStream, ReplyLifetime},
+    broker::{self, BrokerOptions, InboundStream, ReplyLifetime},
     config::Config,
     context::{Bridge, MAX_PARK_RETRIES},
     inflight::{InflightTable, LostQueues, OwnershipCheck},
     intake::{
         gate::{self, Gate},
-        lost_queue, poller,
-        recovery::{self, Unpublished},
+        lost_queue, poller, recovery,
     },
     metrics::Metrics,
-    phase::{POLL_HOLD, Phase},
-    process::{Shutdown, Signals, descriptors, flush_reserve},
+    phase::Phase,
+    process::{DrainSwitch, Idleness, Shutdown, Signals, descriptors, started},
     replicas::lease,
     route::{QueueCredits, Route, RouteConfig},
     settle::{heartbeat, replies},
@@ -27,13 +29,14 @@ use crate::{
     trace::Tracer,
     util::{log_tally::LogTally, supervise::Supervisor},
 };
-use std::{sync::Arc, time::Duration};
+use futures_util::FutureExt;
+use std::{future::pending, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
     time::Instant,
 };
-use tracing::{info, warn};
+use tracing::info;
 
 /// Number of ended tasks that are remembered beyond twice the slots, so that a late reply is known to be late.
 const REMEMBER_MARGIN: usize = 10_000;
@@ -41,22 +44,27 @@ const REMEMBER_MARGIN: usize = 10_000;
 /// Maximum time for the export of the last spans, within the grace period.
 const EXPORT_REST: Duration = Duration::from_secs(5);
 
-/// Runs until the process is asked to stop. Returns true if no task was left in flight, or if the store keeps the tasks
+/// Runs until the process is asked to stop or, with `until_idle`, until for this time no task has come and none was in flight.
+/// Returns true if no task was left in flight, or if the store keeps the tasks
 /// that were left for the next process. Returns false also if a loop ended or panicked; the process must then end as in
 /// a crash.
 ///
 /// # Errors
 ///
 /// The bridge can't start: no AWS region, an admin address that can't be bound, or a token store that can't be used.
-pub async fn run(config: Config) -> anyhow::Result<bool> {
+pub async fn run(config: Config, until_idle: Option<Duration>) -> anyhow::Result<bool> {
     let supervisor = Supervisor::default();
     tokio::select! {
-        ended = run_until_stopped(config, supervisor.clone()) => ended,
+        ended = run_until_stopped(config, until_idle, supervisor.clone()) => ended,
         () = supervisor.broken() => Ok(false),
     }
 }
 
-async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow::Result<bool> {
+async fn run_until_stopped(
+    mut config: Config,
+    until_idle: Option<Duration>,
+    supervisor: Supervisor,
+) -> anyhow::Result<bool> {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         broker = %config.broker,
@@ -66,13 +74,10 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
     // This comes before the first call to AWS or the broker.
     let signals = Signals::register()?;
     let admin_listener = server::bind(config.admin.listen).await?;
-    let admin_socket = match &config.admin.socket {
-        Some(path) => Some(socket::bind(path).await?),
-        None => None,
-    };
-    warn_of_a_short_grace(config.shutdown.grace);
-    warn_of_few_descriptors(&config, descriptors::raise());
-    let stop = signals.asked_to_stop(supervisor.clone());
+    let admin_socket = socket::open(&config.admin).await?;
+    warnings::warn_of_a_short_grace(config.shutdown.grace);
+    warnings::warn_of_few_descriptors(&config, descriptors::raise());
+    let stop = signals.asked_to_stop(supervisor.clone()).fuse();
     tokio::pin!(stop);
     let routes = std::mem::take(&mut config.routes);
     let (bridge, inbound) = tokio::select! {
@@ -88,12 +93,17 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
         .iter()
         .map(|_| watch::channel(Gate::Starting))
         .collect();
-    let gates_seen = gates.iter().map(|(_, seen)| seen.clone());
+    let gates_seen: Vec<_> = gates.iter().map(|(_, seen)| seen.clone()).collect();
+    let switch = DrainSwitch::new(config.shutdown.grace);
+    let (is_started, started_seen) = watch::channel(false);
+    let of_routes = bridge.routes.iter().cloned().zip(gates_seen.clone());
     let admin = Admin {
         bridge: Arc::clone(&bridge),
-        routes: bridge.routes.iter().cloned().zip(gates_seen).collect(),
+        routes: of_routes.collect(),
         phase: phase_seen.clone(),
         store: config.store.place().into(),
+        started: started_seen,
+        switch: switch.clone(),
     };
     let serving = server::serve(admin, admin_listener, admin_socket);
     supervisor.spawn_loop("the admin endpoint", serving);
@@ -119,12 +129,20 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
     for (route, gate) in bridge.routes.iter().zip(gates) {
         running.add(&bridge, route, gate, phase_seen.clone());
     }
-    let recovering = recover(Arc::clone(&bridge), unpublished, phase.clone());
-    supervisor.spawn("the recovery", recovering);
-
-    stop.await;
+    let starting = tell_of_the_start(gates_seen.clone(), is_started);
+    supervisor.spawn("the start", starting);
+    phases::run_phases(&bridge, unpublished, &phase, &switch);
+    let idleness = Idleness {
+        bridge: Arc::clone(&bridge),
+        gates: gates_seen,
+        phase: phase_seen,
+    };
+    tokio::select! {
+        () = &mut stop => {}
+        () = idle(idleness, until_idle) => {}
+    }
     supervisor.shut_down();
-    let end = Instant::now() + config.shutdown.grace;
+    let since = switch.end();
     let tracer = bridge.tracer.clone();
     let shutdown = Shutdown {
         bridge,
@@ -132,8 +150,14 @@ async fn run_until_stopped(mut config: Config, supervisor: Supervisor) -> anyhow
         gates: running.gates,
         phase,
         config: config.shutdown,
+        since,
     };
-    let ended_well = shutdown.run().await;
+    let end = shutdown.end();
+    let ended_well = tokio::select! {
+        ended_well = shutdown.run() => ended_well,
+        // The first signal to a process that was idle changes nothing more. The second one ends it.
+        never = stop.then(|()| pending()) => never,
+    };
     let rest = end.saturating_duration_since(Instant::now());
     tracer.shutdown(rest.min(EXPORT_REST)).await;
     Ok(ended_well)
@@ -166,7 +190,7 @@ async fn build(
     let (broker, inbound) = broker::open(&config.broker, options)?;
     let mut credits = QueueCredits::default();
     let routes = routes.into_iter().map(|config| {
-        warn_of_an_unknown_timeout(&config);
+        warnings::warn_of_an_unknown_timeout(&config);
         let source = sources.for_route(config.source_options());
         let metrics = metrics.for_route(&config.name, source.kind());
         Arc::new(Route::new(config, source, metrics, &mut credits))
@@ -187,22 +211,22 @@ async fn build(
     Ok((Arc::new(bridge), inbound))
 }
 
-/// Publishes the unconfirmed tasks again. Then waits for the leases of other processes, adopts the tasks of dead ones,
-/// and sets the phase to running.
-async fn recover(bridge: Arc<Bridge>, unpublished: Unpublished, phase: watch::Sender<Phase>) {
-    recovery::republish(&bridge, unpublished).await;
-    lease::await_peer_leases(&bridge).await;
-    let mut later = Unpublished::new();
-    // If that fails, the loop that adopts the tasks of dead processes tries again.
-    drop(recovery::adopt(&bridge, &mut later).await);
-    recovery::republish(&bridge, later).await;
-    phase.send_if_modified(|phase| {
-        let recovered = *phase == Phase::Recovering;
-        if recovered {
-            *phase = Phase::Running;
-        }
-        recovered
-    });
+/// Notes when the start is over.
+async fn tell_of_the_start(gates: Vec<watch::Receiver<Gate>>, is_started: watch::Sender<bool>) {
+    if started(gates).await {
+        info!("started: the queues are there, and workers may come");
+        is_started.send_replace(true);
+    }
+}
+
+/// Waits until the process may end because nothing comes any more. Without a limit that is never.
+async fn idle(idleness: Idleness, limit: Option<Duration>) {
+    let Some(limit) = limit else {
+        return pending().await;
+    };
+    idleness.lasts(limit).await;
+    let secs = limit.as_secs();
+    info!("no task came for {secs} s, and none is in flight: shutting down");
 }
 
 /// The loops of the routes.
@@ -228,46 +252,5 @@ impl Running {
         let polling = poller::run(Arc::clone(bridge), Arc::clone(route), gate_seen, phase);
         let name = format!("the poller of route {}", route.name());
         self.pollers.spawn(supervisor.watch_loop(&name, polling));
-    }
-}
-
-fn warn_of_an_unknown_timeout(route: &RouteConfig) {
-    if let Some(interval) = route.supposed_interval() {
-        let (route, secs) = (&route.name, interval.as_secs());
-        warn!(
-            route,
-            "heartbeat.timeout_secs is not set: a task that waits is kept alive every {secs} s, and times out if its heartbeat timeout is shorter"
-        );
-    }
-}
-
-/// Number of descriptors for all that is not counted one by one: heartbeats and outcomes at work, the store, the admin
-/// endpoint.
-const OTHER_DESCRIPTORS: u64 = 1_000;
-
-/// Number of sockets of workers beyond the connections that are in use: those that close.
-const CLOSING_SOCKETS: u64 = 128;
-
-fn warn_of_few_descriptors(config: &Config, limit: Option<u64>) {
-    let workers = match &config.broker {
-        BrokerConfig::Endpoint(endpoint) => endpoint.max_connections as u64 + CLOSING_SOCKETS,
-        BrokerConfig::RabbitMq(_) => 0,
-    };
-    let polls = config.routes.iter().map(|route| route.pollers.max as u64);
-    let polls: u64 = polls.sum();
-    let needs = workers + polls + OTHER_DESCRIPTORS;
-    if let Some(limit) = limit.filter(|limit| *limit < needs) {
-        warn!(
-            "the limit on open files is {limit}, and {needs} may be needed: {workers} for workers (amqp.max_connections), {polls} for polls (pollers.max), {OTHER_DESCRIPTORS} for the rest; raise it (ulimit -n, LimitNOFILE)"
-        );
-    }
-}
-
-fn warn_of_a_short_grace(grace: Duration) {
-    if grace - flush_reserve(grace) <= POLL_HOLD {
-        let secs = grace.as_secs();
-        warn!(
-            "shutdown.grace_secs = {secs} leaves no time for the polls that AWS holds for 60 s: a shutdown may fail or lose a task; 75 is enough"
-        );
     }
 }

@@ -63,7 +63,7 @@ pub mod intake;
 /// Several processes on one store.
 pub mod replicas;
 
-/// Signals and the drain.
+/// Signals, the start, the drain and the shutdown.
 pub mod process;
 
 /// The admin endpoint.

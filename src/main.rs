@@ -4,7 +4,7 @@
 use activity_bridge::{
     admin::release::Target,
     app,
-    cli::{check, release, tasks},
+    cli::{check, drain, release, tasks},
     config::{Config, DEFAULT_PATH},
     intake::release::Remedy,
     process::core_dumps,
@@ -17,6 +17,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 /// Hands activity tasks of Amazon SWF and AWS Step Functions to workers in any language over AMQP, and brings
@@ -37,7 +38,17 @@ enum Command {
     ///
     /// Exit codes: 0 everything in flight was settled, or is kept in the token store; 1 it could not start, or the grace
     /// period ended with tasks that no other process will know, or a part of it broke, which is a bug; 78 the configuration is wrong; 130 ended at once by a second signal.
-    Run(Configured),
+    Run {
+        #[command(flatten)]
+        configured: Configured,
+        /// End as after SIGTERM once no task has come for SECS seconds and none was in flight, as a job or a script needs it
+        ///
+        /// The time counts while each route polls. It also counts when a route's workers have been there and have left. It does
+        /// not count before the first worker has come, or while AWS, the broker or the token store does not answer or refuses.
+        /// Then AWS holds the open polls for up to 60 s, and a task that one brings is still worked on.
+        #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        until_idle: Option<u64>,
+    },
     /// Check a configuration, and with --online everything that it names
     ///
     /// Exit codes: 0 all is well; 1 something named in the configuration does not work; 78 the configuration is wrong.
@@ -94,6 +105,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Let the running bridge take no more tasks, and wait until nothing is in flight
+    ///
+    /// The bridge goes on with the tasks in flight, and does not end. SIGTERM then ends it at once, and `resume` lets it take
+    /// tasks again. It is made for the preStop hook of a container. For how long it waits: shutdown.grace_secs, less a fifth of it
+    /// (10 s at most). The grace period of a SIGTERM that follows begins with the drain.
+    ///
+    /// Asks the running bridge on its local socket (admin.socket), as the bridge's user or as root.
+    ///
+    /// Exit codes: 0 nothing is in flight; 1 something still is, which is printed, or the bridge could not be asked, or somebody took the
+    /// drain back; 78 the configuration is wrong.
+    Drain(Configured),
+    /// Let a drained bridge take tasks again
+    ///
+    /// Exit codes: 0 the bridge takes tasks; 1 the bridge could not be asked, or it is ending; 78 the configuration is wrong.
+    Resume(Configured),
 }
 
 /// The tasks that a person names.
@@ -160,10 +186,12 @@ fn complain(why: &dyn Display) {
 }
 
 fn execute(command: Command) -> ExitCode {
-    let (Command::Run(configured)
+    let (Command::Run { configured, .. }
     | Command::Check { configured, .. }
     | Command::Tasks { configured, .. }
-    | Command::Release { configured, .. }) = &command;
+    | Command::Release { configured, .. }
+    | Command::Drain(configured)
+    | Command::Resume(configured)) = &command;
     let config = match Config::load(&configured.config) {
         Ok(config) => config,
         Err(error) => {
@@ -172,7 +200,7 @@ fn execute(command: Command) -> ExitCode {
         }
     };
     // This comes before anything that can fail, because the log tells it.
-    if let Command::Run(_) = command {
+    if let Command::Run { .. } = command {
         telemetry::start(config.log);
     }
     let forbidden = match config.core_dumps {
@@ -184,14 +212,14 @@ fn execute(command: Command) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let json_log = config.log.json && matches!(command, Command::Run(_));
+    let json_log = config.log.json && matches!(command, Command::Run { .. });
     let ended = match (runtime, command) {
         (Err(error), _) => Err(error.into()),
-        (Ok(runtime), Command::Run(_)) => {
+        (Ok(runtime), Command::Run { until_idle, .. }) => {
             if let Err(error) = forbidden {
                 tracing::warn!(%error, "core dumps could not be switched off");
             }
-            let ended = runtime.block_on(app::run(config));
+            let ended = runtime.block_on(app::run(config, until_idle.map(Duration::from_secs)));
             // A name look-up may hang, so this does not wait for it.
             runtime.shutdown_background();
             ended
@@ -220,6 +248,8 @@ fn execute(command: Command) -> ExitCode {
                 json,
             ))
         }
+        (Ok(runtime), Command::Drain(_)) => runtime.block_on(drain::command::drain(&config)),
+        (Ok(runtime), Command::Resume(_)) => runtime.block_on(drain::command::resume(&config)),
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,4 +1,5 @@
-//! The phases of the process, from the start to the end of the shutdown.
+//! The phases of the process, from the start to the end of the shutdown. A drain that a person or a hook asks for has the same
+//! phases up to [`Phase::Drained`], and can be taken back.
 
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ pub enum Phase {
     Quiescing,
     /// All polls have ended, and the tasks in flight are awaited. Replies and heartbeats go on.
     Draining,
+    /// Nothing is in flight. If a person or a hook asked for the drain, the process waits for a signal, or until the drain is
+    /// taken back. Otherwise it ends.
+    Drained,
     /// The tasks in flight that are not left to another process are failed back to AWS.
     Flushing,
     /// The process does nothing any more.
@@ -29,6 +33,12 @@ impl Phase {
         self <= Self::Running
     }
 
+    /// Whether nothing is in flight any more, and nothing will come before a resume.
+    #[must_use]
+    pub fn is_drained(self) -> bool {
+        matches!(self, Self::Drained | Self::Closed)
+    }
+
     /// The name in logs and on the admin endpoint.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -37,6 +47,7 @@ impl Phase {
             Self::Running => "running",
             Self::Quiescing => "quiescing",
             Self::Draining => "draining",
+            Self::Drained => "drained",
             Self::Flushing => "flushing",
             Self::Closed => "closed",
         }

@@ -24,10 +24,16 @@ impl Caller {
 
     /// Who asks on the local socket.
     pub(super) fn on_socket(stream: &UnixStream) -> Self {
-        // The socket's mode keeps other users away. Between its creation and its mode it does not.
+        // The mode of a socket with a path keeps other users away. Between its creation and its mode it does not. A socket
+        // without a path has no mode. Whoever has the same network can connect, such as another container of the pod. A
+        // process that is not seen from here shows the process id 0.
+        let has_path = stream
+            .local_addr()
+            .is_ok_and(|own| own.as_pathname().is_some());
         let may_know_ids = stream.peer_cred().is_ok_and(|peer| {
             let (user, root) = (geteuid().as_raw(), 0);
-            [user, root].contains(&peer.uid())
+            let is_seen = peer.pid().is_some_and(|pid| pid > 0);
+            [user, root].contains(&peer.uid()) && (has_path || is_seen)
         });
         Self { may_know_ids }
     }

@@ -1,10 +1,16 @@
 //! The connections of the admin endpoint: HTTP/1, within bounds of number and time. A probe is answered whatever others hold open,
 //! because a new connection closes the one whose last request is the oldest.
 
-use super::{caller::Caller, socket::LocalSocket};
+use super::{
+    caller::Caller,
+    open_connections::{Open, Place},
+    socket::LocalSocket,
+};
 use crate::{process::descriptors, util::supervise::Supervisor};
 use axum::{Extension, Router};
 use hyper::{
+    Request,
+    body::Incoming,
     server::conn::http1,
     service::{Service, service_fn},
 };
@@ -14,21 +20,16 @@ use hyper_util::{
 };
 use parking_lot::Mutex;
 use std::{
-    collections::BTreeMap,
     future::pending,
     io::{self, ErrorKind},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
-    sync::oneshot,
     task::yield_now,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep},
 };
 use tracing::{debug, warn};
 
@@ -157,9 +158,10 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 /// Answers the requests of one connection until it ends, takes too long, or must make room.
 async fn connection(stream: Box<dyn Stream>, router: Router, (mut place, limits): (Place, Limits)) {
     let router = TowerToHyperService::new(router);
-    let used = Arc::clone(&place.used);
-    let service = service_fn(move |request| {
+    let used = place.used.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
         used.touch();
+        request.extensions_mut().insert(used.clone());
         router.call(request)
     });
     let serving = http1::Builder::new()
@@ -176,87 +178,6 @@ async fn connection(stream: Box<dyn Stream>, router: Router, (mut place, limits)
         () = place.used.longer_ago_than(limits.answer) => {
             debug!("a client of the admin endpoint took too long to read its answer");
         }
-    }
-}
-
-/// The open connections in the order of their last requests.
-#[derive(Debug, Default)]
-struct Open {
-    by_use: BTreeMap<u64, oneshot::Sender<()>>,
-    last: u64,
-}
-
-impl Open {
-    /// Makes room if there are `max` connections, and takes a place. True if room had to be made.
-    fn enter(open: &Arc<Mutex<Self>>, max: usize) -> (Place, bool) {
-        let mut table = open.lock();
-        let full = table.by_use.len() >= max;
-        while table.by_use.len() >= max.max(1) {
-            table.close_oldest();
-        }
-        let (close, closed) = oneshot::channel();
-        let position = table.add(close);
-        let used = Used {
-            open: Arc::clone(open),
-            position: AtomicU64::new(position),
-            at: Mutex::new(Instant::now()),
-        };
-        let used = Arc::new(used);
-        (Place { used, closed }, full)
-    }
-
-    fn add(&mut self, close: oneshot::Sender<()>) -> u64 {
-        self.last += 1;
-        self.by_use.insert(self.last, close);
-        self.last
-    }
-
-    /// Closes the connection whose last request is the oldest. False if there is none.
-    fn close_oldest(&mut self) -> bool {
-        self.by_use.pop_first().is_some()
-    }
-}
-
-/// The place of a connection. Dropped, it is free.
-#[derive(Debug)]
-struct Place {
-    used: Arc<Used>,
-    closed: oneshot::Receiver<()>,
-}
-
-/// When a connection was used: its beginning, or its last request.
-#[derive(Debug)]
-struct Used {
-    open: Arc<Mutex<Open>>,
-    position: AtomicU64,
-    at: Mutex<Instant>,
-}
-
-impl Used {
-    /// Notes a request.
-    fn touch(&self) {
-        let mut table = self.open.lock();
-        if let Some(close) = table.by_use.remove(&self.position.load(Relaxed)) {
-            self.position.store(table.add(close), Relaxed);
-        }
-        *self.at.lock() = Instant::now();
-    }
-
-    async fn longer_ago_than(&self, limit: Duration) {
-        loop {
-            let over = *self.at.lock() + limit;
-            if over <= Instant::now() {
-                return;
-            }
-            sleep_until(over).await;
-        }
-    }
-}
-
-impl Drop for Used {
-    fn drop(&mut self) {
-        let position = self.position.load(Relaxed);
-        drop(self.open.lock().by_use.remove(&position));
     }
 }
 

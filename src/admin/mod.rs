@@ -1,13 +1,16 @@
-//! The admin endpoint: `/livez`, `/readyz`, `/metrics` and `/tasks`, which change nothing. On the local socket also `/release`.
+//! The admin endpoint: `/livez`, `/readyz`, `/started`, `/drained`, `/metrics` and `/tasks`, which change nothing. On the local socket
+//! also `/drain`, `/resume` and `/release`.
 
 mod caller;
 mod connections;
+pub mod drain;
 pub mod listing;
 pub mod notes;
+mod open_connections;
 pub mod release;
 pub mod server;
 pub(crate) mod settings;
 pub mod socket;
 
 pub use listing::Listing;
-pub use settings::AdminConfig;
+pub use settings::{AdminConfig, SocketName};

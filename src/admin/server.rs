@@ -3,6 +3,7 @@
 use super::{
     caller::Caller,
     connections::{self, Limits, Listeners},
+    drain::{self, Drain},
     listing::{Listing, RouteNote},
     notes::{notes, store_notes},
     release::{self, Releaser},
@@ -13,6 +14,7 @@ use crate::{
     context::Bridge,
     intake::gate::Gate,
     phase::Phase,
+    process::DrainSwitch,
     route::Route,
     util::crash_point::{CrashPoint, crash_point},
 };
@@ -39,6 +41,10 @@ pub struct Admin {
     pub phase: watch::Receiver<Phase>,
     /// The kind and place of the token store.
     pub store: Arc<str>,
+    /// Whether the start is over.
+    pub started: watch::Receiver<bool>,
+    /// What drains the process.
+    pub switch: DrainSwitch,
 }
 
 /// Binds the address.
@@ -57,31 +63,50 @@ pub async fn serve(admin: Admin, listener: TcpListener, socket: Option<LocalSock
         tracing::info!(%addr, "admin listening");
     }
     if let Some(socket) = &socket {
-        tracing::info!(path = %socket.path.0.display(), "admin listening on a local socket");
+        tracing::info!(path = %socket.name, "admin listening on a local socket");
     }
     let supervisor = admin.bridge.supervisor.clone();
+    let limits = Limits::of_the_process();
+    let Admin { bridge, phase, .. } = &admin;
+    let draining = Drain::new(
+        Arc::clone(bridge),
+        phase.clone(),
+        admin.switch.clone(),
+        limits.connections,
+    );
+    let drained = Router::new()
+        .route("/drained", get(drain::drained))
+        .with_state(draining.clone());
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .route("/started", get(started))
         .route("/metrics", get(metrics))
         .route("/tasks", get(tasks))
-        .with_state(admin.clone());
+        .with_state(admin.clone())
+        .merge(drained);
+    let releaser = Releaser {
+        bridge: admin.bridge,
+        phase: admin.phase,
+        store: admin.store,
+        busy: Arc::default(),
+    };
     // What changes something is served on the socket alone. There the system says who asks.
-    let verbs = Router::new()
+    let releasing = Router::new()
         .route("/release", post(release::post))
         .layer(DefaultBodyLimit::max(release::MAX_REQUEST_BYTES))
-        .with_state(Releaser {
-            bridge: admin.bridge,
-            phase: admin.phase,
-            store: admin.store,
-            busy: Arc::default(),
-        });
+        .with_state(releaser);
+    let verbs = Router::new()
+        .route("/drain", post(drain::begin))
+        .route("/resume", post(drain::take_back))
+        .with_state(draining)
+        .merge(releasing);
     crash_point(CrashPoint::AdminLoop);
     let listeners = Listeners {
         socket: socket.map(|socket| (socket, router.clone().merge(verbs))),
         address: (listener, router),
     };
-    connections::serve(listeners, supervisor, Limits::of_the_process()).await;
+    connections::serve(listeners, supervisor, limits).await;
 }
 
 #[derive(Serialize)]
@@ -114,6 +139,21 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, Json(readiness)).into_response()
+}
+
+/// Once it answers 200, it always does.
+async fn started(State(admin): State<Admin>) -> Response {
+    if *admin.started.borrow() {
+        return "started\n".into_response();
+    }
+    let mut waits = String::from("not started\n");
+    for (route, gate) in &admin.routes {
+        let gate = gate.borrow();
+        if !gate.has_observed() {
+            waits.push_str(&format!("route {}: {}\n", route.name(), *gate));
+        }
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, waits).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
@@ -168,11 +208,11 @@ impl Admin {
             Link::Away(why) => (false, format!("away: {why}")),
         };
         let unavailable = self.bridge.store.unavailable();
+        let phase = *self.phase.borrow();
         let routes = self.routes.iter();
         let routes: Vec<_> = routes
-            .map(|(route, gate)| route_readiness(&*self.bridge.broker, route, gate))
+            .map(|(route, gate)| route_readiness(&*self.bridge.broker, route, gate, phase))
             .collect();
-        let phase = *self.phase.borrow();
         Readiness {
             ready: phase == Phase::Running
                 && broker_ready
@@ -192,14 +232,19 @@ fn route_readiness(
     broker: &dyn Broker,
     route: &Route,
     gate: &watch::Receiver<Gate>,
+    phase: Phase,
 ) -> RouteReadiness {
     let gate = gate.borrow();
     let refused = route.refused();
+    let state = match *gate {
+        Gate::Open if !phase.polls() => format!("no new polls: {}", phase.name()),
+        _ => gate.to_string(),
+    };
     RouteReadiness {
         name: route.name().to_owned(),
         source: route.source.kind(),
         ready: refused.is_none() && gate.is_healthy(),
-        state: refused.unwrap_or_else(|| gate.to_string()),
+        state: refused.unwrap_or(state),
         slots_taken: route.slots.in_use(),
         slots: route.config.max_in_flight,
         notes: notes(broker, route),

@@ -1,5 +1,9 @@
 //! The local socket of the admin endpoint: a Unix socket that only this user can connect to.
 
+use super::{
+    caller::Caller,
+    settings::{AdminConfig, SocketName},
+};
 use crate::util::database_file::folder;
 use anyhow::{Context, anyhow, bail};
 use rustix::process::geteuid;
@@ -14,6 +18,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     time::timeout,
 };
+use tracing::warn;
 
 /// Timeout for finding out whether a process listens on a socket that is there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,16 +30,63 @@ const WRITE_OF_OTHERS: u32 = 0o022;
 #[derive(Debug)]
 pub struct LocalSocket {
     pub(super) listener: UnixListener,
-    pub(super) path: SocketPath,
+    pub(super) name: SocketName,
+    _path: Option<SocketPath>,
 }
 
 /// The path of the socket, which is removed when this is dropped.
 #[derive(Debug)]
-pub(super) struct SocketPath(pub(super) PathBuf);
+struct SocketPath(PathBuf);
 
 impl Drop for SocketPath {
     fn drop(&mut self) {
         drop(fs::remove_file(&self.0));
+    }
+}
+
+/// Opens the local socket of these settings; `None` if there is none. A socket whose path is set must work. If another process has
+/// the name that is used otherwise, the bridge works without a socket.
+///
+/// # Errors
+///
+/// See [`bind`].
+pub async fn open(settings: &AdminConfig) -> anyhow::Result<Option<LocalSocket>> {
+    match settings.local_socket() {
+        Some(SocketName::Path(path)) => Ok(Some(bind(&path).await?)),
+        Some(name @ SocketName::Abstract(_)) => {
+            let bound = UnixListener::bind(name.to_path());
+            let unusable = |error: &io::Error| {
+                warn!(
+                    socket = %name, %error,
+                    "there is no local socket, so activity-bridge drain and resume do not work; set admin.socket"
+                );
+            };
+            let listener = bound.inspect_err(unusable).ok();
+            Ok(listener.map(|listener| LocalSocket {
+                listener,
+                name: name.clone(),
+                _path: None,
+            }))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Connects to the local socket of a bridge.
+///
+/// # Errors
+///
+/// If nobody listens. If it has no path, and a process of another user listens: only a path keeps other users from that.
+pub(crate) async fn connect(path: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(path).await?;
+    let is_trusted = || geteuid().is_root() || Caller::on_socket(&stream).may_know_ids;
+    let has_path = stream.peer_addr()?.as_pathname().is_some();
+    match has_path || is_trusted() {
+        true => Ok(stream),
+        false => Err(io::Error::new(
+            ErrorKind::PermissionDenied,
+            "a process of another user listens there",
+        )),
     }
 }
 
@@ -75,7 +127,8 @@ async fn try_bind(path: &Path) -> anyhow::Result<LocalSocket> {
     }?;
     let socket = LocalSocket {
         listener,
-        path: SocketPath(path.to_owned()),
+        name: SocketName::Path(path.to_owned()),
+        _path: Some(SocketPath(path.to_owned())),
     };
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(socket)
@@ -134,6 +187,27 @@ mod tests {
         let error = bind(&path).await.expect_err("the first one listens");
         let said = format!("{error:#}");
         assert!(said.contains("another process listens on it"), "{said}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn without_a_path_the_socket_needs_no_folder_and_ends_with_its_process() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let settings = AdminConfig {
+            listen: free.local_addr().expect("an address"),
+            socket: None,
+        };
+        let name = settings.local_socket().expect("a name").to_path();
+        assert!(connect(&name).await.is_err(), "nobody listens");
+        let socket = open(&settings).await.expect("no error").expect("a socket");
+        let (here, there) = tokio::join!(connect(&name), socket.listener.accept());
+        here.expect("connected");
+        let (stream, _) = there.expect("accepted");
+        assert!(Caller::on_socket(&stream).may_know_ids, "it is this user");
+        let second = open(&settings).await.expect("no error");
+        assert!(second.is_none(), "the first one has the name");
+        drop(socket);
+        assert!(open(&settings).await.expect("no error").is_some());
     }
 
     #[tokio::test]

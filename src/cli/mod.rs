@@ -1,5 +1,6 @@
-//! The commands other than `run`: `check`, `tasks` and `release`.
+//! The commands other than `run`: `check`, `tasks`, `release`, `drain` and `resume`.
 
 pub mod check;
+pub mod drain;
 pub mod release;
 pub mod tasks;

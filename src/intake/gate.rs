@@ -73,6 +73,16 @@ impl Gate {
             | Self::ParkingUnusable(_) => false,
         }
     }
+
+    /// Whether the queue was looked for, and found or found unusable. A queue that is unusable stays so until a person does
+    /// something.
+    #[must_use]
+    pub fn has_observed(&self) -> bool {
+        !matches!(
+            self,
+            Self::Starting | Self::StoreAway(_) | Self::BrokerAway(_)
+        )
+    }
 }
 
 impl fmt::Display for Gate {

@@ -34,9 +34,12 @@ struct Answer {
     took: Duration,
 }
 
-/// Polls until the process shuts down. Returns when the last open poll is answered.
+/// Polls for as long as the process lives, in the phases that allow it. [`OpenPolls::all_ended`] says when the last open poll is
+/// answered.
 ///
 /// An open poll is never cancelled: AWS would give it a task that nobody receives.
+///
+/// [`OpenPolls::all_ended`]: crate::route::OpenPolls::all_ended
 pub async fn run(
     bridge: Arc<Bridge>,
     route: Arc<Route>,
@@ -47,9 +50,18 @@ pub async fn run(
     let mut poll_scaler = PollScaler::new(route.config.pollers, route.source.busy_within());
     let mut not_before = Instant::now();
     let mut more_credit = route.credit.more();
-    while phase.borrow_and_update().polls() {
-        crash_point(CrashPoint::PollerLoop);
-        let open = *gate.borrow_and_update() == Gate::Open;
+    let count = route.open_polls.count();
+    let mut polled = true;
+    loop {
+        let may_poll = phase.borrow_and_update().polls();
+        if may_poll {
+            crash_point(CrashPoint::PollerLoop);
+        }
+        if may_poll != polled {
+            polled = may_poll;
+            announce(&route, may_poll, polls.len());
+        }
+        let open = *gate.borrow_and_update() == Gate::Open && may_poll;
         more_credit.mark_unchanged();
         let wanted = open && polls.len() < poll_scaler.target() && route.credit.allows_poll();
         let waiting = Instant::now() < not_before;
@@ -65,26 +77,23 @@ pub async fn run(
                 }
             }
             () = sleep_until(not_before), if wanted && waiting => {}
-            // Both senders live as long as the process. The loop then checks its condition again.
-            _ = gate.changed() => {}
-            _ = phase.changed() => {}
-            _ = more_credit.changed() => {}
+            // The loop then checks its condition again. A shutdown ends the gate before the poller.
+            Ok(()) = gate.changed() => {}
+            Ok(()) = phase.changed() => {}
+            Ok(()) = more_credit.changed() => {}
+            else => return,
         }
-        route
-            .metrics
-            .pollers
-            .set(i64::try_from(polls.len()).unwrap_or(i64::MAX));
+        count.set(polls.len());
+        let open_polls = i64::try_from(polls.len()).unwrap_or(i64::MAX);
+        route.metrics.pollers.set(open_polls);
     }
-    info!(
-        route = route.name(),
-        open_polls = polls.len(),
-        "no new polls; waiting for the open ones"
-    );
-    while polls.join_next().await.is_some() {
-        route
-            .metrics
-            .pollers
-            .set(i64::try_from(polls.len()).unwrap_or(i64::MAX));
+}
+
+fn announce(route: &Route, may_poll: bool, open_polls: usize) {
+    let route = route.name();
+    match may_poll {
+        true => info!(route, open_polls, "new polls may begin again"),
+        false => info!(route, open_polls, "no new polls; waiting for the open ones"),
     }
 }
 
@@ -146,6 +155,7 @@ async fn poll(
     let polled = match answer {
         Ok(Some(task)) => {
             route.metrics.polled(PollOutcome::Task);
+            route.open_polls.brought_task();
             route.let_in(begun);
             let supervisor = bridge.supervisor.clone();
             let mut credit = grant.credit;
@@ -160,6 +170,7 @@ async fn poll(
         }
         Ok(None) => {
             route.metrics.polled(PollOutcome::Empty);
+            route.open_polls.brought_nothing(false);
             route.let_in(begun);
             Polled::Empty
         }
@@ -174,6 +185,7 @@ async fn poll(
 
 fn failed(route: &Route, error: &SourceError) -> Polled {
     route.metrics.polled(error.fault().into());
+    route.open_polls.brought_nothing(true);
     let name = route.name();
     match error {
         SourceError::Throttled(_) | SourceError::TooMany(_) => {

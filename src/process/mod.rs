@@ -1,11 +1,20 @@
-//! The process itself: the signals that it gets, the drain, its limits on open files and core dumps.
+//! The process itself: the signals that it gets, its start, the drain, its limits on open files and core dumps.
 
+mod awaited;
 pub mod core_dumps;
 pub mod descriptors;
-mod drain;
+mod drain_switch;
+mod idle;
+mod requested_drain;
 pub mod settings;
+mod shutdown;
 mod signals;
+mod started;
 
-pub use drain::{Shutdown, flush_reserve};
+pub use drain_switch::{DrainSwitch, DrainWait, Ending};
+pub use idle::Idleness;
+pub use requested_drain::RequestedDrain;
 pub use settings::ShutdownConfig;
+pub use shutdown::{Shutdown, flush_reserve};
 pub use signals::Signals;
+pub use started::started;

@@ -16,12 +16,16 @@ use tracing::debug;
 /// Interval of the search for tasks of dead processes.
 const ADOPT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Adopts the tasks of dead processes. It ends when this process stops polling, because then the others are to adopt.
-pub(super) async fn adopt(bridge: &Arc<Bridge>, phase: watch::Receiver<Phase>) {
+/// Adopts the tasks of dead processes, while this process polls. Otherwise the others are to adopt.
+pub(super) async fn adopt(bridge: &Arc<Bridge>, mut phase: watch::Receiver<Phase>) {
     let mut tick = interval(ADOPT_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while phase.borrow().polls() {
+    loop {
         tick.tick().await;
+        // An error means that the process ends.
+        if phase.wait_for(|phase| phase.polls()).await.is_err() {
+            return;
+        }
         crash_point(CrashPoint::TakeoverLoop);
         let mut unpublished = Unpublished::new();
         if let Err(error) = recovery::adopt(bridge, &mut unpublished).await {

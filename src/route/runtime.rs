@@ -2,6 +2,7 @@
 
 use super::{
     credit::{QueueCredits, RouteCredit},
+    open_polls::OpenPolls,
     settings::RouteConfig,
     slots::{Slot, Slots},
 };
@@ -31,6 +32,8 @@ pub struct Route {
     pub source: Arc<dyn Source>,
     /// The bound on open polls and tasks in flight.
     pub slots: Slots,
+    /// The open polls, and how the last ones ended.
+    pub open_polls: OpenPolls,
     /// What the route may poll by the credit of its queue.
     pub credit: RouteCredit,
     /// The route's key at the rate limiter of its source.
@@ -95,6 +98,7 @@ impl Route {
         headers.push(("source", text(source.kind())));
         Self {
             slots: Slots::new(config.max_in_flight),
+            open_polls: OpenPolls::default(),
             credit: RouteCredit::new(credits, &config),
             source,
             rate_key: RouteKey::unique(),

@@ -14,7 +14,7 @@ use activity_bridge::{
     intake::{gate, gate::Gate, lost_queue, poller, publish},
     metrics::Metrics,
     phase::Phase,
-    process::{Shutdown, ShutdownConfig},
+    process::{DrainSwitch, Idleness, RequestedDrain, Shutdown, ShutdownConfig},
     replicas::lease,
     route::{QueueCredits, Route},
     settle::{heartbeat, replies},
@@ -61,6 +61,10 @@ pub struct World {
     pub phase: watch::Sender<Phase>,
     /// What the route's gate says, once [`World::poll`] was called.
     pub gate: watch::Receiver<Gate>,
+    /// What the gates of all routes say.
+    pub all_gates: Vec<watch::Receiver<Gate>>,
+    /// What drains, once [`World::may_drain`] was called.
+    pub switch: DrainSwitch,
     shutdown: ShutdownConfig,
     inbound: mpsc::Sender<Inbound>,
     pollers: JoinSet<()>,
@@ -170,6 +174,8 @@ impl World {
             log,
             phase: watch::channel(Phase::Running).0,
             gate: watch::channel(Gate::Starting).1,
+            all_gates: Vec::new(),
+            switch: DrainSwitch::new(shutdown.grace),
             shutdown,
             inbound,
             pollers: JoinSet::new(),
@@ -189,6 +195,7 @@ impl World {
     pub fn poll(&mut self) {
         for route in self.bridge.routes.clone() {
             let (gate, gate_seen) = watch::channel(Gate::Starting);
+            self.all_gates.push(gate_seen.clone());
             if Arc::ptr_eq(&route, &self.route) {
                 self.gate = gate_seen.clone();
             }
@@ -202,7 +209,33 @@ impl World {
         }
     }
 
-    /// What the drain needs of it.
+    /// Drains when [`World::switch`] is told to.
+    pub fn may_drain(&self) {
+        self.may_drain_after(watch::channel(true).1);
+    }
+
+    /// The same, before the recovery has ended.
+    pub fn may_drain_after(&self, recovered: watch::Receiver<bool>) {
+        let drain = RequestedDrain {
+            bridge: Arc::clone(&self.bridge),
+            phase: self.phase.clone(),
+            recovered,
+            switch: self.switch.clone(),
+        };
+        let supervisor = &self.bridge.supervisor;
+        supervisor.spawn_loop("the drain", drain.run());
+    }
+
+    /// What is observed of a process that runs until it is idle.
+    pub fn idleness(&self) -> Idleness {
+        Idleness {
+            bridge: Arc::clone(&self.bridge),
+            gates: self.all_gates.clone(),
+            phase: self.phase.subscribe(),
+        }
+    }
+
+    /// What the shutdown needs of it.
     pub fn shutdown(&mut self) -> Shutdown {
         self.bridge.supervisor.shut_down();
         Shutdown {
@@ -211,6 +244,7 @@ impl World {
             gates: std::mem::take(&mut self.gates),
             phase: self.phase.clone(),
             config: self.shutdown,
+            since: self.switch.end(),
         }
     }
 

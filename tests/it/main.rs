@@ -49,12 +49,16 @@ mod lost_queue;
 mod panics;
 mod per_pod;
 mod permissions;
+#[cfg(target_os = "linux")]
+mod pod;
 mod polling;
 mod reading;
 mod refused_queues;
 mod replicas;
 mod replies;
 mod republishing;
+#[cfg(target_os = "linux")]
+mod requested_drain;
 mod routes;
 mod routing;
 mod scale;

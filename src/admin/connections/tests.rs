@@ -1,9 +1,11 @@
 use super::*;
+use crate::admin::open_connections::InUse;
 use axum::{body::Bytes, routing::get};
 use std::{future::pending, net::SocketAddr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Notify,
     time::timeout,
 };
 
@@ -22,7 +24,18 @@ const LARGE: usize = 64 << 20;
 
 /// A server with these bounds.
 async fn start(limits: Limits) -> SocketAddr {
+    start_with(limits, Arc::default()).await
+}
+
+/// The same; who waits at `/wait` is answered when `over` is notified.
+async fn start_with(limits: Limits, over: Arc<Notify>) -> SocketAddr {
+    let wait = |Extension(in_use): Extension<InUse>| async move {
+        let _waiting = in_use.wait();
+        over.notified().await;
+        "ok\n"
+    };
     let router = Router::new()
+        .route("/wait", get(wait))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/never", get(pending::<()>))
         .route("/large", get(|| async { Bytes::from(vec![b'x'; LARGE]) }));
@@ -46,6 +59,11 @@ async fn open(addr: SocketAddr, said: &[u8]) -> TcpStream {
 /// The answer of a probe on this connection.
 async fn probe(stream: &mut TcpStream) -> String {
     stream.write_all(PROBE).await.expect("written");
+    answer(stream).await
+}
+
+/// The next answer on this connection.
+async fn answer(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let reading = async {
         while !answer.ends_with(b"ok\n") {
@@ -133,6 +151,56 @@ async fn a_head_an_idle_connection_and_an_unread_answer_have_timeouts() {
     sleep(2 * limits.answer).await;
     let read = closed(large).await;
     assert!(read.len() < LARGE, "{}", read.len());
+}
+
+#[tokio::test]
+async fn who_waits_is_not_closed_for_a_new_connection_nor_for_the_time() {
+    let over = Arc::new(Notify::new());
+    let limits = Limits {
+        head: Duration::from_millis(200),
+        answer: Duration::from_millis(200),
+        ..LIMITS
+    };
+    let addr = start_with(limits, Arc::clone(&over)).await;
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        waiting.push(open(addr, b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await);
+    }
+    for _ in 0..50 {
+        let mut probing = open(addr, b"").await;
+        assert!(probe(&mut probing).await.starts_with("HTTP/1.1 200"));
+    }
+    // A connection that does not wait is closed by then.
+    closed(open(addr, b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n").await).await;
+    over.notify_waiters();
+    for mut stream in waiting {
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+        // From here on it is one like any other.
+        closed(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn who_waits_counts_and_the_others_make_room() {
+    let over = Arc::new(Notify::new());
+    let addr = start_with(LIMITS, Arc::clone(&over)).await;
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        waiting.push(open(addr, b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await);
+    }
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        let mut stream = open(addr, b"").await;
+        probe(&mut stream).await;
+        idle.push(stream);
+    }
+    closed(idle.remove(0)).await;
+    // Who leaves makes room for one more.
+    drop(waiting.pop());
+    drop(waiting.pop());
+    for stream in &mut idle {
+        probe(stream).await;
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Asks the running process for its tasks in flight, on its admin endpoint: on the local socket, if there is one.
 
-use crate::admin::{AdminConfig, Listing};
+use crate::admin::{AdminConfig, Listing, socket};
 use anyhow::{Context, anyhow, bail};
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use std::{
     path::Path,
     time::Duration,
 };
-use tokio::{net::UnixStream, time::timeout};
+use tokio::time::timeout;
 
 /// Timeout for the whole answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -92,7 +92,7 @@ pub(crate) async fn on_socket(
 ) -> anyhow::Result<(StatusCode, Bytes)> {
     let host = HeaderValue::from_static("localhost");
     request.headers_mut().insert(HOST, host);
-    let stream = UnixStream::connect(path).await?;
+    let stream = socket::connect(path).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let asking = async move {
         let answer = sender.send_request(request).await?;

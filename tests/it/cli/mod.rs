@@ -248,7 +248,16 @@ async fn the_help_names_all_commands_and_the_version_is_told() {
     help.arg("--help");
     let help = ended(help).await;
     assert_eq!(help.code, Some(0));
-    for name in ["run", "check", "tasks", "release", "--help", "--version"] {
+    for name in [
+        "run",
+        "check",
+        "tasks",
+        "release",
+        "drain",
+        "resume",
+        "--help",
+        "--version",
+    ] {
         assert!(help.out.contains(name), "no {name} in {}", help.out);
     }
     let mut version = command();

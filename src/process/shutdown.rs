@@ -1,6 +1,9 @@
 //! The shutdown in named phases, so that a deploy loses no task.
 
-use super::settings::ShutdownConfig;
+use super::{
+    awaited::{free_slots, no_open_polls},
+    settings::ShutdownConfig,
+};
 use crate::{
     broker::Durability,
     context::Bridge,
@@ -27,7 +30,7 @@ pub fn flush_reserve(grace: Duration) -> Duration {
 pub struct Shutdown {
     /// What all parts share.
     pub bridge: Arc<Bridge>,
-    /// The poll loops. They end by themselves when the phase is no longer *running*.
+    /// The poll loops. Dropped, they cancel the polls that are still open.
     pub pollers: JoinSet<()>,
     /// The loops of the gates. They are aborted when polling has ended.
     pub gates: JoinSet<()>,
@@ -35,28 +38,31 @@ pub struct Shutdown {
     pub phase: watch::Sender<Phase>,
     /// The settings of the shutdown.
     pub config: ShutdownConfig,
+    /// When the grace period began: now, or with the drain that came before.
+    pub since: Instant,
 }
 
 impl Shutdown {
     /// Goes through the phases. True if no task is left in flight, or if the tasks that are left are in a store that outlives
     /// the process.
     pub async fn run(mut self) -> bool {
-        let end = Instant::now() + self.config.grace;
+        let end = self.end();
         let flush_from = end - flush_reserve(self.config.grace);
 
         self.enter(Phase::Quiescing);
-        let quiet = timeout_at(flush_from, async {
-            while self.pollers.join_next().await.is_some() {}
-        });
-        if quiet.await.is_err() {
+        let quiet = timeout_at(flush_from, no_open_polls(&self.bridge)).await;
+        if quiet.is_err() {
             warn!(
                 "polls are still open, and a task handed to one is lost until AWS times it out; shutdown.grace_secs is too short"
             );
         }
         self.gates.abort_all();
         self.enter(Phase::Draining);
-        let mut drained = timeout_at(flush_from, self.all_slots_free()).await.is_ok();
-        if !drained {
+        let free = free_slots(&self.bridge, Phase::Draining);
+        let mut drained = timeout_at(flush_from, free).await.is_ok();
+        if drained {
+            self.enter(Phase::Drained);
+        } else {
             self.enter(Phase::Flushing);
             let stopping = self.bridge.broker.stop_deliveries();
             drop(timeout_at(flush_from + (end - flush_from) / 2, stopping).await);
@@ -108,47 +114,33 @@ impl Shutdown {
         lost == 0
     }
 
+    /// The end of the grace period. After a drain that began long ago, it leaves time to fail back what is in flight.
+    #[must_use]
+    pub fn end(&self) -> Instant {
+        let reserve = flush_reserve(self.config.grace);
+        (self.since + self.config.grace).max(Instant::now() + reserve)
+    }
+
     fn enter(&self, phase: Phase) {
         let in_flight = self.bridge.inflight.len();
         info!(phase = phase.name(), in_flight, "shutting down");
         self.phase.send_replace(phase);
     }
 
-    /// Waits until every open poll has ended and every task is settled. Logs every few seconds how many are left.
-    async fn all_slots_free(&self) {
-        let free = async {
-            for route in &self.bridge.routes {
-                route.slots.all_free().await;
-            }
-        };
-        tokio::pin!(free);
-        let mut log_tick = tokio::time::interval(Duration::from_secs(5));
-        log_tick.tick().await;
-        loop {
-            tokio::select! {
-                () = &mut free => return,
-                _ = log_tick.tick() => {
-                    let in_flight = self.bridge.inflight.len();
-                    info!(in_flight, phase = self.phase.borrow().name(), "waiting for the tasks in flight");
-                }
-            }
-        }
-    }
-
     /// Fails back the tasks that are not left to another process, until there are none. Polls that are still open may bring
     /// more of them meanwhile.
-    async fn flush(&mut self) {
+    async fn flush(&self) {
         let mut again = tokio::time::interval(Duration::from_millis(200));
         loop {
             again.tick().await;
             let inflight = &self.bridge.inflight;
-            while self.pollers.try_join_next().is_some() {}
+            let mut routes = self.bridge.routes.iter();
             let (left, taken) = match self.config.give_back {
-                true => (
-                    inflight.ids(),
-                    self.bridge.routes.iter().any(|r| r.slots.in_use() > 0),
+                true => (inflight.ids(), routes.any(|r| r.slots.in_use() > 0)),
+                false => (
+                    inflight.unpersisted(),
+                    routes.any(|r| r.open_polls.number() > 0),
                 ),
-                false => (inflight.unpersisted(), !self.pollers.is_empty()),
             };
             if left.is_empty() && !taken {
                 return;
