@@ -84,8 +84,8 @@ enum Command {
     /// Where the bridge is the broker, it loses no message while it runs. So it publishes none again, and says which tasks are in
     /// their queue. With --fail it takes them out.
     ///
-    /// Asks the running bridge on its local socket (admin.socket), as the bridge's user or as root. With the store `redis` each process
-    /// releases its own tasks.
+    /// Asks the running bridge on its local socket, as the bridge's user or as root. Without admin.socket it is a name made of
+    /// admin.listen, on Linux. With the store `redis` each process releases its own tasks.
     ///
     /// Exit codes: 0 all of it is done; 1 something is left to be done, which is printed, or the bridge could not be asked, or it refused;
     /// 78 the configuration is wrong.
@@ -111,7 +111,8 @@ enum Command {
     /// tasks again. It is made for the preStop hook of a container. For how long it waits: shutdown.grace_secs, less a fifth of it
     /// (10 s at most). The grace period of a SIGTERM that follows begins with the drain.
     ///
-    /// Asks the running bridge on its local socket (admin.socket), as the bridge's user or as root.
+    /// Asks the running bridge on its local socket, as the bridge's user or as root. Without admin.socket it is a name made of
+    /// admin.listen, on Linux.
     ///
     /// Exit codes: 0 nothing is in flight; 1 something still is, which is printed, or the bridge could not be asked, or somebody took the
     /// drain back; 78 the configuration is wrong.

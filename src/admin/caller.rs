@@ -7,6 +7,9 @@ use rustix::process::geteuid;
 use std::net::IpAddr;
 use tokio::net::UnixStream;
 
+/// What the others are told who ask for a change.
+pub(super) const REFUSED: &str = "refused: only the bridge's user and root may ask for that; without admin.socket, not from another container";
+
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller {

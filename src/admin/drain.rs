@@ -1,7 +1,10 @@
 //! `/drained`: for whoever waits for the end of a drain. On the local socket also `/drain` and `/resume`, which ask for a drain and
 //! take it back.
 
-use super::{caller::Caller, open_connections::InUse};
+use super::{
+    caller::{Caller, REFUSED},
+    open_connections::InUse,
+};
 use crate::{
     context::Bridge,
     phase::Phase,
@@ -95,7 +98,7 @@ pub(super) async fn begin(
     Extension(caller): Extension<Caller>,
 ) -> Response {
     if !caller.may_know_ids {
-        return forbidden();
+        return (StatusCode::FORBIDDEN, REFUSED).into_response();
     }
     drain.switch.drain();
     StatusCode::ACCEPTED.into_response()
@@ -107,16 +110,11 @@ pub(super) async fn take_back(
     Extension(caller): Extension<Caller>,
 ) -> Response {
     if !caller.may_know_ids {
-        return forbidden();
+        return (StatusCode::FORBIDDEN, REFUSED).into_response();
     }
     match drain.switch.resume() {
         Ok(true) => "the drain was taken back\n".into_response(),
         Ok(false) => "no drain was under way\n".into_response(),
         Err(Ending) => (StatusCode::CONFLICT, "the bridge is ending\n").into_response(),
     }
-}
-
-fn forbidden() -> Response {
-    let why = "refused: only the bridge's user and root may ask for that; without admin.socket, not from another container\n";
-    (StatusCode::FORBIDDEN, why).into_response()
 }

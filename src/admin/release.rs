@@ -1,6 +1,6 @@
 //! `POST /release`, on the local socket alone: what `activity-bridge release` asks for.
 
-use super::caller::Caller;
+use super::caller::{Caller, REFUSED};
 use crate::{
     context::Bridge,
     inflight::Listed,
@@ -94,10 +94,7 @@ pub(super) async fn post(
 ) -> Response {
     let released = match caller.may_know_ids {
         true => releaser.release(request).await,
-        false => {
-            let why = "only the bridge's user and root may release tasks";
-            Err((StatusCode::FORBIDDEN, why.to_owned()))
-        }
+        false => Err((StatusCode::FORBIDDEN, REFUSED.to_owned())),
     };
     match released {
         Ok(releases) => Json(releases).into_response(),

@@ -58,7 +58,7 @@ pub async fn open(settings: &AdminConfig) -> anyhow::Result<Option<LocalSocket>>
             let unusable = |error: &io::Error| {
                 warn!(
                     socket = %name, %error,
-                    "there is no local socket, so activity-bridge drain and resume do not work; set admin.socket"
+                    "there is no local socket, so activity-bridge drain, resume and release do not work; set admin.socket"
                 );
             };
             let listener = bound.inspect_err(unusable).ok();
@@ -76,7 +76,8 @@ pub async fn open(settings: &AdminConfig) -> anyhow::Result<Option<LocalSocket>>
 ///
 /// # Errors
 ///
-/// If nobody listens. If it has no path, and a process of another user listens: only a path keeps other users from that.
+/// If nobody listens. If it has no path, and a process of another user or of another container listens: only a path keeps them from
+/// that.
 pub(crate) async fn connect(path: &Path) -> io::Result<UnixStream> {
     let stream = UnixStream::connect(path).await?;
     let is_trusted = || geteuid().is_root() || Caller::on_socket(&stream).may_know_ids;
@@ -85,7 +86,7 @@ pub(crate) async fn connect(path: &Path) -> io::Result<UnixStream> {
         true => Ok(stream),
         false => Err(io::Error::new(
             ErrorKind::PermissionDenied,
-            "a process of another user listens there",
+            "a process of another user, or of another container, listens there",
         )),
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod check;
 pub mod drain;
+mod local_socket;
 pub mod release;
 pub mod tasks;

@@ -51,10 +51,11 @@ impl<'w> Place<'w> {
             .write_config(self.settings, &[Route::new(PAYMENTS)])
     }
 
-    /// How this command ends.
-    async fn run(&self, name: &str) -> Ended {
+    /// How the command of these words ends.
+    async fn run(&self, words: &str) -> Ended {
         let mut command = command();
-        command.args([name, "--config"]).arg(self.config());
+        command.args(words.split(' '));
+        command.arg("--config").arg(self.config());
         command.env("ACTIVITY_BRIDGE_ADMIN__LISTEN", &self.listen);
         ended(command).await
     }
@@ -176,6 +177,23 @@ async fn without_a_drain_who_waits_is_answered_soon_and_a_resume_tells_who_waits
     let (drained, resumed) = tokio::join!(place.run("drain"), resume);
     assert_said(&resumed, 0, &["taken back"]);
     assert_said(&drained, 1, &["the drain was taken back"]);
+}
+
+#[tokio::test]
+async fn a_release_needs_no_setting_and_is_refused_by_a_drained_bridge() {
+    let world = World::new().await;
+    let place = Place::start(&world, "").await;
+    place.bridge.ready().await;
+    let release = "release --route payments";
+    let none = place.run(release).await;
+    assert_said(&none, 0, &["no task of route payments waits for a worker"]);
+    assert_said(&place.run("drain").await, 0, &["drained"]);
+    let refused = place.run(release).await;
+    assert_said(
+        &refused,
+        1,
+        &["the phase drained", "admin.socket is not set"],
+    );
 }
 
 /// A drain changes something, so the system must say who asks.

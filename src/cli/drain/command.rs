@@ -1,11 +1,11 @@
 //! Asks the running process to drain, and waits for the end of that; or takes the drain back.
 
 use crate::{
-    admin::{SocketName, drain::DrainState},
-    cli::tasks::ask::{is_nobody, on_socket},
+    admin::drain::DrainState,
+    cli::local_socket::{RunningBridge, unknown},
     config::Config,
 };
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::{Method, Request, StatusCode};
@@ -13,7 +13,7 @@ use std::{
     io::{self, ErrorKind, Write},
     time::Duration,
 };
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 /// Timeout for an answer that the bridge gives at once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,11 +30,9 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 ///
 /// If the bridge can't be asked, if the drain is taken back, or if standard output can't be written.
 pub async fn drain(config: &Config) -> anyhow::Result<bool> {
-    let bridge = RunningBridge::of(config)?;
-    bridge.ask_at_once(Method::POST, "/drain").await?;
-    let end = Instant::now() + config.shutdown.grace + MARGIN;
-    let waiting = timeout_at(end, bridge.drained()).await;
-    let state = waiting.unwrap_or_else(|_| Err(bridge.failed(anyhow!("no answer in time"))))?;
+    let bridge = RunningBridge::of(&config.admin)?;
+    let state = drain_and_wait(&bridge, config.shutdown.grace + MARGIN).await;
+    let state = state.map_err(|error| bridge.failed(error))?;
     say(&words(&state))?;
     Ok(state.drained)
 }
@@ -45,93 +43,65 @@ pub async fn drain(config: &Config) -> anyhow::Result<bool> {
 ///
 /// If the bridge can't be asked, if it is ending, or if standard output can't be written.
 pub async fn resume(config: &Config) -> anyhow::Result<bool> {
-    let bridge = RunningBridge::of(config)?;
-    let (_, words) = bridge.ask_at_once(Method::POST, "/resume").await?;
+    let bridge = RunningBridge::of(&config.admin)?;
+    let words = ask_at_once(&bridge, Method::POST, "/resume").await;
+    let words = words.map_err(|error| bridge.failed(error))?;
     say(String::from_utf8_lossy(&words).trim())?;
     Ok(true)
 }
 
-/// The process that listens on the local socket.
-struct RunningBridge(SocketName);
+async fn drain_and_wait(bridge: &RunningBridge, limit: Duration) -> anyhow::Result<DrainState> {
+    ask_at_once(bridge, Method::POST, "/drain").await?;
+    let waiting = timeout(limit, drained(bridge)).await;
+    waiting.unwrap_or_else(|_| {
+        Err(anyhow!(
+            "no answer in time; the drain goes on: repeat the command, or see /readyz"
+        ))
+    })
+}
 
-impl RunningBridge {
-    fn of(config: &Config) -> anyhow::Result<Self> {
-        let socket = config.admin.local_socket();
-        let unnamed = "there is no local socket, on which the bridge is asked: set admin.socket, for instance to \
-                       \"/run/activity-bridge/admin.sock\", or a port in admin.listen, and start the bridge again";
-        socket.map(Self).context(unnamed)
-    }
-
-    /// Waits for the end of the drain.
-    async fn drained(&self) -> anyhow::Result<DrainState> {
-        loop {
-            let (status, body) = self.ask(Method::GET, "/drained").await?;
-            let error = match status {
-                StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => {
-                    let state = serde_json::from_slice(&body);
-                    return state.context("answered something else than a state");
-                }
-                StatusCode::TOO_MANY_REQUESTS => {
-                    sleep(RETRY_DELAY).await;
-                    continue;
-                }
-                StatusCode::NO_CONTENT | StatusCode::CONFLICT => {
-                    anyhow!("the drain was taken back, by activity-bridge resume")
-                }
-                status => unknown(status),
-            };
-            return Err(self.failed(error));
-        }
-    }
-
-    async fn ask_at_once(&self, method: Method, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
-        let asking = timeout(ANSWER_TIMEOUT, self.ask(method, path)).await;
-        let secs = ANSWER_TIMEOUT.as_secs();
-        let unanswered = |_| Err(self.failed(anyhow!("no answer within {secs} s")));
-        let (status, body) = asking.unwrap_or_else(unanswered)?;
+/// Waits for the end of the drain.
+async fn drained(bridge: &RunningBridge) -> anyhow::Result<DrainState> {
+    loop {
+        let (status, body) = ask(bridge, Method::GET, "/drained").await?;
         match status {
-            status if status.is_success() => Ok((status, body)),
-            StatusCode::FORBIDDEN | StatusCode::CONFLICT => {
-                let words = String::from_utf8_lossy(&body).trim().to_owned();
-                Err(self.failed(anyhow!(words)))
+            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => {
+                let state = serde_json::from_slice(&body);
+                return state.context("answered something else than a state");
             }
-            status => Err(self.failed(unknown(status))),
+            StatusCode::TOO_MANY_REQUESTS => sleep(RETRY_DELAY).await,
+            StatusCode::NO_CONTENT | StatusCode::CONFLICT => {
+                bail!("the drain was taken back, by activity-bridge resume")
+            }
+            status => return Err(unknown(status)),
         }
-    }
-
-    async fn ask(&self, method: Method, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
-        let request = Request::builder().method(method).uri(path);
-        let answer = on_socket(&self.0.to_path(), request.body(Body::empty())?).await;
-        answer.map_err(|error| self.failed(explain(error)))
-    }
-
-    fn failed(&self, error: anyhow::Error) -> anyhow::Error {
-        let key = match self.0 {
-            SocketName::Path(_) => "admin.socket",
-            SocketName::Abstract(_) => "admin.socket is not set",
-        };
-        error.context(format!("{} ({key})", self.0))
     }
 }
 
-fn unknown(status: StatusCode) -> anyhow::Error {
-    anyhow!(
-        "answered {status}; something else listens there, or a version of the bridge that does not know this command"
-    )
+async fn ask_at_once(bridge: &RunningBridge, method: Method, path: &str) -> anyhow::Result<Bytes> {
+    let asking = timeout(ANSWER_TIMEOUT, ask(bridge, method, path)).await;
+    let secs = ANSWER_TIMEOUT.as_secs();
+    let (status, body) = asking.unwrap_or_else(|_| {
+        Err(anyhow!(
+            "no answer within {secs} s; a bridge that still opens its token store does not answer"
+        ))
+    })?;
+    match status {
+        status if status.is_success() => Ok(body),
+        StatusCode::FORBIDDEN | StatusCode::CONFLICT => {
+            bail!("{}", String::from_utf8_lossy(&body).trim())
+        }
+        status => Err(unknown(status)),
+    }
 }
 
-/// The error with what to do about it.
-fn explain(error: anyhow::Error) -> anyhow::Error {
-    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-    let advice = match kind {
-        _ if is_nobody(&error) => {
-            "no bridge listens there: start the bridge, or give the configuration and the environment that it was started with"
-        }
-        Some(ErrorKind::PermissionDenied) => "run the command as the bridge's user, or as root",
-        Some(_) => return error,
-        None => "the bridge ended meanwhile, or did not answer",
-    };
-    error.context(advice)
+async fn ask(
+    bridge: &RunningBridge,
+    method: Method,
+    path: &str,
+) -> anyhow::Result<(StatusCode, Bytes)> {
+    let request = Request::builder().method(method).uri(path);
+    bridge.ask(request.body(Body::empty())?).await
 }
 
 fn words(state: &DrainState) -> String {

@@ -157,11 +157,12 @@ async fn where_the_bridge_can_not_be_asked_the_command_says_how_to_mend_it() {
     let world = World::of_the_endpoint(HOLD).await;
     let config = world.write_config("", &[Route::new(PAYMENTS)]);
     let nowhere = release(&config, None).await;
-    assert_said(
-        &nowhere,
-        1,
-        &["admin.socket is not set", "start the bridge again"],
-    );
+    let words = [
+        "there is no local socket",
+        "set admin.socket",
+        "start the bridge again",
+    ];
+    assert_said(&nowhere, 1, &words);
     let socket = world.dir().join("none.sock");
     let nobody = release(&config, Some(&socket)).await;
     let words = ["none.sock", "no bridge listens there", "start the bridge"];
