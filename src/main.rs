@@ -45,7 +45,7 @@ enum Command {
         ///
         /// The time counts while each route polls. It also counts when a route's workers have been there and have left. It does
         /// not count before the first worker has come, or while AWS, the broker or the token store does not answer or refuses.
-        /// Then AWS holds the open polls for up to 60 s, and a task that one brings is still worked on.
+        /// Then AWS holds the open polls for up to 60 s. A task that one brings must end within shutdown.grace_secs, as after SIGTERM.
         #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
         until_idle: Option<u64>,
     },

@@ -19,6 +19,8 @@ pub struct Slots {
     total: usize,
     /// The number of slots in use beyond the total.
     beyond: Arc<AtomicUsize>,
+    /// The number of slots in use. The semaphore does not tell it: [`Slots::all_free`] holds the permits that it has got so far.
+    in_use: Arc<AtomicUsize>,
 }
 
 /// The right to have one task in flight.
@@ -33,7 +35,13 @@ impl Slots {
             free: Arc::new(Semaphore::new(total)),
             total,
             beyond: Arc::default(),
+            in_use: Arc::default(),
         }
+    }
+
+    fn slot(&self) -> Slot {
+        self.in_use.fetch_add(1, Relaxed);
+        Slot(self.clone())
     }
 
     /// Waits for a slot.
@@ -44,7 +52,7 @@ impl Slots {
     pub async fn acquire(&self) -> Slot {
         let permit = self.free.acquire().await;
         permit.expect("the semaphore is never closed").forget();
-        Slot(self.clone())
+        self.slot()
     }
 
     /// A slot for an adopted task, whether one is free or not.
@@ -56,7 +64,7 @@ impl Slots {
                 self.beyond.fetch_add(1, Relaxed);
             }
         }
-        Slot(self.clone())
+        self.slot()
     }
 
     /// Waits until no slot is in use.
@@ -69,12 +77,13 @@ impl Slots {
     /// The number of slots in use by open polls and tasks.
     #[must_use]
     pub fn in_use(&self) -> usize {
-        self.total - self.free.available_permits() + self.beyond.load(Relaxed)
+        self.in_use.load(Relaxed)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.0.in_use.fetch_sub(1, Relaxed);
         let less = |beyond: usize| beyond.checked_sub(1);
         if self.0.beyond.fetch_update(Relaxed, Relaxed, less).is_err() {
             self.0.free.add_permits(1);
@@ -85,7 +94,8 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use futures_util::FutureExt;
+    use std::{pin::pin, time::Duration};
 
     async fn is_free(slots: &Slots) -> bool {
         let acquired = tokio::time::timeout(Duration::from_secs(60), slots.acquire()).await;
@@ -104,6 +114,18 @@ mod tests {
         drop(two);
         slots.all_free().await;
         slots.all_free().await;
+        assert_eq!(slots.in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_waits_until_all_are_free_takes_none() {
+        let slots = Slots::new(3);
+        let one = slots.acquire().await;
+        let mut waiting = pin!(slots.all_free());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert_eq!(slots.in_use(), 1);
+        drop(one);
+        waiting.await;
         assert_eq!(slots.in_use(), 0);
     }
 

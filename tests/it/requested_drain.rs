@@ -360,12 +360,12 @@ async fn a_bridge_that_runs_until_it_is_idle_does_its_tasks_and_ends_by_itself()
     let world = World::new().await;
     let _worker = world.worker(PAYMENTS, |_| Answer::done("ok")).await;
     let config = world.write_config("", &[Route::new(PAYMENTS)]);
-    let starter = ["sh", "-c", "exec \"$@\" --until-idle 2", "sh"];
+    let starter = ["sh", "-c", "exec \"$@\" --until-idle 5", "sh"];
     world.schedule(PAYMENTS, 5);
     let mut bridge = BridgeProcess::start_by(&starter, &config, &world.sim.url()).await;
     assert!(bridge.ended().await.success());
     bridge
-        .logged("no task came for 2 s, and none is in flight")
+        .logged("no task came for 5 s, and none is in flight")
         .await;
     for task in world.sim.tasks() {
         assert_eq!(task.state, TaskState::Completed, "{task:?}");
