@@ -32,7 +32,7 @@ use crate::{
 use futures_util::FutureExt;
 use std::{future::pending, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Mutex, Semaphore, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -200,6 +200,7 @@ async fn build(
         inflight: InflightTable::new(2 * slots + REMEMBER_MARGIN),
         lost_queues: LostQueues::default(),
         ownership: OwnershipCheck::default(),
+        adopting: Mutex::default(),
         park_retries: Semaphore::new(MAX_PARK_RETRIES),
         unusable: LogTally::default(),
         broker,

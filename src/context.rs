@@ -10,7 +10,7 @@ use crate::{
     util::{log_tally::LogTally, supervise::Supervisor},
 };
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 /// Maximum number of replies that wait to be parked while that fails. The others are put back into their queue, so that
 /// replies to tasks are read.
@@ -30,6 +30,8 @@ pub struct Bridge {
     pub lost_queues: LostQueues,
     /// Whether this process still owns its tasks in flight.
     pub ownership: OwnershipCheck,
+    /// Held while tasks of dead processes are adopted. A drain waits for that.
+    pub adopting: Mutex<()>,
     /// The places of replies that wait to be parked while that fails. See [`MAX_PARK_RETRIES`].
     pub park_retries: Semaphore,
     /// The limit on log lines about replies that can't be used.

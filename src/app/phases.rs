@@ -40,10 +40,12 @@ async fn recover(
     recovery::republish(&bridge, unpublished).await;
     lease::await_peer_leases(&bridge).await;
     let mut later = Unpublished::new();
+    let adopting = bridge.adopting.lock().await;
     if phase.borrow().polls() {
         // If that fails, the loop that adopts the tasks of dead processes tries again.
         drop(recovery::adopt(&bridge, &mut later).await);
     }
+    drop(adopting);
     recovery::republish(&bridge, later).await;
     recovered.send_replace(true);
     phase.send_if_modified(|phase| {

@@ -52,6 +52,8 @@ impl RequestedDrain {
         let draining = async {
             self.enter(Phase::Quiescing);
             no_open_polls(&self.bridge).await;
+            // A search for tasks of dead processes that has begun may still bring some. No other begins.
+            drop(self.bridge.adopting.lock().await);
             self.enter(Phase::Draining);
             free_slots(&self.bridge, Phase::Draining).await;
             self.enter(Phase::Drained);

@@ -26,11 +26,17 @@ pub(super) async fn adopt(bridge: &Arc<Bridge>, mut phase: watch::Receiver<Phase
         if phase.wait_for(|phase| phase.polls()).await.is_err() {
             return;
         }
+        let adopting = bridge.adopting.lock().await;
+        // A drain may have begun while the other search went on.
+        if !phase.borrow().polls() {
+            continue;
+        }
         crash_point(CrashPoint::TakeoverLoop);
         let mut unpublished = Unpublished::new();
         if let Err(error) = recovery::adopt(bridge, &mut unpublished).await {
             debug!(%error, "could not look for tasks of dead processes");
         }
+        drop(adopting);
         if !unpublished.is_empty() {
             let supervisor = &bridge.supervisor;
             let bridge = Arc::clone(bridge);

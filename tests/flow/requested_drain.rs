@@ -293,6 +293,24 @@ async fn a_drained_process_adopts_no_task_of_a_dead_one_until_it_polls_again() {
     assert_eq!(world.bridge.inflight.len(), 1);
 }
 
+/// The store has begun to hand it out when the drain begins.
+#[tokio::test(start_paused = true)]
+async fn a_task_of_a_dead_process_that_is_being_adopted_is_awaited() {
+    let world = World::with(Kind::Redis, "");
+    world.may_drain();
+    let answer = world.store.adoptions.hold();
+    let record = world.record(&world.task(), true);
+    world.store.orphans.lock().push_back(record);
+    world.at(secs(2.0)).await;
+    world.switch.drain();
+    world.at(secs(3.0)).await;
+    assert_eq!(phase(&world), Phase::Quiescing);
+    answer.send(Ok(())).expect("it is awaited");
+    world.settle_down().await;
+    assert_eq!(phase(&world), Phase::Draining);
+    assert_eq!(world.bridge.inflight.len(), 1);
+}
+
 /// The bridge is the broker, and sees at once that nobody is left.
 #[tokio::test(start_paused = true)]
 async fn without_a_drain_a_worker_that_leaves_the_endpoint_stops_the_polls_by_itself() {

@@ -33,7 +33,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{Mutex, Semaphore, mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
@@ -154,6 +154,7 @@ impl World {
             inflight: InflightTable::new(100),
             lost_queues: LostQueues::default(),
             ownership: OwnershipCheck::default(),
+            adopting: Mutex::default(),
             park_retries: Semaphore::new(MAX_PARK_RETRIES),
             unusable: LogTally::default(),
             metrics,

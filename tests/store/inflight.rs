@@ -20,7 +20,7 @@ use activity_bridge::{
     util::supervise::Supervisor,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 async fn route() -> Arc<Route> {
     let config = r#"
@@ -95,6 +95,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         inflight: InflightTable::new(3),
         lost_queues: LostQueues::default(),
         ownership: OwnershipCheck::default(),
+        adopting: Mutex::default(),
         park_retries: Semaphore::new(MAX_PARK_RETRIES),
         unusable: activity_bridge::util::log_tally::LogTally::default(),
         metrics: Metrics::new().expect("metrics"),
