@@ -138,3 +138,33 @@ impl Drop for Used {
         drop(self.open.lock().by_use.remove(&position));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    fn is_closed(place: &mut Place) -> bool {
+        place.closed.try_recv() == Err(TryRecvError::Closed)
+    }
+
+    #[tokio::test]
+    async fn who_waits_keeps_its_place_and_leaves_it_to_another() {
+        let open = Arc::new(Mutex::new(Open::default()));
+        let (mut first, _) = Open::enter(&open, 2);
+        let waiting = first.used.wait();
+        let (mut second, was_full) = Open::enter(&open, 2);
+        assert!(!was_full);
+        let (mut third, was_full) = Open::enter(&open, 2);
+        assert!(was_full);
+        assert_eq!(
+            [is_closed(&mut first), is_closed(&mut second)],
+            [false, true]
+        );
+        drop(waiting);
+        drop(first);
+        let (_fourth, was_full) = Open::enter(&open, 2);
+        assert!(!was_full);
+        assert!(!is_closed(&mut third));
+    }
+}
