@@ -89,10 +89,11 @@ class Node(Server):
 
     NAME = "RabbitMQ"
     FILE = "node.json"
-    KEPT = (*Server.KEPT, "amqp_port", "dist_port", "epmd_port", "api_port")
+    KEPT = (*Server.KEPT, "amqp_port", "dist_port", "epmd_port", "api_port", "plugins")
 
-    def __init__(self, folder, management=True, amqp_port=None):
+    def __init__(self, folder, management=True, amqp_port=None, plugins=()):
         super().__init__(folder)
+        self.plugins = list(plugins)
         ports = free_ports(4)
         self.amqp_port = amqp_port or ports[0]
         self.dist_port, self.epmd_port = ports[1], ports[2]
@@ -188,7 +189,8 @@ class Node(Server):
         if self.api_port:
             settings += ["management.tcp.ip = 127.0.0.1", f"management.tcp.port = {self.api_port}",
                          "collect_statistics_interval = 1000"]
-        plugins = "[rabbitmq_management]." if self.api_port else "[]."
+        enabled = [*self.plugins, *(["rabbitmq_management"] if self.api_port else [])]
+        plugins = f"[{', '.join(enabled)}]."
         for name, text in (("rabbitmq.conf", "\n".join(settings) + "\n"), ("advanced.config", "[].\n"),
                            ("plugins", plugins + "\n"), ("env.conf", "")):
             (self.dir / "config" / name).write_text(text)
@@ -257,7 +259,7 @@ def start(options):
         if node.alive():
             raise Failure(f"a node is already running in {options.dir}")
     else:
-        node = Node(options.dir, not options.plain, options.amqp_port)
+        node = Node(options.dir, not options.plain, options.amqp_port, options.plugin)
     node.start(options.owner)
     print(json.dumps(node.state()), flush=True)
     return 0
@@ -313,6 +315,7 @@ def parse(argv):
     sub = command("start", start)
     sub.add_argument("--plain", action="store_true", help="without the management plugin: starts sooner")
     sub.add_argument("--amqp-port", type=int)
+    sub.add_argument("--plugin", action="append", default=[], metavar="NAME", help="a plugin to enable; may be repeated")
     sub.add_argument("--owner", type=int, metavar="PID", help="stop the node when this process has ended")
     sub.add_argument("--json", action="store_true", help="(what is printed is always JSON)")
     command("stop", lambda options: Node.load(options.dir).stop() or 0)

@@ -27,6 +27,9 @@ pub mod task;
 /// How any table of settings is read.
 pub mod settings;
 
+/// TLS where the bridge is the client.
+pub mod tls;
+
 /// What is counted.
 pub mod metrics;
 

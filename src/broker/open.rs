@@ -6,11 +6,11 @@ use super::{
     destination::Destination,
     endpoint::{self, Endpoint, EndpointConfig, EndpointFiles, Examined, TaskQueue},
     names::REPLIES_EXCHANGE,
-    rabbitmq::{self, Options, RabbitMq},
+    rabbitmq::{self, Access, Options, RabbitMq},
     settings::BrokerConfig,
 };
 use crate::{
-    settings::Problem,
+    settings::{Problem, in_one_line},
     task::TaskId,
     util::{Mark, Row, supervise::Supervisor},
 };
@@ -53,7 +53,7 @@ pub fn open(
     config: &BrokerConfig,
     options: BrokerOptions,
 ) -> anyhow::Result<(Arc<dyn Broker>, InboundStream)> {
-    let uris = match config {
+    let config = match config {
         BrokerConfig::Endpoint(config) => {
             let files = EndpointFiles::read(config);
             let files = files.map_err(|problems| anyhow::anyhow!(in_one_line(&problems)))?;
@@ -70,14 +70,14 @@ pub fn open(
             })?;
             return Ok((Arc::new(endpoint), inbound));
         }
-        BrokerConfig::RabbitMq(uris) => uris,
+        BrokerConfig::RabbitMq(config) => config,
     };
     let (id, replies_expire) = match options.replies {
         ReplyLifetime::Process => (TaskId::random().reveal(), PROCESS_REPLIES_TTL),
         ReplyLifetime::Store(id) => (id, STORE_REPLIES_TTL),
     };
     let (broker, inbound) = RabbitMq::start(Options {
-        uris: uris.clone(),
+        access: Access::new(config.clone()),
         identity: rabbitmq::identity(options.routes.iter().map(String::as_str)),
         reply_queue: format!("{REPLIES_EXCHANGE}.{id}"),
         replies_expire,
@@ -91,17 +91,13 @@ pub fn open(
 const IS_ENDPOINT: &str =
     "the bridge is the broker, because amqp.uri is not set; workers connect to it";
 
-fn in_one_line(problems: &[Problem]) -> String {
-    let lines: Vec<_> = problems.iter().map(Problem::to_string).collect();
-    lines.join("; ")
-}
-
 /// Checks what can be checked without reaching anything: the files that the settings name. `here`: on the machine on which the
 /// bridge is to run, so folders must be there.
 #[must_use]
 pub fn examine(config: &BrokerConfig, here: bool) -> Vec<Row> {
-    let BrokerConfig::Endpoint(endpoint) = config else {
-        return Vec::new();
+    let endpoint = match config {
+        BrokerConfig::Endpoint(endpoint) => endpoint,
+        BrokerConfig::RabbitMq(config) => return rabbitmq::check::examine(config),
     };
     let mut rows = vec![Row::new(format!("broker {config}"), Mark::Ok, IS_ENDPOINT)];
     rows.extend(examine_files(endpoint));
@@ -134,13 +130,9 @@ fn examine_parked(endpoint: &EndpointConfig, here: bool) -> Row {
 }
 
 fn examine_files(endpoint: &EndpointConfig) -> Vec<Row> {
-    match EndpointFiles::read(endpoint) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems
-            .into_iter()
-            .map(|problem| Row::new(problem.path, Mark::Fail, problem.rule))
-            .collect(),
-    }
+    let problems = endpoint::examine_files(endpoint);
+    let row = |problem: Problem| Row::new(problem.path, Mark::Fail, problem.rule);
+    problems.into_iter().map(row).collect()
 }
 
 /// Checks what works with the broker, and changes nothing there. A RabbitMQ has a table for each address.
@@ -148,11 +140,8 @@ pub async fn check(
     config: &BrokerConfig,
     destinations: impl Iterator<Item = &Destination> + Clone,
 ) -> Vec<Row> {
-    let mut rows = Vec::new();
-    if let BrokerConfig::RabbitMq(uris) = config {
-        for uri in uris {
-            rows.extend(rabbitmq::check::check(uri, destinations.clone()).await);
-        }
+    match config {
+        BrokerConfig::Endpoint(_) => Vec::new(),
+        BrokerConfig::RabbitMq(config) => rabbitmq::check::check(config, destinations).await,
     }
-    rows
 }

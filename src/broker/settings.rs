@@ -4,9 +4,12 @@ use super::{
     contract::Durability,
     endpoint::{EndpointConfig, settings as endpoint},
     kind::BrokerKind,
-    rabbitmq::Uri,
+    rabbitmq::{
+        RabbitMqConfig,
+        settings::{self as rabbitmq, URI_KEYS},
+    },
 };
-use crate::settings::{Reader, address};
+use crate::settings::Reader;
 use std::fmt;
 
 /// The settings of the broker.
@@ -14,8 +17,8 @@ use std::fmt;
 pub enum BrokerConfig {
     /// The bridge is the broker.
     Endpoint(EndpointConfig),
-    /// A RabbitMQ. Its addresses are tried in turn; there is at least one.
-    RabbitMq(Vec<Uri>),
+    /// A RabbitMQ.
+    RabbitMq(RabbitMqConfig),
 }
 
 impl BrokerConfig {
@@ -47,9 +50,6 @@ impl fmt::Display for BrokerConfig {
     }
 }
 
-/// The keys that say where a RabbitMQ is.
-const URI_KEYS: [&str; 3] = ["uri", "uris", "uri_file"];
-
 /// Reads the table `[amqp]`. Without an address of a RabbitMQ, the bridge is the broker. The settings are `None` only if the
 /// address has a problem.
 pub(crate) fn read_amqp(mut amqp: Reader<'_>) -> (BrokerKind, Option<BrokerConfig>) {
@@ -57,17 +57,16 @@ pub(crate) fn read_amqp(mut amqp: Reader<'_>) -> (BrokerKind, Option<BrokerConfi
         for key in URI_KEYS {
             amqp.discard(key);
         }
+        if amqp.discard("token_file") {
+            let rule = "is for a login at a RabbitMQ, and without amqp.uri the bridge itself is the broker; remove it, or set amqp.uri";
+            amqp.problem("token_file", None, rule);
+        }
         let config = endpoint::read(&mut amqp);
         amqp.finish();
         let config = BrokerConfig::Endpoint(config);
         return (BrokerKind::Endpoint, Some(config));
     };
-    let words = address::Words {
-        keys: URI_KEYS,
-        noun: "URI",
-        server: "the broker",
-    };
-    let uris = address::read(&mut amqp, &words);
+    let config = rabbitmq::read(&mut amqp);
     for key in endpoint::KEYS {
         if amqp.discard(key) {
             let rule = format!(
@@ -77,6 +76,5 @@ pub(crate) fn read_amqp(mut amqp: Reader<'_>) -> (BrokerKind, Option<BrokerConfi
         }
     }
     amqp.finish();
-    let config = (!uris.is_empty()).then_some(BrokerConfig::RabbitMq(uris));
-    (BrokerKind::RabbitMq, config)
+    (BrokerKind::RabbitMq, config.map(BrokerConfig::RabbitMq))
 }

@@ -39,6 +39,11 @@ pub async fn check(config: &Config, online: bool) -> anyhow::Result<bool> {
     for row in broker::examine(&config.broker, online) {
         table.add(row)?;
     }
+    if let StoreConfig::Redis(redis) = &config.store
+        && let Some(problem) = store::redis::examine_files(redis)
+    {
+        table.add(Row::new(problem.path, Mark::Fail, problem.rule))?;
+    }
     if config.broker.kind() == BrokerKind::Endpoint {
         for route in &config.routes {
             let what = format!("route {}: ack = {:?}", route.name, route.ack.ack.label());

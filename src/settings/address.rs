@@ -2,7 +2,10 @@
 //! never shown.
 
 use super::{reader::Reader, secret_file};
-use std::{path::Path, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// The names of the three keys, and the words for messages about them.
 pub(crate) struct Words {
@@ -14,13 +17,25 @@ pub(crate) struct Words {
     pub(crate) server: &'static str,
 }
 
-/// Reads the three keys. Exactly one must be given. The list is empty if there is a problem.
-pub(crate) fn read<T: FromStr<Err = String>>(table: &mut Reader<'_>, words: &Words) -> Vec<T> {
+/// What the three keys say.
+pub(crate) struct Addresses<T> {
+    /// The addresses. The list is empty if there is a problem.
+    pub(crate) found: Vec<T>,
+    /// The file that the address was read from. It may change.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Reads the three keys. Exactly one must be given.
+pub(crate) fn read<T: FromStr<Err = String>>(
+    table: &mut Reader<'_>,
+    words: &Words,
+) -> Addresses<T> {
     let Words { keys, noun, server } = words;
     let [one, several, file] = *keys;
     let given = keys.iter().filter(|key| table.has(key)).count();
     let mut found = table.secrets(several, str::parse);
     found.extend(table.secret(one, str::parse));
+    let mut path_of_file = None;
     found.extend(table.secret(file, |path| {
         // An address that was written here by mistake must not be shown. A path that can't be read must be shown.
         if path.contains("://") {
@@ -28,20 +43,40 @@ pub(crate) fn read<T: FromStr<Err = String>>(table: &mut Reader<'_>, words: &Wor
                 "must be the path of a file that holds the {noun}, not the {noun}"
             ));
         }
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("the file {path:?} can't be read: {error}"))?;
-        let address = text.trim();
-        secret_file::check(Path::new(path), address.as_bytes())?;
-        let address = address.parse();
-        address.map_err(|why: String| format!("the {noun} in the file {path:?} {why}"))
+        let path = Path::new(path);
+        let address = parse(&secret_file::read_text(path)?, path, noun)?;
+        path_of_file = Some(path.to_owned());
+        Ok(address)
     }));
     let rule = match given {
         0 => format!("is missing; say where {server} is: {one}, {several} or {file}"),
-        1 => return found,
+        1 => {
+            return Addresses {
+                found,
+                file: path_of_file,
+            };
+        }
         _ => format!("give one of {one}, {several} and {file}, not several"),
     };
     table.problem(one, None, rule);
-    Vec::new()
+    Addresses {
+        found: Vec::new(),
+        file: None,
+    }
+}
+
+/// Parses the address that a file holds.
+///
+/// # Errors
+///
+/// What is wrong with it, without a part of it.
+pub(crate) fn parse<T: FromStr<Err = String>>(
+    text: &str,
+    path: &Path,
+    noun: &str,
+) -> Result<T, String> {
+    text.parse()
+        .map_err(|why: String| format!("the {noun} in the file {path:?} {why}"))
 }
 
 /// Refuses an address in which a character of the password may be taken for the end of the password. The rest of the password would

@@ -15,6 +15,6 @@ mod variables;
 
 pub use layers::Layers;
 pub use places::Places;
-pub use problem::{Problem, Problems};
-pub use reader::{Reader, required};
+pub use problem::{Problem, Problems, in_one_line};
+pub use reader::{Reader, required, required_secret};
 pub use variables::Variable;

@@ -15,6 +15,19 @@ pub struct Problem {
     pub rule: String,
 }
 
+impl Problem {
+    /// A problem with what a key names, such as a file. The value is not shown.
+    #[must_use]
+    pub fn about(path: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self {
+            file: None,
+            path: path.into(),
+            value: None,
+            rule: rule.into(),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
@@ -25,6 +38,13 @@ impl fmt::Display for Problem {
             None => write!(f, "{}: {}", self.path, self.rule),
         }
     }
+}
+
+/// Several problems in one line.
+#[must_use]
+pub fn in_one_line(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems.iter().map(Problem::to_string).collect();
+    lines.join("; ")
 }
 
 /// All problems that were found so far.

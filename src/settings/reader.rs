@@ -226,6 +226,18 @@ impl<'p> Reader<'p> {
     }
 }
 
+/// Reads a text that has no default and is never shown. A missing key is a problem.
+pub fn required_secret<T>(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    rule: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
+    if !reader.has(key) {
+        reader.problem(key, None, "is missing");
+    }
+    reader.secret(key, rule)
+}
+
 /// Reads a text that has no default. A missing key is a problem.
 pub fn required<T>(
     reader: &mut Reader<'_>,

@@ -89,6 +89,7 @@ fn refuse_keys_of_others(store: &mut Reader<'_>, kind: Option<&str>) {
         ("url", "redis"),
         ("urls", "redis"),
         ("url_file", "redis"),
+        ("tls", "redis"),
         ("cluster", "redis"),
         ("prefix", "redis"),
     ] {
@@ -110,6 +111,7 @@ mod tests {
     use crate::{
         config::{Config, ConfigError},
         settings::Problem,
+        tls::ClientTls,
     };
 
     fn read(store: &str) -> Result<Config, Vec<String>> {
@@ -128,11 +130,8 @@ mod tests {
         let store = |text: &str| read(text).expect(text).store;
         let file = |path: &str| StoreConfig::File(FileConfig { path: path.into() });
         let redis = |urls: &[&str], cluster, prefix: &str| {
-            StoreConfig::Redis(RedisConfig {
-                urls: urls.iter().map(|url| url.parse().expect(url)).collect(),
-                cluster,
-                prefix: prefix.to_owned(),
-            })
+            let urls = urls.iter().map(|url| url.parse().expect(url)).collect();
+            StoreConfig::Redis(RedisConfig::at(urls, cluster, prefix.to_owned()))
         };
         assert_eq!(store(""), file("/var/lib/activity-bridge/tasks.redb"));
         assert_eq!(store("path = \"a/b.redb\""), file("a/b.redb"));
@@ -147,6 +146,33 @@ mod tests {
             store(cluster),
             redis(&["rediss://u:p@a:1", "rediss://u:p@b:2"], true, "shop/a")
         );
+    }
+
+    #[test]
+    fn the_files_for_redis_are_those_of_its_address_and_of_tls() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = folder.path().join("url");
+        std::fs::write(&url, "rediss://u:p@h\n").expect("writable");
+        let text = format!(
+            "kind = \"redis\"\nurl_file = {url:?}\ntls = {{ ca_file = \"a\", cert_file = \"c\", key_file = \"k\" }}"
+        );
+        let path = |name: &str| Some(name.into());
+        let expected = RedisConfig {
+            url_file: Some(url),
+            tls: Some(ClientTls {
+                place: "store.tls",
+                ca_file: path("a"),
+                cert_file: path("c"),
+                key_file: path("k"),
+            }),
+            ..RedisConfig::at(
+                vec!["rediss://u:p@h".parse().expect("a URL")],
+                false,
+                "activity-bridge".to_owned(),
+            )
+        };
+        let found = read(&text).expect("valid").store;
+        assert_eq!(found, StoreConfig::Redis(expected));
     }
 
     #[test]
@@ -193,6 +219,19 @@ mod tests {
             (
                 "kind = \"redis\"\nurl = \"redis://u:hunter2@b/1\"\ncluster = true",
                 vec!["store.url: must not name a database".to_owned()],
+            ),
+            (
+                "kind = \"redis\"\nurl = \"redis://u:hunter2@h\"\ntls = { ca_file = \"a\" }",
+                vec!["store.url: begins with redis://, and [store.tls] is for rediss://; write rediss://".to_owned()],
+            ),
+            (
+                "kind = \"redis\"\nurl = \"rediss://h\"\ntls = { cert_file = \"c\", ca_file = \"-----BEGIN hunter2\" }",
+                vec!["store.tls.ca_file: must be the path of a file, not what is in it".to_owned(),
+                     "store.tls.key_file: is missing beside cert_file".to_owned()],
+            ),
+            (
+                "kind = \"memory\"\ntls = { ca_file = \"a\" }",
+                vec![of_redis("tls", "memory")],
             ),
             (
                 "kind = \"redis\"\nurl = \"redis://h\"\nprefix = \"a{b}\"\npath = \"x\"",

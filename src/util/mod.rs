@@ -1,10 +1,11 @@
 //! Helpers that know nothing of tasks: back-off, crash points, the queue of log lines and limits on them, supervised loops, labels of
-//! metrics, rows of a table, databases in a file, who else can read a file, and the name of the machine.
+//! metrics, rows of a table, databases in a file, reads of small files, who else can read a file, and the name of the machine.
 
 mod backoff;
 pub mod crash_point;
 pub mod database_file;
 pub mod file_access;
+mod file_reads;
 mod host;
 mod label;
 pub mod log_limiter;
@@ -14,6 +15,7 @@ mod report;
 pub mod supervise;
 
 pub use backoff::{Backoff, jittered};
+pub use file_reads::FileReads;
 pub use host::host;
 pub use label::Label;
 pub(crate) use label::labels;

@@ -219,6 +219,21 @@ fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
         lines.push(("otlp.endpoint", r#""http://127.0.0.1""#));
     }
     match key {
+        "amqp.tls.ca_file" => {
+            lines.retain(|(name, _)| *name != "amqp.uri");
+            lines.push(("amqp.uri", r#""amqps://127.0.0.1""#));
+        }
+        "store.tls.ca_file" | "store.tls.cert_file" | "store.tls.key_file" => {
+            lines.extend([
+                ("store.kind", r#""redis""#),
+                ("store.url", r#""rediss://a""#),
+            ]);
+            match key {
+                "store.tls.cert_file" => lines.push(("store.tls.key_file", r#""a""#)),
+                "store.tls.key_file" => lines.push(("store.tls.cert_file", r#""a""#)),
+                _ => {}
+            }
+        }
         "store.url" | "store.url_file" => lines.push(("store.kind", r#""redis""#)),
         "store.urls" => lines.extend([("store.kind", r#""redis""#), ("store.cluster", "true")]),
         "store.cluster" | "store.prefix" => {
@@ -252,9 +267,13 @@ fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
     lines
 }
 
+/// The keys beside the address of a RabbitMQ.
+const OF_RABBITMQ: [&str; 2] = ["amqp.tls.ca_file", "amqp.token_file"];
+
 /// Whether a key means something only where the bridge is the broker.
 fn of_endpoint(key: &str) -> bool {
-    let of_amqp = key.starts_with("amqp.") && !key.starts_with("amqp.uri");
+    let of_rabbitmq = key.starts_with("amqp.uri") || OF_RABBITMQ.contains(&key);
+    let of_amqp = key.starts_with("amqp.") && !of_rabbitmq;
     of_amqp || key.starts_with("routes[].ack_")
 }
 
@@ -499,6 +518,7 @@ fn the_documented_defaults_are_those_of_the_code() {
 fn known_keys(table: &str) -> Vec<String> {
     let text = match table {
         "" => "zzz = 1".to_owned(),
+        "store.tls" => "[store]\nkind = \"redis\"\nurl = \"rediss://a\"\ntls.zzz = 1".to_owned(),
         "routes[]" | "amqp.users[]" => format!("[[{}]]\nzzz = 1", table.trim_end_matches("[]")),
         _ => match table.strip_prefix("routes[].") {
             Some(inner) => format!("[[routes]]\n{inner}.zzz = 1"),

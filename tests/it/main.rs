@@ -46,6 +46,7 @@ mod hostile_replies;
 mod isolation;
 mod liveness;
 mod lost_queue;
+mod oauth2;
 mod panics;
 mod per_pod;
 mod permissions;
@@ -59,6 +60,7 @@ mod replies;
 mod republishing;
 #[cfg(target_os = "linux")]
 mod requested_drain;
+mod rotation;
 mod routes;
 mod routing;
 mod scale;

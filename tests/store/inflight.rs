@@ -4,7 +4,7 @@ use crate::harness::{insert, insist, task};
 use activity_bridge::{
     broker::{
         Durability,
-        rabbitmq::{Options, RabbitMq},
+        rabbitmq::{Access, Options, RabbitMq, RabbitMqConfig},
     },
     config::Config,
     context::{Bridge, MAX_PARK_RETRIES},
@@ -80,8 +80,9 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         insist(async || store.remove(task.id).await).await;
         ended.push(task.id);
     }
+    let uri = "amqp://127.0.0.1:1".parse().expect("a URI");
     let (broker, _replies) = RabbitMq::start(Options {
-        uris: vec!["amqp://127.0.0.1:1".parse().expect("a URI")],
+        access: Access::new(RabbitMqConfig::at(vec![uri])),
         identity: String::new(),
         reply_queue: "replies".to_owned(),
         replies_expire: Duration::from_secs(60),

@@ -1,14 +1,11 @@
-//! The files that the settings name: passwords, certificates and keys. They are read once, at the start.
+//! The files that the settings name: passwords, certificates and keys.
 
 use super::settings::EndpointConfig;
 use crate::settings::{Problem, secret_file};
-use std::{fmt, fs::File, io::Read, path::Path};
-
-/// Maximum size of one of these files, in bytes.
-const MAX_FILE_BYTES: u64 = 1_048_576;
+use std::{fmt, path::Path};
 
 /// What is in the files.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct EndpointFiles {
     /// The passwords of the users, in the order of the configuration; `None` for a user without one.
     pub passwords: Vec<Option<UserPassword>>,
@@ -27,6 +24,7 @@ impl fmt::Debug for UserPassword {
 }
 
 /// The files for TLS, as they were read.
+#[derive(PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificates of the server, in PEM.
     pub cert: Vec<u8>,
@@ -43,24 +41,22 @@ impl fmt::Debug for TlsFiles {
 }
 
 impl EndpointFiles {
-    /// Reads all files.
+    /// Reads all files. It may block.
     ///
     /// # Errors
     ///
     /// All files that can't be used, each with the key that names it.
     pub fn read(config: &EndpointConfig) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut file = |key: String, path: &Path, is_password| match read_file(path, is_password) {
-            Ok(bytes) => bytes,
-            Err(rule) => {
-                problems.push(Problem {
-                    file: None,
-                    path: key,
-                    value: None,
-                    rule,
-                });
+        let mut file = |key: String, path: &Path, is_password| {
+            let read = match is_password {
+                true => secret_file::read_line(path),
+                false => secret_file::read(path),
+            };
+            read.unwrap_or_else(|rule| {
+                problems.push(Problem::about(key, rule));
                 Vec::new()
-            }
+            })
         };
         let tls = config.tls.as_ref().map(|tls| TlsFiles {
             cert: file("amqp.tls.cert_file".to_owned(), &tls.cert_file, false),
@@ -73,7 +69,7 @@ impl EndpointFiles {
         let mut passwords = Vec::with_capacity(config.users.len());
         for (index, user) in config.users.iter().enumerate() {
             let key = format!("amqp.users[{index}].password_file");
-            let read = |path: &_| UserPassword(without_line_end(file(key, path, true)));
+            let read = |path: &_| UserPassword(file(key, path, true));
             passwords.push(user.password_file.as_deref().map(read));
         }
         match problems.is_empty() {
@@ -81,38 +77,29 @@ impl EndpointFiles {
             false => Err(problems),
         }
     }
-}
 
-fn read_file(path: &Path, is_password: bool) -> Result<Vec<u8>, String> {
-    let unreadable = |error: std::io::Error| format!("the file {path:?} can't be read: {error}");
-    let file = File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    let within = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
-    within.map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!(
-            "the file {path:?} is longer than {MAX_FILE_BYTES} bytes"
-        ));
-    }
-    let content = without_line_end(bytes.clone());
-    if content.is_empty() {
-        return Err(format!("the file {path:?} is empty"));
-    }
-    if is_password {
-        secret_file::check(path, &content)?;
-    }
-    Ok(bytes)
-}
-
-/// The bytes without one line end.
-fn without_line_end(mut bytes: Vec<u8>) -> Vec<u8> {
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
+    /// The keys of the files that are not as they were.
+    pub(crate) fn changes_since(&self, old: &Self) -> Vec<String> {
+        let mut keys = Vec::new();
+        if let (Some(new), Some(old)) = (&self.tls, &old.tls) {
+            for (key, is_same) in [
+                ("cert_file", new.cert == old.cert),
+                ("key_file", new.key == old.key),
+                ("client_ca_file", new.client_ca == old.client_ca),
+            ] {
+                if !is_same {
+                    keys.push(format!("amqp.tls.{key}"));
+                }
+            }
         }
+        let passwords = self.passwords.iter().zip(&old.passwords);
+        for (index, (new, old)) in passwords.enumerate() {
+            if new != old {
+                keys.push(format!("amqp.users[{index}].password_file"));
+            }
+        }
+        keys
     }
-    bytes
 }
 
 #[cfg(test)]

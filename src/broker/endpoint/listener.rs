@@ -1,9 +1,10 @@
 //! The listener: it takes connections, within bounds.
 
 use super::{
+    admission::AdmissionFiles,
     certificate::CertificateNames,
     connection::{Shared, serve},
-    doorway::Doorway,
+    doorway::{Doorway, Handshake},
     keepalive,
 };
 use crate::util::{
@@ -16,7 +17,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 /// Maximum number of open sockets beyond the connections that are in use: those that close.
@@ -27,10 +28,9 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Takes connections until the endpoint closes.
 pub(crate) async fn run(
-    listener: TcpListener,
+    (listener, max_connections): (TcpListener, usize),
     shared: Shared,
-    max_connections: usize,
-    tls: Option<TlsAcceptor>,
+    admissions: Arc<AdmissionFiles>,
     supervisor: Supervisor,
 ) {
     let sockets = Arc::new(Semaphore::new(max_connections + MARGIN));
@@ -57,23 +57,9 @@ pub(crate) async fn run(
                 if let Err(error) = keepalive::set(&stream) {
                     debug!(%error, "a socket option could not be set");
                 }
-                let shared = shared.clone();
-                let tls = tls.clone();
+                let (shared, admissions) = (shared.clone(), Arc::clone(&admissions));
                 supervisor.spawn("a worker's connection", async move {
-                    let peer = peer.to_string();
-                    match tls {
-                        None => serve(stream, (peer, None), shared, handshake).await,
-                        Some(tls) => tokio::select! {
-                            accepted = tls.accept(stream) => match accepted {
-                                Ok(stream) => {
-                                    let certificate = certificate(&stream, &peer);
-                                    serve(stream, (peer, certificate), shared, handshake).await;
-                                }
-                                Err(error) => debug!(peer, %error, "a TLS handshake failed"),
-                            },
-                            () = handshake.over() => debug!(peer, "a TLS handshake took too long"),
-                        },
-                    }
+                    admit((stream, peer.to_string()), shared, &admissions, handshake).await;
                     drop(socket);
                 });
             }
@@ -84,6 +70,36 @@ pub(crate) async fn run(
     drop((listener, closing, shared));
     // The loop is supervised: it must not end before the process.
     std::future::pending::<()>().await;
+}
+
+/// Serves a client as the files say now.
+async fn admit(
+    (stream, peer): (TcpStream, String),
+    shared: Shared,
+    admissions: &AdmissionFiles,
+    handshake: Handshake,
+) {
+    let admission = tokio::select! {
+        admission = admissions.now() => admission,
+        () = handshake.over() => return debug!(peer, "the files of users and TLS were read for too long"),
+    };
+    let shared = Shared {
+        users: admission.users,
+        ..shared
+    };
+    let Some(tls) = admission.tls else {
+        return serve(stream, (peer, None), shared, handshake).await;
+    };
+    tokio::select! {
+        accepted = tls.accept(stream) => match accepted {
+            Ok(stream) => {
+                let certificate = certificate(&stream, &peer);
+                serve(stream, (peer, certificate), shared, handshake).await;
+            }
+            Err(error) => debug!(peer, %error, "a TLS handshake failed"),
+        },
+        () = handshake.over() => debug!(peer, "a TLS handshake took too long"),
+    }
 }
 
 /// The names of the certificate that the client has shown. rustls takes none that is not valid.

@@ -10,10 +10,11 @@
 //! | `limits`, `memory_usage`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
 //! | `handshake`, `users`, `certificate`, `session`, `assembly`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
-//! | `settings`, `user_settings`, `files`, `tls` | the configuration |
+//! | `settings`, `user_settings`, `files`, `tls`, `admission` | the configuration, and who may connect as its files say now |
 //! | `own_messages`, `task_queue`, `server` | what the bridge sends, and the implementation of the seam |
 //! | `fuzz` | what fuzzers and tests drive without sockets; in no release |
 
+mod admission;
 mod assembly;
 mod binding_match;
 mod bindings;
@@ -88,6 +89,7 @@ pub(crate) use super::amqp::outbox;
 pub use super::amqp::{
     content_header, frame, method, properties, properties_builder, table, table_builder,
 };
+pub(crate) use admission::examine as examine_files;
 pub use fast_tasks::FastTasks;
 pub use files::{EndpointFiles, TlsFiles, UserPassword};
 pub(crate) use parked_file::{Examined, examine};

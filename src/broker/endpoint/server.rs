@@ -1,8 +1,9 @@
 //! The AMQP endpoint as a [`Broker`]: the bridge is the broker itself.
 
 use super::{
+    admission::AdmissionFiles,
     connection::Shared,
-    files::{EndpointFiles, UserPassword},
+    files::EndpointFiles,
     limits::Limits,
     listener,
     message::Message,
@@ -16,8 +17,6 @@ use super::{
     switch::Switch,
     task_queue::{TaskQueue, acks},
     tasks::NewTask,
-    tls,
-    users::{User, Users},
 };
 use crate::{
     broker::{
@@ -83,9 +82,9 @@ impl Endpoint {
     ///
     /// The address can't be listened on, or a file for TLS can't be used.
     pub(crate) fn start(options: Options) -> anyhow::Result<(Self, InboundStream)> {
-        let (config, files) = (options.config, options.files);
-        let tls = files.tls.as_ref().map(tls::acceptor).transpose();
-        let tls = tls.map_err(|problem| anyhow::anyhow!("{problem}"))?;
+        let config = options.config;
+        let admissions = AdmissionFiles::new(&config, options.queues.clone(), options.files);
+        let admissions = Arc::new(admissions.map_err(|problem| anyhow::anyhow!("{problem}"))?);
         let listener = listen(config.listen)?;
         let address = listener.local_addr().unwrap_or(config.listen);
         let ack = acks(&options.queues);
@@ -93,7 +92,6 @@ impl Endpoint {
             broker = "endpoint", %address, ack,
             "the bridge is the broker, because amqp.uri is not set; workers connect to it"
         );
-        let users = users(&config, files.passwords, &options.queues);
         let (events, inbound) = mpsc::channel(EVENTS);
         let now = Instant::now();
         let max_connections = config.max_connections;
@@ -111,12 +109,15 @@ impl Endpoint {
         let (closing, is_closing) = watch::channel(false);
         let shared = Shared {
             switch: switch.clone(),
-            users: Arc::new(users),
+            users: Arc::default(),
             closing: is_closing,
         };
         let supervisor = options.supervisor;
         supervisor.spawn_loop("the endpoint's clock", switch.clone().run());
-        let listening = listener::run(listener, shared, max_connections, tls, supervisor.clone());
+        let reading = Arc::clone(&admissions).run();
+        supervisor.spawn_loop("the endpoint's files", reading);
+        let sockets = (listener, max_connections);
+        let listening = listener::run(sockets, shared, admissions, supervisor.clone());
         supervisor.spawn_loop("the endpoint's listener", listening);
         let endpoint = Self {
             switch,
@@ -336,30 +337,5 @@ fn limits(config: &EndpointConfig) -> Limits {
         message_bytes: usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX),
         default_prefetch: u32::from(config.default_prefetch),
         ..Limits::default()
-    }
-}
-
-fn users(
-    config: &EndpointConfig,
-    passwords: Vec<Option<UserPassword>>,
-    queues: &[TaskQueue],
-) -> Users {
-    let users = config.users.iter().zip(passwords);
-    let users = users.map(|(user, password)| {
-        let of_user = user.routes.as_ref().map(|routes| {
-            let queues = queues.iter().filter(|queue| routes.contains(&queue.route));
-            Arc::new(queues.map(|queue| queue.name.as_str().into()).collect())
-        });
-        User {
-            name: user.name.clone(),
-            password: password.map(|password| password.0),
-            certificate_name: user.certificate_name.clone(),
-            queues: of_user,
-            parked: user.parked,
-        }
-    });
-    Users {
-        all: users.collect(),
-        anyone: config.users.is_empty(),
     }
 }

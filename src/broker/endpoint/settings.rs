@@ -1,7 +1,7 @@
 //! The settings of the bridge's own broker.
 
 use super::user_settings::{self as users, UserConfig};
-use crate::settings::{Reader, required};
+use crate::settings::{Reader, required_secret, secret_file::path_rule};
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 /// The settings of the bridge's own broker.
@@ -31,7 +31,7 @@ pub struct EndpointConfig {
     pub users: Vec<UserConfig>,
 }
 
-/// The files for TLS. They are read at the start.
+/// The files for TLS. They are read at the start, and again when clients connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
     /// The certificate of the server and those that lead to its authority, in PEM.
@@ -43,7 +43,7 @@ pub struct TlsConfig {
 }
 
 /// The keys of `[amqp]` that only the bridge's own broker has.
-pub(crate) const KEYS: [&str; 11] = [
+pub(crate) const KEYS: [&str; 10] = [
     "listen",
     "max_connections",
     "max_channels",
@@ -53,7 +53,6 @@ pub(crate) const KEYS: [&str; 11] = [
     "default_prefetch",
     "plaintext",
     "parked_path",
-    "tls",
     "users",
 ];
 
@@ -128,22 +127,21 @@ fn read_tls(mut table: Reader<'_>, given: bool) -> Option<TlsConfig> {
     if !given {
         return None;
     }
-    let cert_file = required(&mut table, "cert_file", path_rule);
-    let key_file = required(&mut table, "key_file", path_rule);
-    let client_ca_file = table.text("client_ca_file", path_rule);
+    // A key that was written here by mistake must not be shown.
+    let cert_file = required_secret(&mut table, "cert_file", path_rule);
+    let key_file = required_secret(&mut table, "key_file", path_rule);
+    let client_ca_file = table.secret("client_ca_file", path_rule);
+    if table.discard("ca_file") {
+        let rule = "is for the certificate of a RabbitMQ, and without amqp.uri the bridge itself is the broker; remove it, or write \
+                    client_ca_file for the authorities of clients' certificates";
+        table.problem("ca_file", None, rule);
+    }
     table.finish();
     Some(TlsConfig {
         cert_file: cert_file.unwrap_or_default(),
         key_file: key_file.unwrap_or_default(),
         client_ca_file,
     })
-}
-
-fn path_rule(text: &str) -> Result<PathBuf, String> {
-    match text {
-        "" => Err("must not be empty".to_owned()),
-        path => Ok(path.into()),
-    }
 }
 
 fn integer(amqp: &mut Reader<'_>, key: &'static str, bounds: RangeInclusive<u64>) -> Option<usize> {

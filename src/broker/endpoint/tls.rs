@@ -1,16 +1,11 @@
 //! TLS of the endpoint: from the files to what accepts connections.
 
 use super::files::TlsFiles;
-use crate::settings::Problem;
+use crate::{settings::Problem, tls::pem};
 use std::sync::Arc;
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{
-        RootCertStore, ServerConfig,
-        crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-        server::WebPkiClientVerifier,
-    },
+    rustls::{RootCertStore, ServerConfig, crypto::ring, server::WebPkiClientVerifier},
 };
 
 /// Makes what accepts connections.
@@ -26,9 +21,10 @@ pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, Problem> {
         .map_err(|error| problem("cert_file", error))?;
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
-        Some(pem) => {
+        Some(authorities) => {
             let mut roots = RootCertStore::empty();
-            for certificate in certificates("client_ca_file", pem)? {
+            let certificates = pem::certificates(authorities);
+            for certificate in certificates.map_err(|why| problem("client_ca_file", why))? {
                 let added = roots.add(certificate);
                 added.map_err(|error| problem("client_ca_file", error))?;
             }
@@ -39,32 +35,16 @@ pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, Problem> {
             )
         }
     };
-    let chain = certificates("cert_file", &files.cert)?;
-    let key = PrivateKeyDer::from_pem_slice(&files.key);
-    let key = key.map_err(|error| problem("key_file", format!("{error:?}")))?;
+    let chain = pem::certificates(&files.cert).map_err(|why| problem("cert_file", why))?;
+    let key = pem::key(&files.key).map_err(|why| problem("key_file", why))?;
     let config = builder.with_single_cert(chain, key);
     let config = config.map_err(|error| problem("key_file", error))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match read {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(problem(key, "the file has no certificate in PEM"))
-        }
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(problem(key, format!("{error:?}"))),
-    }
-}
-
 fn problem(key: &str, error: impl ToString) -> Problem {
-    Problem {
-        file: None,
-        path: format!("amqp.tls.{key}"),
-        value: None,
-        rule: format!("can't be used: {}", error.to_string()),
-    }
+    let rule = format!("can't be used: {}", error.to_string());
+    Problem::about(format!("amqp.tls.{key}"), rule)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The settings of the users of the bridge's own broker.
 
-use crate::settings::{Reader, required};
+use crate::settings::{Reader, required, secret_file::path_rule};
 use std::{collections::HashMap, path::PathBuf};
 
 /// Maximum length of the name of a certificate, in bytes. It is that of a SPIFFE ID, the longest name that is common.
@@ -11,7 +11,7 @@ const CERTIFICATE_NAME_BYTES: usize = 2_048;
 pub struct UserConfig {
     /// The user's name; at most 255 bytes.
     pub name: String,
-    /// The file that holds the password. It is read at the start. `None`: the user logs in with a certificate only.
+    /// The file that holds the password. It is read at the start, and again when clients connect. `None`: the user logs in with a certificate only.
     pub password_file: Option<PathBuf>,
     /// The name that the user's certificate has. `None`: the user logs in with a password only.
     pub certificate_name: Option<String>,
@@ -60,10 +60,7 @@ fn read_user(mut table: Reader<'_>, by_certificate: bool) -> UserConfig {
         table.problem("password_file", None, rule);
     }
     // A password that was written here by mistake must not be shown.
-    let password_file = table.secret("password_file", |text| match text {
-        "" => Err("must not be empty".to_owned()),
-        path => Ok(PathBuf::from(path)),
-    });
+    let password_file = table.secret("password_file", path_rule);
     let certificate_name = table.text("certificate_name", |text| {
         name_rule(text, CERTIFICATE_NAME_BYTES)
     });

@@ -2,12 +2,13 @@
 //! there.
 
 use super::{
+    access::{Access, Current, Target},
     connect::connect,
     convert::short,
     identity::identity,
     queue_error::{QueueError, QueueFacts},
+    settings::RabbitMqConfig,
     topology,
-    uri::Uri,
 };
 use crate::{
     broker::{Destination, QueueSpec, names::PARKING_QUEUE},
@@ -24,12 +25,39 @@ use tokio::time::timeout;
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Checks one broker.
-pub(crate) async fn check(uri: &Uri, routes: impl Iterator<Item = &Destination>) -> Vec<Row> {
-    let what = format!("broker {uri}");
-    let connection = match connect(uri, "check", &identity(iter::empty())).await {
+/// The files that can't be used.
+pub(crate) fn examine(config: &RabbitMqConfig) -> Vec<Row> {
+    match config.has_files().then(|| Current::read(config)) {
+        Some(Err(problem)) => vec![Row::new(problem.path, Mark::Fail, problem.rule)],
+        Some(Ok(_)) | None => Vec::new(),
+    }
+}
+
+/// Checks the broker at each of its addresses.
+pub(crate) async fn check(
+    config: &RabbitMqConfig,
+    routes: impl Iterator<Item = &Destination> + Clone,
+) -> Vec<Row> {
+    let access = Access::new(config.clone());
+    let current = match access.read().await {
+        Ok(current) => current,
+        Err(why) => {
+            let what = format!("broker {}", access.first());
+            return vec![Row::new(what, Mark::Fail, why)];
+        }
+    };
+    let mut rows = Vec::new();
+    for target in &current.targets {
+        rows.extend(check_one(target, routes.clone()).await);
+    }
+    rows
+}
+
+async fn check_one(target: &Target, routes: impl Iterator<Item = &Destination>) -> Vec<Row> {
+    let what = format!("broker {}", target.uri);
+    let connection = match connect(target, "check", &identity(iter::empty())).await {
         Ok(connection) => connection,
-        Err(error) => return vec![Row::new(what, Mark::Fail, error.to_string())],
+        Err(why) => return vec![Row::new(what, Mark::Fail, why)],
     };
     let mut rows = vec![Row::new(what, Mark::Ok, "logged in")];
     rows.push(asked("permission to publish", may_publish(&connection)).await);

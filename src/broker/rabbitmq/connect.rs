@@ -4,18 +4,18 @@
 //! silent, dropping the future that connects does not end the thread, and dropping the connection does not either.
 //! Shutting the socket down does. So this module keeps a second handle to the socket.
 
-use super::{identity::client_properties, uri::Uri};
+use super::{access::Target, identity::client_properties};
 use lapin::{
     ConnectionProperties, Error,
     runtime::default_runtime,
-    tcp::{AsyncTcpStream, TLSConfig},
-    uri::AMQPScheme,
+    tcp::{AsyncTcpStream, RustlsConnector},
 };
 use std::{
     io,
     net::{Shutdown, TcpStream},
     ops::Deref,
     os::fd::AsFd,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -73,10 +73,28 @@ impl Drop for Line {
 
 /// Connects and logs in within [`HANDSHAKE_TIMEOUT`].
 ///
+/// # Errors
+///
+/// What failed, and what to do about it if TLS is the reason.
+///
 /// # Cancel safety
 ///
 /// Dropping the future ends the attempt, and lapin's thread with it.
-pub(crate) async fn connect(uri: &Uri, purpose: &str, identity: &str) -> Result<Connection, Error> {
+pub(crate) async fn connect(
+    target: &Target,
+    purpose: &str,
+    identity: &str,
+) -> Result<Connection, String> {
+    let connected = connect_once(target, purpose, identity).await;
+    connected.map_err(|error| target.explain(&error))
+}
+
+async fn connect_once(
+    target: &Target,
+    purpose: &str,
+    identity: &str,
+) -> Result<Connection, Error> {
+    let tls = target.tls.clone();
     let properties = client_properties(purpose, identity)
         .into_iter()
         .fold(ConnectionProperties::default(), |all, (name, text)| {
@@ -85,7 +103,7 @@ pub(crate) async fn connect(uri: &Uri, purpose: &str, identity: &str) -> Result<
     let (sockets, line) = mpsc::unbounded_channel();
     let line = Line(line);
     let connecting = lapin::Connection::connector(
-        uri.inner(),
+        target.uri.inner(),
         default_runtime()?,
         // This runs on lapin's thread, which may outlive the runtime. A timer would panic then; a channel does not.
         async move |uri, runtime| {
@@ -97,9 +115,12 @@ pub(crate) async fn connect(uri: &Uri, purpose: &str, identity: &str) -> Result<
                     let socket = tcp.get_ref().as_fd().try_clone_to_owned()?;
                     sockets.send(socket.into()).map_err(|_| given_up())?;
                 }
-                match uri.scheme {
-                    AMQPScheme::AMQP => Ok(stream),
-                    AMQPScheme::AMQPS => stream.into_tls(host, TLSConfig::default()).await,
+                match &tls {
+                    None => Ok(stream),
+                    Some(tls) => {
+                        let connector = RustlsConnector::from(Arc::clone(tls));
+                        stream.into_rustls(&connector, host).await
+                    }
                 }
             };
             let opened = tokio::select! {
@@ -135,9 +156,8 @@ mod tests {
     async fn lapin_connects_to_the_address_of_an_ipv6_literal() {
         let listener = TcpListener::bind(("127.0.0.2", 0)).await.expect("bound");
         let port = listener.local_addr().expect("bound").port();
-        let uri: Uri = format!("amqp://[::ffff:127.0.0.2]:{port}/%2f")
-            .parse()
-            .expect("valid");
+        let uri = format!("amqp://[::ffff:127.0.0.2]:{port}/%2f").parse();
+        let target = Target::plain(uri.expect("valid"));
         let accepted = async {
             let (mut stream, _) = listener.accept().await.expect("accepted");
             let mut header = [0; 8];
@@ -146,7 +166,7 @@ mod tests {
         };
         let header = tokio::select! {
             header = timeout(HANDSHAKE_TIMEOUT, accepted) => header.expect("in time"),
-            ended = connect(&uri, "test", "") => panic!("{:?}", ended.err()),
+            ended = connect(&target, "test", "") => panic!("{:?}", ended.err()),
         };
         assert_eq!(&header, b"AMQP\0\0\x09\x01");
     }

@@ -1,6 +1,7 @@
 //! One generation: the connections and all that belongs to them. It can be used until its first failure.
 
 use super::{
+    access::Target,
     connect::{Connection, connect},
     convert,
     missing_queues::MissingQueues,
@@ -10,10 +11,12 @@ use super::{
     queue_error::{QueueError, QueueFacts},
     reader::{Reader, ReaderBounds},
     topology,
-    uri::Uri,
 };
 use crate::broker::{Inbound, Link, QueueSpec, names::PARKING_QUEUE};
-use futures_util::{FutureExt, StreamExt, future::Fuse};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Fuse, try_join},
+};
 use lapin::{Channel, Event, options::QueueDeleteOptions};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
@@ -29,6 +32,9 @@ const PARKING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout for opening the reader of replies again.
 const REOPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Timeout for the broker's answer to a new token.
+const UPDATE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Timeout for the close of the reader. The other connections are closed after it, within the time for all of them.
 const READER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -40,7 +46,7 @@ const GOOD_LIFE: Duration = Duration::from_secs(10);
 /// Publishing and asking have a connection each. When the broker blocks publishers, lapin writes nothing at all on
 /// that connection.
 pub(crate) struct Generation {
-    uri: Uri,
+    target: Target,
     options: Options,
     publisher: Publisher,
     asking: Connection,
@@ -53,22 +59,18 @@ pub(crate) struct Generation {
 
 impl Generation {
     pub(crate) async fn open(
-        uri: &Uri,
+        target: &Target,
         options: &Options,
         inbound: &mpsc::Sender<Inbound>,
         bounds: &ReaderBounds,
         missing: &Arc<MissingQueues>,
     ) -> Result<(Self, mpsc::Receiver<Inbound>), String> {
-        let open = async |purpose| {
-            let connection = connect(uri, purpose, &options.identity).await;
-            connection.map_err(|error| error.to_string())
-        };
-        let publishing = open("publishing").await?;
-        let asking = open("asking").await?;
-        let (reader, replies) = open_reader(uri, options, &asking, bounds, missing).await?;
+        let publishing = connect(target, "publishing", &options.identity).await?;
+        let asking = connect(target, "asking", &options.identity).await?;
+        let (reader, replies) = open_reader(target, options, &asking, bounds, missing).await?;
         let publisher = Publisher::new(publishing, inbound.clone(), options.supervisor.clone());
         let generation = Self {
-            uri: uri.clone(),
+            target: target.clone(),
             options: options.clone(),
             publisher,
             asking,
@@ -150,15 +152,42 @@ impl Generation {
         Arc::clone(&self.reader.lock())
     }
 
+    /// The same server as the files say now.
+    async fn target(&self) -> Result<Target, String> {
+        let current = self.options.access.read().await?;
+        let mut targets = current.targets.into_iter();
+        let same = targets.find(|target| target.uri.is_same_place(&self.target.uri));
+        same.ok_or_else(|| "the file of amqp.uri_file names another broker now".to_owned())
+    }
+
+    /// Tells the broker a new token on each connection.
+    pub(crate) async fn update_secret(&self, token: &str) -> Result<(), String> {
+        self.current_reader().update_secret(token);
+        let update = async |connection: &Connection| {
+            let reason = convert::short("the file of the token has changed");
+            let updated = connection.update_secret(token.into(), reason).await;
+            updated.map_err(|error| error.to_string())
+        };
+        let updated = try_join(update(&self.publisher.connection), update(&self.asking));
+        match timeout(UPDATE_TIMEOUT, updated).await {
+            Ok(updated) => updated.map(|_| ()),
+            Err(_) => Err(format!("no answer within {} s", UPDATE_TIMEOUT.as_secs())),
+        }
+    }
+
     /// Opens another reader of replies. Publishers go on meanwhile.
     async fn reopen_reader(&self) -> Result<mpsc::Receiver<Inbound>, String> {
-        let opening = open_reader(
-            &self.uri,
-            &self.options,
-            &self.asking,
-            &self.bounds,
-            &self.missing,
-        );
+        let opening = async {
+            let target = self.target().await?;
+            open_reader(
+                &target,
+                &self.options,
+                &self.asking,
+                &self.bounds,
+                &self.missing,
+            )
+            .await
+        };
         let opened = timeout(REOPEN_TIMEOUT, opening).await;
         let secs = REOPEN_TIMEOUT.as_secs();
         let (reader, replies) =
@@ -215,7 +244,7 @@ impl Generation {
 
 /// Declares what the reader needs, and opens it. Notes if the reply queue was missing.
 async fn open_reader(
-    uri: &Uri,
+    target: &Target,
     options: &Options,
     asking: &Connection,
     bounds: &ReaderBounds,
@@ -231,7 +260,7 @@ async fn open_reader(
     }
     let declared = topology::declare_shared(asking, options).await;
     declared.map_err(|error| error.to_string())?;
-    Reader::open(uri, options, bounds).await
+    Reader::open(target, options, bounds).await
 }
 
 /// Why the connection has ended, if this event says that it has. A soft error closes one channel only, and the user of

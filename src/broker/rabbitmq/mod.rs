@@ -6,6 +6,7 @@
 //!
 //! Names, errors and quirks of RabbitMQ and of lapin stay in this folder.
 
+mod access;
 pub(super) mod check;
 mod client;
 mod confirm_clock;
@@ -24,13 +25,16 @@ mod publish_channels;
 mod publisher;
 mod queue_error;
 mod reader;
+pub(super) mod settings;
 mod supervisor;
 mod topology;
 mod unconfirmed;
 mod uri;
 
+pub use access::Access;
 pub use client::RabbitMq;
 pub(super) use identity::identity;
 pub use options::Options;
 pub(super) use options::prefetch_for;
+pub use settings::RabbitMqConfig;
 pub use uri::Uri;

@@ -1,14 +1,14 @@
 //! The options of the RabbitMQ client.
 
-use super::uri::Uri;
+use super::access::Access;
 use crate::util::supervise::Supervisor;
 use std::time::Duration;
 
 /// How to reach the broker, and what the bridge needs there.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The addresses, tried in turn.
-    pub uris: Vec<Uri>,
+    /// The addresses, and what a connection needs.
+    pub access: Access,
     /// Who connects, as the connections tell it.
     pub identity: String,
     /// The name of the reply queue. It stays the same for the life of the token store.

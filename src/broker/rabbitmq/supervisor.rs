@@ -1,7 +1,8 @@
 //! The supervisor: opens one generation after another, and reports the state of the link.
 
 use super::{
-    generation::Generation, missing_queues::MissingQueues, options::Options, reader::ReaderBounds,
+    access::Current, generation::Generation, missing_queues::MissingQueues, options::Options,
+    reader::ReaderBounds,
 };
 use crate::{
     broker::{Inbound, Link},
@@ -10,7 +11,7 @@ use crate::{
         crash_point::{CrashPoint, crash_point},
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, timeout},
@@ -38,43 +39,65 @@ pub(super) struct Supervisor {
 impl Supervisor {
     pub(super) async fn run(self) {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
-        for uri in self.options.uris.iter().cycle() {
+        let mut attempts = 0_usize;
+        loop {
             crash_point(CrashPoint::BrokerLoop);
-            let opened = timeout(
-                OPEN_TIMEOUT,
-                Generation::open(
-                    uri,
-                    &self.options,
-                    &self.inbound,
-                    &self.bounds,
-                    &self.missing,
-                ),
-            )
-            .await;
-            let why = match opened {
-                Ok(Ok((generation, consumer))) => {
-                    info!(broker = %uri, "connected to the broker");
-                    let born = Instant::now();
-                    let why = self.live(Arc::new(generation), consumer).await;
-                    if born.elapsed() > GOOD_LIFE {
-                        backoff.reset();
-                    }
-                    why
-                }
-                Ok(Err(why)) => why,
-                Err(_) => format!("no connection within {} s", OPEN_TIMEOUT.as_secs()),
-            };
-            warn!(broker = %uri, why, "no connection to the broker");
+            let (broker, why) = self.attempt(attempts, &mut backoff).await;
+            attempts = attempts.wrapping_add(1);
+            warn!(%broker, why, "no connection to the broker");
             self.link.send_replace(Link::Away(why));
             tokio::time::sleep(backoff.next_wait()).await;
         }
     }
 
+    /// Connects to one of the addresses, and uses the connection until it ends. Returns the address and the reason of the end.
+    async fn attempt(&self, attempts: usize, backoff: &mut Backoff) -> (String, String) {
+        let current = match self.options.access.read().await {
+            Ok(current) => current,
+            Err(why) => return (self.options.access.first(), why),
+        };
+        let number = attempts % current.targets.len().max(1);
+        let Some(target) = current.targets.get(number) else {
+            return (String::new(), "there is no address".to_owned());
+        };
+        let broker = target.uri.to_string();
+        let opening = Generation::open(
+            target,
+            &self.options,
+            &self.inbound,
+            &self.bounds,
+            &self.missing,
+        );
+        let opened = timeout(OPEN_TIMEOUT, opening).await;
+        let why = match opened {
+            Ok(Ok((generation, consumer))) => {
+                info!(%broker, "connected to the broker");
+                let born = Instant::now();
+                let why = self.live(Arc::new(generation), consumer, current).await;
+                if born.elapsed() > GOOD_LIFE {
+                    backoff.reset();
+                }
+                why
+            }
+            Ok(Err(why)) => why,
+            Err(_) => format!("no connection within {} s", OPEN_TIMEOUT.as_secs()),
+        };
+        (broker, why)
+    }
+
     /// Lets all callers use a generation until it fails. Returns the reason.
-    async fn live(&self, generation: Arc<Generation>, consumer: mpsc::Receiver<Inbound>) -> String {
+    async fn live(
+        &self,
+        generation: Arc<Generation>,
+        consumer: mpsc::Receiver<Inbound>,
+        current: Current,
+    ) -> String {
         self.current.send_replace(Some(Arc::clone(&generation)));
         self.link.send_replace(Link::Up);
-        let why = generation.watch(consumer, &self.inbound, &self.link).await;
+        let why = tokio::select! {
+            why = generation.watch(consumer, &self.inbound, &self.link) => why,
+            never = self.follow_files(&generation, current) => match never {},
+        };
         self.current.send_replace(None);
         self.link.send_replace(Link::Away(why.clone()));
         generation.publisher().give_up(&why);
@@ -85,5 +108,28 @@ impl Supervisor {
             info!("the old connection did not close in time; it is dropped");
         }
         why
+    }
+
+    /// Tells the broker each new token. An open connection needs nothing else of the files.
+    async fn follow_files(&self, generation: &Generation, mut known: Current) -> Infallible {
+        loop {
+            let now = self.options.access.changed(&known).await;
+            let changed = now.changes_since(&known);
+            info!(
+                changed,
+                "files for the broker have changed; the next connection uses them"
+            );
+            if let Some(token) = now.token().filter(|token| known.token() != Some(*token)) {
+                match generation.update_secret(token).await {
+                    Ok(()) => info!("the broker has the new token of amqp.token_file"),
+                    // A broker that refuses the token ends the connection. A blocked connection takes it later.
+                    Err(why) => warn!(
+                        why,
+                        "the broker has not taken the new token of amqp.token_file"
+                    ),
+                }
+            }
+            known = now;
+        }
     }
 }

@@ -1,13 +1,17 @@
 //! An AMQP URI. It usually holds a password, which is never shown.
 
 use crate::settings::address;
-use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::uri::{AMQPScheme, AMQPUri, SASLMechanism};
 use std::{fmt, net::Ipv6Addr, str::FromStr};
 use url::{Host, Url};
 
 /// The address of a broker, with the user and the password. Shown without the password.
 #[derive(Clone)]
-pub struct Uri(AMQPUri);
+pub struct Uri {
+    inner: AMQPUri,
+    /// Whether the text has a password. Without one, there is that of the user `guest`.
+    has_password: bool,
+}
 
 /// Interval of AMQP heartbeats, in seconds. A frozen broker is noticed after twice this time.
 const HEARTBEAT_SECS: u16 = 10;
@@ -20,7 +24,37 @@ const FRAME_MAX: u32 = 131_072;
 impl Uri {
     /// The URI for lapin. An IPv6 address is its host without brackets, as name look-ups and certificates have it.
     pub(crate) fn inner(&self) -> AMQPUri {
-        self.0.clone()
+        self.inner.clone()
+    }
+
+    /// Whether the connection has TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.inner.scheme == AMQPScheme::AMQPS
+    }
+
+    /// Whether the certificate of the bridge is its login.
+    pub(crate) fn is_external(&self) -> bool {
+        self.inner.query.auth_mechanism == Some(SASLMechanism::External)
+    }
+
+    /// Whether there is a password in it.
+    pub(crate) fn has_password(&self) -> bool {
+        self.has_password
+    }
+
+    /// The same server, with a token as the login. RabbitMQ reads the user's name from the token.
+    pub(crate) fn with_token(mut self, token: &str) -> Self {
+        let user = &mut self.inner.authority.userinfo;
+        user.username.clear();
+        token.clone_into(&mut user.password);
+        self
+    }
+
+    /// Whether another address is that of the same virtual host of the same server.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        let (one, other) = (&self.inner, &other.inner);
+        let server = |uri: &AMQPUri| (uri.authority.host.clone(), uri.authority.port);
+        server(one) == server(other) && one.vhost == other.vhost
     }
 }
 
@@ -39,9 +73,22 @@ impl FromStr for Uri {
         if let Some(address) = ipv6_address(text) {
             uri.authority.host = address.to_string();
         }
+        match uri.query.auth_mechanism {
+            None | Some(SASLMechanism::Plain | SASLMechanism::External) => {}
+            Some(_) => {
+                return Err(
+                    "has an auth_mechanism that the bridge does not use; write plain or external"
+                        .to_owned(),
+                );
+            }
+        }
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECS);
         uri.query.frame_max.get_or_insert(FRAME_MAX);
-        Ok(Self(uri))
+        let url = Url::parse(text);
+        Ok(Self {
+            inner: uri,
+            has_password: url.is_ok_and(|url| url.password().is_some()),
+        })
     }
 }
 
@@ -54,11 +101,11 @@ fn ipv6_address(uri: &str) -> Option<Ipv6Addr> {
 
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.0.scheme {
+        let scheme = match self.inner.scheme {
             AMQPScheme::AMQP => "amqp",
             AMQPScheme::AMQPS => "amqps",
         };
-        let authority = &self.0.authority;
+        let authority = &self.inner.authority;
         let (user, host, port) = (
             &authority.userinfo.username,
             &authority.host,
@@ -68,7 +115,13 @@ impl fmt::Display for Uri {
             true => &format!("[{host}]"),
             false => host,
         };
-        write!(f, "{scheme}://{user}@{host}:{port} vhost {}", self.0.vhost)
+        // With a certificate or a token as the login, the address does not say the user.
+        let user = match user.is_empty() || self.is_external() {
+            true => String::new(),
+            false => format!("{user}@"),
+        };
+        let vhost = &self.inner.vhost;
+        write!(f, "{scheme}://{user}{host}:{port} vhost {vhost}")
     }
 }
 
@@ -90,6 +143,22 @@ mod tests {
             .parse::<Uri>()
             .expect_err("no port");
         assert!(!wrong.contains("hunter2"), "{wrong}");
+    }
+
+    #[test]
+    fn a_login_by_certificate_or_by_token_shows_no_user() {
+        let uri: Uri = "amqps://b?auth_mechanism=external".parse().expect("valid");
+        assert!(uri.is_external() && uri.is_tls() && !uri.has_password());
+        assert_eq!(uri.to_string(), "amqps://b:5671 vhost /");
+        let uri: Uri = "amqp://b".parse().expect("valid");
+        let with_token = uri.clone().with_token("ey.hunter2");
+        assert_eq!(with_token.to_string(), "amqp://b:5672 vhost /");
+        let login = with_token.inner().authority.userinfo;
+        let login = (login.username.as_str(), login.password.as_str());
+        assert_eq!(login, ("", "ey.hunter2"));
+        assert!(uri.is_same_place(&with_token));
+        let why = "amqp://b?auth_mechanism=amqplain".parse::<Uri>();
+        assert!(why.expect_err("refused").contains("plain or external"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     },
     config::Config,
     route::{Ack, AckConfig, MaxReady},
+    tls::ClientTls,
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -162,6 +163,87 @@ fn a_setting_of_the_endpoint_beside_a_uri_says_what_to_remove() {
             format!("amqp.users: {of_users}"),
         ];
         assert_eq!(problems(&with(&text, "")), expected);
+    }
+}
+
+#[test]
+fn the_login_at_a_rabbitmq_and_its_tls_are_read() {
+    let text = with(
+        "[amqp]\nuris = [\"amqps://a\", \"amqps://b\"]\ntoken_file = \"t\"\n\
+         tls = { ca_file = \"a\", cert_file = \"c\", key_file = \"k\" }",
+        "",
+    );
+    let config: Config = text.parse().expect("valid");
+    let BrokerConfig::RabbitMq(found) = config.broker else {
+        panic!("there is an address");
+    };
+    let path = |name: &str| Some(PathBuf::from(name));
+    let expected = ClientTls {
+        place: "amqp.tls",
+        ca_file: path("a"),
+        cert_file: path("c"),
+        key_file: path("k"),
+    };
+    assert_eq!((found.tls, found.token_file), (Some(expected), path("t")));
+    assert_eq!(found.uris.len(), 2);
+}
+
+#[test]
+fn a_login_or_tls_that_does_not_fit_its_side_or_its_address_says_what_to_do() {
+    let tls = "tls = { ca_file = \"a\", cert_file = \"c\", key_file = \"k\" }";
+    for (amqp, expected) in [
+        (
+            format!("uri = \"amqp://u:hunter2@b\"\n{tls}"),
+            "amqp.uri: begins with amqp://, and [amqp.tls] is for amqps://; write amqps://",
+        ),
+        (
+            "uri = \"amqps://b?auth_mechanism=external\"".to_owned(),
+            "amqp.uri: has auth_mechanism=external, so the certificate is the login; write amqps://, and set amqp.tls.cert_file",
+        ),
+        (
+            format!("uri = \"amqp://b?auth_mechanism=external\"\n{tls}"),
+            "amqp.uri: begins with amqp://",
+        ),
+        (
+            format!("uri = \"amqps://b?auth_mechanism=external\"\n{tls}\ntoken_file = \"t\""),
+            "amqp.uri: has auth_mechanism=external, and amqp.token_file is a login too",
+        ),
+        (
+            "uris = [\"amqp://a\", \"amqp://u:hunter2@b\"]\ntoken_file = \"t\"".to_owned(),
+            "amqp.uris: has a password, and amqp.token_file is a login too",
+        ),
+        (
+            "uri = \"amqp://b\"\ntoken_file = \"eyhunter2.a.b\"".to_owned(),
+            "amqp.token_file: must be the path of a file that holds the token, not the token",
+        ),
+        (
+            "uri = \"amqps://b\"\ntls = { cert_file = \"c\" }".to_owned(),
+            "amqp.tls.key_file: is missing beside cert_file",
+        ),
+        (
+            "uri = \"amqps://b\"\ntls = { ca_file = \"a\", client_ca_file = \"a\" }".to_owned(),
+            "amqp.tls.client_ca_file: is for the bridge as the broker, and there is the address of a RabbitMQ; write ca_file",
+        ),
+        (
+            "uri = \"amqps://b\"\ntls = { ca_file = \"-----BEGIN hunter2\" }".to_owned(),
+            "amqp.tls.ca_file: must be the path of a file, not what is in it",
+        ),
+        (
+            "tls = { cert_file = \"c\", key_file = \"k\", ca_file = \"a\" }".to_owned(),
+            "amqp.tls.ca_file: is for the certificate of a RabbitMQ, and without amqp.uri the bridge itself is the broker",
+        ),
+        (
+            "token_file = \"t\"".to_owned(),
+            "amqp.token_file: is for a login at a RabbitMQ, and without amqp.uri the bridge itself is the broker",
+        ),
+        (
+            "tls = { cert_file = \"c\", key_file = \"-----BEGIN hunter2\" }".to_owned(),
+            "amqp.tls.key_file: must be the path of a file, not what is in it",
+        ),
+    ] {
+        let text = with(&format!("[amqp]\n{amqp}"), "");
+        assert_problems(&text, &[expected]);
+        assert!(!problems(&text).concat().contains("hunter2"));
     }
 }
 

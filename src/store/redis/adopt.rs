@@ -2,7 +2,7 @@
 
 use super::{
     change_owner::OwnerChange,
-    connection, format,
+    error_text, format,
     owners::Liveness,
     redis_store::RedisStore,
     scripts,
@@ -102,7 +102,7 @@ impl RedisStore {
             match self.change_owners(&[id], "").await?.pop() {
                 Some((_, OwnerChange::Changed)) => {}
                 Some((_, change)) => return Ok(change),
-                None => return Err(connection::no_answer()),
+                None => return Err(error_text::no_answer()),
             }
         }
         Err(StoreError::Unavailable(

@@ -2,27 +2,24 @@
 //!
 //! It has a timeout for each answer, and it connects again where the client library does not.
 
-use super::limits::{ANSWER_TIMEOUT, tcp};
 use super::{
+    access::Access,
+    error_text::{describe_content, explain, no_answer},
     format::millis,
+    limits::{ANSWER_TIMEOUT, MAX_RETRY_INTERVAL, MIN_RETRY_INTERVAL},
+    link::{CLUSTER_TIMEOUT, Link},
     probe::{Advice, is_about_content, is_final, probe_any},
     settings::RedisConfig,
     url::RedisUrl,
 };
 use crate::{
     store::StoreError,
-    util::{Backoff, jittered},
+    util::{Backoff, FileReads, jittered},
 };
 use anyhow::bail;
 use parking_lot::{Mutex, MutexGuard};
-use redis::{
-    Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, ScriptInvocation, Value,
-    aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
-    cluster::ClusterClientBuilder,
-    cluster_async::ClusterConnection,
-};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ScriptInvocation};
 use std::{
-    io,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -30,13 +27,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, warn};
-
-/// Timeout for the connections to the nodes of a Cluster.
-const CLUSTER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The error text if Redis does not answer.
-pub(crate) const NO_ANSWER: &str = "no answer";
+use tracing::{debug, info, warn};
 
 /// Minimum interval between two replacements of the connection.
 const REPLACE_INTERVAL: Duration = Duration::from_secs(2);
@@ -44,19 +35,13 @@ const REPLACE_INTERVAL: Duration = Duration::from_secs(2);
 /// Time without any answer of a Cluster after which its connection is replaced.
 const UNANSWERED_TIME: Duration = Duration::from_secs(5);
 
-/// Minimum interval between attempts to connect. It is short so that all owners are connected again before one may adopt
-/// another's tasks.
-const MIN_RETRY_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Maximum interval between attempts to connect.
-const MAX_RETRY_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Maximum number of commands that wait to be written.
-const MAX_QUEUED_COMMANDS: usize = 1_000;
+/// Interval of reads of the files that the settings name.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub(crate) struct Connection {
-    config: RedisConfig,
+    config: Arc<RedisConfig>,
+    reads: FileReads,
     link: Arc<Mutex<ReplaceableLink>>,
     opened: Instant,
     /// Since when no command was answered, in milliseconds after `opened`; 0 if no command waits for an answer.
@@ -71,13 +56,31 @@ struct ReplaceableLink {
     link: Link,
     /// The earliest time at which the link may be replaced.
     replace_after: Instant,
+    /// What the link was made with.
+    access: Access,
+    /// The earliest time at which the files are read again.
+    read_after: Instant,
+    /// What was wrong with the files at the last read, and is in the log.
+    problem: Option<String>,
 }
 
-/// The client library's connection. It is cheap to clone, and all clones share one connection.
-#[derive(Clone)]
-enum Link {
-    Server(ConnectionManager),
-    Cluster(ClusterConnection),
+/// Why the link is replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The server refused a command.
+    Refused,
+    /// The Cluster answers nothing.
+    Unanswered,
+    /// The files may say something else.
+    Files,
+}
+
+/// Why an attempt to connect failed.
+struct Refusal {
+    url: String,
+    why: String,
+    /// Whether another attempt can't succeed.
+    is_final: bool,
 }
 
 impl Connection {
@@ -90,13 +93,13 @@ impl Connection {
         let end = Instant::now() + limit;
         let secs = limit.as_secs();
         let mut backoff = Backoff::new(MIN_RETRY_INTERVAL, MAX_RETRY_INTERVAL);
-        let (advice, link) = loop {
-            let (url, error) = match connect(config).await {
+        let reads = FileReads::default();
+        let (advice, link, access) = loop {
+            let Refusal { url, why, is_final } = match connect(config, &reads).await {
                 Ok(connected) => break connected,
                 Err(refused) => refused,
             };
-            let why = describe(&error);
-            if is_final(&error) {
+            if is_final {
                 bail!("the token store {url} can't be used: {why}");
             }
             if Instant::now() >= end {
@@ -110,10 +113,14 @@ impl Connection {
         let opened = Instant::now();
         let replace_after = opened;
         Ok(Self {
-            config: config.clone(),
+            config: Arc::new(config.clone()),
+            reads,
             link: Arc::new(Mutex::new(ReplaceableLink {
                 link,
                 replace_after,
+                access,
+                read_after: opened + CHECK_INTERVAL,
+                problem: None,
             })),
             opened,
             unanswered_since: AtomicU64::new(0),
@@ -183,7 +190,7 @@ impl Connection {
             }
             self.replace_after_refusal(&error);
             self.refused.fetch_or(is_final(&error), Ordering::Relaxed);
-            StoreError::Unavailable(describe(&error))
+            StoreError::Unavailable(explain(&error, self.url()))
         })
     }
 
@@ -193,20 +200,42 @@ impl Connection {
     fn replace_after_refusal(&self, error: &RedisError) {
         let mut old = locked(&self.link);
         let now = Instant::now();
-        if !error.is_io_error()
-            && now >= old.replace_after
-            && matches!(old.link, Link::Server(_))
-            && let Ok(new) = server(self.url())
-        {
-            *old = ReplaceableLink {
-                link: Link::Server(new),
-                replace_after: now + jittered(REPLACE_INTERVAL),
-            };
+        if error.is_io_error() || now < old.replace_after || matches!(old.link, Link::Cluster(_)) {
+            return;
         }
+        old.replace_after = now + jittered(REPLACE_INTERVAL);
+        if self.config.has_files() {
+            drop(old);
+            self.renew(Cause::Refused);
+        } else if let Ok(new) = Link::server(&old.access) {
+            old.link = new;
+        }
+    }
+
+    /// Reads the files again if it is time. If they say something else, the connection is replaced.
+    fn follow_files(&self) {
+        if !self.config.has_files() {
+            return;
+        }
+        let mut old = locked(&self.link);
+        let now = Instant::now();
+        if now >= old.read_after {
+            old.read_after = now + CHECK_INTERVAL;
+            drop(old);
+            self.renew(Cause::Files);
+        }
+    }
+
+    /// Replaces the connection in the background by one with what the files say now.
+    fn renew(&self, cause: Cause) {
+        let (config, reads) = (Arc::clone(&self.config), self.reads.clone());
+        let link = Arc::clone(&self.link);
+        tokio::spawn(async move { renew(&config, &reads, &link, cause).await });
     }
 
     /// The connection for the next command.
     fn link(&self) -> Link {
+        self.follow_files();
         let now_ms = millis(self.opened.elapsed()).max(1);
         let nothing_waits =
             self.unanswered_since
@@ -229,25 +258,8 @@ impl Connection {
         }
         // No second attempt begins before this one has ended.
         old.replace_after = now + CLUSTER_TIMEOUT + REPLACE_INTERVAL;
-        let (config, link) = (self.config.clone(), Arc::clone(&self.link));
-        tokio::spawn(async move {
-            let new = timeout(CLUSTER_TIMEOUT, cluster(&config)).await;
-            let mut old = locked(&link);
-            old.replace_after = Instant::now() + jittered(REPLACE_INTERVAL);
-            let url = &config.urls[0];
-            match new {
-                Ok(Ok(new)) => {
-                    warn!(%url, "no answer for a while: connected to the Redis Cluster anew");
-                    old.link = Link::Cluster(new);
-                }
-                Ok(Err(error)) => {
-                    debug!(%url, error = describe(&error), "could not connect to the Redis Cluster anew");
-                }
-                Err(_) => {
-                    debug!(%url, "no answer to an attempt to connect to the Redis Cluster anew")
-                }
-            }
-        });
+        drop(old);
+        self.renew(Cause::Unanswered);
     }
 
     /// The first configured URL. A connection to a single server uses it.
@@ -260,90 +272,78 @@ fn locked(link: &Mutex<ReplaceableLink>) -> MutexGuard<'_, ReplaceableLink> {
     link.lock()
 }
 
-/// The error if Redis does not answer.
-pub(crate) fn no_answer() -> StoreError {
-    StoreError::Unavailable(NO_ANSWER.to_owned())
-}
-
-impl ConnectionLike for Link {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::Server(connection) => connection.req_packed_command(cmd),
-            Self::Cluster(connection) => connection.req_packed_command(cmd),
+/// Replaces a connection by one with what the files say now.
+async fn renew(
+    config: &RedisConfig,
+    reads: &FileReads,
+    link: &Mutex<ReplaceableLink>,
+    cause: Cause,
+) {
+    let read = Access::read(config, reads).await;
+    let access = {
+        let mut old = locked(link);
+        let (access, problem) = match read {
+            Ok(access) => (access, None),
+            Err(why) => (old.access.clone(), Some(why)),
+        };
+        if let Some(why) = problem
+            .as_ref()
+            .filter(|why| old.problem.as_ref() != Some(*why))
+        {
+            warn!(
+                why,
+                "a file for Redis can't be used; the bridge goes on with what it said before"
+            );
         }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::Server(connection) => connection.req_packed_commands(pipeline, offset, count),
-            Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
+        old.problem = problem;
+        if cause == Cause::Files && access == old.access {
+            return;
         }
-    }
-
-    fn get_db(&self) -> i64 {
-        match self {
-            Self::Server(connection) => connection.get_db(),
-            Self::Cluster(connection) => connection.get_db(),
+        access
+    };
+    let url = &config.urls[0];
+    let new = Link::open(&access, config.cluster).await;
+    let mut old = locked(link);
+    old.replace_after = Instant::now() + jittered(REPLACE_INTERVAL);
+    match new {
+        Ok(new) => {
+            match cause {
+                Cause::Refused => debug!(%url, "connecting to Redis anew after a refusal"),
+                Cause::Unanswered => {
+                    warn!(%url, "no answer for a while: connected to the Redis Cluster anew");
+                }
+                Cause::Files => {
+                    info!(%url, "a file for Redis has changed; the bridge connects anew with what it says");
+                }
+            }
+            old.link = new;
+            old.access = access;
+        }
+        Err(error) => {
+            debug!(%url, error = explain(&error, url), "could not connect to Redis anew");
         }
     }
 }
 
 /// Checks that one of the configured servers can be used, and connects.
-async fn connect(config: &RedisConfig) -> Result<(Advice, Link), (&RedisUrl, RedisError)> {
-    let advice = probe_any(config).await?;
-    let url = &config.urls[0];
-    let link = match config.cluster {
-        true => timeout(CLUSTER_TIMEOUT, cluster(config))
-            .await
-            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
-            .map(Link::Cluster),
-        false => server(url).map(Link::Server),
+async fn connect(
+    config: &RedisConfig,
+    reads: &FileReads,
+) -> Result<(Advice, Link, Access), Refusal> {
+    let access = Access::read(config, reads).await;
+    let access = access.map_err(|why| Refusal {
+        url: config.urls[0].to_string(),
+        why,
+        is_final: true,
+    })?;
+    let refusal = |url: &RedisUrl, error: RedisError| Refusal {
+        url: url.to_string(),
+        why: explain(&error, url),
+        is_final: is_final(&error),
     };
-    Ok((advice, link.map_err(|error| (url, error))?))
-}
-
-fn server(url: &RedisUrl) -> Result<ConnectionManager, RedisError> {
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(ANSWER_TIMEOUT))
-        .set_response_timeout(Some(ANSWER_TIMEOUT))
-        .set_min_delay(MIN_RETRY_INTERVAL)
-        .set_max_delay(MAX_RETRY_INTERVAL)
-        .set_pipeline_buffer_size(MAX_QUEUED_COMMANDS);
-    let client = Client::open(url.inner().set_tcp_settings(tcp()))?;
-    ConnectionManager::new_lazy_with_config(client, config)
-}
-
-async fn cluster(config: &RedisConfig) -> Result<ClusterConnection, RedisError> {
-    let client = ClusterClientBuilder::new(config.urls.iter().map(RedisUrl::inner))
-        .connection_timeout(ANSWER_TIMEOUT)
-        .response_timeout(ANSWER_TIMEOUT)
-        .min_retry_wait(millis(MIN_RETRY_INTERVAL))
-        .max_retry_wait(millis(MAX_RETRY_INTERVAL))
-        .tcp_settings(tcp())
-        .build()?;
-    client.get_async_connection().await
-}
-
-/// The text of an error, without the client library's name for its kind.
-fn describe(error: &RedisError) -> String {
-    if error.is_timeout() {
-        return NO_ANSWER.to_owned();
-    }
-    let text = error.to_string();
-    text.replace(&format!(" - {:?}", error.kind()), "")
-}
-
-/// The text of an error about the content of a key.
-fn describe_content(error: &RedisError) -> String {
-    let text = describe(error);
-    if text.contains("WRONGTYPE") {
-        return "it is a key of another type (WRONGTYPE)".to_owned();
-    }
-    let before_script = text.split(" script: ").next();
-    before_script.unwrap_or_default().to_owned()
+    let probed = probe_any(&access, config.cluster).await;
+    let advice = probed.map_err(|(url, error)| refusal(url, error))?;
+    let link = Link::open(&access, config.cluster).await;
+    let link = link.map_err(|error| refusal(&access.urls[0], error))?;
+    Ok((advice, link, access))
 }

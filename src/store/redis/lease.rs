@@ -1,6 +1,6 @@
 //! This process's own lease, as far as it knows: when it was renewed, whether it lapsed, and whether Redis answers.
 
-use super::connection::NO_ANSWER;
+use super::error_text::NO_ANSWER;
 use super::limits::LEASE;
 use crate::store::StoreError;
 use parking_lot::{Mutex, MutexGuard};

@@ -15,6 +15,13 @@ pub(super) const SET_TTL: Duration = Duration::from_secs(400 * 86_400);
 /// Timeout for an answer of Redis.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Minimum interval between attempts to connect. It is short so that all owners are connected again before one may adopt
+/// another's tasks.
+pub(super) const MIN_RETRY_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Maximum interval between attempts to connect.
+pub(super) const MAX_RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Timeout for the acknowledgement of sent bytes by TCP. After it the connection counts as broken.
 pub(super) const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
 

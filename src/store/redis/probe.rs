@@ -1,8 +1,7 @@
 //! Checks whether a Redis can be reached and used, and collects advice about its configuration.
 
-use super::limits::{ANSWER_TIMEOUT, tcp};
-use super::{settings::RedisConfig, url::RedisUrl};
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind};
+use super::{access::Access, limits::ANSWER_TIMEOUT, url::RedisUrl};
+use redis::{AsyncConnectionConfig, ErrorKind, RedisError, ServerErrorKind};
 use std::{error::Error, io, sync::Arc};
 
 /// Minimum version of Redis: the first that trims streams by id.
@@ -16,12 +15,14 @@ const FORGETS: &str = "Redis may forget records of tasks in flight when it resta
 pub(crate) type Advice = Vec<&'static str>;
 
 /// Checks the configured servers in order. Returns the advice of the first that can be used, or the error of the last.
-pub(crate) async fn probe_any(config: &RedisConfig) -> Result<Advice, (&RedisUrl, RedisError)> {
+pub(super) async fn probe_any(
+    access: &Access,
+    cluster: bool,
+) -> Result<Advice, (&RedisUrl, RedisError)> {
     let mut found = Ok(Advice::new());
-    for url in &config.urls {
-        found = probe(url, config.cluster)
-            .await
-            .map_err(|error| (url, error));
+    for url in &access.urls {
+        let probed = probe(access, url, cluster).await;
+        found = probed.map_err(|error| (url, error));
         if found
             .as_ref()
             .err()
@@ -33,11 +34,11 @@ pub(crate) async fn probe_any(config: &RedisConfig) -> Result<Advice, (&RedisUrl
     found
 }
 
-async fn probe(url: &RedisUrl, cluster: bool) -> Result<Advice, RedisError> {
+async fn probe(access: &Access, url: &RedisUrl, cluster: bool) -> Result<Advice, RedisError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(ANSWER_TIMEOUT))
         .set_response_timeout(Some(ANSWER_TIMEOUT));
-    let client = Client::open(url.inner().set_tcp_settings(tcp()))?;
+    let client = access.client(url)?;
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)
         .await?;

@@ -1,6 +1,7 @@
 //! Reads the tasks in flight of all owners, for people. The reader does not become an owner and changes nothing.
 
 use super::{
+    access::Access,
     adopt::task_id,
     connection::Connection,
     format::{self, Fields},
@@ -8,6 +9,7 @@ use super::{
     settings::RedisConfig,
 };
 use crate::{
+    settings::Problem,
     store::{Contents, Record, StoreError},
     task::TaskId,
 };
@@ -121,6 +123,13 @@ fn readable<T, U>(
         }
         answer => answer.map(Some),
     }
+}
+
+/// What is wrong with the files that the settings name.
+#[must_use]
+pub fn examine_files(config: &RedisConfig) -> Option<Problem> {
+    let read = config.has_files().then(|| Access::read_now(config));
+    read?.err()
 }
 
 /// Checks that Redis can be read and written. Returns advice about its configuration.

@@ -1,16 +1,24 @@
 //! The settings of the store `redis`.
 
 use super::url::RedisUrl;
-use crate::settings::{
-    Reader,
-    address::{self, Words},
+use crate::{
+    settings::{
+        Reader,
+        address::{self, Words},
+    },
+    tls::ClientTls,
 };
+use std::path::PathBuf;
 
 /// The settings of the store `redis`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// The server, or some nodes of the Cluster; at least one.
+    /// The server, or some nodes of the Cluster; at least one. One that is from a file is as the file was at the start.
     pub urls: Vec<RedisUrl>,
+    /// The file that holds the URL; `None` if the configuration does.
+    pub url_file: Option<PathBuf>,
+    /// The files for TLS; `None` for what the system trusts.
+    pub tls: Option<ClientTls>,
     /// Whether it is a Redis Cluster.
     pub cluster: bool,
     /// The prefix of every key.
@@ -19,30 +27,83 @@ pub struct RedisConfig {
 
 const DEFAULT_PREFIX: &str = "activity-bridge";
 
+/// The noun for an address.
+pub(super) const NOUN: &str = "URL";
+
 const URLS: Words = Words {
     keys: ["url", "urls", "url_file"],
-    noun: "URL",
+    noun: NOUN,
     server: "Redis",
 };
 
+impl RedisConfig {
+    /// At these addresses, without files.
+    #[must_use]
+    pub fn at(urls: Vec<RedisUrl>, cluster: bool, prefix: String) -> Self {
+        Self {
+            urls,
+            url_file: None,
+            tls: None,
+            cluster,
+            prefix,
+        }
+    }
+
+    /// Whether there is a file that may change.
+    pub(super) fn has_files(&self) -> bool {
+        self.url_file.is_some() || self.tls.is_some()
+    }
+
+    /// Refuses an address that the other settings do not fit.
+    ///
+    /// # Errors
+    ///
+    /// The rule; it completes a sentence that begins with the address.
+    pub(super) fn check(&self, url: &RedisUrl) -> Result<(), String> {
+        if self.tls.is_some() && !url.is_tls() {
+            let why = "begins with redis://, and [store.tls] is for rediss://; write rediss://, or remove [store.tls]";
+            return Err(why.to_owned());
+        }
+        match self.cluster && url.database() != 0 {
+            true => Err("must not name a database: a Redis Cluster has only database 0".to_owned()),
+            false => Ok(()),
+        }
+    }
+}
+
 pub(crate) fn read_redis(store: &mut Reader<'_>) -> Option<RedisConfig> {
-    let several = store.has("urls");
-    let urls: Vec<RedisUrl> = address::read(store, &URLS);
+    let given = URLS.keys.into_iter().find(|key| store.has(key));
+    let addresses: address::Addresses<RedisUrl> = address::read(store, &URLS);
+    let tls = read_tls(store);
     let cluster = store.flag("cluster").unwrap_or(false);
     let prefix = store.text("prefix", prefix_rule);
-    if urls.len() > 1 && !cluster {
+    let config = RedisConfig {
+        urls: addresses.found,
+        url_file: addresses.file,
+        tls,
+        cluster,
+        prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
+    };
+    if config.urls.len() > 1 && !cluster {
         let rule = "several are the nodes of a Redis Cluster; give one, or write cluster = true";
         store.problem("urls", None, rule);
     }
-    if cluster && urls.iter().any(|url| url.database() != 0) {
-        let rule = "must not name a database: a Redis Cluster has only database 0";
-        store.problem(if several { "urls" } else { "url" }, None, rule);
+    let refused = config.urls.iter().find_map(|url| config.check(url).err());
+    if let (Some(key), Some(why)) = (given, refused) {
+        store.problem(key, None, why);
     }
-    (!urls.is_empty()).then(|| RedisConfig {
-        urls,
-        cluster,
-        prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
-    })
+    (!config.urls.is_empty()).then_some(config)
+}
+
+fn read_tls(store: &mut Reader<'_>) -> Option<ClientTls> {
+    let given = store.has("tls");
+    let mut table = store.table("tls");
+    if !given {
+        return None;
+    }
+    let tls = ClientTls::read("store.tls", &mut table);
+    table.finish();
+    Some(tls)
 }
 
 /// Refuses braces, which would move keys to other slots of a Cluster.

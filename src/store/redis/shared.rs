@@ -1,7 +1,7 @@
 //! The calls of [`Shared`]: renewals of the lease, messages between processes, and the owners of tasks.
 
 use super::limits::LEASE;
-use super::{connection, format, owners::Liveness, redis_store::RedisStore, scripts};
+use super::{error_text, format, owners::Liveness, redis_store::RedisStore, scripts};
 use crate::{
     store::{Claim, Forwarded, Ownership, PeerEvent, Record, Renewal, Shared, StoreError},
     task::{Status, TaskId},
@@ -211,7 +211,7 @@ impl Shared for RedisStore {
         let all = join3(self.renew(), self.read_inbox(), self.register());
         let renewal = match timeout(RENEW_TIMEOUT, all).await {
             Ok((renewed, messages, registered)) => renewed.and(registered).and(messages),
-            Err(_) => Err(connection::no_answer()),
+            Err(_) => Err(error_text::no_answer()),
         };
         let messages = renewal.inspect_err(|error| {
             self.lease.failed(error);

@@ -14,6 +14,17 @@ impl RedisUrl {
         self.0.clone()
     }
 
+    /// Whether the connection has TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.0.addr(), ConnectionAddr::TcpTls { .. })
+    }
+
+    /// Whether another URL is that of the same database of the same server.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        let place = |url: &Self| (url.0.addr().to_string(), url.database());
+        place(self) == place(other)
+    }
+
     /// The number of the database. A Cluster has only 0.
     #[must_use]
     pub fn database(&self) -> i64 {

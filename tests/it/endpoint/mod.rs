@@ -11,5 +11,6 @@ mod parked;
 mod release;
 mod replicas;
 mod rights;
+mod rotation;
 mod settlement;
 mod shared;

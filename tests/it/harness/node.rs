@@ -82,11 +82,18 @@ impl Node {
 
     /// As [`Node::start`], with more settings in the syntax of `rabbitmq.conf`.
     pub async fn start_with(settings: &str) -> Self {
+        Self::start_with_plugins(settings, &[]).await
+    }
+
+    /// As [`Node::start_with`], with these plugins.
+    pub async fn start_with_plugins(settings: &str, plugins: &[&str]) -> Self {
         let server = Server::new("rabbitmq.py");
         let more = server.dir.path().join("config/conf.d");
         std::fs::create_dir_all(&more).expect("a folder");
         std::fs::write(more.join("10-test.conf"), settings).expect("the settings can be written");
-        let told = server.start(&["--plain"]).await;
+        let mut args = vec!["--plain"];
+        args.extend(plugins.iter().flat_map(|plugin| ["--plugin", plugin]));
+        let told = server.start(&args).await;
         let amqp_uri = told["amqp_uri"].as_str().expect("a URI").to_owned();
         Self { server, amqp_uri }
     }

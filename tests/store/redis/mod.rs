@@ -1,5 +1,7 @@
 //! What only the store in Redis has: processes that share it, and a server that can be away.
 
+#[path = "../../it/harness/authority.rs"]
+mod authority;
 mod bad_keys;
 mod bad_records;
 mod connection;
@@ -9,6 +11,7 @@ mod replica;
 mod server;
 mod sharing;
 mod start;
+mod tls;
 
 use crate::harness::Kind;
 use activity_bridge::store::redis::RedisConfig;

@@ -197,11 +197,9 @@ async fn connect(url: &str) -> MultiplexedConnection {
 /// A configuration with a prefix of its own.
 pub fn redis_config(server: &Server) -> RedisConfig {
     let urls = server.urls.iter();
-    RedisConfig {
-        urls: urls.map(|url| url.parse().expect("a URL")).collect(),
-        cluster: server.cluster,
-        prefix: format!("test/{}", activity_bridge::task::TaskId::random().reveal()),
-    }
+    let urls = urls.map(|url| url.parse().expect("a URL")).collect();
+    let prefix = format!("test/{}", activity_bridge::task::TaskId::random().reveal());
+    RedisConfig::at(urls, server.cluster, prefix)
 }
 
 fn run(verb: &str, dir: &Path, args: &[&str]) -> String {

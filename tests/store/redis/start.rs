@@ -1,12 +1,11 @@
 //! What a start says of a Redis that can't be used, and TLS.
 
-use super::{Server, redis_config};
+use super::{Server, authority::Authority, redis_config};
 use crate::harness::{Kind, eventually, insert, insist, well};
 use activity_bridge::{
     store::redis::RedisConfig,
     store::{RedisStore, Store, redis},
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::{path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio::{
@@ -17,11 +16,8 @@ use tokio::{
 };
 
 fn at(url: &str) -> RedisConfig {
-    RedisConfig {
-        urls: vec![url.parse().expect("a URL")],
-        cluster: false,
-        prefix: "test".to_owned(),
-    }
+    let urls = vec![url.parse().expect("a URL")];
+    RedisConfig::at(urls, false, "test".to_owned())
 }
 
 /// Why it does not open.
@@ -184,19 +180,11 @@ async fn a_check_tells_what_is_unwise_and_whether_anything_can_be_written() {
 /// Writes an authority's certificate, and a server's certificate and key.
 fn certificates() -> TempDir {
     let dir = TempDir::new().expect("a temporary folder");
-    let write = |name: &str, text: String| {
-        std::fs::write(dir.path().join(name), text).expect("the file can be written");
-    };
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key");
-    let authority = CertifiedIssuer::self_signed(params, key).expect("a certificate");
-    let params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]);
-    let key = KeyPair::generate().expect("a key");
-    let server = params.expect("two names").signed_by(&key, &authority);
-    write("authority.pem", authority.pem());
-    write("server.pem", server.expect("a certificate").pem());
-    write("server.key", key.serialize_pem());
+    let authority = Authority::new();
+    let path = dir.path().join("authority.pem");
+    std::fs::write(path, authority.certificate()).expect("the file can be written");
+    let server = authority.sign(&["localhost", "127.0.0.1"]);
+    server.write(dir.path(), "server");
     dir
 }
 

@@ -16,7 +16,7 @@ use crate::{
             method,
             outbox::Outbox,
         },
-        rabbitmq::{options::Options, uri::Uri},
+        rabbitmq::{access::Target, options::Options},
     },
     util::crash_point::{CrashPoint, crash_point},
 };
@@ -43,6 +43,7 @@ const READ_SIZE: usize = 16 << 10;
 
 /// A connection that consumes replies. It closes when this is dropped.
 pub(crate) struct Reader {
+    outbox: Arc<Outbox>,
     closing: watch::Sender<bool>,
     ended: watch::Receiver<Option<String>>,
 }
@@ -50,24 +51,40 @@ pub(crate) struct Reader {
 impl Reader {
     /// Connects and begins to consume. The stream of replies ends with the connection.
     pub(crate) async fn open(
-        uri: &Uri,
+        target: &Target,
         options: &Options,
         bounds: &ReaderBounds,
     ) -> Result<(Self, mpsc::Receiver<Inbound>), String> {
-        let opening = Connection::open(uri, options, bounds.clone());
+        let opening = Connection::open(target, options, bounds.clone());
         let connection = timeout(HANDSHAKE_TIMEOUT, opening).await;
         let secs = HANDSHAKE_TIMEOUT.as_secs();
         let connection = connection.map_err(|_| format!("no connection within {secs} s"))??;
         let (closing, is_closing) = watch::channel(false);
         let (has_ended, ended) = watch::channel(None);
         let (inbound, replies) = mpsc::channel(usize::from(options.prefetch.max(1)));
+        let outbox = Arc::clone(&connection.outbox);
         options
             .supervisor
             .spawn("the reader of replies", async move {
                 let why = connection.run(inbound, is_closing).await;
                 has_ended.send_replace(Some(why));
             });
-        Ok((Self { closing, ended }, replies))
+        let reader = Self {
+            outbox,
+            closing,
+            ended,
+        };
+        Ok((reader, replies))
+    }
+
+    /// Tells the broker a new token. If it refuses the token, it closes the connection.
+    pub(crate) fn update_secret(&self, token: &str) {
+        let update = connection::AMQPMethod::UpdateSecret(connection::UpdateSecret {
+            new_secret: token.into(),
+            reason: "the file of the token has changed".into(),
+        });
+        let update = AMQPClass::Connection(update);
+        self.outbox.put(|out| put(&update, 0, out));
     }
 
     /// Why the connection has ended, once it has.
@@ -96,11 +113,14 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(uri: &Uri, options: &Options, bounds: ReaderBounds) -> Result<Self, String> {
-        let uri = uri.inner();
-        let stream = stream::connect(&uri)
-            .await
-            .map_err(|error| error.to_string())?;
+    async fn open(
+        target: &Target,
+        options: &Options,
+        bounds: ReaderBounds,
+    ) -> Result<Self, String> {
+        let stream = stream::connect(target).await;
+        let stream = stream.map_err(|error| target.explain(&error))?;
+        let uri = target.uri.inner();
         let outbox = Arc::<Outbox>::default();
         let mut connection = Self {
             stream,

@@ -10,7 +10,7 @@ use amq_protocol::{
     types::{AMQPValue, FieldTable, LongString},
 };
 use bytes::BytesMut;
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPUri, SASLMechanism};
 
 /// What both sides have agreed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,10 +100,15 @@ fn start_ok(uri: &AMQPUri, identity: &str) -> connection::StartOk {
         properties.insert(name.into(), AMQPValue::LongString(LongString::from(text)));
     }
     let user = &uri.authority.userinfo;
+    // No other mechanism is in an address of the bridge's.
+    let (mechanism, response) = match uri.query.auth_mechanism {
+        Some(SASLMechanism::External) => ("EXTERNAL", String::new()),
+        _ => ("PLAIN", format!("\0{}\0{}", user.username, user.password)),
+    };
     connection::StartOk {
         client_properties: properties,
-        mechanism: "PLAIN".into(),
-        response: LongString::from(format!("\0{}\0{}", user.username, user.password)),
+        mechanism: mechanism.into(),
+        response: LongString::from(response),
         locale: "en_US".into(),
     }
 }
@@ -128,4 +133,24 @@ fn tune(offered: &connection::Tune, uri: &AMQPUri) -> (Tuned, connection::TuneOk
         heartbeat: heartbeat_secs,
     };
     (tuned, answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::rabbitmq::uri::Uri;
+
+    #[test]
+    fn the_login_is_a_password_or_the_certificate_as_the_address_says() {
+        let login = |text: &str| {
+            let uri: Uri = text.parse().expect(text);
+            let ok = start_ok(&uri.inner(), "");
+            let response = ok.response.as_bytes().to_vec();
+            (ok.mechanism.to_string(), response)
+        };
+        let plain = ("PLAIN".to_owned(), b"\0u\0p".to_vec());
+        assert_eq!(login("amqp://u:p@b"), plain);
+        let external = ("EXTERNAL".to_owned(), Vec::new());
+        assert_eq!(login("amqps://b?auth_mechanism=external"), external);
+    }
 }

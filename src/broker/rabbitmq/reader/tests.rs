@@ -17,7 +17,7 @@ use crate::{
             properties_builder::PropertiesBuilder,
             table_builder::TableBuilder,
         },
-        rabbitmq::options::Options,
+        rabbitmq::{access::Access, options::Options, settings::RabbitMqConfig},
     },
     task::{Death, HeaderValue},
     util::supervise::Supervisor,
@@ -265,7 +265,7 @@ fn written(outbox: &Outbox) -> Vec<String> {
 fn consumer() -> (Consumer, Arc<Outbox>) {
     let outbox = Arc::<Outbox>::default();
     let options = Options {
-        uris: Vec::new(),
+        access: Access::new(RabbitMqConfig::at(Vec::new())),
         identity: String::new(),
         reply_queue: "replies".to_owned(),
         replies_expire: Duration::ZERO,
