@@ -89,11 +89,7 @@ pub(crate) async fn connect(
     connected.map_err(|error| target.explain(&error))
 }
 
-async fn connect_once(
-    target: &Target,
-    purpose: &str,
-    identity: &str,
-) -> Result<Connection, Error> {
+async fn connect_once(target: &Target, purpose: &str, identity: &str) -> Result<Connection, Error> {
     let tls = target.tls.clone();
     let properties = client_properties(purpose, identity)
         .into_iter()

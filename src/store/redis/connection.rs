@@ -8,7 +8,7 @@ use super::{
     format::millis,
     limits::{ANSWER_TIMEOUT, MAX_RETRY_INTERVAL, MIN_RETRY_INTERVAL},
     link::{CLUSTER_TIMEOUT, Link},
-    probe::{Advice, is_about_content, is_final, probe_any},
+    probe::{Advice, check_access, is_about_content, is_final, probe_any},
     settings::RedisConfig,
     url::RedisUrl,
 };
@@ -62,6 +62,19 @@ struct ReplaceableLink {
     read_after: Instant,
     /// What was wrong with the files at the last read, and is in the log.
     problem: Option<String>,
+}
+
+impl ReplaceableLink {
+    /// Notes why the files can't be used. The log says it once.
+    fn note_problem(&mut self, why: String) {
+        if self.problem.as_ref() != Some(&why) {
+            warn!(
+                why,
+                "a file for Redis can't be used; the bridge goes on with what it said before"
+            );
+        }
+        self.problem = Some(why);
+    }
 }
 
 /// Why the link is replaced.
@@ -280,27 +293,35 @@ async fn renew(
     cause: Cause,
 ) {
     let read = Access::read(config, reads).await;
-    let access = {
+    let (access, known) = {
         let mut old = locked(link);
-        let (access, problem) = match read {
-            Ok(access) => (access, None),
-            Err(why) => (old.access.clone(), Some(why)),
-        };
-        if let Some(why) = problem
-            .as_ref()
-            .filter(|why| old.problem.as_ref() != Some(*why))
-        {
-            warn!(
-                why,
-                "a file for Redis can't be used; the bridge goes on with what it said before"
-            );
+        let known = old.access.clone();
+        match read {
+            Ok(access) => {
+                if access == known {
+                    old.problem = None;
+                }
+                (access, known)
+            }
+            Err(why) => {
+                old.note_problem(why);
+                (known.clone(), known)
+            }
         }
-        old.problem = problem;
-        if cause == Cause::Files && access == old.access {
-            return;
-        }
-        access
     };
+    // What works is not given up for a password that Redis does not know yet.
+    let is_new = access != known
+        && match check_access(&access, config.cluster).await {
+            Ok(()) => true,
+            Err(why) => {
+                locked(link).note_problem(why);
+                false
+            }
+        };
+    if cause == Cause::Files && !is_new {
+        return;
+    }
+    let access = if is_new { access } else { known };
     let url = &config.urls[0];
     let new = Link::open(&access, config.cluster).await;
     let mut old = locked(link);
@@ -317,6 +338,9 @@ async fn renew(
                 }
             }
             old.link = new;
+            if is_new {
+                old.problem = None;
+            }
             old.access = access;
         }
         Err(error) => {

@@ -1,8 +1,17 @@
 //! Checks whether a Redis can be reached and used, and collects advice about its configuration.
 
-use super::{access::Access, limits::ANSWER_TIMEOUT, url::RedisUrl};
+use super::{
+    access::Access,
+    error_text::{NO_ANSWER, explain},
+    limits::ANSWER_TIMEOUT,
+    url::RedisUrl,
+};
 use redis::{AsyncConnectionConfig, ErrorKind, RedisError, ServerErrorKind};
-use std::{error::Error, io, sync::Arc};
+use std::{error::Error, io, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// Timeout for a check of what the files say now.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Minimum version of Redis: the first that trims streams by id.
 const MIN_VERSION: (u32, u32) = (6, 2);
@@ -32,6 +41,19 @@ pub(super) async fn probe_any(
         }
     }
     found
+}
+
+/// Checks that one of the servers takes what the files say now.
+///
+/// # Errors
+///
+/// Why the last of them does not.
+pub(super) async fn check_access(access: &Access, cluster: bool) -> Result<(), String> {
+    match timeout(CHECK_TIMEOUT, probe_any(access, cluster)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err((url, error))) => Err(format!("{url}: {}", explain(&error, url))),
+        Err(_) => Err(NO_ANSWER.to_owned()),
+    }
 }
 
 async fn probe(access: &Access, url: &RedisUrl, cluster: bool) -> Result<Advice, RedisError> {

@@ -2,6 +2,7 @@
 
 use super::{Replica, Server, authority::Authority};
 use crate::harness::{eventually, insert, insist, task, well};
+use ::redis::Value;
 use activity_bridge::{
     store::redis::{self, RedisConfig},
     store::{RedisStore, Store},
@@ -162,8 +163,18 @@ async fn a_rotated_password_needs_no_restart() {
     write("new-secret");
     insert(&*replica, 1).await;
 
-    // The file is changed first.
+    // The file is changed first. The connection stays until Redis takes what the file says.
+    server.tell_each(&["ACL", "LOG", "RESET"]).await;
     write("newer-secret");
+    eventually("an attempt with the new password", async || {
+        let tried = server.ask(&["ACL", "LOG"]).await;
+        if let Err(error) = replica.insert("payments", &task()).await {
+            let why = error.to_string();
+            assert!(!why.contains("authentication failed"), "{why}");
+        }
+        (tried != Value::Array(Vec::new())).then_some(())
+    })
+    .await;
     set("newer-secret").await;
     insert(&*replica, 1).await;
     well(&*replica).await;
