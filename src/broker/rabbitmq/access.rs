@@ -1,5 +1,5 @@
 //! What an attempt to connect to RabbitMQ needs: the address, the login and TLS. The files that the settings name are read anew for
-//! each attempt.
+//! each attempt. If they can't be used, what they said before stays.
 
 use super::{
     settings::{NOUN, RabbitMqConfig},
@@ -10,6 +10,7 @@ use crate::{
     tls::{ClientTls, ClientTlsFiles, advice, client_config},
     util::FileReads,
 };
+use parking_lot::Mutex;
 use std::{error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_rustls::rustls::ClientConfig;
@@ -26,6 +27,8 @@ const TLS: &str = "amqp.tls";
 pub struct Access {
     config: Arc<RabbitMqConfig>,
     reads: FileReads,
+    /// What the files said when they could be used last.
+    last: Arc<Mutex<Option<Current>>>,
 }
 
 /// One server, and all that a connection to it needs.
@@ -74,6 +77,12 @@ pub(crate) struct Current {
     contents: Contents,
     /// The servers, tried in turn; at least one.
     pub(crate) targets: Vec<Target>,
+}
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Current")
+    }
 }
 
 impl Current {
@@ -159,6 +168,7 @@ impl Access {
         Self {
             config: Arc::new(config),
             reads: FileReads::default(),
+            last: Arc::default(),
         }
     }
 
@@ -185,7 +195,30 @@ impl Access {
             true => self.reads.run(read).await?,
             false => read(),
         };
-        read.map_err(|problem| problem.to_string())
+        let current = read.map_err(|problem| problem.to_string())?;
+        *self.last.lock() = Some(current.clone());
+        Ok(current)
+    }
+
+    /// What an attempt to connect uses: what the files say now, or what they said before if they can't be used.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and the key of the file. They could never be used.
+    pub(crate) async fn for_attempt(&self) -> Result<Current, String> {
+        let why = match self.read().await {
+            Ok(current) => return Ok(current),
+            Err(why) => why,
+        };
+        let last = self.last.lock().clone();
+        let Some(last) = last else {
+            return Err(why);
+        };
+        warn!(
+            why,
+            "a file for the broker can't be used; the bridge connects with what it said before"
+        );
+        Ok(last)
     }
 
     /// Waits until the files say something else. While they can't be used, the log says why, once.
@@ -265,7 +298,15 @@ mod tests {
                 "{why}"
             );
             assert!(!why.contains("hunter2"), "{why}");
+            let used = access.for_attempt().await.expect("what it said before");
+            assert_eq!(login(&used), "u:new");
         }
+        let other = Access::new(config(
+            folder.path(),
+            "uri = \"amqp://b\"\ntoken_file = \"FOLDER/none\"",
+        ));
+        let why = other.for_attempt().await.expect_err("no file yet");
+        assert!(why.starts_with("amqp.token_file: the file "), "{why}");
 
         write("token", "ey.one\n");
         let of_token = "uri = \"amqp://b\"\ntoken_file = \"FOLDER/token\"";

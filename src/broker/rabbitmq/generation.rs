@@ -154,7 +154,7 @@ impl Generation {
 
     /// The same server as the files say now.
     async fn target(&self) -> Result<Target, String> {
-        let current = self.options.access.read().await?;
+        let current = self.options.access.for_attempt().await?;
         let mut targets = current.targets.into_iter();
         let same = targets.find(|target| target.uri.is_same_place(&self.target.uri));
         same.ok_or_else(|| "the file of amqp.uri_file names another broker now".to_owned())

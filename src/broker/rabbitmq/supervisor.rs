@@ -52,7 +52,7 @@ impl Supervisor {
 
     /// Connects to one of the addresses, and uses the connection until it ends. Returns the address and the reason of the end.
     async fn attempt(&self, attempts: usize, backoff: &mut Backoff) -> (String, String) {
-        let current = match self.options.access.read().await {
+        let current = match self.options.access.for_attempt().await {
             Ok(current) => current,
             Err(why) => return (self.options.access.first(), why),
         };
