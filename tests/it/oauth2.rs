@@ -84,7 +84,10 @@ async fn a_new_token_is_told_before_the_old_one_expires_and_no_connection_ends()
     let file = |name: &str| folder.path().join(name);
     let signer = Signer::new(&file("key.pem"));
     let node = node(&file("key.pem")).await;
-    let write = |token: &str| fs::write(file("token"), format!("{token}\n")).expect("writable");
+    let write = |token: &str| {
+        fs::write(file("next"), format!("{token}\n")).expect("writable");
+        fs::rename(file("next"), file("token")).expect("renamed");
+    };
     let (_, server) = node.amqp_uri.split_once('@').expect("a login");
     let world = World::at(format!("amqp://{server}"), HOLD).await;
     let plain = World::at(node.amqp_uri.clone(), HOLD).await;

@@ -37,8 +37,14 @@ impl User {
 
     fn write(&self, password: &str) {
         let (_, server) = self.proxy.uri.split_once('@').expect("a login");
-        let uri = format!("amqp://{}:{password}@{server}\n", self.name);
-        fs::write(&self.file, uri).expect("writable");
+        self.replace(&format!("amqp://{}:{password}@{server}\n", self.name));
+    }
+
+    /// Replaces the file as a whole, so that the bridge reads no part of it.
+    fn replace(&self, text: &str) {
+        let next = self.file.with_extension("next");
+        fs::write(&next, text).expect("writable");
+        fs::rename(next, &self.file).expect("renamed");
     }
 
     async fn bridge(&self) -> BridgeProcess {
@@ -107,7 +113,7 @@ async fn a_file_that_cannot_be_used_is_told_before_it_is_needed_and_is_read_agai
     user.write("old-secret");
     let bridge = user.bridge().await;
     user.completes().await;
-    fs::write(&user.file, "old-secret\n").expect("writable");
+    user.replace("old-secret\n");
     let line = bridge.logged("a file for the broker can't be used").await;
     let why = "amqp.uri_file: the URI in the file";
     assert!(line.contains(why), "{line}");

@@ -4,7 +4,7 @@ use super::client::{Client, PAYMENTS, ack};
 use crate::harness::{Authority, BridgeProcess, Broker, HOLD, Route, World, eventually};
 use activity_sim::TaskState;
 use lapin::{Connection, ConnectionProperties, runtime::default_runtime, tcp::OwnedTLSConfig};
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, os::unix::fs::symlink, path::PathBuf, time::Duration};
 use tokio::time::timeout;
 
 /// Deadline for a connection.
@@ -44,8 +44,11 @@ impl Place {
         self.world.dir().join(name)
     }
 
+    /// Replaces a file as a whole, so that the bridge reads no part of it.
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.file(name), text).expect("writable");
+        let next = self.file("next");
+        fs::write(&next, text).expect("writable");
+        fs::rename(next, self.file(name)).expect("renamed");
     }
 
     /// Connects as the user; over TLS if there is an authority to trust.
@@ -138,9 +141,16 @@ async fn a_renewed_certificate_is_shown_to_the_next_client() {
 /// A Kubernetes volume puts a new folder into the place of the old one.
 #[tokio::test]
 async fn a_file_that_is_replaced_by_another_is_read_too() {
-    let place = Place::with("", |_| {}).await;
-    place.write("next", "new-secret\n");
-    fs::rename(place.file("next"), place.file("password")).expect("renamed");
+    let place = Place::with("", |world| {
+        fs::create_dir(world.dir().join("one")).expect("a folder");
+        symlink("one", world.dir().join("..data")).expect("a link");
+        symlink("..data/password", world.dir().join("password")).expect("a link");
+    })
+    .await;
+    fs::create_dir(place.file("two")).expect("a folder");
+    place.write("two/password", "new-secret\n");
+    symlink("two", place.file("..next")).expect("a link");
+    fs::rename(place.file("..next"), place.file("..data")).expect("renamed");
     eventually("the new password", || async {
         place.connect("new-secret", None).await.ok()
     })
