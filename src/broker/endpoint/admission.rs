@@ -1,7 +1,7 @@
 //! Who may connect, as the files say now: the users with their passwords, and TLS.
 //!
 //! The files are read anew when a client connects, and every few seconds, so that a mistake in them is told before a client needs
-//! them. If they can't be used, what they said before stays.
+//! them. If they can't be used, what they said before stays. While their disk hangs, clients do not wait for it.
 
 use super::{
     files::{EndpointFiles, UserPassword},
@@ -14,9 +14,16 @@ use crate::{
     settings::{Problem, in_one_line},
     util::FileReads,
 };
-use std::{sync::Arc, time::Duration};
+use parking_lot::Mutex;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
-    sync::Mutex,
+    sync::Mutex as AsyncMutex,
     time::{Instant, sleep, sleep_until},
 };
 use tokio_rustls::TlsAcceptor;
@@ -42,12 +49,14 @@ pub(crate) struct AdmissionFiles {
     config: Arc<EndpointConfig>,
     queues: Vec<TaskQueue>,
     reads: FileReads,
-    state: Mutex<State>,
+    admission: Mutex<Admission>,
+    /// Whether the last read did not end in time.
+    is_stuck: AtomicBool,
+    state: AsyncMutex<State>,
 }
 
 struct State {
     files: EndpointFiles,
-    admission: Admission,
     /// When the last read began.
     read_at: Instant,
     /// What was wrong with the files at the last read, and is in the log.
@@ -81,9 +90,10 @@ impl AdmissionFiles {
             config: Arc::new(config.clone()),
             queues,
             reads: FileReads::default(),
-            state: Mutex::new(State {
+            admission: Mutex::new(admission),
+            is_stuck: AtomicBool::new(false),
+            state: AsyncMutex::new(State {
                 files,
-                admission,
                 read_at: Instant::now(),
                 problem: None,
             }),
@@ -101,13 +111,24 @@ impl AdmissionFiles {
     ///
     /// A read that has begun goes on, and its result is dropped.
     pub(crate) async fn now(&self) -> Admission {
+        if self.has_files() && !self.is_stuck() {
+            self.update(false).await;
+        }
+        self.admission.lock().clone()
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.is_stuck.load(Ordering::Relaxed)
+    }
+
+    /// Reads the files, unless a read has begun since this was called. `even_if_stuck`: also if the last read did not end in time.
+    async fn update(&self, even_if_stuck: bool) {
         let asked = Instant::now();
         let mut state = self.state.lock().await;
-        if self.has_files() && state.read_at < asked {
+        if state.read_at < asked && (even_if_stuck || !self.is_stuck()) {
             sleep_until(state.read_at + MIN_INTERVAL).await;
             self.read(&mut state).await;
         }
-        state.admission.clone()
     }
 
     /// Reads the files again and again.
@@ -117,7 +138,7 @@ impl AdmissionFiles {
         }
         loop {
             sleep(CHECK_INTERVAL).await;
-            self.now().await;
+            self.update(true).await;
         }
     }
 
@@ -125,6 +146,7 @@ impl AdmissionFiles {
         state.read_at = Instant::now();
         let config = Arc::clone(&self.config);
         let read = self.reads.run(move || EndpointFiles::read(&config)).await;
+        self.is_stuck.store(read.is_err(), Ordering::Relaxed);
         let read = read.and_then(|read| read.map_err(|problems| in_one_line(&problems)));
         let taken = read.and_then(|files| self.take(state, files));
         match taken {
@@ -146,7 +168,7 @@ impl AdmissionFiles {
             return Ok(());
         }
         let admission = admission(&self.config, &self.queues, &files);
-        state.admission = admission.map_err(|problem| problem.to_string())?;
+        *self.admission.lock() = admission.map_err(|problem| problem.to_string())?;
         let changed = files.changes_since(&state.files).join(", ");
         info!(
             changed,
@@ -196,8 +218,8 @@ fn users(
 mod tests {
     use super::*;
     use crate::broker::endpoint::{UserConfig, settings::TlsConfig, users::Login};
-    use futures_util::future::join_all;
-    use std::path::Path;
+    use futures_util::future::{join, join_all};
+    use std::{path::Path, sync::mpsc};
     use tempfile::TempDir;
     use tokio::time::timeout;
 
@@ -293,6 +315,32 @@ mod tests {
         write(folder, "password", "new\n");
         assert!(admits(&admissions.now().await, "new"));
         assert_eq!(admissions.state.lock().await.problem, None);
+    }
+
+    #[tokio::test]
+    async fn while_a_disk_hangs_clients_connect_as_the_files_said_before() {
+        let (folder, config) = place();
+        write(folder.path(), "password", "old\n");
+        write_pair(folder.path());
+        let admissions = files(&config);
+        let (goes_on, waits) = mpsc::channel::<()>();
+        let hung = admissions.reads.run(move || waits.recv().is_ok());
+        let clients = async {
+            // The first one waits until the read has taken too long.
+            assert!(admits(&admissions.now().await, "old"));
+            assert!(admissions.is_stuck());
+            let reading = admissions.state.lock().await;
+            let next = timeout(Duration::from_secs(30), admissions.now()).await;
+            assert!(admits(&next.expect("it waits for no read"), "old"));
+            drop(reading);
+        };
+        let (ended, ()) = join(hung, clients).await;
+        assert!(ended.is_err(), "it hung");
+        write(folder.path(), "password", "new\n");
+        goes_on.send(()).expect("it waits");
+        admissions.update(true).await;
+        assert!(!admissions.is_stuck());
+        assert!(admits(&admissions.now().await, "new"));
     }
 
     #[tokio::test]
