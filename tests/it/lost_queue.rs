@@ -224,14 +224,18 @@ async fn each_replica_publishes_its_own_tasks_again() {
     has_messages(&world, 10).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
     delete(&inbox, PAYMENTS).await;
-    has_messages(&world, 10).await;
     for bridge in &bridges {
-        assert_eq!(republished(bridge).await, 5.0);
+        eventually("its own five", || async {
+            (republished(bridge).await >= 5.0).then_some(())
+        })
+        .await;
     }
     let worker = world.worker(PAYMENTS, |_| Answer::done("ok")).await;
     world.until("all completed", |s| s.completed == 10).await;
     world.assert_each_settled_once(10);
-    assert_eq!(worker.seen().len(), 10);
+    // What one has published again while the other looked is published twice, with the same id.
+    let ids: HashSet<_> = worker.seen().into_iter().map(|task| task.id()).collect();
+    assert_eq!(ids.len(), 10);
 }
 
 /// Deletes the virtual host with all that is in it, and makes it again.

@@ -292,7 +292,7 @@ mod tests {
             ("amqp://u:hunter2@b\namqp://c", "has more than one line"),
         ] {
             write("uri", text);
-            let why = access.read().await.err().expect(text);
+            let why = access.read().await.expect_err(text);
             assert!(
                 why.starts_with("amqp.uri_file: the ") && why.contains(said),
                 "{why}"
@@ -327,7 +327,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let tls = "uri = \"amqps://b\"\ntls = { ca_file = \"FOLDER/ca\" }";
         let config = config(folder.path(), tls);
-        let problem = |config| Current::read(config).err().expect("a problem").to_string();
+        let problem = |config| Current::read(config).expect_err("a problem").to_string();
         let missing = problem(&config);
         assert!(
             missing.starts_with("amqp.tls.ca_file: the file "),
