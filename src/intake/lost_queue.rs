@@ -42,7 +42,7 @@ pub async fn run(bridge: Arc<Bridge>) {
                 "the broker has lost a queue, or replies to its tasks; publishing the tasks again that no worker has begun"
             ),
         }
-        if tasks == 0 && under_way.is_empty() && is_only_process_with_tasks(&bridge).await {
+        if tasks == 0 && under_way.is_empty() && has_no_tasks(&bridge).await {
             bridge.lost_queues.was_unused(&found);
         }
         let (told, telling) = oneshot::channel();
@@ -58,11 +58,11 @@ pub async fn run(bridge: Arc<Bridge>) {
     }
 }
 
-/// Whether no other process has a task, as far as is known.
-async fn is_only_process_with_tasks(bridge: &Bridge) -> bool {
+/// Whether it is certain that no process has a task. This process may own tasks that it does not know of yet.
+async fn has_no_tasks(bridge: &Bridge) -> bool {
     match bridge.store.shared() {
-        Some(shared) => matches!(shared.do_others_have_tasks().await, Ok(false)),
-        None => true,
+        Some(shared) => matches!(shared.has_tasks().await, Ok(false)),
+        None => false,
     }
 }
 

@@ -114,8 +114,8 @@ pub trait Shared: Send + Sync {
     /// Makes this process the owner of another's task, because the reply that ends the task came here.
     async fn claim(&self, id: TaskId) -> Result<Claim, StoreError>;
 
-    /// Whether another process, alive or dead, has recorded a task that has not ended.
-    async fn do_others_have_tasks(&self) -> Result<bool, StoreError>;
+    /// Whether any process, alive or dead, this one included, has recorded a task that has not ended.
+    async fn has_tasks(&self) -> Result<bool, StoreError>;
 
     /// Tells every other process that the broker has lost this queue, and when it was missing. `ready`: the number of messages in
     /// it, if only replies may be lost. An error says that a process may live that was not told.

@@ -95,9 +95,9 @@ async fn an_adopted_task_that_was_polled_after_the_loss_is_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn where_nobody_had_a_task_when_the_queue_was_missing_nothing_that_is_adopted_is_published_again()
  {
-    for (is_alone, has_own, expected) in [(true, false, 0), (false, false, 1), (true, true, 2)] {
+    for (is_empty, has_own, expected) in [(true, false, 0), (false, false, 1), (true, true, 2)] {
         let world = World::with(Kind::Redis, "");
-        world.store.is_alone.store(is_alone, Ordering::Relaxed);
+        world.store.is_empty.store(is_empty, Ordering::Relaxed);
         if has_own {
             let id = dispatch(&world).await;
             let message = Task { id, ..world.task() };

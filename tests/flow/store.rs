@@ -42,8 +42,8 @@ pub struct ScriptedStore {
     pub tells: Script<Result<(), StoreError>>,
     /// What other processes were told of lost queues: when each was missing, and the messages in it.
     pub told: Mutex<Vec<(SystemTime, Option<usize>)>>,
-    /// Whether no other process has recorded a task.
-    pub is_alone: AtomicBool,
+    /// Whether no process has recorded a task.
+    pub is_empty: AtomicBool,
     pub open: Mutex<HashSet<TaskId>>,
     /// Records of tasks that nobody has, and their messages.
     pub orphans: Mutex<VecDeque<Record>>,
@@ -78,7 +78,7 @@ impl ScriptedStore {
             losses: Script::default(),
             tells: Script::default(),
             told: Mutex::default(),
-            is_alone: AtomicBool::default(),
+            is_empty: AtomicBool::default(),
             open: Mutex::default(),
             orphans: Mutex::default(),
             messages: Mutex::default(),
@@ -224,8 +224,8 @@ impl Shared for ScriptedStore {
         self.claims.next().await.unwrap_or(Ok(Claim::Unknown))
     }
 
-    async fn do_others_have_tasks(&self) -> Result<bool, StoreError> {
-        Ok(!self.is_alone.load(Ordering::Relaxed))
+    async fn has_tasks(&self) -> Result<bool, StoreError> {
+        Ok(!self.is_empty.load(Ordering::Relaxed))
     }
 
     async fn tell_queue_lost(

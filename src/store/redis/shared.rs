@@ -283,10 +283,9 @@ impl Shared for RedisStore {
         claimed
     }
 
-    async fn do_others_have_tasks(&self) -> Result<bool, StoreError> {
-        let others = self.owners().await?.into_iter();
-        let others = others.filter(|owner| *owner != self.owner);
-        let counted = others.map(async |owner| {
+    async fn has_tasks(&self) -> Result<bool, StoreError> {
+        let owners = self.owners().await?.into_iter();
+        let counted = owners.map(async |owner| {
             let mut scard = cmd("SCARD");
             let key = self.keys.owner(&owner).tasks;
             let count: u64 = self.connection.send(scard.arg(key)).await?;
