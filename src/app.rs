@@ -20,7 +20,7 @@ use crate::{
     },
     metrics::Metrics,
     phase::Phase,
-    process::{DrainSwitch, Idleness, Shutdown, Signals, descriptors, started},
+    process::{DrainSwitch, Idleness, Shutdown, Signals, descriptors, service_manager, started},
     replicas::lease,
     route::{QueueCredits, Route, RouteConfig},
     settle::{heartbeat, replies},
@@ -132,6 +132,7 @@ async fn run_until_stopped(
     let starting = tell_of_the_start(gates_seen.clone(), is_started);
     supervisor.spawn("the start", starting);
     phases::run_phases(&bridge, unpublished, &phase, &switch);
+    service_manager::started(&supervisor);
     let idleness = Idleness {
         bridge: Arc::clone(&bridge),
         gates: gates_seen,
@@ -142,6 +143,7 @@ async fn run_until_stopped(
         () = idle(idleness, until_idle) => {}
     }
     supervisor.shut_down();
+    service_manager::stopping();
     let since = switch.end();
     let tracer = bridge.tracer.clone();
     let shutdown = Shutdown {

@@ -4,7 +4,7 @@
 use activity_bridge::{
     admin::release::Target,
     app,
-    cli::{check, drain, release, tasks},
+    cli::{check, drain, health, release, tasks},
     config::{Config, DEFAULT_PATH},
     intake::release::Remedy,
     process::core_dumps,
@@ -58,6 +58,19 @@ enum Command {
         /// Also reach the token store, AWS and the broker, and print what works and what does not
         #[arg(long)]
         online: bool,
+    },
+    /// Ask the running bridge whether it has started, for the health check of a container
+    ///
+    /// Asks on its admin address, and prints one line. Says nothing of AWS or the broker: a bridge that waits for them is
+    /// healthy, and a new process would wait too.
+    ///
+    /// Exit codes: 0 it has started, with --ready it is ready; 1 it has not, or it did not answer in time; 78 the configuration is wrong.
+    Health {
+        #[command(flatten)]
+        configured: Configured,
+        /// Ask whether it is ready: the broker, the token store and each route work
+        #[arg(long)]
+        ready: bool,
     },
     /// List the tasks in flight: id, route, state, age, last heartbeat, owner
     ///
@@ -189,6 +202,7 @@ fn complain(why: &dyn Display) {
 fn execute(command: Command) -> ExitCode {
     let (Command::Run { configured, .. }
     | Command::Check { configured, .. }
+    | Command::Health { configured, .. }
     | Command::Tasks { configured, .. }
     | Command::Release { configured, .. }
     | Command::Drain(configured)
@@ -227,6 +241,9 @@ fn execute(command: Command) -> ExitCode {
         }
         (Ok(runtime), Command::Check { online, .. }) => {
             runtime.block_on(check::check(&config, online))
+        }
+        (Ok(runtime), Command::Health { ready, .. }) => {
+            runtime.block_on(health::health(&config.admin, ready))
         }
         (Ok(runtime), Command::Tasks { json, .. }) => {
             runtime.block_on(tasks::print::print(&config, json))

@@ -1,4 +1,4 @@
-//! The process itself: the signals that it gets, its start, the drain, its limits on open files and core dumps.
+//! The process itself: the signals that it gets, its start, the drain, its limits on open files and core dumps, the service manager.
 
 mod awaited;
 pub mod core_dumps;
@@ -6,6 +6,7 @@ pub mod descriptors;
 mod drain_switch;
 mod idle;
 mod requested_drain;
+pub mod service_manager;
 pub mod settings;
 mod shutdown;
 mod signals;

@@ -65,6 +65,7 @@ mod routes;
 mod routing;
 mod scale;
 mod secrets;
+mod service_manager;
 #[cfg(target_os = "linux")]
 mod silent_broker;
 mod silent_queues;

@@ -116,7 +116,7 @@ fn listing(status: StatusCode, body: &[u8]) -> anyhow::Result<Listing> {
 }
 
 /// The address to reach a server on this machine that listens on `listen`.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen {
         SocketAddr::V4(_) if listen.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         SocketAddr::V6(_) if listen.ip().is_unspecified() => Ipv6Addr::LOCALHOST.into(),

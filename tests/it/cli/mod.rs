@@ -1,5 +1,6 @@
 //! The command line: what it says, and with which code it ends.
 
+mod health;
 mod online;
 pub mod release;
 mod tasks;
@@ -136,7 +137,7 @@ async fn a_bad_configuration_ends_with_78_and_all_its_problems() {
     let text = "[amqp]\nuri = \"http://me:hunter2@host\"\n[shutdown]\ngrace_sec = 5\n[[routes]]\nname = \"a b\"\n\
                 queue = \"payments\"\nmax_in_flight = 0\n[routes.swf]\ndomain = \"a/b\"\n";
     std::fs::write(&config, text).expect("written");
-    for verb in ["check", "run", "tasks"] {
+    for verb in ["check", "run", "tasks", "health"] {
         let mut command = command();
         command.args([verb, "--config"]).arg(&config);
         let ended = ended(command).await;
