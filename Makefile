@@ -5,7 +5,7 @@ NODE = $(PYTHON) scripts/rabbitmq.py run
 BENCH_NODE = $(if $(filter endpoint,$(BROKER)),,$(NODE) --plain --)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi suites lint bench bench-in-flight soak bench-built clean
+.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi test-deploy suites package manifests lint bench bench-in-flight soak bench-built clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,8 +34,17 @@ test-workers: ## the example workers of ten clients against the bridge
 test-asyncapi: ## docs/asyncapi.yaml by the official parser, and real messages against it
 	@$(PYTHON) scripts/test.py asyncapi
 
+test-deploy: ## the manifests are those of the chart, and systemd takes the unit
+	@$(PYTHON) scripts/test.py deploy
+
 suites: ## the test suites of AMQP clients against the bridge as the broker (SUITES="py-amqp kombu")
 	@$(PYTHON) scripts/test.py suites
+
+package: ## the chart, the image's root, the Debian package and the crate, for real; needs root (PARTS="chart lints image deb crate")
+	@$(PYTHON) scripts/test.py package
+
+manifests: ## render deploy/kubernetes from the chart
+	@$(PYTHON) scripts/chart.py write
 
 lint: ## format and lints
 	@$(PYTHON) scripts/test.py lint

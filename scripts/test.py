@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs the tests stage by stage and closes with the totals.
 
-    test.py [lint] [unit] [it] [scale] [moto] [ministack] [workers] [asyncapi] [suites]
+    test.py [lint] [unit] [deploy] [it] [scale] [moto] [ministack] [workers] [asyncapi] [suites] [package]
 
-All of them but `suites`, in this order, when none is named.
+All of them but `suites` and `package`, in this order, when none is named.
 """
 import contextlib
 import os
@@ -169,6 +169,16 @@ def suites(totals):
     run(totals, sys.executable, "tests/suites/run.py")
 
 
+def deploy(totals):
+    run(totals, sys.executable, "tests/deploy/run.py")
+
+
+def package(totals):
+    # The simulator's own tests build its binary.
+    cargo_test(totals, "--no-run", "--test", "wire")
+    run(totals, sys.executable, "tests/package/run.py", *os.environ.get("PARTS", "").split())
+
+
 @contextlib.contextmanager
 def broker(management=False):
     """A private node, never one that AMQP_URI happens to name: tests kill it and delete its queues."""
@@ -187,11 +197,11 @@ def redis_server():
         yield {"REDIS_URL": server.url, "REDIS_DIR": str(server.dir)}
 
 
-STAGES = {"lint": lint, "unit": unit, "it": it, "scale": scale, "moto": partial(foreign, "moto"),
+STAGES = {"lint": lint, "unit": unit, "deploy": deploy, "it": it, "scale": scale, "moto": partial(foreign, "moto"),
           "ministack": partial(foreign, "ministack"), "workers": workers, "asyncapi": asyncapi,
-          "suites": suites}
-# Clients' own suites take long, and what they show depends on the client more than on the bridge.
-DEFAULT_STAGES = [name for name in STAGES if name != "suites"]
+          "suites": suites, "package": package}
+# Clients' own suites take long, and what they show depends on the client more than on the bridge. `package` makes a release build.
+DEFAULT_STAGES = [name for name in STAGES if name not in ("suites", "package")]
 
 
 def body():

@@ -1,14 +1,11 @@
 //! Example configurations parse, and the reference lists the keys that there are, with their bounds and defaults.
 
 use crate::{blocks, files, markdown, text_of};
-use activity_bridge::{
-    config::{Config, ConfigError},
-    store::StoreConfig,
-};
+use activity_bridge::config::{Config, ConfigError};
 use std::{collections::BTreeSet, fs};
 
 /// Parses a configuration whose `uri_file` and `url_file` need not exist here.
-fn parse(text: &str) -> Result<Config, ConfigError> {
+pub(crate) fn parse(text: &str) -> Result<Config, ConfigError> {
     let file = |address: &str| {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         fs::write(file.path(), address).expect("writable");
@@ -64,54 +61,6 @@ fn the_configuration_of_the_first_task_in_the_readme_parses() {
     let (written, _) = rest.split_once("\nEND\n").expect("its end");
     assert!(written.contains("[[routes]]"), "{written}");
     assert_parses("first-task.toml", &written.replace("\"$ACTIVITY\"", ARN));
-}
-
-/// Each Kubernetes manifest, and the configuration in it.
-fn manifests() -> Vec<(String, Config)> {
-    let manifest = |path: std::path::PathBuf| {
-        let manifest = text_of(&path);
-        let (_, rest) = manifest
-            .split_once("config.toml: |\n")
-            .expect("a ConfigMap");
-        let inside = |line: &&str| line.is_empty() || line.starts_with("    ");
-        let lines: Vec<_> = rest.lines().take_while(inside).collect();
-        let config =
-            parse(&lines.join("\n")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        (manifest, config)
-    };
-    let found: Vec<_> = files("deploy", "yaml").into_iter().map(manifest).collect();
-    assert!(
-        found.len() >= 2,
-        "one for a sidecar, one for the bridge alone"
-    );
-    found
-}
-
-#[test]
-fn the_pods_of_the_kubernetes_manifests_outlive_the_grace_period() {
-    for (manifest, config) in manifests() {
-        let (_, rest) = manifest
-            .split_once("terminationGracePeriodSeconds: ")
-            .expect("a grace period");
-        let pods: u64 = rest.lines().next().expect("a line").parse().expect("secs");
-        let grace = config.shutdown.grace.as_secs();
-        assert!(grace > 60, "AWS holds a poll for 60 s");
-        assert!(pods > grace);
-    }
-}
-
-#[test]
-fn the_pods_of_the_kubernetes_manifests_have_a_volume_for_the_file() {
-    for (manifest, config) in manifests() {
-        let StoreConfig::File(file) = &config.store else {
-            panic!("another store: {}", config.store);
-        };
-        let folder = file.path.parent().expect("a folder").display();
-        assert!(manifest.contains(&format!("mountPath: {folder}\n")));
-        // Who can go on with the file of a pod that is gone?
-        let goes_with_the_pod = manifest.contains("emptyDir:");
-        assert_eq!(config.shutdown.give_back, goes_with_the_pod);
-    }
 }
 
 const ARN: &str = r#""arn:aws:states:eu-west-1:123456789012:activity:a""#;

@@ -83,7 +83,16 @@ fn a_link_that_leads_nowhere_is_found() {
 /// Configurations and manifests point to documents in their comments.
 #[test]
 fn every_document_that_a_configuration_names_exists() {
-    for (folder, extension) in [("config", "toml"), ("deploy", "yaml"), ("docs", "yaml")] {
+    for (folder, extension) in [
+        ("config", "toml"),
+        ("deploy/chart", "yaml"),
+        ("deploy/chart/ci", "yaml"),
+        ("deploy/debian", "toml"),
+        ("deploy/ecs", "yaml"),
+        ("deploy/kubernetes", "yaml"),
+        ("deploy/systemd", "service"),
+        ("docs", "yaml"),
+    ] {
         for path in files(folder, extension) {
             let text = text_of(&path);
             let words = text.split(|c: char| c.is_whitespace() || "(),;:\"".contains(c));

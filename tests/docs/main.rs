@@ -2,6 +2,8 @@
 
 mod code;
 mod configuration;
+mod deploy;
+mod iam;
 mod links;
 mod state_machines;
 mod worker_protocol;

@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Holds what the chart renders against the schemas of Kubernetes, and the files of ECS and of compose against each other. It runs with the
+tools' Python, and prints a JSON object: each test, and what is wrong.
+
+    validate.py OLDEST      the oldest minor version of Kubernetes 1 to validate for; the newest is the newest that there is a schema of
+"""
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import kubernetes_validate
+import yaml
+from kubernetes_validate.utils import all_versions
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import chart  # noqa: E402
+import helm  # noqa: E402
+
+# What the schemas know, beside custom resources.
+CUSTOM = {"PodMonitor"}
+EXAMPLES = {name: yaml.safe_load(path.read_text()) for name, path in chart.values().items()}
+
+
+def render(values, name="activity-bridge", folder=chart.CHART):
+    """The objects that a chart makes of values."""
+    return [found for found in yaml.safe_load_all(helm.render(folder, name, values)) if found]
+
+
+def merged(*values):
+    result = {}
+    for more in values:
+        for key, value in more.items():
+            both = isinstance(value, dict) and isinstance(result.get(key), dict)
+            result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def versions(oldest):
+    minors = [int(version.split(".")[1]) for version in all_versions()]
+    return [f"1.{minor}" for minor in sorted(set(minors)) if minor >= oldest]
+
+
+def refusals(objects, version):
+    """What Kubernetes of this version would refuse."""
+    problems = []
+    for found in objects:
+        if found["kind"] in CUSTOM:
+            continue
+        try:
+            kubernetes_validate.validate(found, version, strict=True)
+        except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
+            problems.append(f"{version} {found['kind']} {found['metadata']['name']}: {str(error)[:300]}")
+    return problems
+
+
+def pods(objects):
+    return [found["spec"]["template"] for found in objects if found["kind"] in ("Deployment", "StatefulSet", "Job")]
+
+
+def mismatches(objects):
+    """Names and labels of one object that another does not have."""
+    names = {kind: {found["metadata"]["name"] for found in objects if found["kind"] == kind} for kind in ("ConfigMap", "Secret", "ServiceAccount")}
+    problems = []
+    for pod in pods(objects):
+        labels, spec = pod["metadata"]["labels"], pod["spec"]
+        for found in objects:
+            spec_of = found["spec"] if "spec" in found else {}
+            selector = spec_of.get("podSelector") or spec_of.get("selector") or {}
+            wanted = selector.get("matchLabels", selector if found["kind"] == "Service" else {})
+            if not wanted.items() <= labels.items():
+                problems.append(f"{found['kind']} selects {wanted}, and the pods have {labels}")
+        if spec["serviceAccountName"] not in names["ServiceAccount"]:
+            problems.append(f"no service account {spec['serviceAccountName']}")
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        claims = {claim["metadata"]["name"] for found in objects for claim in found.get("spec", {}).get("volumeClaimTemplates", [])}
+        for volume in volumes.values():
+            if "configMap" in volume and volume["configMap"]["name"] not in names["ConfigMap"]:
+                problems.append(f"no ConfigMap {volume['configMap']['name']}")
+            tls = volume["name"].endswith("-tls")
+            if "secret" in volume and not tls and volume["secret"]["secretName"] not in names["Secret"]:
+                problems.append(f"no Secret {volume['secret']['secretName']}")
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            for mount in container.get("volumeMounts", []):
+                if mount["name"] not in volumes.keys() | claims:
+                    problems.append(f"no volume {mount['name']}")
+            for variable in container.get("env", []):
+                key = variable.get("valueFrom", {}).get("secretKeyRef")
+                if key and key["name"] not in names["Secret"]:
+                    problems.append(f"no Secret {key['name']}")
+    return problems
+
+
+WRONG = {
+    "a grace period of less than a poll": {"shutdown": {"graceSecs": 60}},
+    "an unknown key": {"shutdwon": {"graceSecs": 90}},
+    "an unknown mode": {"mode": "side-car"},
+    "a store in memory": {"store": {"kind": "memory"}},
+    "a role that is none": {"aws": {"roleArn": "payments"}},
+    "an open endpoint without TLS": {"mode": "standalone", "broker": {"kind": "endpoint", "endpoint": {"users": [{"name": "a"}]}}},
+    "an open endpoint without users": {"mode": "standalone", "broker": {"kind": "endpoint", "endpoint": {"plaintext": True}}},
+    "no route": {"config": ""},
+}
+
+# What examples don't have.
+MORE = {
+    "podMonitor": {"enabled": True},
+    "podDisruptionBudget": {"enabled": True},
+    "networkPolicy": {"enabled": True, "egress": True, "metricsFrom": [{"namespaceSelector": {}}], "workersFrom": [{"podSelector": {}}]},
+    "checksumAnnotation": True,
+    "env": [{"name": "ACTIVITY_BRIDGE_LOG__LEVEL", "value": "debug"}],
+    "image": {"digest": "sha256:" + "0" * 64},
+    "imagePullSecrets": [{"name": "registry"}],
+    "podAnnotations": {"a": "b"},
+    "podLabels": {"a": "b"},
+    "nodeSelector": {"kubernetes.io/arch": "amd64"},
+    "tolerations": [{"operator": "Exists"}],
+    "affinity": {"podAntiAffinity": {}},
+    "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
+    "serviceAccount": {"annotations": {"a": "b"}},
+    "worker": {"command": ["a"], "args": ["b"], "resources": {"limits": {"memory": "1Gi"}}},
+}
+
+
+def accepted(values):
+    try:
+        helm.render(chart.CHART, "activity-bridge", values)
+        return True
+    except helm.Refused:
+        return False
+
+
+def parent_chart():
+    """The objects of a chart that has this one as a dependency, as the chart's README.md shows it."""
+    [metadata, template] = [block for block in (chart.CHART / "README.md").read_text().split("```yaml\n")[1:]]
+    metadata, template = metadata.split("```")[0], template.split("```")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        parent = Path(folder) / "payments"
+        (parent / "templates").mkdir(parents=True)
+        (parent / "Chart.yaml").write_text("apiVersion: v2\nname: payments\nversion: 1.0.0\n" + metadata)
+        shutil.copytree(chart.CHART, parent / "charts/activity-bridge")
+        labels = {"app": "payments"}
+        head = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: payments\n"
+        # The README leaves out what each Deployment has.
+        template = template.replace("spec:\n  template:\n    metadata:\n",
+                                    "spec:\n  selector:\n    matchLabels:\n      app: payments\n  template:\n    metadata:\n      labels:\n"
+                                    "        app: payments\n")
+        template = template.replace("- name: worker\n", "- name: worker\n          image: payments\n")
+        (parent / "templates/deployment.yaml").write_text(head + template)
+        mine = {**EXAMPLES["sidecar"], "worker": {"image": ""}, "selectorLabels": labels}
+        return render({"activity-bridge": mine}, "shop", parent)
+
+
+def check_chart(oldest):
+    tests = {}
+    every = versions(oldest)
+    for name, values in EXAMPLES.items():
+        objects = render(values, chart.release(name))
+        tests[f"kubernetes_takes_{name}"] = [problem for version in every for problem in refusals(objects, version)]
+        tests[f"the_names_and_labels_of_{name}_fit"] = mismatches(objects)
+        full = render(merged(values, MORE, {"worker": {**MORE["worker"], **values.get("worker", {})}}), chart.release(name))
+        tests[f"kubernetes_takes_{name}_with_everything_else"] = (
+            [problem for version in every for problem in refusals(full, version)] + mismatches(full))
+        tests[f"helm_lint_takes_{name}"] = helm.lint(chart.CHART, values)
+    typo = render(EXAMPLES["sidecar"])
+    pods(typo)[0]["spec"]["restartPolicies"] = "Always"
+    tests["a_typo_is_found"] = [] if refusals(typo, every[-1]) else ["it was not"]
+    tests["wrong_values_are_refused"] = [f"{what} is accepted" for what, wrong in WRONG.items()
+                                         if accepted(merged(EXAMPLES["sidecar"], wrong))]
+    objects = parent_chart()
+    tests["the_templates_serve_another_chart"] = [problem for version in every for problem in refusals(objects, version)] + mismatches(objects)
+    [pod] = pods(objects)
+    sidecar = pod["spec"]["initContainers"][0]
+    tests["the_sidecar_of_another_chart_is_native"] = [] if sidecar.get("restartPolicy") == "Always" else [str(sidecar)]
+    return tests
+
+
+class Tagged(yaml.SafeLoader):
+    """YAML with CloudFormation's tags, which stand for what they say."""
+
+
+Tagged.add_multi_constructor("!", lambda loader, suffix, node: f"!{suffix} {node.value}" if isinstance(node, yaml.ScalarNode) else suffix)
+
+
+def cycles(needs):
+    """Names that, in the end, need themselves or one that is not there."""
+    left = dict(needs)
+    while ready := [name for name, wanted in left.items() if not set(wanted) & left.keys()]:
+        for name in ready:
+            del left[name]
+    unknown = [f"{name} needs {one}, which is not there" for name, wanted in needs.items() for one in wanted if one not in needs]
+    return unknown + [f"{name} needs itself" for name in left]
+
+
+def check_ecs():
+    template = yaml.load((ROOT / "deploy/ecs/service.yaml").read_text(), Tagged)
+    task = template["Resources"]["TaskDefinition"]["Properties"]
+    containers = {container["Name"]: container for container in task["ContainerDefinitions"]}
+    problems = cycles({name: [need["ContainerName"] for need in found.get("DependsOn", [])] for name, found in containers.items()})
+    volumes = {volume["Name"] for volume in task["Volumes"]}
+    for name, container in containers.items():
+        # The most that Fargate allows; cfn-lint does not look.
+        if container.get("StopTimeout", 30) > 120:
+            problems.append(f"{name}: StopTimeout")
+        problems += [f"{name}: no volume {mount['SourceVolume']}" for mount in container.get("MountPoints", [])
+                     if mount["SourceVolume"] not in volumes]
+    needs = {need["ContainerName"]: need["Condition"] for need in containers["worker"]["DependsOn"]}
+    if needs.get("activity-bridge") != "HEALTHY" or "HealthCheck" not in containers["activity-bridge"]:
+        problems.append("the worker does not wait until the bridge is healthy")
+    return {"the_containers_of_ecs_fit": problems}
+
+
+def check_compose():
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    services = compose["services"]
+    problems = cycles({name: list(found.get("depends_on", {})) for name, found in services.items()})
+    for name, service in services.items():
+        profile = service.get("profiles", [])
+        for need in service.get("depends_on", {}):
+            if not set(services.get(need, {}).get("profiles", profile)) <= set(profile):
+                problems.append(f"{name} needs {need}, which has another profile")
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            there = (ROOT / source).exists() if source.startswith(".") else source in compose["volumes"]
+            problems += [] if there else [f"{name}: no {source}"]
+        problems += [f"{name}: no secret {one}" for one in service.get("secrets", []) if one not in compose["secrets"]]
+    problems += [f"no file {secret['file']}" for secret in compose["secrets"].values() if not (ROOT / secret["file"]).exists()]
+    password = (ROOT / compose["secrets"]["worker-password"]["file"]).read_text().strip()
+    if f"//worker:{password}@" not in services["worker"]["environment"]["AMQP_URI"]:
+        problems.append("the worker has another password")
+    return {"the_services_of_compose_fit": problems}
+
+
+if __name__ == "__main__":
+    print(json.dumps({**check_chart(int(sys.argv[1])), **check_ecs(), **check_compose()}, indent=1))
