@@ -206,7 +206,7 @@ async fn all_commands_read_several_files_and_folders_and_variables_in_them() {
         command.env("ADMIN_PORT", "1").env_remove("HOSTNAME");
         command
     };
-    for verb in ["check", "run", "tasks"] {
+    for verb in ["check", "run", "tasks", "health"] {
         let ended = ended(with(verb)).await;
         assert_eq!(ended.code, Some(78), "{verb}: {}", ended.err);
         let part = parts.join("payments.toml").display().to_string();
@@ -252,6 +252,7 @@ async fn the_help_names_all_commands_and_the_version_is_told() {
     for name in [
         "run",
         "check",
+        "health",
         "tasks",
         "release",
         "drain",
