@@ -1,5 +1,6 @@
 """The Debian package: built by cargo-deb, and installed into a root of Debian."""
 import os
+import re
 import shutil
 import socket
 
@@ -8,6 +9,7 @@ from roots import CACHE, ROOT, Failure, run, run_inside
 from system import say
 
 CARGO_DEB = "3.8.0"
+CONFIG = "etc/activity-bridge/config.toml"
 ROOT_PACKAGES = ["adduser", "ca-certificates", "systemd"]
 TARGET = CACHE / "cache/src-target"
 
@@ -25,7 +27,7 @@ def built():
     """The package, with the binary that the image's build has made."""
     if not (TARGET / "release/activity-bridge").exists():
         raise Failure("build the image first: its binary is the package's")
-    out = CACHE / "deb"
+    out = CACHE / "packages"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     run([tool(), "--no-build", "--no-strip", "--package", "activity-bridge", "--output", out], cwd=ROOT,
@@ -34,11 +36,29 @@ def built():
     return package
 
 
+def newer(package):
+    """The package as a newer version of it might be, with another configuration."""
+    folder = package.parent / "newer"
+    run(["dpkg-deb", "--raw-extract", package, folder])
+    control = folder / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^Version: .*$", "Version: 99.0.0-1", control.read_text()))
+    with open(folder / CONFIG, "a") as config:
+        config.write("\n# Of the newer version.\n")
+    made = package.with_name("newer.deb")
+    run(["dpkg-deb", "--root-owner-group", "--build", folder, made])
+    return made
+
+
+def install(root, package):
+    """Installs a package in a root, as an upgrade that asks nobody does."""
+    shutil.copy(package, root / "root")
+    run_inside(root, "dpkg", "--force-confdef", "--force-confold", "--install", f"/root/{package.name}")
+
+
 def installed(package):
     """A root with the package in it."""
     root = roots.debian("deb", ROOT_PACKAGES)
-    shutil.copy(package, root / "root")
-    run_inside(root, "dpkg", "--install", f"/root/{package.name}")
+    install(root, package)
     return root
 
 

@@ -40,6 +40,9 @@ def debian(name, packages):
         policy.write_text(POLICY)
         policy.chmod(0o755)
         stamp.write_text(wanted)
+    # It points to the open files of whoever looks, so it is a circle for whoever reads all files below this repository, as
+    # `cargo package` does. Commands in a root have this machine's /dev.
+    (base / "dev/fd").unlink(missing_ok=True)
     root = CACHE / name
     shutil.rmtree(root, ignore_errors=True)
     run(["cp", "-a", base, root])

@@ -21,17 +21,18 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from parts import ROOT, run_suite, start_simulator  # noqa: E402
-from system import CREDENTIALS, Failure, Process, free_ports, http, wait_for  # noqa: E402
+from system import Failure, Process, answers, free_ports, wait_for  # noqa: E402
 
 import chart  # noqa: E402
 import deb  # noqa: E402
 import image  # noqa: E402
 import venv  # noqa: E402
 from roots import CACHE, ENVIRONMENT, inside, run as run_command, run_inside  # noqa: E402
+from served import DOMAIN, ROUTE, configuration, environment, serves_a_task  # noqa: E402
 
 OLDEST_KUBERNETES = 30
 SHELLS = {"sh", "bash", "dash", "busybox", "zsh", "ash", "perl", "python3"}
-DOMAIN = "shop"
+SIDECAR = ROOT / "deploy/kubernetes/sidecar.yaml"
 
 
 def outcome(*words, **options):
@@ -89,47 +90,10 @@ def check_lints(folder, processes, checks):
 
 # --- The image ----------------------------------------------------------------------------------
 
-ROUTE = f"""
-[[routes]]
-name = "payments"
-queue = "payments"
-pollers = {{ min = 1, max = 1 }}
-start_to_close_secs = 60
-heartbeat = {{ timeout_secs = 30 }}
-swf = {{ domain = "{DOMAIN}", task_list = "payments" }}
-"""
-CONFIG = """
-[admin]
-listen = "ADMIN"
-[amqp]
-listen = "AMQP"
-[shutdown]
-grace_secs = 20
-"""
-
-
-def configuration(path, more=""):
-    """Writes a configuration; the addresses of the endpoint and of the admin endpoint."""
-    amqp, admin = (f"127.0.0.1:{port}" for port in free_ports(2))
-    path.write_text(CONFIG.replace("ADMIN", admin).replace("AMQP", amqp) + more + ROUTE)
-    path.chmod(0o644)
-    return amqp, admin
-
-
-def environment(sim_url):
-    return {**CREDENTIALS, "PATH": ENVIRONMENT["PATH"], "AWS_ENDPOINT_URL_SWF": sim_url, "AWS_ENDPOINT_URL_SFN": sim_url}
-
-
-def serves_a_task(folder, processes, sim_url, amqp):
-    """Whether a worker gets a task and its acknowledgement completes it."""
-    python = venv.ensure(venv.WORKER)
-    env = {**os.environ, "AMQP_URI": f"amqp://{amqp}"}
-    worker = Process("a worker", [python, ROOT / "examples/python/ack_worker.py", "payments"], folder / "worker.log", env)
-    processes.append(worker)
-    http(f"{sim_url}/_sim/schedule", {"domain": DOMAIN, "task_list": "payments", "input": "one"})
-    done = wait_for(lambda: json.loads(http(f"{sim_url}/_sim/summary"))["completed"] == 1, 60)
-    worker.stop()
-    return [] if done else [http(f"{sim_url}/_sim/summary")]
+def pre_stop():
+    """The command that the sidecar's manifest has as its hook."""
+    [command] = re.findall(r"exec:\n +command: (\[.*\])", SIDECAR.read_text())
+    return json.loads(command)
 
 
 def check_image(folder, processes, checks):
@@ -160,6 +124,10 @@ def check_image(folder, processes, checks):
     checks.check("the_health_check_is_content_with_a_bridge_that_runs", [] if healthy else outcome(*health, env=env))
     checks.check("the_bridge_of_the_image_serves_a_task", serves_a_task(folder, processes, sim_url, amqp))
     checks.check("the_tasks_are_in_the_volume", [] if (data / "tasks.redb").exists() else sorted(map(str, data.iterdir())))
+    hook = image.words_in(made, pre_stop(), binds)
+    checks.check("the_hook_of_the_sidecar_drains_the_bridge_of_the_image", outcome(*hook, env=env))
+    drained = answers(f"http://{admin}/drained")
+    checks.check("then_the_hook_of_the_worker_returns", [] if '"drained":true' in drained[1] else [str(drained)])
     checks.check("the_bridge_of_the_image_ends_in_good_order", [] if bridge.stop(25) else [f"code {bridge.child.returncode}"])
     otlp = folder / "otlp.toml"
     configuration(otlp, '[otlp]\nendpoint = "http://127.0.0.1:4318"\n')
@@ -211,12 +179,29 @@ def check_deb(folder, processes, checks):
         last = manager.said()
     checks.check("the_installed_bridge_says_that_it_stops", [] if last == "STOPPING=1" else [last])
     checks.check("the_installed_bridge_ends_in_good_order", [] if process.stop(25) else [f"code {process.child.returncode}"])
+    upgraded(root, package, place, state, checks)
     run_inside(root, "dpkg", "--remove", "activity-bridge")
     kept = [path for path in (place, state / "tasks.redb") if not path.exists()]
     checks.check("a_removed_package_keeps_the_configuration_and_the_tasks", [str(path) for path in kept])
     run_inside(root, "dpkg", "--purge", "activity-bridge")
     left = [path for path in (place, state) if path.exists()]
     checks.check("a_purged_package_leaves_nothing", [str(path) for path in left])
+
+
+def upgraded(root, package, place, state, checks):
+    """Installs a newer version over the one that is there, with a configuration that a person has changed."""
+    written = place.read_text()
+    known = run_inside(root, "dpkg-query", "--show", "--showformat=${Conffiles}", "activity-bridge")
+    checks.check("what_a_person_edits_is_a_configuration_file_of_the_package",
+                 [path for path in ("/etc/activity-bridge/config.toml", "/etc/default/activity-bridge") if f" {path} " not in known])
+    deb.install(root, deb.newer(package))
+    version = run_inside(root, "dpkg-query", "--show", "--showformat=${Version}", "activity-bridge")
+    script = (root / "var/lib/dpkg/info/activity-bridge.postinst").read_text()
+    problems = [] if version == "99.0.0-1" else [f"version {version}"]
+    problems += [] if place.read_text() == written else ["the configuration was replaced"]
+    problems += [] if (state / "tasks.redb").exists() else ["the tasks are gone"]
+    problems += [] if "try-restart" in script and "activity-bridge.service" in script else ["a service that runs is not restarted"]
+    checks.check("an_upgrade_keeps_the_configuration_and_the_tasks_and_restarts_what_runs", problems)
 
 
 # --- The crate ----------------------------------------------------------------------------------
