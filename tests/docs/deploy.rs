@@ -80,7 +80,7 @@ fn the_pods_of_the_kubernetes_manifests_have_a_volume_for_the_file() {
     }
 }
 
-/// The worker begins when the bridge has started, and ends when the bridge has drained, in each pod that has both.
+/// The worker begins when the bridge has started, and ends when the bridge has drained, where the bridge is the sidecar.
 #[test]
 fn the_sidecars_of_the_kubernetes_manifests_start_before_the_worker_and_end_after_it() {
     let mut sidecars = 0;
@@ -88,6 +88,9 @@ fn the_sidecars_of_the_kubernetes_manifests_start_before_the_worker_and_end_afte
         let Some((before, worker)) = text.split_once("- name: worker\n") else {
             continue;
         };
+        if text.contains("--until-idle") {
+            continue;
+        }
         sidecars += 1;
         let (_, bridge) = before
             .split_once("initContainers:")
@@ -101,7 +104,34 @@ fn the_sidecars_of_the_kubernetes_manifests_start_before_the_worker_and_end_afte
         assert!(worker.contains("path: /drained"), "{name}");
         assert!(!text.contains("sleep\""), "{name}");
     }
-    assert!(sidecars >= 3, "{sidecars}");
+    assert!(sidecars >= 2, "{sidecars}");
+}
+
+/// The bridge of a Job ends by itself, and the worker after it. The bridge's last polls may bring tasks, which must end in time.
+#[test]
+fn the_bridge_of_a_job_ends_before_its_worker_and_has_time_for_its_last_task() {
+    let mut jobs = 0;
+    for (name, text, config) in manifests() {
+        if !text.contains("kind: Job\n") {
+            continue;
+        }
+        jobs += 1;
+        let (before, bridge) = text
+            .split_once("- name: activity-bridge\n          image:")
+            .expect("the bridge");
+        let (_, worker) = before
+            .split_once("initContainers:")
+            .expect("a native sidecar");
+        let sidecar = "- name: worker\n          restartPolicy: Always";
+        assert!(worker.contains(sidecar), "{name}");
+        assert!(bridge.contains(r#""--until-idle", ""#), "{name}");
+        for route in &config.routes {
+            let longest = route.start_to_close.expect("a timeout");
+            let last = longest + Duration::from_secs(70);
+            assert!(config.shutdown.grace >= last, "{name}: {longest:?}");
+        }
+    }
+    assert!(jobs >= 1, "{jobs}");
 }
 
 #[test]

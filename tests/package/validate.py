@@ -100,8 +100,18 @@ WRONG = {
     "an unknown mode": {"mode": "side-car"},
     "a store in memory": {"store": {"kind": "memory"}},
     "a role that is none": {"aws": {"roleArn": "payments"}},
-    "an open endpoint without TLS": {"mode": "standalone", "broker": {"kind": "endpoint", "endpoint": {"users": [{"name": "a"}]}}},
-    "an open endpoint without users": {"mode": "standalone", "broker": {"kind": "endpoint", "endpoint": {"plaintext": True}}},
+    "an open endpoint without TLS": {"mode": "standalone", "secret": {"existing": "s"},
+                                     "broker": {"kind": "endpoint", "endpoint": {"users": [{"name": "a"}]}}},
+    "an open endpoint without users": {"mode": "standalone", "secret": {"existing": "s"},
+                                       "broker": {"kind": "endpoint", "endpoint": {"plaintext": True}}},
+    "users without passwords": {"mode": "standalone",
+                                "broker": {"kind": "endpoint", "endpoint": {"plaintext": True, "users": [{"name": "a"}]}}},
+    "RabbitMQ without its address": {"broker": {"kind": "rabbitmq"}},
+    "Redis without its address": {"store": {"kind": "redis"}},
+    "a variable with a typo": {"env": [{"name": "A", "vlaue": "b"}]},
+    "resources with a typo": {"resources": {"limit": {"memory": "1Gi"}}},
+    "a second hook of the worker": {"worker": {"container": {"lifecycle": {}}}},
+    "a Deployment whose bridge ends by itself": {"worker": {"untilIdleSecs": 60}},
     "no route": {"config": ""},
 }
 
@@ -121,7 +131,10 @@ MORE = {
     "affinity": {"podAntiAffinity": {}},
     "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
     "serviceAccount": {"annotations": {"a": "b"}},
-    "worker": {"command": ["a"], "args": ["b"], "resources": {"limits": {"memory": "1Gi"}}},
+    "worker": {"command": ["a"], "args": ["b"], "resources": {"limits": {"memory": "1Gi"}},
+               "container": {"envFrom": [{"configMapRef": {"name": "c"}}], "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]},
+               "volumes": [{"name": "tmp", "emptyDir": {}}], "securityContext": {"runAsUser": 1000}},
+    "readinessProbe": False,
 }
 
 

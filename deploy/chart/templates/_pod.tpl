@@ -43,9 +43,54 @@ What a pod with the bridge consists of. The first five are for a Deployment of y
 {{- define "activity-bridge.workerLifecycle" -}}
 preStop:
   # Blocks until the bridge has drained. So the worker gets SIGTERM when nothing is in flight any more, and no image needs a `sleep`.
+  # By number, because a name would be one of the worker's own ports.
   httpGet:
     path: /drained
     port: 9464
+{{- end }}
+
+{{/* For how many seconds no task comes before the bridge of a Job ends by itself; nothing if it does not. */}}
+{{- define "activity-bridge.untilIdle" -}}
+{{- if and (eq .Values.mode "sidecar") (eq .Values.worker.kind "Job") (gt (int .Values.worker.untilIdleSecs) 0) -}}
+{{- int .Values.worker.untilIdleSecs -}}
+{{- end -}}
+{{- end }}
+
+{{/* The worker's container of the chart's own workload. */}}
+{{- define "activity-bridge.worker" -}}
+image: {{ .Values.worker.image }}
+{{- with .Values.worker.command }}
+command:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.worker.args }}
+args:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.worker.env }}
+env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if not (include "activity-bridge.untilIdle" .) }}
+lifecycle:
+  {{- include "activity-bridge.workerLifecycle" . | nindent 2 }}
+{{- end }}
+{{- with .Values.worker.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+{{- if .Values.worker.securityContext }}
+  {{- toYaml .Values.worker.securityContext | nindent 2 }}
+{{- else }}
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: ["ALL"]
+{{- end }}
+{{- with .Values.worker.container }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* The pod's terminationGracePeriodSeconds: in step with shutdown.grace_secs. */}}
@@ -82,7 +127,7 @@ prometheus.io/path: /metrics
 {{- define "activity-bridge.container" -}}
 image: {{ include "activity-bridge.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-args: ["run", "--config", "/etc/activity-bridge/config.toml"]
+args: ["run", "--config", "/etc/activity-bridge/config.toml"{{ with include "activity-bridge.untilIdle" . }}, "--until-idle", "{{ . }}"{{ end }}]
 {{- with .Values.env }}
 env:
   {{- toYaml . | nindent 2 }}
@@ -106,12 +151,16 @@ livenessProbe:
     path: /livez
     port: admin
   periodSeconds: 10
+  timeoutSeconds: 5
   failureThreshold: 3
+{{- if .Values.readinessProbe }}
 readinessProbe:
   httpGet:
     path: /readyz
     port: admin
   periodSeconds: 5
+  timeoutSeconds: 3
+{{- end }}
 resources:
   {{- toYaml .Values.resources | nindent 2 }}
 securityContext:
