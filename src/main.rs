@@ -61,8 +61,8 @@ enum Command {
     },
     /// Ask the running bridge whether it has started, for the health check of a container
     ///
-    /// Asks on its admin address, and prints one line. Says nothing of AWS or the broker: a bridge that waits for them is
-    /// healthy, and a new process would wait too.
+    /// Asks on its admin address, and prints one line. Once the bridge has started, it stays so: if AWS or the broker is away
+    /// later, a new process would wait for them too.
     ///
     /// Exit codes: 0 it has started, with --ready it is ready; 1 it has not, or it did not answer in time; 78 the configuration is wrong.
     Health {

@@ -135,7 +135,7 @@ fn the_bridge_of_a_job_ends_before_its_worker_and_has_time_for_its_last_task() {
 }
 
 #[test]
-fn the_chart_and_the_manifests_have_the_version_of_the_crate() {
+fn the_chart_the_manifests_and_the_documents_have_the_version_of_the_crate() {
     let version = env!("CARGO_PKG_VERSION");
     let chart = text_of("deploy/chart/Chart.yaml");
     for key in ["version", "appVersion"] {
@@ -144,6 +144,13 @@ fn the_chart_and_the_manifests_have_the_version_of_the_crate() {
     for (name, text, _) in manifests() {
         let image = format!("/activity-bridge:{version}\n");
         assert!(text.contains(&image), "{name}");
+    }
+    for (document, words) in [
+        ("README.md", format!("This is version {version}.")),
+        ("deploy/chart/README.md", format!("version: {version}\n")),
+        ("docs/systemd.md", format!("activity-bridge_{version}-1_")),
+    ] {
+        assert!(text_of(document).contains(&words), "{document}: {words}");
     }
     let changelog = text_of("CHANGELOG.md");
     assert!(changelog.contains(&format!("\n## [{version}]")));
@@ -206,6 +213,26 @@ fn the_containers_of_compose_outlive_the_grace_period() {
             "{path}: {stop} s"
         );
     }
+}
+
+#[test]
+fn the_container_of_the_documents_has_the_paths_of_the_image_and_outlives_the_grace_period() {
+    let path = "config/minimal.toml";
+    let config = configuration(path, &text_of(path));
+    for document in ["README.md", "docs/docker.md"] {
+        let text = text_of(document);
+        let (_, run) = text
+            .split_once("docker run --name bridge ")
+            .expect("the command");
+        let run = run.split("```").next().unwrap_or_default();
+        let mount = format!("/{path}:/etc/activity-bridge/config.toml:ro\"");
+        assert!(run.contains(&mount), "{document}");
+        assert!(run.contains(":/var/lib/activity-bridge \\\n"), "{document}");
+        assert_outlives(document, number(run, "--stop-timeout"), &config);
+    }
+    let image = text_of("Dockerfile");
+    assert!(image.contains(r#"CMD ["run", "--config", "/etc/activity-bridge/config.toml"]"#));
+    assert!(image.contains("\nVOLUME /var/lib/activity-bridge\n"));
 }
 
 /// Each health check is a command that there is, and gives the command time to say why.
