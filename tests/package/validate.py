@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Holds what the chart renders against the schemas of Kubernetes, and the files of ECS and of compose against each other. It runs with the
-tools' Python, and prints a JSON object: each test, and what is wrong.
+"""Holds what the chart renders against the schemas of Kubernetes. It runs with the tools' Python, and prints a JSON object: each test, and
+what is wrong. The tests of containers.py are among them.
 
     validate.py OLDEST      the oldest minor version of Kubernetes 1 to validate for; the newest is the newest that there is a schema of
 """
@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import chart  # noqa: E402
 import helm  # noqa: E402
+from containers import check_compose, check_ecs  # noqa: E402
 
 # What the schemas know, beside custom resources.
 CUSTOM = {"PodMonitor"}
@@ -92,6 +93,51 @@ def mismatches(objects):
                 if key and key["name"] not in names["Secret"]:
                     problems.append(f"no Secret {key['name']}")
     return problems
+
+
+def missing(objects):
+    """What is asked for and not made."""
+    kinds = {found["kind"] for found in objects}
+    wanted = {"ConfigMap", "NetworkPolicy", "PodMonitor", "ServiceAccount"} | (set() if "Job" in kinds else {"PodDisruptionBudget"})
+    return [f"no {kind}" for kind in sorted(wanted - kinds)]
+
+
+GUARDED = {"runAsNonRoot": True, "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+           "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def bridges(objects):
+    containers = [container for pod in pods(objects) for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]]
+    return [container for container in containers if container["name"] == "activity-bridge"]
+
+
+def unguarded(objects):
+    """What a bridge's container could do, and need not."""
+    found = bridges(objects)
+    problems = [] if found else ["there is no bridge"]
+    for bridge in found:
+        problems += [f"{key}: {bridge['securityContext'].get(key)}" for key, value in GUARDED.items() if bridge["securityContext"].get(key) != value]
+        problems += [] if "memory" in bridge["resources"]["limits"] else ["no limit of memory"]
+    return problems
+
+
+def grace_periods():
+    objects = render(merged(EXAMPLES["sidecar"], {"shutdown": {"graceSecs": 200, "moreSecs": 33}}))
+    [pod] = pods(objects)
+    [config] = [found["data"]["config.toml"] for found in objects if found["kind"] == "ConfigMap"]
+    seconds = pod["spec"]["terminationGracePeriodSeconds"]
+    return ([] if seconds == 233 else [f"the pod has {seconds} s"]) + ([] if "\ngrace_secs = 200\n" in config else [config])
+
+
+def roles():
+    def annotations(role):
+        objects = render(merged(EXAMPLES["sidecar"], {"aws": {"roleArn": role}}))
+        [account] = [found for found in objects if found["kind"] == "ServiceAccount"]
+        return account["metadata"].get("annotations", {})
+
+    role = "arn:aws:iam::123456789012:role/A"
+    irsa, pod_identity = annotations(role), annotations("")
+    return ([] if irsa == {"eks.amazonaws.com/role-arn": role} else [str(irsa)]) + ([] if pod_identity == {} else [str(pod_identity)])
 
 
 WRONG = {
@@ -176,75 +222,22 @@ def check_chart(oldest):
         tests[f"the_names_and_labels_of_{name}_fit"] = mismatches(objects)
         full = render(merged(values, MORE, {"worker": {**MORE["worker"], **values.get("worker", {})}}), chart.release(name))
         tests[f"kubernetes_takes_{name}_with_everything_else"] = (
-            [problem for version in every for problem in refusals(full, version)] + mismatches(full))
+            [problem for version in every for problem in refusals(full, version)] + mismatches(full) + missing(full))
+        tests[f"the_bridge_of_{name}_has_no_rights"] = unguarded(objects)
         tests[f"helm_lint_takes_{name}"] = helm.lint(chart.CHART, values)
     typo = render(EXAMPLES["sidecar"])
     pods(typo)[0]["spec"]["restartPolicies"] = "Always"
     tests["a_typo_is_found"] = [] if refusals(typo, every[-1]) else ["it was not"]
     tests["wrong_values_are_refused"] = [f"{what} is accepted" for what, wrong in WRONG.items()
                                          if accepted(merged(EXAMPLES["sidecar"], wrong))]
+    tests["the_grace_period_of_the_pod_follows_that_of_the_bridge"] = grace_periods()
+    tests["a_role_is_an_annotation_and_pod_identity_needs_none"] = roles()
     objects = parent_chart()
     tests["the_templates_serve_another_chart"] = [problem for version in every for problem in refusals(objects, version)] + mismatches(objects)
     [pod] = pods(objects)
     sidecar = pod["spec"]["initContainers"][0]
     tests["the_sidecar_of_another_chart_is_native"] = [] if sidecar.get("restartPolicy") == "Always" else [str(sidecar)]
     return tests
-
-
-class Tagged(yaml.SafeLoader):
-    """YAML with CloudFormation's tags, which stand for what they say."""
-
-
-Tagged.add_multi_constructor("!", lambda loader, suffix, node: f"!{suffix} {node.value}" if isinstance(node, yaml.ScalarNode) else suffix)
-
-
-def cycles(needs):
-    """Names that, in the end, need themselves or one that is not there."""
-    left = dict(needs)
-    while ready := [name for name, wanted in left.items() if not set(wanted) & left.keys()]:
-        for name in ready:
-            del left[name]
-    unknown = [f"{name} needs {one}, which is not there" for name, wanted in needs.items() for one in wanted if one not in needs]
-    return unknown + [f"{name} needs itself" for name in left]
-
-
-def check_ecs():
-    template = yaml.load((ROOT / "deploy/ecs/service.yaml").read_text(), Tagged)
-    task = template["Resources"]["TaskDefinition"]["Properties"]
-    containers = {container["Name"]: container for container in task["ContainerDefinitions"]}
-    problems = cycles({name: [need["ContainerName"] for need in found.get("DependsOn", [])] for name, found in containers.items()})
-    volumes = {volume["Name"] for volume in task["Volumes"]}
-    for name, container in containers.items():
-        # The most that Fargate allows; cfn-lint does not look.
-        if container.get("StopTimeout", 30) > 120:
-            problems.append(f"{name}: StopTimeout")
-        problems += [f"{name}: no volume {mount['SourceVolume']}" for mount in container.get("MountPoints", [])
-                     if mount["SourceVolume"] not in volumes]
-    needs = {need["ContainerName"]: need["Condition"] for need in containers["worker"]["DependsOn"]}
-    if needs.get("activity-bridge") != "HEALTHY" or "HealthCheck" not in containers["activity-bridge"]:
-        problems.append("the worker does not wait until the bridge is healthy")
-    return {"the_containers_of_ecs_fit": problems}
-
-
-def check_compose():
-    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
-    services = compose["services"]
-    problems = cycles({name: list(found.get("depends_on", {})) for name, found in services.items()})
-    for name, service in services.items():
-        profile = service.get("profiles", [])
-        for need in service.get("depends_on", {}):
-            if not set(services.get(need, {}).get("profiles", profile)) <= set(profile):
-                problems.append(f"{name} needs {need}, which has another profile")
-        for volume in service.get("volumes", []):
-            source = volume.split(":")[0]
-            there = (ROOT / source).exists() if source.startswith(".") else source in compose["volumes"]
-            problems += [] if there else [f"{name}: no {source}"]
-        problems += [f"{name}: no secret {one}" for one in service.get("secrets", []) if one not in compose["secrets"]]
-    problems += [f"no file {secret['file']}" for secret in compose["secrets"].values() if not (ROOT / secret["file"]).exists()]
-    password = (ROOT / compose["secrets"]["worker-password"]["file"]).read_text().strip()
-    if f"//worker:{password}@" not in services["worker"]["environment"]["AMQP_URI"]:
-        problems.append("the worker has another password")
-    return {"the_services_of_compose_fit": problems}
 
 
 if __name__ == "__main__":
