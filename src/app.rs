@@ -102,7 +102,7 @@ async fn run_until_stopped(
         routes: of_routes.collect(),
         phase: phase_seen.clone(),
         store: config.store.place().into(),
-        started: started_seen,
+        started: started_seen.clone(),
         switch: switch.clone(),
     };
     let serving = server::serve(admin, admin_listener, admin_socket);
@@ -132,7 +132,8 @@ async fn run_until_stopped(
     let starting = tell_of_the_start(gates_seen.clone(), is_started);
     supervisor.spawn("the start", starting);
     phases::run_phases(&bridge, unpublished, &phase, &switch);
-    service_manager::started(&supervisor);
+    let telling = service_manager::tell_of_the_start(started_seen, supervisor.clone());
+    supervisor.spawn("the notice of the start", telling);
     let idleness = Idleness {
         bridge: Arc::clone(&bridge),
         gates: gates_seen,

@@ -5,8 +5,14 @@
 use crate::util::supervise::Supervisor;
 use sd_notify::NotifyState;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, timeout},
+};
 use tracing::warn;
+
+/// Maximum wait for the end of the start. A broker that is away must not make the service manager end the process.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Number of signs of life within the time after which the service manager takes the process for dead.
 const SIGNS_IN_TIMEOUT: u32 = 3;
@@ -14,8 +20,11 @@ const SIGNS_IN_TIMEOUT: u32 = 3;
 /// Minimum interval between two signs of life.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Says that the process has started and, from now on, that it is alive.
-pub fn started(supervisor: &Supervisor) {
+/// Waits for the end of the start, but not for long. Then says that the process has started and, from then on, that it is alive.
+pub async fn tell_of_the_start(started: watch::Receiver<bool>, supervisor: Supervisor) {
+    if !is_running(started).await {
+        return;
+    }
     send(NotifyState::Ready);
     if let Some(timeout) = sd_notify::watchdog_enabled() {
         supervisor.spawn_loop(
@@ -23,6 +32,12 @@ pub fn started(supervisor: &Supervisor) {
             watchdog(timeout),
         );
     }
+}
+
+/// Waits for the end of the start, but not for long. False if the process ends before.
+async fn is_running(mut started: watch::Receiver<bool>) -> bool {
+    let waited = timeout(START_TIMEOUT, started.wait_for(|started| *started)).await;
+    !matches!(waited, Ok(Err(_)))
 }
 
 /// Says that the process shuts down.
@@ -44,5 +59,32 @@ async fn watchdog(timeout: Duration) {
 fn send(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         warn!(%error, "the service manager could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_start_is_awaited_and_not_for_long() {
+        let (is_started, seen) = watch::channel(false);
+        let began = Instant::now();
+        assert!(is_running(seen.clone()).await);
+        let waited = began.elapsed();
+        assert!(waited >= START_TIMEOUT, "{waited:?}");
+        is_started.send_replace(true);
+        assert!(is_running(seen).await);
+        assert_eq!(began.elapsed(), waited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_ends_before_has_not_started() {
+        let (is_started, seen) = watch::channel(false);
+        drop(is_started);
+        let began = Instant::now();
+        assert!(!is_running(seen).await);
+        assert!(began.elapsed() < START_TIMEOUT);
     }
 }
