@@ -129,6 +129,30 @@ fn the_role_of_ecs_allows_the_same() {
 }
 
 #[test]
+fn the_roles_of_pods_trust_the_cluster_or_its_agent() {
+    let document = text_of("docs/kubernetes.md");
+    for (policy, principal, actions) in [
+        (
+            "deploy/iam/trust-irsa.json",
+            "Federated",
+            &["sts:AssumeRoleWithWebIdentity"][..],
+        ),
+        (
+            "deploy/iam/trust-pod-identity.json",
+            "Service",
+            &["sts:AssumeRole", "sts:TagSession"][..],
+        ),
+    ] {
+        let expected: BTreeSet<_> = actions.iter().map(|action| (*action).to_owned()).collect();
+        assert_eq!(allowed(policy), expected, "{policy}");
+        let text: Value = serde_json::from_str(&text_of(policy)).expect("JSON");
+        let trusted = &text["Statement"][0]["Principal"][principal];
+        assert!(trusted.is_string(), "{policy}");
+        assert!(document.contains(&format!("](../{policy})")), "{policy}");
+    }
+}
+
+#[test]
 fn the_policies_in_the_documents_are_the_files() {
     let text = text_of("docs/operations.md");
     let shown = blocks(&text, "json");
