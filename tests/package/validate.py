@@ -158,6 +158,8 @@ WRONG = {
     "resources with a typo": {"resources": {"limit": {"memory": "1Gi"}}},
     "a second hook of the worker": {"worker": {"container": {"lifecycle": {}}}},
     "a Deployment whose bridge ends by itself": {"worker": {"untilIdleSecs": 60}},
+    "a budget that is none": {"podDisruptionBudget": {"maxUnavailable": "some"}},
+    "an address that is a name": {"listenHost": "localhost"},
     "no route": {"config": ""},
 }
 
