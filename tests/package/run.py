@@ -131,7 +131,7 @@ def check_image(folder, processes, checks):
     checks.check("the_bridge_of_the_image_ends_in_good_order", [] if bridge.stop(25) else [f"code {bridge.child.returncode}"])
     otlp = folder / "otlp.toml"
     configuration(otlp, '[otlp]\nendpoint = "http://127.0.0.1:4318"\n')
-    spans = image.words_in(made, [*made.entrypoint, "check", "--config", place], [(otlp, place, "ro")])
+    spans = image.words_in(made, [*made.entrypoint, "check", "--config", place], [(otlp, place, "ro"), *binds[1:]])
     checks.check("the_bridge_of_the_image_can_export_spans", outcome(*spans, env=env))
 
 
@@ -178,7 +178,9 @@ def check_deb(folder, processes, checks):
     while last == "WATCHDOG=1" and time.monotonic() < end:
         last = manager.said()
     checks.check("the_installed_bridge_says_that_it_stops", [] if last == "STOPPING=1" else [last])
-    checks.check("the_installed_bridge_ends_in_good_order", [] if process.stop(25) else [f"code {process.child.returncode}"])
+    # Without another signal: a second one ends the bridge at once.
+    wait_for(lambda: process.child.poll() is not None, 25)
+    checks.check("the_installed_bridge_ends_in_good_order", [] if process.child.returncode == 0 else [f"code {process.child.returncode}"])
     upgraded(root, package, place, state, checks)
     run_inside(root, "dpkg", "--remove", "activity-bridge")
     kept = [path for path in (place, state / "tasks.redb") if not path.exists()]
