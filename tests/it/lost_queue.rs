@@ -37,6 +37,19 @@ pub async fn has_messages(world: &World, count: u32) {
     .await;
 }
 
+/// Waits until the bridges know of so many messages that the broker has them. The broker shows a message earlier.
+pub async fn have_confirmed(bridges: &[&BridgeProcess], count: u32) {
+    let series = format!("publishes_total{{outcome=\"confirmed\",route=\"{PAYMENTS}\"");
+    eventually(&format!("{count} confirms"), || async {
+        let mut confirmed = 0.0;
+        for bridge in bridges {
+            confirmed += bridge.metric(&series).await;
+        }
+        (confirmed == f64::from(count)).then_some(())
+    })
+    .await;
+}
+
 async fn delete(inbox: &Inbox, queue: &str) {
     let options = QueueDeleteOptions::default();
     let deleted = inbox.channel().queue_delete(queue.into(), options);
@@ -73,7 +86,7 @@ async fn tasks_that_wait_in_a_deleted_queue_are_published_again_and_completed_on
     let bridge = world.bridge(&[route("")]).await;
     bridge.route_is(PAYMENTS, "polling").await;
     world.schedule(PAYMENTS, 10);
-    has_messages(&world, 10).await;
+    have_confirmed(&[&bridge], 10).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
     delete(&inbox, PAYMENTS).await;
     let warned = bridge.logged(LOST).await;
@@ -95,7 +108,7 @@ async fn a_task_that_a_worker_has_begun_is_left_alone_when_its_queue_is_deleted(
     let bridge = world.bridge(&[route("")]).await;
     bridge.route_is(PAYMENTS, "polling").await;
     world.schedule(PAYMENTS, 3);
-    has_messages(&world, 3).await;
+    have_confirmed(&[&bridge], 3).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
     let begun = inbox.next(PAYMENTS).await;
     inbox.reply(&begun, Answer::of("started", "")).await;
@@ -127,7 +140,7 @@ async fn tasks_are_published_again_when_a_queue_that_the_bridge_does_not_declare
     let bridge = world.bridge(&[route("declare = false")]).await;
     bridge.route_is(PAYMENTS, "polling").await;
     world.schedule(PAYMENTS, 4);
-    has_messages(&world, 4).await;
+    have_confirmed(&[&bridge], 4).await;
     delete(&inbox, PAYMENTS).await;
     bridge.route_is(PAYMENTS, "does not exist; create it").await;
     assert_eq!(republished(&bridge).await, 0.0);
@@ -152,7 +165,7 @@ async fn a_bridge_that_starts_on_an_emptied_broker_publishes_again_what_waited_t
     let world = World::new().await.kept_in(store);
     let mut killed = world.bridge(&[route("")]).await;
     killed.route_is(PAYMENTS, "polling").await;
-    leave_confirmed(&world, 10).await;
+    leave_confirmed(&world, &killed, 10).await;
     killed.kill().await;
     empty_vhost(&world).await;
     let bridge = world.bridge(&[route("")]).await;
@@ -163,9 +176,9 @@ async fn a_bridge_that_starts_on_an_emptied_broker_publishes_again_what_waited_t
 
 /// Lets so many tasks wait whose confirms are in the store, and one more, of which that is not certain: the file is written
 /// with the next task.
-async fn leave_confirmed(world: &World, count: u32) {
+async fn leave_confirmed(world: &World, bridge: &BridgeProcess, count: u32) {
     world.schedule(PAYMENTS, count);
-    has_messages(world, count).await;
+    have_confirmed(&[bridge], count).await;
     world.schedule(PAYMENTS, 1);
     has_messages(world, count + 1).await;
 }
@@ -181,7 +194,7 @@ async fn a_bridge_that_is_killed_while_it_publishes_lost_tasks_again_loses_none(
     let at = [("ACTIVITY_BRIDGE_CRASH_AT", "before-confirm:13")];
     let mut killed = world.bridge_in(&at, "", &[route("")]).await;
     killed.route_is(PAYMENTS, "polling").await;
-    leave_confirmed(&world, 9).await;
+    leave_confirmed(&world, &killed, 9).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
     delete(&inbox, PAYMENTS).await;
     killed.ended().await;
@@ -199,7 +212,7 @@ async fn a_broker_that_was_emptied_is_noticed_where_a_worker_has_declared_the_qu
     let world = World::new().await.kept_in(File);
     let mut killed = world.bridge(&[route("")]).await;
     killed.route_is(PAYMENTS, "polling").await;
-    leave_confirmed(&world, 5).await;
+    leave_confirmed(&world, &killed, 5).await;
     killed.kill().await;
     empty_vhost(&world).await;
     let worker = world.worker(PAYMENTS, |_| Answer::done("ok")).await;
@@ -221,7 +234,8 @@ async fn each_replica_publishes_its_own_tasks_again() {
         world.polling_bridge(PAYMENTS, &[half()]).await,
     ];
     world.schedule(PAYMENTS, 10);
-    has_messages(&world, 10).await;
+    let [one, other] = &bridges;
+    have_confirmed(&[one, other], 10).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
     delete(&inbox, PAYMENTS).await;
     for bridge in &bridges {

@@ -6,7 +6,7 @@ use crate::{
         Answer, BridgeProcess, File, Inbox, Memory, Redis, Route, Store, TaskMessage, World,
         command, eventually,
     },
-    lost_queue::has_messages,
+    lost_queue::{has_messages, have_confirmed},
 };
 use lapin::options::QueuePurgeOptions;
 use rstest::rstest;
@@ -111,7 +111,7 @@ async fn tasks_of_a_purged_queue_are_published_again_by_the_command_and_those_th
     let scene = Releasing::start(&world).await;
     world.schedule(PAYMENTS, 10);
     world.schedule(MAIL, 1);
-    has_messages(&world, 10).await;
+    have_confirmed(&[&scene.bridge], 10).await;
     let inbox = Inbox::connect(&world.amqp_uri).await;
     let begun = inbox.next(PAYMENTS).await;
     inbox.reply(&begun, Answer::of("started", "")).await;
@@ -159,7 +159,7 @@ async fn a_task_that_was_not_lost_is_delivered_twice_with_one_id_and_ends_once()
     let world = World::new().await.kept_in(File);
     let scene = Releasing::start(&world).await;
     world.schedule(PAYMENTS, 1);
-    has_messages(&world, 1).await;
+    have_confirmed(&[&scene.bridge], 1).await;
     let released = scene.release(&["--route", PAYMENTS]).await;
     assert_said(&released, 0, &["1 task published again"]);
     has_messages(&world, 2).await;
