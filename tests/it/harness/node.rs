@@ -118,9 +118,9 @@ impl Node {
         self.server.run("resume", &[]).await;
     }
 
-    /// `rabbitmqctl`.
-    pub async fn ctl(&self, args: &[&str]) {
-        self.server.run("ctl", &[&["--"], args].concat()).await;
+    /// What `rabbitmqctl` prints.
+    pub async fn ctl(&self, args: &[&str]) -> String {
+        self.server.run("ctl", &[&["--"], args].concat()).await
     }
 }
 

@@ -6,7 +6,11 @@ use super::{
 };
 use activity_sim::{Schedule, TaskRecord, Timeouts};
 use std::collections::HashSet;
-use tokio::{io::AsyncReadExt, net::TcpStream, sync::OnceCell};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::OnceCell,
+};
 
 /// The name of the route, its queue and its task list or activity.
 const PAYMENTS: &str = "payments";
@@ -42,6 +46,11 @@ impl Scene {
     /// With the tasks kept in this store.
     pub async fn kept_in(store: Store, source: Source, settings: &str) -> Self {
         let world = World::new().await.of(source).kept_in(store);
+        Self::in_world(world, settings).await
+    }
+
+    /// In this world.
+    pub async fn in_world(world: World, settings: &str) -> Self {
         let worker = world.worker(PAYMENTS, |_| Vec::new()).await;
         let bridge = world.bridge(&[Route::new(PAYMENTS).with(settings)]).await;
         let inbox = Inbox::connect(&world.amqp_uri).await;
@@ -120,37 +129,40 @@ pub async fn all_acknowledged(world: &World, inbox: &Inbox, queue: &str) {
 pub async fn unacknowledged(world: &World) -> u32 {
     static PORT: OnceCell<u16> = OnceCell::const_new();
     let port = *PORT.get_or_init(listener_in_the_node).await;
-    let told = eventually("the node's answer", || async {
+    eventually("the node's answer", || async {
         let mut node = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        let question = format!("{}\n", world.vhost());
+        node.write_all(question.as_bytes()).await.ok()?;
         let mut told = String::new();
         node.read_to_string(&mut told).await.ok()?;
-        told.ends_with("end\n").then_some(told)
+        told.trim().parse().ok()
     })
-    .await;
-    let channels = told.lines().filter_map(|line| line.split_once('\t'));
-    let ours = channels.filter(|(vhost, _)| *vhost == world.vhost());
-    ours.map(|(_, count)| count.parse::<u32>().expect("a number"))
-        .sum()
+    .await
 }
 
-/// An Erlang process that answers every TCP connection with the virtual host and the unacknowledged deliveries of each
-/// channel. `rabbitmqctl list_channels` tells the same, and costs seconds of a processor each time. If it can't ask, it answers
-/// nothing, and goes on.
+/// An Erlang process that answers on each TCP connection the unacknowledged deliveries of all channels in a virtual host.
+/// `rabbitmqctl list_channels` tells the same, and costs seconds of a processor each time. It asks no channel of another virtual
+/// host, which may be stuck. If it can't ask, it answers nothing.
 const LISTENER: &str = r#"
     Parent = self(),
     spawn(fun() ->
-        {ok, Listener} = gen_tcp:listen(0, [binary, {ip, {127, 0, 0, 1}}, {active, false}, {backlog, 128}]),
+        {ok, Listener} = gen_tcp:listen(0, [binary, {ip, {127, 0, 0, 1}}, {active, false}, {packet, line}, {backlog, 128}]),
         {ok, Port} = inet:port(Listener),
         Parent ! {port, Port},
+        Answer = fun(Client) ->
+            {ok, Line} = gen_tcp:recv(Client, 0),
+            VHost = string:trim(Line),
+            All = ets:tab2list(channel_created),
+            Channels = [Pid || {Pid, Infos} <- All, proplists:get_value(vhost, Infos) =:= VHost],
+            Ask = fun(Pid) -> [{_, Count}] = rabbit_channel:info(Pid, [messages_unacknowledged]), Count end,
+            Counts = rabbit_misc:filter_exit_map(Ask, Channels),
+            gen_tcp:send(Client, io_lib:format("~w~n", [lists:sum(Counts)]))
+        end,
         Loop = fun Again() ->
             {ok, Client} = gen_tcp:accept(Listener),
-            try
-                Channels = rabbit_channel:info_all([vhost, messages_unacknowledged]),
-                Lines = [io_lib:format("~s\t~w~n", [Value || {_, Value} <- Channel]) || Channel <- Channels],
-                gen_tcp:send(Client, [Lines, "end\n"])
-            catch _:_ -> a_channel_that_closes_meanwhile
-            end,
-            gen_tcp:close(Client),
+            Asker = spawn(fun() -> receive go -> Answer(Client) end end),
+            gen_tcp:controlling_process(Client, Asker),
+            Asker ! go,
             Again()
         end,
         Loop()
