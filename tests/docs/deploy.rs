@@ -1,8 +1,11 @@
 //! What `deploy/` says fits the configurations in it: grace periods, volumes, versions, health checks.
 
 use crate::{configuration::parse, files, root, text_of};
-use activity_bridge::{config::Config, store::StoreConfig};
-use std::time::Duration;
+use activity_bridge::{
+    broker::BrokerConfig, config::Config, route::RouteConfig, source::SourceConfig,
+    store::StoreConfig,
+};
+use std::{collections::HashSet, time::Duration};
 
 const SERVICE: &str = "deploy/systemd/activity-bridge.service";
 const DEBIAN: &str = "deploy/debian/config.toml";
@@ -78,6 +81,48 @@ fn the_pods_of_the_kubernetes_manifests_have_a_volume_for_the_file() {
             assert!(!goes_with_the_pod && !config.shutdown.give_back, "{name}");
         }
     }
+}
+
+/// The worst case in all, by "Sizing" in operations.md, in MiB. A sidecar has no more connections than a pod has workers.
+fn worst_case(config: &Config) -> u64 {
+    const MAX_SIDECAR_CONNECTIONS: u64 = 40;
+    let services: HashSet<_> = config
+        .routes
+        .iter()
+        .map(|route| std::mem::discriminant(&route.source))
+        .collect();
+    let inputs: u64 = config.routes.iter().map(largest_inputs).sum();
+    let side = match &config.broker {
+        BrokerConfig::RabbitMq(_) => 274 + 16,
+        BrokerConfig::Endpoint(endpoint) if endpoint.listen.ip().is_loopback() => {
+            96 + 5 * MAX_SIDECAR_CONNECTIONS
+        }
+        BrokerConfig::Endpoint(endpoint) => 96 + 5 * endpoint.max_connections as u64,
+    };
+    40 + 36 * services.len() as u64 + inputs + side
+}
+
+/// What the inputs of a route's tasks in flight may take, in MiB. A character of SWF may have four bytes.
+fn largest_inputs(route: &RouteConfig) -> u64 {
+    let input = match route.source {
+        SourceConfig::Swf(_) => 4 * 32_768,
+        SourceConfig::StepFunctions(_) => 1 << 20,
+    };
+    (route.max_in_flight as u64 * input) >> 20
+}
+
+#[test]
+fn the_memory_limits_of_the_kubernetes_manifests_leave_room_for_the_worst_case() {
+    for (name, text, config) in manifests() {
+        let (_, limits) = text
+            .split_once("limits:\n              memory:")
+            .unwrap_or_else(|| panic!("{name}: no limit"));
+        let limit = number(limits, "");
+        let worst = worst_case(&config);
+        assert!(limit >= worst, "{name}: {limit} MiB, and {worst} at worst");
+    }
+    let sizing = text_of("docs/operations.md");
+    assert!(sizing.contains("512 MiB, leaves room for this with 40 connections"));
 }
 
 /// The worker begins when the bridge has started, and ends when the bridge has drained, where the bridge is the sidecar.

@@ -63,6 +63,26 @@ fn action(prefix: &str, call: &str) -> String {
     format!("{prefix}:{}", words.collect::<String>())
 }
 
+/// Nobody who has these permissions can take tasks of another list or activity.
+#[test]
+fn the_policies_allow_polls_of_the_named_task_lists_and_activities_only() {
+    let polls = |policy: &str, action: &str| {
+        let policy: Value = serde_json::from_str(&text_of(policy)).expect("JSON");
+        let statements = policy["Statement"].as_array().expect("statements");
+        let of_polls = |statement: &&Value| statement["Action"].to_string().contains(action);
+        let found: Vec<_> = statements.iter().filter(of_polls).cloned().collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].clone()
+    };
+    let swf = polls(SWF, "swf:PollForActivityTask");
+    assert_eq!(swf["Action"], "swf:PollForActivityTask");
+    let lists = &swf["Condition"]["StringEquals"]["swf:taskList.name"];
+    assert!(lists.as_array().is_some_and(|lists| !lists.is_empty()));
+    let activities = polls(STEP_FUNCTIONS, "states:GetActivityTask");
+    let arns = activities["Resource"].to_string();
+    assert!(arns.contains(":activity:") && !arns.contains('*'), "{arns}");
+}
+
 #[test]
 fn the_policies_allow_the_calls_of_the_bridge_and_no_others() {
     for (service, prefix, policy) in [

@@ -21,6 +21,7 @@ uri_file = "/run/secrets/activity-bridge/amqp-uri"
 {{ else if eq .Values.mode "standalone" -}}
 [amqp]
 listen = "{{ .Values.listenHost }}:5672"
+max_connections = {{ int .Values.broker.endpoint.maxConnections }}
 {{- if .Values.broker.endpoint.plaintext }}
 plaintext = true
 {{- end }}
