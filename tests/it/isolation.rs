@@ -18,8 +18,6 @@ use std::time::{Duration, Instant};
 /// The parking queue.
 pub const PARKED: &str = "activity-bridge.parked";
 
-const LATIN_1: &[u8] = b"Soci\xe9t\xe9";
-
 /// Maximum time in which the tasks of another route are done, whatever happens beside them.
 const OTHERS_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -51,8 +49,8 @@ impl<'a> Other<'a> {
     }
 }
 
-/// A message with these properties, flags first.
-fn reply(queue: &str, properties: &[u8]) -> Vec<u8> {
+/// A message with these properties, flags first, and no body.
+pub fn reply(queue: &str, properties: &[u8]) -> Vec<u8> {
     [publish(1, "", queue), content(1, 0, properties)].concat()
 }
 
@@ -73,41 +71,6 @@ fn peak_mb(bridge: &BridgeProcess) -> u64 {
     let number = line.and_then(|line| line.split_whitespace().nth(1));
     let kb: u64 = number.and_then(|number| number.parse().ok()).expect("kB");
     kb >> 10
-}
-
-#[tokio::test]
-async fn a_reply_of_any_bytes_is_used_or_parked_and_other_routes_go_on() {
-    let world = World::new().await;
-    let worker = world.worker("payments", |_| Vec::new()).await;
-    let bridge = world
-        .bridge(&[Route::new("payments"), Route::new("mails")])
-        .await;
-    let other = Other::in_world(&world).await;
-    let id = world.schedule("payments", 1).remove(0);
-    let task = worker.has_seen(1).await.remove(0);
-    let queue = task.reply_to();
-    let table = [&short(LATIN_1)[..], b"S", &long(LATIN_1)].concat();
-    let mut raw = Raw::at(&world.amqp_uri).await;
-    for properties in [
-        // A header's name, and a type.
-        [&[0x20, 0][..], &long(&table)].concat(),
-        [&[0, 0x20][..], &short(LATIN_1)].concat(),
-        // A correlation_id.
-        [&[4, 0][..], &short(LATIN_1)].concat(),
-    ] {
-        raw.send(&reply(&queue, &properties)).await;
-    }
-    let inbox = Inbox::connect(&world.amqp_uri).await;
-    eventually("three parked replies", || async {
-        (parked(&inbox).await == Some(3)).then_some(())
-    })
-    .await;
-    other.goes_on().await;
-    // An app_id takes nothing from a reply that can be used.
-    let properties = [&[4, 8][..], &short(task.id()), &short(LATIN_1)].concat();
-    raw.send(&reply(&queue, &properties)).await;
-    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
-    assert!(!bridge.log().contains("no connection to the broker"));
 }
 
 #[tokio::test]

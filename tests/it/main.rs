@@ -20,6 +20,7 @@
 
 mod acknowledging;
 mod admin;
+mod any_bytes;
 mod aws_access;
 mod blocked;
 mod bodies_alone;

@@ -49,13 +49,14 @@ impl ContentHeader {
         }
     }
 
-    /// The content header in the payload of a frame. The properties share its memory.
+    /// The content header in the payload of a frame. The properties share its memory. Their headers may be nested to any depth,
+    /// because one such message must not end the connection of those beside it.
     ///
     /// # Errors
     ///
     /// When the payload is something else.
     pub fn decode(payload: &Bytes) -> Result<Self, ContentHeaderError> {
-        Self::decode_with(payload, Properties::parse)
+        Self::decode_with(payload, Properties::parse_any_depth)
     }
 
     /// As [`ContentHeader::decode`], without a look into the headers. Properties that can't be read count as none.

@@ -51,9 +51,25 @@ impl Properties {
     ///
     /// When the bytes are something else, or when others follow.
     pub fn parse(raw: Bytes) -> Result<Self, PropertiesError> {
+        Self::parse_with(raw, table::check)
+    }
+
+    /// As [`Properties::parse`], with headers that may be nested to any depth. The deepest levels are not looked into.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are something else, or when others follow.
+    pub fn parse_any_depth(raw: Bytes) -> Result<Self, PropertiesError> {
+        Self::parse_with(raw, table::check_outer)
+    }
+
+    fn parse_with(
+        raw: Bytes,
+        check: fn(&[u8]) -> Result<usize, TableError>,
+    ) -> Result<Self, PropertiesError> {
         let properties = Self::parse_flat(raw)?;
         if let Some(headers) = properties.value(Property::Headers) {
-            table::check(headers)?;
+            check(headers)?;
         }
         Ok(properties)
     }

@@ -98,12 +98,32 @@ pub fn check(bytes: &[u8]) -> Result<usize, TableError> {
     check_bounded(bytes, usize::MAX)
 }
 
+/// As [`check`], without a look into what is nested deeper than [`MAX_DEPTH`]: its bytes are skipped by their length.
+///
+/// # Errors
+///
+/// When there is no valid table.
+pub fn check_outer(bytes: &[u8]) -> Result<usize, TableError> {
+    walk(bytes, usize::MAX, Deeper::Skipped)
+}
+
 /// As [`check`], for a table with at most `max_values` values on all its levels.
 ///
 /// # Errors
 ///
 /// When there is no valid table, or when it has more values.
 pub fn check_bounded(bytes: &[u8], max_values: usize) -> Result<usize, TableError> {
+    walk(bytes, max_values, Deeper::Refused)
+}
+
+/// What becomes of levels beyond [`MAX_DEPTH`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deeper {
+    Refused,
+    Skipped,
+}
+
+fn walk(bytes: &[u8], max_values: usize, deeper: Deeper) -> Result<usize, TableError> {
     let length = prefixed(bytes, 0)?;
     let mut levels = [Level::default(); MAX_DEPTH];
     let mut depth = 0_usize;
@@ -131,9 +151,10 @@ pub fn check_bounded(bytes: &[u8], max_values: usize) -> Result<usize, TableErro
         }
         let kind = *inside.get(at).ok_or(TableError::Truncated)?;
         let end = value_end(inside, at)?;
-        if matches!(kind, b'F' | b'A') {
-            // The level in hand is not among those that were put aside.
-            if depth + 1 >= MAX_DEPTH {
+        // The level in hand is not among those that were put aside.
+        let too_deep = depth + 1 >= MAX_DEPTH;
+        if matches!(kind, b'F' | b'A') && !(too_deep && deeper == Deeper::Skipped) {
+            if too_deep {
                 return Err(TableError::TooDeep);
             }
             if let Some(place) = levels.get_mut(depth) {

@@ -2,7 +2,7 @@
 //! tasks, and the memory of the process stays within a bound.
 
 mod floods;
-mod garbage;
+pub mod garbage;
 pub mod raw;
 mod stallers;
 

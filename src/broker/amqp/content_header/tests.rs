@@ -1,5 +1,6 @@
 use super::super::frame::{Frame, decode};
 use super::super::properties_builder::PropertiesBuilder;
+use super::super::{table::Value, table_builder::TableBuilder};
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -55,6 +56,21 @@ fn bytes_that_are_no_content_header_are_refused() {
     for (bytes, error) in cases {
         assert_eq!(read(bytes), Err(error), "{bytes:?}");
     }
+}
+
+#[test]
+fn headers_are_nested_to_any_depth_and_stay_as_they_were_sent() {
+    let mut array = b"V".to_vec();
+    for _ in 0..2_000 {
+        let length = u32::try_from(array.len()).unwrap();
+        array = [b"A", &length.to_be_bytes()[..], &array].concat();
+    }
+    let headers = TableBuilder::new().raw("n", &array).text("shop", "A1");
+    let headers = headers.finish().unwrap();
+    let payload = [b"\0\x3c\0\0\0\0\0\0\0\0\0\0\x20\0", &headers[..]].concat();
+    let header = read(&payload).unwrap();
+    assert_eq!(header.properties.header(b"shop"), Some(Value::Text(b"A1")));
+    assert_eq!(written(&header).payload, payload);
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn levels_side_by_side_do_not_add_up() {
 }
 
 #[test]
-fn two_thousand_levels_in_ten_kilobytes_are_refused_on_a_small_stack() {
+fn two_thousand_levels_in_ten_kilobytes_are_refused_or_skipped_on_a_small_stack() {
     let thread = std::thread::Builder::new().stack_size(64 * 1_024);
     let checked = thread.spawn(|| {
         let bytes = nested(2_000, b'A');
@@ -124,9 +124,26 @@ fn two_thousand_levels_in_ten_kilobytes_are_refused_on_a_small_stack() {
             matches!(entry, (b"n", Value::Other(_))),
             "the walk of the top level skips them"
         );
+        assert_eq!(check_outer(&bytes), Ok(bytes.len()));
         check(&bytes)
     });
     assert_eq!(checked.unwrap().join().unwrap(), Err(TableError::TooDeep));
+}
+
+#[test]
+fn what_stands_beside_levels_that_are_skipped_is_checked() {
+    let deep = [b"\x01aF", &nested(2_000, b'F')[..]].concat();
+    let content = [&deep[..], b"\x01bV"].concat();
+    assert_eq!(check_outer(&table(&content)), Ok(4 + content.len()));
+    let content = [&deep[..], b"\x01bZ"].concat();
+    let unknown = Err(TableError::UnknownType(b'Z'));
+    assert_eq!(check_outer(&table(&content)), unknown);
+    // The deepest level that is looked into has a table that is longer than itself.
+    let mut cut = nested(MAX_DEPTH + 1, b'A');
+    if let Some(length) = cut.last_chunk_mut::<4>() {
+        *length = [0, 0, 0, 1];
+    }
+    assert_eq!(check_outer(&cut), Err(TableError::Truncated));
 }
 
 #[test]

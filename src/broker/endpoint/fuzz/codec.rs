@@ -141,6 +141,8 @@ fn properties(bytes: &Bytes) {
 
 fn tables(bytes: &[u8]) {
     let checked = table::check(bytes);
+    let outer = table::check_outer(bytes);
+    assert!(outer == checked || checked == Err(TableError::TooDeep));
     match checked {
         Ok(length) => {
             let content = bytes.get(4..length).expect("within");
