@@ -36,6 +36,35 @@ async fn a_poll_that_waits_for_its_permit_is_withdrawn_when_the_gate_closes() {
     assert!(begun - secs(100.0) <= secs(1.0), "{begun:?}");
 }
 
+/// As many polls are made again as were withdrawn.
+#[tokio::test(start_paused = true)]
+async fn polls_that_are_withdrawn_do_not_count_as_empty() {
+    let mut world = World::with(Kind::Memory, "pollers = { min = 1, max = 8 }");
+    let polls = &world.source.polls;
+    polls.then(Ok(Some(world.task())));
+    let answers = [polls.hold(), polls.hold()];
+    world.poll();
+    world.settle_down().await;
+    assert_eq!(world.log.count(&Did::Poll), 3);
+    throttle(&world).await;
+    // Each task that comes soon raises the number of polls by one.
+    for answer in answers {
+        let task = world.task();
+        answer.send(Ok(Some(task))).expect("it is awaited");
+    }
+    world.settle_down().await;
+    assert_eq!(world.route.open_polls.number(), 4, "they wait for permits");
+    world.broker.block();
+    world.settle_down().await;
+    assert_eq!(world.route.open_polls.number(), 0);
+    assert_eq!(world.log.count(&Did::Poll), 3);
+    world.broker.unblock();
+    // An empty poll is held for a minute.
+    world.at(secs(30.0)).await;
+    assert_eq!(world.route.open_polls.number(), 4);
+    assert_eq!(world.log.count(&Did::Poll), 7);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_poll_that_waits_for_its_permit_is_withdrawn_when_the_drain_begins() {
     let mut world = World::with(Kind::Memory, ONE);
