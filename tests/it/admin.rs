@@ -8,7 +8,7 @@ use activity_bridge::process::descriptors::raise;
 use activity_sim::{Schedule, TaskState};
 use rstest::rstest;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::{collections::HashSet, net::IpAddr};
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 #[tokio::test]
@@ -84,6 +84,36 @@ async fn metrics_are_in_prometheus_s_format_with_our_prefix_and_no_task_in_a_lab
         }
     }
     assert!(families.len() >= 10, "{families:?}");
+}
+
+/// The bridge listens on the loopback address alone. It sees the address that its client has bound.
+#[tokio::test]
+async fn whole_ids_are_for_this_machine_alone() {
+    let scene = Scene::new().await;
+    let (_, task) = scene.task(scene.plain()).await;
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    // It sends nothing.
+    let routed = socket.connect("192.0.2.1:9");
+    routed.expect("this machine has an address that is not loopback");
+    let own = socket.local_addr().expect("an address").ip();
+    assert!(!own.is_loopback(), "{own}");
+    for (from, knows) in [(IpAddr::from([127, 0, 0, 1]), true), (own, false)] {
+        let client = reqwest::Client::builder().local_address(from).build();
+        let client = client.expect("a client");
+        let get = async |path| {
+            let url = format!("http://{}/{path}", scene.bridge.admin_addr());
+            let answer = client.get(url).timeout(TEST_TIMEOUT).send().await;
+            let text = answer.expect("an answer").text().await;
+            text.expect("a text")
+        };
+        let tasks = get("tasks").await;
+        assert!(tasks.contains(&task.id()[..8]), "{tasks}");
+        assert_eq!(tasks.contains(&task.id()), knows, "{from}: {tasks}");
+        for path in ["livez", "readyz", "started", "drained", "metrics"] {
+            let said = get(path).await;
+            assert!(!said.contains(&task.id()), "{path}: {said}");
+        }
+    }
 }
 
 /// Every line is an object, and no input, result, reason or detail is in any of them, not even at the level `debug`.
