@@ -2,7 +2,7 @@
 
 use crate::harness::{
     Answer, BridgeProcess, File, Inbox, Memory, Redis, Route, Store, TaskMessage, World,
-    eventually, http, make_vhost,
+    all_acknowledged, eventually, http, make_vhost,
 };
 use lapin::{
     options::{QueueDeclareOptions, QueueDeleteOptions},
@@ -100,6 +100,41 @@ async fn tasks_that_wait_in_a_deleted_queue_are_published_again_and_completed_on
     has_messages(&world, 10).await;
     assert_eq!(republished(&bridge).await, 10.0);
     all_are_done_once(&world, &bridge, 10).await;
+}
+
+/// Nothing but replies can be lost with it, and none was in it.
+#[tokio::test]
+async fn tasks_that_wait_while_the_reply_queue_alone_is_deleted_are_completed_once_each() {
+    let world = World::new().await.kept_in(File);
+    let bridge = world.bridge(&[route("")]).await;
+    bridge.route_is(PAYMENTS, "polling").await;
+    world.schedule(PAYMENTS, 6);
+    have_confirmed(&[&bridge], 6).await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    let begun = inbox.next(PAYMENTS).await;
+    inbox.reply(&begun, Answer::done("ok").remove(0)).await;
+    world.until("the first", |s| s.completed == 1).await;
+    let replies = begun.reply_to();
+    all_acknowledged(&world, &inbox, &replies).await;
+    delete(&inbox, &replies).await;
+    eventually("the reply queue", || async {
+        let inbox = Inbox::connect(&world.amqp_uri).await;
+        let passive = QueueDeclareOptions::durable().passive();
+        let declaring =
+            inbox
+                .channel()
+                .queue_declare((&*replies).into(), passive, FieldTable::default());
+        (declaring.await.ok()?.consumer_count() == 1).then_some(())
+    })
+    .await;
+    bridge.route_is(PAYMENTS, "polling").await;
+    let worker = world.worker(PAYMENTS, |_| Answer::done("ok")).await;
+    world.until("all completed", |s| s.completed == 6).await;
+    bridge.idle().await;
+    world.assert_each_settled_once(6);
+    assert_eq!(worker.seen().len(), 5, "in the queue twice");
+    assert_eq!(republished(&bridge).await, 0.0);
+    has_messages(&world, 0).await;
 }
 
 #[tokio::test]
