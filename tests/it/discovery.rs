@@ -6,13 +6,13 @@ use crate::harness::{
 };
 use activity_sim::{ActivityType, FaultRule, Schedule, TaskState, Timeouts};
 use std::{
-    cell::Cell,
     ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
-/// Timeout for an answer that tells the bridge a timeout. The bridge does without a later one.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// The question for the timeouts of a type, and the one for those of a task.
+const TYPES: &str = "swf:DescribeActivityType";
+const HISTORIES: &str = "swf:GetWorkflowExecutionHistory";
 
 fn secs(secs: u64) -> Option<Duration> {
     Some(Duration::from_secs(secs))
@@ -100,12 +100,11 @@ impl Polled {
     }
 }
 
-/// How many times the bridge asked for a type in vain, but for the first refusal.
-fn missed_answers(bridge: &BridgeProcess) -> u64 {
+/// How many times the bridge asked in vain, but for the first refusal.
+fn missed_answers(bridge: &BridgeProcess, question: &str) -> u64 {
     let log = bridge.log();
     let missed = |line: &&str| {
-        line.contains("could not learn a timeout from AWS")
-            && line.contains("swf:DescribeActivityType")
+        line.contains("could not learn a timeout from AWS") && line.contains(question)
     };
     log.lines().filter(missed).count() as u64
 }
@@ -115,7 +114,7 @@ fn missed_answers(bridge: &BridgeProcess) -> u64 {
 async fn learnt(world: &World, bridge: &BridgeProcess, expected: Told) {
     eventually("an answer that comes in time", || async {
         let polled = Polled::of(world, world.plain("payments")).await;
-        if polled.says_nothing() && missed_answers(bridge) > 0 {
+        if polled.says_nothing() && missed_answers(bridge, TYPES) > 0 {
             return None;
         }
         polled.says(expected);
@@ -127,22 +126,20 @@ async fn learnt(world: &World, bridge: &BridgeProcess, expected: Told) {
         .await;
 }
 
-/// Has tasks polled until a message comes so soon that no answer to the bridge can have been too late, and asserts what
-/// that message says. Returns how many messages came later.
-async fn told_in_time(world: &World, schedule: &Schedule, expected: Told) -> u64 {
-    let late = Cell::new(0);
-    eventually("a message that comes in time", || async {
-        let begun = Instant::now();
+/// Has a task polled, and asserts what its message says. Another one follows only where the bridge had the answer too late, which
+/// the log says.
+async fn told(world: &World, bridge: &BridgeProcess, schedule: &Schedule, expected: Told) {
+    loop {
+        let before = missed_answers(bridge, HISTORIES);
         let polled = Polled::of(world, schedule.clone()).await;
-        if begun.elapsed() >= ANSWER_WITHIN {
-            late.set(late.get() + 1);
-            return None;
+        if polled.number("heartbeat-timeout-secs") == expected.0 {
+            return polled.says(expected);
         }
-        polled.says(expected);
-        Some(())
-    })
-    .await;
-    late.get()
+        eventually("a line about the answer that was too late", || async {
+            (missed_answers(bridge, HISTORIES) > before).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -157,7 +154,7 @@ async fn the_timeouts_of_an_activity_type_are_discovered_with_one_call() {
     }
     let calls = described(&world);
     assert!(
-        (1..=1 + missed_answers(&bridge)).contains(&calls),
+        (1..=1 + missed_answers(&bridge, TYPES)).contains(&calls),
         "{calls} calls"
     );
 }
@@ -184,7 +181,7 @@ async fn a_discovered_heartbeat_timeout_is_met_without_any_setting() {
 #[tokio::test]
 async fn what_a_task_was_scheduled_with_wins_where_the_route_asks_for_overrides() {
     let world = world(secs(30), secs(600)).await;
-    let _bridge = polling(&world, route("discover_overrides = true")).await;
+    let bridge = polling(&world, route("discover_overrides = true")).await;
     let timeouts = Timeouts {
         heartbeat: secs(45),
         start_to_close: secs(900),
@@ -195,11 +192,15 @@ async fn what_a_task_was_scheduled_with_wins_where_the_route_asks_for_overrides(
         timeouts,
         ..plain.clone()
     };
-    let mut late = told_in_time(&world, &overridden, (Some(45), Some(900))).await;
+    told(&world, &bridge, &overridden, (Some(45), Some(900))).await;
     // The defaults.
-    late += told_in_time(&world, &plain, (Some(30), Some(600))).await;
+    told(&world, &bridge, &plain, (Some(30), Some(600))).await;
     // The type is asked for where the history was too late.
-    assert!(described(&world) <= late, "the history has it all");
+    eventually("no more such questions than late answers", || async {
+        let late = missed_answers(&bridge, HISTORIES);
+        (described(&world) <= late).then_some(())
+    })
+    .await;
 }
 
 /// The decider gave this one task longer than its type has, which nobody told the bridge.
@@ -262,7 +263,7 @@ async fn a_missing_permission_is_said_once_and_the_routes_settings_hold() {
     }
     let calls = described(&world);
     assert!(
-        (1..=1 + missed_answers(&bridge)).contains(&calls),
+        (1..=1 + missed_answers(&bridge, TYPES)).contains(&calls),
         "asked {calls} times"
     );
 }
@@ -285,7 +286,7 @@ async fn a_type_that_is_slow_to_describe_holds_no_task_up_for_long() {
     let polled = world.sim.tasks().into_iter();
     let first = polled.filter_map(|task| task.started_ms).min();
     let later = (unix_ms() - first.expect("polled")) / 5_000;
-    let asked = missed_answers(&bridge);
+    let asked = missed_answers(&bridge, TYPES);
     assert!((1..=1 + later).contains(&asked), "{asked} asked");
 }
 
@@ -321,5 +322,8 @@ async fn the_timeouts_of_thirty_new_types_are_learnt_also_for_tasks_that_were_pu
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(120), "{took:?}");
     let calls = described(&world);
-    assert!(calls <= 30 + missed_answers(&bridge), "{calls} calls");
+    assert!(
+        calls <= 30 + missed_answers(&bridge, TYPES),
+        "{calls} calls"
+    );
 }

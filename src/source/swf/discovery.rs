@@ -113,7 +113,10 @@ impl Discovery {
             // The history has no such event near its end. Later there are only more events after it.
             Ok(Ok(None)) => return self.of_type(domain, task).await,
             Ok(Err(error)) => self.note_failed_history(&error),
-            Err(_) => {}
+            Err(_) => debug!(
+                permission = Read::Histories.permission(),
+                "could not learn a timeout from AWS in time"
+            ),
         }
         let of_type = self.of_type(domain, task).await;
         Discovered::incomplete(of_type.timeouts)
