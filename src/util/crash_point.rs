@@ -22,6 +22,8 @@ pub enum CrashPoint {
     OnAck,
     /// The bridge as the broker got a whole message of a worker.
     OnMessage,
+    /// The bridge as the broker got a method of a worker.
+    OnMethod,
     /// A message from a worker is about to be converted to the bridge's terms.
     OnRead,
     /// The task of a reply or a dead letter is about to be looked up.
@@ -132,6 +134,7 @@ mod points {
                 "before-confirm" => Self::BeforeConfirm,
                 "after-confirm" => Self::AfterConfirm,
                 "on-message" => Self::OnMessage,
+                "on-method" => Self::OnMethod,
                 "on-read" => Self::OnRead,
                 "on-lookup" => Self::OnLookup,
                 "on-reply" => Self::OnReply,

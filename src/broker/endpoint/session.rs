@@ -15,7 +15,10 @@ use super::{
     switch::Switch,
     users::Login,
 };
-use crate::util::supervise::{Panicked, catch};
+use crate::util::{
+    crash_point::{CrashPoint, crash_point_over},
+    supervise::{Panicked, catch},
+};
 use amq_protocol::protocol::{AMQPClass, basic, channel, connection};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -222,7 +225,17 @@ impl Session {
                 if let [a, b, c, d, ..] = *frame.payload {
                     *ids = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
                 }
-                self.on_method(frame, *ids, now)
+                let ids = *ids;
+                let done = catch(|| self.on_method(frame, ids, now));
+                done.unwrap_or_else(|Panicked| {
+                    error!(
+                        peer = self.peer,
+                        class = ids.0,
+                        method = ids.1,
+                        "doing what a worker asked for panicked; this is a bug of activity-bridge, and the worker's connection is closed"
+                    );
+                    Err(bug())
+                })
             }
             Kind::Header | Kind::Body => {
                 *ids = PUBLISH;
@@ -232,8 +245,7 @@ impl Session {
                         peer = self.peer,
                         "taking a worker's message panicked; this is a bug of activity-bridge, and the worker's connection is closed"
                     );
-                    // The next process would get the message again. What the connection had, others get.
-                    Err(Refusal::connection(541, "a bug; see the log of activity-bridge"))
+                    Err(bug())
                 })
             }
         }
@@ -253,6 +265,7 @@ impl Session {
             }
             return Ok(());
         }
+        crash_point_over(CrashPoint::OnMethod, &frame.payload);
         let method = method::decode(&frame.payload).map_err(|error| {
             let code = if error.ids().is_some() { 502 } else { 501 };
             Refusal::connection(code, error)
@@ -410,6 +423,11 @@ impl Session {
         let (at, switch) = ((*id, number), &self.switch);
         switch.with(|state| state.publish(switch, at, published, now))
     }
+}
+
+/// The refusal of what the endpoint panics over. The next process would panic too. What the connection had, others get.
+fn bug() -> Refusal {
+    Refusal::connection(541, "a bug; see the log of activity-bridge")
 }
 
 #[cfg(test)]

@@ -3,7 +3,11 @@
 use super::client::{Client, PAYMENTS, ack};
 use crate::harness::{Answer, HOLD, Route, Store, World};
 use activity_sim::TaskState;
-use lapin::{BasicProperties, options::BasicPublishOptions};
+use lapin::{
+    BasicProperties,
+    options::{BasicPublishOptions, QueueDeclareOptions},
+    types::FieldTable,
+};
 
 #[tokio::test]
 async fn a_message_over_which_the_endpoint_panics_costs_the_connection_that_sent_it_and_nothing_else()
@@ -35,6 +39,48 @@ async fn a_message_over_which_the_endpoint_panics_costs_the_connection_that_sent
         let _confirm = published.await.expect("it is sent");
         let why = ended.await;
         assert!(why.contains("INTERNAL_ERROR - a bug"), "{why}");
+
+        let (again, delivery) = other.next().await;
+        assert_eq!(again.id(), task.id());
+        other.says(&again, Answer::done("ok").remove(0)).await;
+        ack(&delivery).await;
+        assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    }
+    bridge.idle().await;
+    world.assert_each_completed_once(2);
+    assert!(bridge.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_method_over_which_the_endpoint_panics_costs_the_connection_that_sent_it_and_nothing_else()
+ {
+    let world = World::of_the_endpoint(HOLD).await.kept_in(Store::File);
+    let env = [("ACTIVITY_BRIDGE_PANIC_OVER", "on-method:poison")];
+    let route = Route::new(PAYMENTS).plain_acks();
+    let mut bridge = world.bridge_in(&env, "", &[route]).await;
+    let mut other = Client::consuming(&world.amqp_uri, 1).await;
+    for _ in 0..2 {
+        let id = world.schedule(PAYMENTS, 1).remove(0);
+        let (task, _) = other.next().await;
+        let worker = other;
+        other = Client::consuming(&world.amqp_uri, 1).await;
+        let ended = worker.end();
+        let declaring = worker.channel.queue_declare(
+            "poison".into(),
+            QueueDeclareOptions::default(),
+            FieldTable::default(),
+        );
+        assert!(declaring.await.is_err());
+        let why = ended.await;
+        assert!(why.contains("INTERNAL_ERROR - a bug"), "{why}");
+        let line = bridge
+            .logged("doing what a worker asked for panicked")
+            .await;
+        // queue.declare
+        assert!(
+            line.contains("ERROR") && line.contains("class=50") && line.contains("method=10"),
+            "{line}"
+        );
 
         let (again, delivery) = other.next().await;
         assert_eq!(again.id(), task.id());
