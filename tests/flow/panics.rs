@@ -34,6 +34,27 @@ async fn completes(world: &World, id: TaskId) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_poll_that_panics_frees_its_slot_and_the_next_one_is_made() {
+    let one = "max_in_flight = 1\npollers = { min = 1, max = 1 }";
+    let mut world = World::with(Kind::Memory, one);
+    for _ in 0..3 {
+        world.source.polls.panics();
+    }
+    let answer = world.source.polls.hold();
+    world.poll();
+    world.at(secs(10.0)).await;
+    assert_eq!(world.log.count(&Did::Poll), 4);
+    assert_eq!(world.route.slots.in_use(), 1, "that of the open poll");
+    let task = world.task();
+    let id = task.id;
+    answer.send(Ok(Some(task))).expect("it is awaited");
+    world.log.wait_for(Did::NotedConfirm).await;
+    completes(&world, id).await;
+    world.settle_down().await;
+    assert_eq!(world.log.count(&Did::Poll), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn details_over_which_a_heartbeat_panics_are_dropped() {
     let world = World::new();
     let id = world.dispatch().await;

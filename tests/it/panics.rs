@@ -41,7 +41,9 @@ impl Place {
 
     async fn bridge(world: &World, over: &str) -> BridgeProcess {
         let env = [("ACTIVITY_BRIDGE_PANIC_OVER", over)];
-        let bridge = world.bridge_in(&env, "", &[route(HEARTBEAT, "")]).await;
+        // With one slot nothing goes on where a slot is not freed.
+        let one = [route(HEARTBEAT, "max_in_flight = 1")];
+        let bridge = world.bridge_in(&env, "", &one).await;
         bridge.ready().await;
         bridge
     }
