@@ -250,11 +250,12 @@ impl Running {
         phase: watch::Receiver<Phase>,
     ) {
         let supervisor = &bridge.supervisor;
+        let name = route.name();
         let keeping = gate::run(Arc::clone(bridge), Arc::clone(route), gate);
-        let name = format!("the gate of route {}", route.name());
-        self.gates.spawn(supervisor.watch_loop(&name, keeping));
+        self.gates
+            .spawn(supervisor.watch_loop(&format!("the gate of route {name}"), keeping));
         let polling = poller::run(Arc::clone(bridge), Arc::clone(route), gate_seen, phase);
-        let name = format!("the poller of route {}", route.name());
-        self.pollers.spawn(supervisor.watch_loop(&name, polling));
+        self.pollers
+            .spawn(supervisor.watch_loop(&format!("the poller of route {name}"), polling));
     }
 }

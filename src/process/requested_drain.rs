@@ -4,7 +4,11 @@ use super::{
     awaited::{free_slots, no_open_polls},
     drain_switch::{Asked, DrainSwitch},
 };
-use crate::{context::Bridge, phase::Phase};
+use crate::{
+    context::Bridge,
+    phase::Phase,
+    util::crash_point::{CrashPoint, crash_point},
+};
 use std::sync::Arc;
 use tokio::{
     sync::watch,
@@ -30,6 +34,7 @@ impl RequestedDrain {
     pub async fn run(self) {
         let mut asked = self.switch.subscribe();
         loop {
+            crash_point(CrashPoint::DrainLoop);
             // An error would mean that the sender is dropped, but `self` holds it.
             let wanted = asked.wait_for(|asked| *asked != Asked::Run).await;
             if wanted.is_ok_and(|wanted| matches!(*wanted, Asked::End(_))) {

@@ -2,7 +2,10 @@
 //!
 //! It says by the environment what it wants to hear: `NOTIFY_SOCKET`, `WATCHDOG_USEC`. Without them nothing is sent.
 
-use crate::util::supervise::Supervisor;
+use crate::util::{
+    crash_point::{CrashPoint, crash_point},
+    supervise::Supervisor,
+};
 use sd_notify::NotifyState;
 use std::time::Duration;
 use tokio::{
@@ -52,6 +55,7 @@ async fn watchdog(timeout: Duration) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        crash_point(CrashPoint::WatchdogLoop);
         send(NotifyState::Watchdog);
     }
 }

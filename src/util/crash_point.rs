@@ -48,6 +48,10 @@ pub enum CrashPoint {
     BrokerLoop,
     /// The loop that does what is due in the bridge as the broker.
     ClockLoop,
+    /// The loop that drains the process on request.
+    DrainLoop,
+    /// The loop that reads the files of users and TLS again.
+    FilesLoop,
     /// The loop of a route's gate.
     GateLoop,
     /// The loop of the heartbeats.
@@ -72,6 +76,8 @@ pub enum CrashPoint {
     StoreLoop,
     /// The loop that adopts the tasks of dead processes.
     TakeoverLoop,
+    /// The loop that tells the service manager that the process is alive.
+    WatchdogLoop,
 }
 
 #[cfg(not(debug_assertions))]
@@ -147,6 +153,8 @@ mod points {
                 "admin-loop" => Self::AdminLoop,
                 "broker-loop" => Self::BrokerLoop,
                 "clock-loop" => Self::ClockLoop,
+                "drain-loop" => Self::DrainLoop,
+                "files-loop" => Self::FilesLoop,
                 "gate-loop" => Self::GateLoop,
                 "heartbeat-loop" => Self::HeartbeatLoop,
                 "lease-loop" => Self::LeaseLoop,
@@ -159,6 +167,7 @@ mod points {
                 "reply-loop" => Self::ReplyLoop,
                 "store-loop" => Self::StoreLoop,
                 "takeover-loop" => Self::TakeoverLoop,
+                "watchdog-loop" => Self::WatchdogLoop,
                 _ => return None,
             })
         }

@@ -1,5 +1,5 @@
-//! The house rules that a compiler does not check: who may import whom, which names are retired, and who may spawn
-//! without supervision.
+//! The house rules that a compiler does not check: who may import whom, which names are retired, who may spawn
+//! without supervision, and that each loop panics in a test.
 
 mod graph;
 mod imports;

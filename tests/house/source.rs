@@ -279,7 +279,7 @@ impl<'ast> Visit<'ast> for References<'_> {
 }
 
 /// Whether an item exists in tests alone.
-fn is_test(attrs: &[Attribute]) -> bool {
+pub(crate) fn is_test(attrs: &[Attribute]) -> bool {
     attrs.iter().any(|attr| {
         attr.path().is_ident("cfg")
             && attr

@@ -203,6 +203,7 @@ async fn a_dead_letter_over_which_the_bridge_panics_is_parked_and_fails_its_task
 #[rstest]
 #[case::admin("admin-loop", "the admin endpoint")]
 #[case::broker("broker-loop", "the connection to the broker")]
+#[case::drain("drain-loop", "the drain")]
 #[case::lost_queues("lost-queue-loop", "the lost queues")]
 #[tokio::test]
 async fn a_loop_that_panics_at_the_start_ends_the_process(#[case] point: &str, #[case] name: &str) {

@@ -86,3 +86,19 @@ async fn without_a_watchdog_no_signs_of_life_are_sent_and_without_a_socket_nothi
     assert!(alone.terminate().await.success());
     assert!(!alone.log().contains("the service manager"));
 }
+
+#[tokio::test]
+async fn a_loop_of_the_signs_of_life_that_panics_ends_the_process() {
+    let (world, manager) = (World::new().await, Manager::new());
+    let env = [
+        ("WATCHDOG_USEC", "300000"),
+        ("ACTIVITY_BRIDGE_PANIC_AT", "watchdog-loop:2"),
+    ];
+    let mut bridge = manager.start(&world, &env).await;
+    assert_eq!(manager.said().await, "READY=1");
+    assert_eq!(manager.said().await, "WATCHDOG=1");
+    assert_eq!(bridge.ended().await.code(), Some(1));
+    let line = bridge.logged("a loop panicked").await;
+    let name = "the signs of life for the service manager";
+    assert!(line.contains(&format!("{name:?}")), "{line}");
+}

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     settings::{Problem, in_one_line},
-    util::FileReads,
+    util::{
+        FileReads,
+        crash_point::{CrashPoint, crash_point},
+    },
 };
 use parking_lot::Mutex;
 use std::{
@@ -138,6 +141,7 @@ impl AdmissionFiles {
         }
         loop {
             sleep(CHECK_INTERVAL).await;
+            crash_point(CrashPoint::FilesLoop);
             self.update(true).await;
         }
     }

@@ -8,6 +8,7 @@ use lapin::{
     options::{BasicPublishOptions, QueueDeclareOptions},
     types::FieldTable,
 };
+use std::fs;
 
 #[tokio::test]
 async fn a_message_over_which_the_endpoint_panics_costs_the_connection_that_sent_it_and_nothing_else()
@@ -91,4 +92,22 @@ async fn a_method_over_which_the_endpoint_panics_costs_the_connection_that_sent_
     bridge.idle().await;
     world.assert_each_completed_once(2);
     assert!(bridge.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_loop_of_the_files_that_panics_ends_the_process() {
+    let world = World::of_the_endpoint(HOLD).await;
+    let path = world.dir().join("password");
+    fs::write(&path, "secret\n").expect("writable");
+    let settings = format!(
+        "[[amqp.users]]\nname = \"worker\"\npassword_file = {:?}\n",
+        path.display().to_string()
+    );
+    let env = [("ACTIVITY_BRIDGE_PANIC_AT", "files-loop")];
+    let route = Route::new(PAYMENTS).plain_acks();
+    let mut bridge = world.bridge_in(&env, &settings, &[route]).await;
+    assert_eq!(bridge.ended().await.code(), Some(1));
+    let line = bridge.logged("a loop panicked").await;
+    let name = "the endpoint's files";
+    assert!(line.contains(&format!("{name:?}")), "{line}");
 }
