@@ -34,7 +34,7 @@ test-workers: ## the example workers of ten clients against the bridge
 test-asyncapi: ## docs/asyncapi.yaml by the official parser, and real messages against it
 	@$(PYTHON) scripts/test.py asyncapi
 
-test-deploy: ## the manifests are those of the chart, and systemd takes the unit
+test-deploy: ## the manifests are those of the chart, systemd takes the unit, and promtool the metrics, alerts and dashboard
 	@$(PYTHON) scripts/test.py deploy
 
 suites: ## the test suites of AMQP clients against the bridge as the broker (SUITES="py-amqp kombu")

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The plain manifests in deploy/kubernetes/, which are rendered from the chart in deploy/chart.
 
-    chart.py write     renders deploy/chart with each file of deploy/chart/ci, and writes the manifests and their sums
+    chart.py write     copies the alerts of deploy/prometheus into the chart, renders it with each file of deploy/chart/ci, and writes the
+                       manifests and their sums
     chart.py check     says whether the chart or a manifest was changed since then; needs no Helm
 
 The sums are in deploy/kubernetes/SHA256SUMS, of what goes in and of what comes out.
@@ -18,6 +19,9 @@ from system import ROOT, Failure, main
 CHART = ROOT / "deploy/chart"
 MANIFESTS = ROOT / "deploy/kubernetes"
 SUMS = MANIFESTS / "SHA256SUMS"
+# The alerts. A chart can only read its own files, so it has a copy.
+RULES = ROOT / "deploy/prometheus/activity-bridge.rules.yml"
+RULES_OF_CHART = CHART / "files" / RULES.name
 REQUIREMENTS = ROOT / "tests/package/requirements.txt"
 # The name of the release: that of the worker, or of the bridge where it is alone.
 RELEASES = {"sidecar": "payments-worker", "sidecar-rabbitmq": "payments-worker", "job": "reports-worker"}
@@ -77,12 +81,16 @@ def problems():
     changed = sorted({line.split()[1] for line in kept ^ now})
     missing = [name for name in values() if not path_of(name).exists()]
     stale = [path.name for path in MANIFESTS.glob("*.yaml") if path.stem not in values()]
+    same = RULES_OF_CHART.exists() and RULES_OF_CHART.read_bytes() == RULES.read_bytes()
     return ([f"{path} was changed; {AGAIN}" for path in changed]
+            + ([] if same else [f"the chart has other alerts than {RULES.relative_to(ROOT)}; {AGAIN}"])
             + [f"there is no manifest for the values {name}; {AGAIN}" for name in missing]
             + [f"there are no values for the manifest {name}; {AGAIN}" for name in stale])
 
 
 def write():
+    RULES_OF_CHART.parent.mkdir(exist_ok=True)
+    RULES_OF_CHART.write_bytes(RULES.read_bytes())
     made = render()
     for path in MANIFESTS.glob("*.yaml"):
         path.unlink()

@@ -16,7 +16,7 @@ from helm_python import errors
 Refused = errors.HelmError
 # The order in which Helm installs.
 ORDER = ["NetworkPolicy", "PodDisruptionBudget", "ServiceAccount", "Secret", "ConfigMap", "Service", "Deployment", "StatefulSet", "Job",
-         "PodMonitor"]
+         "PodMonitor", "PrometheusRule"]
 # Of a finding of `lint`.
 WARNING = 2
 

@@ -170,6 +170,8 @@ def suites(totals):
 
 
 def deploy(totals):
+    # The simulator's own tests build its binary.
+    cargo_test(totals, "--no-run", "--test", "it", "--test", "wire")
     run(totals, sys.executable, "tests/deploy/run.py")
 
 

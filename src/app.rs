@@ -6,10 +6,7 @@ mod phases;
 mod warnings;
 
 use crate::{
-    admin::{
-        server::{self, Admin},
-        socket,
-    },
+    admin::{Admin, server, socket},
     broker::{self, BrokerOptions, InboundStream, ReplyLifetime},
     config::Config,
     context::{Bridge, MAX_PARK_RETRIES},

@@ -7,10 +7,15 @@ pub mod drain;
 pub mod listing;
 pub mod notes;
 mod open_connections;
+pub mod readiness;
 pub mod release;
+pub mod scrape;
 pub mod server;
 pub(crate) mod settings;
+mod shared;
 pub mod socket;
 
 pub use listing::Listing;
+pub use readiness::Readiness;
 pub use settings::{AdminConfig, SocketName};
+pub use shared::Admin;

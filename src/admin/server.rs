@@ -5,17 +5,15 @@ use super::{
     connections::{self, Limits, Listeners},
     drain::{self, Drain},
     listing::{Listing, RouteNote},
-    notes::{notes, store_notes},
+    notes::notes,
+    readiness::Readiness,
     release::{self, Releaser},
+    scrape,
+    shared::Admin,
     socket::LocalSocket,
 };
 use crate::{
-    broker::{Broker, Link},
     context::Bridge,
-    intake::gate::Gate,
-    phase::Phase,
-    process::DrainSwitch,
-    route::Route,
     util::crash_point::{CrashPoint, crash_point},
 };
 use anyhow::Context;
@@ -26,26 +24,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use serde::Serialize;
 use std::{net::SocketAddr, sync::Arc};
-use tokio::{net::TcpListener, sync::watch};
-
-/// What the endpoint reads.
-#[derive(Clone)]
-pub struct Admin {
-    /// What all parts share.
-    pub bridge: Arc<Bridge>,
-    /// Each route with its gate.
-    pub routes: Vec<(Arc<Route>, watch::Receiver<Gate>)>,
-    /// The phase of the process.
-    pub phase: watch::Receiver<Phase>,
-    /// The kind and place of the token store.
-    pub store: Arc<str>,
-    /// Whether the start is over.
-    pub started: watch::Receiver<bool>,
-    /// What drains the process.
-    pub switch: DrainSwitch,
-}
+use tokio::net::TcpListener;
 
 /// Binds the address.
 ///
@@ -109,31 +89,8 @@ pub async fn serve(admin: Admin, listener: TcpListener, socket: Option<LocalSock
     connections::serve(listeners, supervisor, limits).await;
 }
 
-#[derive(Serialize)]
-struct Readiness {
-    ready: bool,
-    phase: &'static str,
-    broker: String,
-    store: String,
-    /// What a person should know about the token store although it is available.
-    store_notes: Vec<String>,
-    tasks_in_flight: usize,
-    routes: Vec<RouteReadiness>,
-}
-
-#[derive(Serialize)]
-struct RouteReadiness {
-    name: String,
-    source: &'static str,
-    ready: bool,
-    state: String,
-    slots_taken: usize,
-    slots: usize,
-    notes: Vec<String>,
-}
-
 async fn readyz(State(admin): State<Admin>) -> Response {
-    let readiness = admin.readiness();
+    let readiness = Readiness::of(&admin);
     let status = match readiness.ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -157,28 +114,7 @@ async fn started(State(admin): State<Admin>) -> Response {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    let metrics = &admin.bridge.metrics;
-    let in_flight = i64::try_from(admin.bridge.inflight.len()).unwrap_or(i64::MAX);
-    metrics.in_flight.set(in_flight);
-    let connected = admin.bridge.broker.link().borrow().is_connected();
-    metrics.broker_connected.set(connected.into());
-    let connections = admin.bridge.broker.connections().unwrap_or_default();
-    let connections = i64::try_from(connections).unwrap_or(i64::MAX);
-    metrics.worker_connections.set(connections);
-    for (route, _) in admin.routes.iter() {
-        let out = admin
-            .bridge
-            .broker
-            .unacknowledged(&route.config.destination);
-        let out = i64::try_from(out.unwrap_or_default()).unwrap_or(i64::MAX);
-        route.metrics.queue_unacknowledged.set(out);
-    }
-    let available = admin.bridge.store.unavailable().is_none();
-    metrics.store_available.set(available.into());
-    let unreadable = admin.bridge.store.unreadable();
-    let unreadable = i64::try_from(unreadable).unwrap_or(i64::MAX);
-    metrics.store_unreadable.set(unreadable);
-    match metrics.render() {
+    match scrape::text(&admin) {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
@@ -198,55 +134,4 @@ async fn tasks(State(admin): State<Admin>, Extension(caller): Extension<Caller>)
     let listing = Listing::of_process(inflight, store.owner(), &admin.store);
     let listing = listing.with_notes(notes.collect());
     Json(listing.shown_to(caller))
-}
-
-impl Admin {
-    fn readiness(&self) -> Readiness {
-        let (broker_ready, broker) = match &*self.bridge.broker.link().borrow() {
-            Link::Up => (true, "connected".to_owned()),
-            Link::Blocked(why) => (true, format!("connected, but it takes no messages: {why}")),
-            Link::Away(why) => (false, format!("away: {why}")),
-        };
-        let unavailable = self.bridge.store.unavailable();
-        let phase = *self.phase.borrow();
-        let routes = self.routes.iter();
-        let routes: Vec<_> = routes
-            .map(|(route, gate)| route_readiness(&*self.bridge.broker, route, gate, phase))
-            .collect();
-        Readiness {
-            ready: phase == Phase::Running
-                && broker_ready
-                && unavailable.is_none()
-                && routes.iter().all(|route| route.ready),
-            phase: phase.name(),
-            broker,
-            store: unavailable.unwrap_or_else(|| "ok".to_owned()),
-            store_notes: store_notes(&*self.bridge.store),
-            tasks_in_flight: self.bridge.inflight.len(),
-            routes,
-        }
-    }
-}
-
-fn route_readiness(
-    broker: &dyn Broker,
-    route: &Route,
-    gate: &watch::Receiver<Gate>,
-    phase: Phase,
-) -> RouteReadiness {
-    let gate = gate.borrow();
-    let refused = route.refused();
-    let state = match *gate {
-        Gate::Open if !phase.polls() => format!("no new polls: {}", phase.name()),
-        _ => gate.to_string(),
-    };
-    RouteReadiness {
-        name: route.name().to_owned(),
-        source: route.source.kind(),
-        ready: refused.is_none() && gate.is_healthy(),
-        state: refused.unwrap_or(state),
-        slots_taken: route.slots.in_use(),
-        slots: route.config.max_in_flight,
-        notes: notes(broker, route),
-    }
 }

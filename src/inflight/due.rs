@@ -103,9 +103,12 @@ impl InflightTable {
     /// Notes that AWS accepted a heartbeat. True if AWS requests a cancel that was not announced to the worker yet.
     pub fn beat_accepted(&self, id: TaskId, sent: Instant, cancel: bool) -> bool {
         let cancel_is_new = self.with_schedule(id, |entry| {
-            entry
+            let used = entry
                 .schedule
                 .accepted(sent, Instant::now(), rand::random());
+            if let Some(part) = used {
+                entry.route.metrics.timeout_used(part);
+            }
             let open = entry.state != State::Settling;
             open && cancel && !std::mem::replace(&mut entry.cancel_requested, true)
         });

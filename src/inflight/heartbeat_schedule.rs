@@ -100,6 +100,8 @@ pub struct HeartbeatSchedule {
     answered: Instant,
     /// Whether `timeout_began` is the time of a heartbeat.
     any_accepted: bool,
+    /// Whether `timeout_began` is a time of this process, and not one of before the task was adopted.
+    is_measured: bool,
     /// When the bridge's own heartbeat would be due: a random part of an interval after the last heartbeat.
     own_due: Instant,
     /// The earliest time for the worker's next sign of life and for a check.
@@ -153,6 +155,7 @@ impl HeartbeatSchedule {
             timeout_began: now,
             answered: now,
             any_accepted: false,
+            is_measured: true,
             own_due: first_own_due(terms, now, chance),
             not_before: now,
             stage: Stage::Waiting,
@@ -179,6 +182,7 @@ impl HeartbeatSchedule {
             timeout_began,
             answered: timeout_began,
             any_accepted: from.since_heartbeat.is_some(),
+            is_measured: false,
             own_due: soon,
             not_before: soon,
             ..Self::new(terms, now, chance)
@@ -394,11 +398,15 @@ impl HeartbeatSchedule {
         Some(self.details.clone())
     }
 
-    /// Notes that AWS accepted the heartbeat that was sent at `sent`. The answer came at `answered`.
-    pub fn accepted(&mut self, sent: Instant, answered: Instant, chance: f64) {
+    /// Notes that AWS accepted the heartbeat that was sent at `sent`. The answer came at `answered`. Returns the part of the
+    /// heartbeat timeout that had passed by then: 1 is the deadline. `None` if the timeout, or its beginning, is not known, and for
+    /// a check, which is no sign of life.
+    pub fn accepted(&mut self, sent: Instant, answered: Instant, chance: f64) -> Option<f64> {
+        let used = self.timeout_used(answered);
         self.timeout_began = sent;
         self.answered = answered;
         self.any_accepted = true;
+        self.is_measured = true;
         self.own_due = sent + self.terms.interval.mul_f64((2.0 + chance) / 3.0);
         self.not_before = sent + self.terms.interval;
         self.faults = 0;
@@ -407,6 +415,13 @@ impl HeartbeatSchedule {
             Beat::None | Beat::Queued | Beat::SignOfLife => 0,
         };
         self.beat = Beat::None;
+        used
+    }
+
+    fn timeout_used(&self, now: Instant) -> Option<f64> {
+        let limit = self.terms.timeout.limit()?;
+        let passed = now.saturating_duration_since(self.timeout_began);
+        (self.is_measured && self.beat == Beat::SignOfLife).then(|| passed.div_duration_f64(limit))
     }
 
     /// Notes that the heartbeat failed. It is tried again after a while, with the details that are newest then.

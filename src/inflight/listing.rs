@@ -4,35 +4,17 @@ use super::{
     lifecycle::State,
     table::{InflightTable, InflightTask},
 };
-use crate::{route::Route, task::TaskId};
-use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc, time::Duration};
+use crate::{
+    route::Route,
+    task::{Progress, TaskId},
+    util::Label,
+};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::time::Instant;
-
-/// The progress of a task, in words for people who read the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Progress {
-    /// The broker has not confirmed the message.
-    Publishing,
-    /// The broker has the message, and no worker has begun.
-    Waiting,
-    /// A worker has said that it works on the task, or the broker tells that a worker has it.
-    Working,
-    /// The outcome is being sent to AWS.
-    Settling,
-}
-
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Publishing => "publishing",
-            Self::Waiting => "waiting",
-            Self::Working => "working",
-            Self::Settling => "settling",
-        })
-    }
-}
 
 /// An entry of the list.
 #[derive(Debug)]
@@ -49,7 +31,48 @@ pub struct Listed {
     pub last_heartbeat: Option<Duration>,
 }
 
+/// The tasks in flight of one route, as numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// The number of tasks, by [`Progress::index`](Label::index).
+    pub by_progress: [usize; Progress::ALL.len()],
+    /// When the oldest of them was polled; `None` if there is none.
+    oldest: Option<SystemTime>,
+}
+
+impl Tally {
+    /// The time since the oldest task was polled; zero if there is none.
+    #[must_use]
+    pub fn oldest_age(&self) -> Duration {
+        let age = self.oldest.map(|at| at.elapsed().unwrap_or_default());
+        age.unwrap_or_default()
+    }
+
+    fn add(&mut self, entry: &InflightTask) {
+        self.by_progress[entry.progress().index()] += 1;
+        let at = entry.polled_at;
+        self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
+    }
+}
+
 impl InflightTable {
+    /// The numbers of each route that has a task in flight, by the route's name.
+    #[must_use]
+    pub fn tally(&self) -> HashMap<String, Tally> {
+        let table = self.table();
+        let mut tallies = HashMap::<String, Tally>::new();
+        for entry in table.open.values() {
+            match tallies.get_mut(entry.route.name()) {
+                Some(tally) => tally.add(entry),
+                None => tallies
+                    .entry(entry.route.name().to_owned())
+                    .or_default()
+                    .add(entry),
+            }
+        }
+        tallies
+    }
+
     /// All tasks in flight, in no order.
     #[must_use]
     pub fn list(&self) -> Vec<Listed> {

@@ -1,9 +1,9 @@
 //! The tasks in flight of this process: a table in memory, without any I/O.
 //!
 //! `table` owns the entries: state, slot, heartbeat schedule, and the reply that waits for its acknowledgement. `lifecycle`
-//! is the pure state machine of a task. `deliveries` applies what a broker tells of them. `heartbeat_schedule` says when a heartbeat is due, `due` keeps the order of what is
-//! due. `restore` enters adopted tasks. `lost_queues` finds the tasks whose messages the broker has lost. `timeouts` holds what is
-//! learnt of them. `unsettled` holds
+//! is the pure state machine of a task. `deliveries` applies what a broker tells of them. `heartbeat_schedule` says when a heartbeat
+//! is due, `due` keeps the order of what is due. `leg_clock` measures how long each leg of a task's way takes. `restore` enters adopted
+//! tasks. `lost_queues` finds the tasks whose messages the broker has lost. `timeouts` holds what is learnt of them. `unsettled` holds
 //! outcomes. `listing` and `ownership` answer questions about the tasks.
 //!
 //! The table decides what an event means. It does not call AWS, the broker or the store: `intake/`, `settle/` and `replicas/`
@@ -12,6 +12,7 @@
 pub mod deliveries;
 pub mod due;
 pub mod heartbeat_schedule;
+pub mod leg_clock;
 pub mod lifecycle;
 pub mod listing;
 pub mod lost_queues;
@@ -21,8 +22,9 @@ pub mod table;
 pub mod timeouts;
 pub mod unsettled;
 
+pub use crate::task::Progress;
 pub use due::DueTask;
-pub use listing::{Listed, Progress};
+pub use listing::{Listed, Tally};
 pub use lost_queues::{LostQueue, LostQueues};
 pub use ownership::OwnershipCheck;
 pub use restore::Restored;

@@ -3,6 +3,7 @@
 
 use super::{
     heartbeat_schedule::{Adopted, HeartbeatSchedule, Terms},
+    leg_clock::LegClock,
     lifecycle::State,
     table::{InflightTable, InflightTask},
 };
@@ -80,6 +81,7 @@ impl InflightTable {
             polled_at: record.polled_at,
             timeouts: record.timeouts,
             schedule,
+            legs: LegClock::off(),
             due: None,
             cancel_requested: false,
             gone: false,

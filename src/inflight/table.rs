@@ -6,6 +6,7 @@
 
 use super::{
     heartbeat_schedule::{HeartbeatSchedule, Terms},
+    leg_clock::LegClock,
     lifecycle::{self, Command, Event, State},
 };
 use crate::{
@@ -44,6 +45,7 @@ pub struct InflightTask {
     pub(super) polled_at: SystemTime,
     pub(super) timeouts: Timeouts,
     pub(super) schedule: HeartbeatSchedule,
+    pub(super) legs: LegClock,
     /// The time under which the task is in the order of what is due; `None` if it is not in it.
     pub(super) due: Option<Instant>,
     pub(super) cancel_requested: bool,
@@ -173,6 +175,7 @@ impl InflightTable {
             polled_at: task.polled_at,
             timeouts: task.timeouts,
             schedule: HeartbeatSchedule::new(terms, now, rand::random()),
+            legs: LegClock::started(now),
             due: None,
             cancel_requested: false,
             gone: false,
@@ -338,6 +341,13 @@ impl InflightTable {
         self.table().open.get(&id).is_some_and(|entry| entry.gone)
     }
 
+    /// Notes that the legs of a task's way are not to be measured any more: what comes next is not a worker's reply.
+    pub fn stop_leg_clock(&self, id: TaskId) {
+        if let Some(entry) = self.table().open.get_mut(&id) {
+            entry.legs = LegClock::off();
+        }
+    }
+
     /// Notes that the settlement has ended, and removes the task.
     pub fn on_settled(&self, id: TaskId) -> Option<InflightTask> {
         let mut table = self.table();
@@ -420,12 +430,19 @@ impl Table {
             return lifecycle::step(State::Ended, event).1;
         };
         let (state, command) = lifecycle::step(entry.state, event);
+        if state == entry.state && command == Command::Nothing {
+            return command;
+        }
+        let now = Instant::now();
+        let metrics = &entry.route.metrics;
+        let ended = |leg, took| metrics.leg(leg, took);
+        entry.legs.on(event, now, ended);
         if state == State::Settling && entry.state != State::Settling {
-            entry.schedule.begin_settling(Instant::now());
+            entry.schedule.begin_settling(now);
         }
         entry.state = state;
         if event == Event::MessageLost && command == Command::PublishAgain {
-            entry.lost_at = Some(Instant::now());
+            entry.lost_at = Some(now);
         }
         command
     }

@@ -10,6 +10,7 @@ use super::empty_queue::EmptyQueue;
 use crate::{
     broker::{Durability, Link, Readiness, ReadinessError},
     context::Bridge,
+    metrics::RouteReason,
     route::Route,
     util::{
         crash_point::{CrashPoint, crash_point},
@@ -71,6 +72,24 @@ impl Gate {
             | Self::BrokerAway(_)
             | Self::QueueUnusable(_)
             | Self::ParkingUnusable(_) => false,
+        }
+    }
+
+    /// The reason as a label.
+    #[must_use]
+    pub fn reason(&self) -> RouteReason {
+        match self {
+            Self::Open => RouteReason::Polling,
+            Self::Starting => RouteReason::Starting,
+            Self::StoreAway(_) => RouteReason::StoreAway,
+            Self::BrokerAway(_) => RouteReason::BrokerAway,
+            Self::BrokerBlocked(_) => RouteReason::BrokerBlocked,
+            Self::QueueUnusable(_) => RouteReason::QueueUnusable,
+            Self::ParkingUnusable(_) => RouteReason::ParkingUnusable,
+            Self::NoConsumers => RouteReason::NoConsumers,
+            Self::NoCredit => RouteReason::NoCredit,
+            Self::QueueFull(_) => RouteReason::QueueFull,
+            Self::Undelivered(_) => RouteReason::Undelivered,
         }
     }
 

@@ -80,6 +80,7 @@ async fn submit_or_fail(
 pub async fn clean_up(bridge: &Bridge, id: TaskId, mut entry: InflightTask, end: SettleEnd) {
     for receipt in std::mem::take(&mut entry.receipts) {
         crash_point(CrashPoint::BeforeAck);
+        receipt.settled(end);
         if !receipt.ack().await {
             // The broker delivers it again. It then counts as a late reply.
             debug!(task = %id, "the reply could not be acknowledged: its connection has gone");

@@ -111,6 +111,7 @@ fn handle_delivery(bridge: &Arc<Bridge>, dead_letter: Option<DeadLetter>, delive
         let kind = dead_letter.death.label();
         debug!(route = route.name(), task = %id, kind, "a dead letter");
         route.metrics.dead_letter(dead_letter.death);
+        bridge.inflight.stop_leg_clock(id);
         if !route.config.dead_letters {
             deliveries::dropped(bridge, id);
             return acknowledge(bridge, delivery.receipt);
@@ -261,9 +262,10 @@ async fn refuse(bridge: Arc<Bridge>, id: TaskId, delivery: Delivery, unusable: U
         let reason = format!("unusable reply: {because}");
         Outcome::failed(OwnFailure::UnusableReply, reason)
     };
-    if !unusable.fails_task && matches!(parked, Parked::Stored | Parked::NoRoom) {
+    let is_new = !delivery.receipt.is_parked();
+    if is_new && !unusable.fails_task && matches!(parked, Parked::Stored | Parked::NoRoom) {
         // A worker has the task, so from now on the worker's signs of life keep the task alive. A reply that comes again and
-        // again, because it can't be parked, is no sign of life.
+        // again, because it can't be parked, is no sign of life, and neither is one that was parked long ago.
         let (_, first) = bridge.inflight.on_sign(id, String::new());
         if first {
             bridge.store.note(id, Note::Begun);

@@ -1,6 +1,7 @@
 //! Cuts texts to the limits of AWS, and AWS's own texts to one short line.
 
 use super::error::SourceError;
+use crate::util::is_invisible;
 
 /// Cuts a text to `limit` characters. The end of a cut text says that it was cut, and how long it was.
 #[must_use]
@@ -51,17 +52,12 @@ pub(crate) fn one_line(text: &str, limit: usize) -> String {
 fn escaped(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
-        match c.is_control() || is_invisible(c) {
+        match is_invisible(c) {
             true => line.extend(c.escape_default()),
             false => line.push(c),
         }
     }
     line
-}
-
-/// Separators of lines, and what changes the direction of text.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -83,7 +79,7 @@ mod tests {
         #[test]
         fn a_text_of_aws_becomes_one_line(text in "(?s).{0,200}", limit in 1_usize..100) {
             let line = one_line(&text, limit);
-            prop_assert!(!line.chars().any(|c| c.is_control() || is_invisible(c)));
+            prop_assert!(!line.chars().any(is_invisible));
             // Each character may be escaped.
             prop_assert!(line.chars().count() <= 10 * limit + 40);
         }

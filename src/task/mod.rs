@@ -1,4 +1,5 @@
-//! What a task is: its id, its token, its timeouts, its input, its status and its outcome.
+//! What a task is: its id, its token, its timeouts, its input, its status, its progress
+//! and its outcome.
 //!
 //! This is plain data that all other folders share. Nothing here talks to the network or knows of queues and stores.
 
@@ -8,6 +9,7 @@ mod header;
 mod id;
 mod input;
 mod outcome;
+mod progress;
 mod status;
 mod timeouts;
 mod token;
@@ -19,6 +21,7 @@ pub use header::HeaderValue;
 pub use id::{NotATaskId, TaskId};
 pub use input::Input;
 pub use outcome::{Outcome, OutcomeKind, OwnFailure, SettleEnd};
+pub use progress::Progress;
 pub use status::Status;
 pub use timeouts::{Timeout, Timeouts};
 pub use token::TaskToken;

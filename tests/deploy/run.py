@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""What is in deploy/, as far as that needs nothing but Python and systemd: the manifests are those of the chart, and systemd takes the
-unit. `make package` runs what needs Helm, linters, and roots to install into. tests/docs holds the files against each other."""
+"""What is in deploy/, as far as that needs nothing but Python, systemd and promtool: the manifests are those of the chart, systemd takes the
+unit, and monitoring.py holds the alerts and the dashboard against a bridge that runs. `make package` runs what needs Helm, linters, and
+roots to install into. tests/docs holds the files against each other."""
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from parts import ROOT, run_suite  # noqa: E402
 from system import apt_install, has_apt  # noqa: E402
 
 import chart  # noqa: E402
+import monitoring  # noqa: E402
 
 UNIT = ROOT / "deploy/systemd/activity-bridge.service"
 # What `systemd-analyze security` gives the unit, times ten. 0 is the best, 100 the worst.
@@ -46,6 +48,7 @@ def run(folder, processes, checks):
     checks.check("the_unit_is_hardened", [] if code == 0 else [*out.splitlines()[-1:], err])
     code, _, _ = analyze("security", "--offline=yes", "--threshold=1", "--no-pager", UNIT)
     checks.check("the_threshold_can_fail", [] if code else ["nothing is as hard as that"])
+    monitoring.check(folder, processes, checks)
 
 
 if __name__ == "__main__":

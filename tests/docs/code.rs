@@ -1,28 +1,13 @@
-//! Metrics, log lines and the life of a task are documented as they are.
+//! Log lines and the life of a task are documented as they are.
 
 use crate::{files, plain, root, rows, text_of};
-use activity_bridge::{
-    inflight::lifecycle::{Command, Event, State, step},
-    metrics::Metrics,
-};
+use activity_bridge::inflight::lifecycle::{Command, Event, State, step};
 use proc_macro2::{TokenStream, TokenTree};
 use std::{collections::BTreeSet, fs};
 use syn::{
     Attribute, Ident, ItemMod, Lit, LitStr, Macro, Meta,
     visit::{self, Visit},
 };
-
-#[test]
-fn the_documented_metrics_are_those_that_there_are() {
-    let rows = rows(&text_of("docs/operations.md"), "Metric");
-    let documented: BTreeSet<_> = rows.iter().map(|row| plain(&row[0]).to_owned()).collect();
-    let metrics = Metrics::new().expect("well-formed names");
-    drop(metrics.for_route("a", "swf"));
-    let text = String::from_utf8(metrics.render().expect("encodes")).expect("UTF-8");
-    let name = |line: &str| Some(line.strip_prefix("# TYPE ")?.split(' ').next()?.to_owned());
-    let existing: BTreeSet<_> = text.lines().filter_map(name).collect();
-    assert_eq!(documented, existing);
-}
 
 #[test]
 fn the_documented_log_lines_and_errors_are_in_the_code() {

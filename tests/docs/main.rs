@@ -1,10 +1,12 @@
 //! The documents say what the code does: configurations parse, tables match, links resolve. No broker is needed.
 
+mod alerts;
 mod code;
 mod configuration;
 mod deploy;
 mod iam;
 mod links;
+mod metrics;
 mod state_machines;
 mod worker_protocol;
 

@@ -17,6 +17,7 @@ mod lines;
 mod log;
 mod lost_elsewhere;
 mod lost_queue;
+mod metrics;
 mod outcomes;
 mod panics;
 mod polling;

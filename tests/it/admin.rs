@@ -20,7 +20,7 @@ async fn readiness_is_json_that_tells_of_the_broker_the_store_and_each_route() {
         "ready": true, "phase": "running", "broker": "connected", "store": "ok", "store_notes": [],
         "tasks_in_flight": 1,
         "routes": [{
-            "name": "payments", "source": "swf", "ready": true, "state": "polling", "slots_taken": 2, "slots": 3,
+            "name": "payments", "source": "swf", "ready": true, "state": "polling", "reason": "polling", "slots_taken": 2, "slots": 3,
             "notes": []
         }],
     });
@@ -71,7 +71,9 @@ async fn metrics_are_in_prometheus_s_format_with_our_prefix_and_no_task_in_a_lab
         let (series, value) = line.rsplit_once(' ').expect("a value");
         assert!(value.parse::<f64>().is_ok(), "{line}");
         let name = series.split('{').next().expect("a name");
-        assert!(name.starts_with("activity_bridge_"), "{line}");
+        let prefixes = ["activity_bridge_", "process_"];
+        let ours = prefixes.iter().any(|prefix| name.starts_with(prefix));
+        assert!(ours, "{line}");
         let plain = ["_bucket", "_sum", "_count"]
             .iter()
             .find_map(|end| name.strip_suffix(end));

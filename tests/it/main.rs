@@ -47,6 +47,7 @@ mod hostile_replies;
 mod isolation;
 mod liveness;
 mod lost_queue;
+mod metrics;
 mod oauth2;
 mod panics;
 mod per_pod;

@@ -22,7 +22,7 @@ import helm  # noqa: E402
 from containers import check_compose, check_ecs  # noqa: E402
 
 # What the schemas know, beside custom resources.
-CUSTOM = {"PodMonitor"}
+CUSTOM = {"PodMonitor", "PrometheusRule"}
 EXAMPLES = {name: yaml.safe_load(path.read_text()) for name, path in chart.values().items()}
 
 
@@ -98,7 +98,7 @@ def mismatches(objects):
 def missing(objects):
     """What is asked for and not made."""
     kinds = {found["kind"] for found in objects}
-    wanted = {"ConfigMap", "NetworkPolicy", "PodMonitor", "ServiceAccount"} | (set() if "Job" in kinds else {"PodDisruptionBudget"})
+    wanted = {"ConfigMap", "NetworkPolicy", "PodMonitor", "PrometheusRule", "ServiceAccount"} | (set() if "Job" in kinds else {"PodDisruptionBudget"})
     return [f"no {kind}" for kind in sorted(wanted - kinds)]
 
 
@@ -140,6 +140,15 @@ def roles():
     return ([] if irsa == {"eks.amazonaws.com/role-arn": role} else [str(irsa)]) + ([] if pod_identity == {} else [str(pod_identity)])
 
 
+def rules():
+    """The PrometheusRule has the rules of deploy/prometheus, with links to where the documents are."""
+    objects = render(merged(EXAMPLES["sidecar"], MORE))
+    [found] = [found for found in objects if found["kind"] == "PrometheusRule"]
+    text = chart.RULES.read_text().replace("https://YOUR-DOCS", "https://docs.example/bridge")
+    problems = [] if found["spec"] == yaml.safe_load(text) else ["the rules are others"]
+    return problems + ([] if found["metadata"]["labels"].get("release") == "prometheus" else ["its label is missing"])
+
+
 WRONG = {
     "a grace period of less than a poll": {"shutdown": {"graceSecs": 60}},
     "an unknown key": {"shutdwon": {"graceSecs": 90}},
@@ -159,6 +168,7 @@ WRONG = {
     "a second hook of the worker": {"worker": {"container": {"lifecycle": {}}}},
     "a Deployment whose bridge ends by itself": {"worker": {"untilIdleSecs": 60}},
     "a budget that is none": {"podDisruptionBudget": {"maxUnavailable": "some"}},
+    "documents at no address": {"prometheusRule": {"docsUrl": "docs"}},
     "an address that is a name": {"listenHost": "localhost"},
     "no route": {"config": ""},
 }
@@ -166,6 +176,7 @@ WRONG = {
 # What examples don't have.
 MORE = {
     "podMonitor": {"enabled": True},
+    "prometheusRule": {"enabled": True, "docsUrl": "https://docs.example/bridge/", "labels": {"release": "prometheus"}},
     "podDisruptionBudget": {"enabled": True},
     "networkPolicy": {"enabled": True, "egress": True, "metricsFrom": [{"namespaceSelector": {}}], "workersFrom": [{"podSelector": {}}]},
     "checksumAnnotation": True,
@@ -234,6 +245,7 @@ def check_chart(oldest):
                                          if accepted(merged(EXAMPLES["sidecar"], wrong))]
     tests["the_grace_period_of_the_pod_follows_that_of_the_bridge"] = grace_periods()
     tests["a_role_is_an_annotation_and_pod_identity_needs_none"] = roles()
+    tests["the_rules_of_the_chart_are_those_of_prometheus"] = rules()
     objects = parent_chart()
     tests["the_templates_serve_another_chart"] = [problem for version in every for problem in refusals(objects, version)] + mismatches(objects)
     [pod] = pods(objects)

@@ -51,27 +51,33 @@ impl Properties {
     ///
     /// When the bytes are something else, or when others follow.
     pub fn parse(raw: Bytes) -> Result<Self, PropertiesError> {
-        Self::parse_with(raw, table::check)
+        let properties = Self::parse_flat(raw)?;
+        properties.check_depth()?;
+        Ok(properties)
     }
 
-    /// As [`Properties::parse`], with headers that may be nested to any depth. The deepest levels are not looked into.
+    /// As [`Properties::parse`], with headers that may be nested to any depth. The deepest levels are not looked into:
+    /// [`Properties::check_depth`] does that.
     ///
     /// # Errors
     ///
     /// When the bytes are something else, or when others follow.
     pub fn parse_any_depth(raw: Bytes) -> Result<Self, PropertiesError> {
-        Self::parse_with(raw, table::check_outer)
-    }
-
-    fn parse_with(
-        raw: Bytes,
-        check: fn(&[u8]) -> Result<usize, TableError>,
-    ) -> Result<Self, PropertiesError> {
         let properties = Self::parse_flat(raw)?;
         if let Some(headers) = properties.value(Property::Headers) {
-            check(headers)?;
+            table::check_outer(headers)?;
         }
         Ok(properties)
+    }
+
+    /// Checks that the headers are a table on all their levels, which are [`table::MAX_DEPTH`] at most.
+    ///
+    /// # Errors
+    ///
+    /// When they are not.
+    pub fn check_depth(&self) -> Result<(), TableError> {
+        let headers = self.value(Property::Headers);
+        headers.map_or(Ok(()), |headers| table::check(headers).map(drop))
     }
 
     /// As [`Properties::parse`], without a look into the headers. What is read of them later ends with the first mistake.

@@ -176,6 +176,12 @@ impl State {
             self.reply(connection, message, receipt, now)?;
             return Ok(Routed::Reply);
         }
+        // Workers get the headers as they came, and may read them by recursion.
+        if let Err(error) = message.properties.check_depth() {
+            return Err(Refusal::precondition(format_args!(
+                "the message's headers can't go to another worker: {error}"
+            )));
+        }
         if !message.exchange.is_empty() {
             let fields = header_fields(message.properties.headers());
             let queues = self.exchanges.route(&message.exchange, &key, &fields);

@@ -225,17 +225,7 @@ impl Session {
                 if let [a, b, c, d, ..] = *frame.payload {
                     *ids = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
                 }
-                let ids = *ids;
-                let done = catch(|| self.on_method(frame, ids, now));
-                done.unwrap_or_else(|Panicked| {
-                    error!(
-                        peer = self.peer,
-                        class = ids.0,
-                        method = ids.1,
-                        "doing what a worker asked for panicked; this is a bug of activity-bridge, and the worker's connection is closed"
-                    );
-                    Err(bug())
-                })
+                self.on_method(frame, *ids, now)
             }
             Kind::Header | Kind::Body => {
                 *ids = PUBLISH;
@@ -249,6 +239,24 @@ impl Session {
                 })
             }
         }
+    }
+
+    /// Reads what a method says. A panic closes the connection. Nothing may change the state here: a panic there may leave a change
+    /// half done, so it ends the process, and the token store publishes the tasks again.
+    fn reading<T>(
+        &self,
+        ids: (u16, u16),
+        read: impl FnOnce() -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        catch(read).unwrap_or_else(|Panicked| {
+            error!(
+                peer = self.peer,
+                class = ids.0,
+                method = ids.1,
+                "reading a worker's method panicked; this is a bug of activity-bridge, and the worker's connection is closed"
+            );
+            Err(bug())
+        })
     }
 
     fn on_method(&mut self, frame: Frame, ids: (u16, u16), now: Instant) -> Result<(), Refusal> {
@@ -265,13 +273,15 @@ impl Session {
             }
             return Ok(());
         }
-        crash_point_over(CrashPoint::OnMethod, &frame.payload);
-        let method = method::decode(&frame.payload).map_err(|error| {
-            let code = if error.ids().is_some() { 502 } else { 501 };
-            Refusal::connection(code, error)
+        let method = self.reading(ids, || {
+            crash_point_over(CrashPoint::OnMethod, &frame.payload);
+            method::decode(&frame.payload).map_err(|error| {
+                let code = if error.ids().is_some() { 502 } else { 501 };
+                Refusal::connection(code, error)
+            })
         })?;
         if number == 0 {
-            return self.on_connection_method(method, now);
+            return self.on_connection_method(method, ids, now);
         }
         let Stage::Open(id, _) = self.stage else {
             return Err(Refusal::connection(
@@ -332,7 +342,12 @@ impl Session {
         }
     }
 
-    fn on_connection_method(&mut self, method: AMQPClass, now: Instant) -> Result<(), Refusal> {
+    fn on_connection_method(
+        &mut self,
+        method: AMQPClass,
+        ids: (u16, u16),
+        now: Instant,
+    ) -> Result<(), Refusal> {
         match (&self.stage, method) {
             (_, AMQPClass::Connection(connection::AMQPMethod::Close(_))) => {
                 self.end(ReturnCause::Closed, now);
@@ -341,7 +356,7 @@ impl Session {
                 Ok(())
             }
             (Stage::Handshake(step), method) => {
-                let progress = step.clone().take(method, &self.login)?;
+                let progress = self.reading(ids, || step.clone().take(method, &self.login))?;
                 self.progress(progress, now)
             }
             (Stage::Open(..), AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_))) => {

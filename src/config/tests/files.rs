@@ -188,3 +188,31 @@ fn a_list_of_users_is_joined_and_one_in_the_environment_takes_their_place() {
         Ok(())
     });
 }
+
+#[test]
+fn the_level_of_the_log_may_be_in_capitals_or_a_number_and_other_words_may_not() {
+    Jail::expect_with(|jail| {
+        jail.create_file("bridge.toml", SMALLEST)?;
+        for (given, level) in [
+            ("debug", tracing::Level::DEBUG),
+            ("WARN", tracing::Level::WARN),
+            ("Trace", tracing::Level::TRACE),
+            ("1", tracing::Level::ERROR),
+            ("5", tracing::Level::TRACE),
+        ] {
+            jail.set_env("ACTIVITY_BRIDGE_LOG__LEVEL", given);
+            let config = load(&["bridge.toml"]).expect("valid");
+            assert_eq!(config.log.level, level, "{given}");
+        }
+        for wrong in ["0", "6", "loud"] {
+            jail.set_env("ACTIVITY_BRIDGE_LOG__LEVEL", wrong);
+            let error = self::error(&["bridge.toml"]);
+            assert!(error.contains("log.level"), "{error}");
+        }
+        jail.set_env("ACTIVITY_BRIDGE_LOG__LEVEL", "info");
+        jail.set_env("ACTIVITY_BRIDGE_LOG__FORMAT", "JSON");
+        let error = self::error(&["bridge.toml"]);
+        assert!(error.contains("must be \"text\" or \"json\""), "{error}");
+        Ok(())
+    });
+}

@@ -110,8 +110,8 @@ impl RedisStore {
         ))
     }
 
-    /// Whether another process may have a task in memory whose record can't be read.
-    async fn may_have_task(&self, owner: Option<String>) -> bool {
+    /// Whether the owner of a task is another process that may be alive, with the task in memory.
+    pub(super) async fn may_have_task(&self, owner: Option<String>) -> bool {
         match owner.filter(|owner| *owner != self.owner) {
             Some(owner) => !matches!(self.liveness(&owner).await, Liveness::Dead),
             None => false,

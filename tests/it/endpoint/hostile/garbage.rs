@@ -55,7 +55,8 @@ async fn what_cannot_be_read_ends_its_connection_alone() {
         raw.send(bytes).await;
         assert_ne!(raw.refused().await, 200);
     }
-    let late: [(&[u8], u16); 9] = [
+    let headers = [&[0x20, 0], &long(&deep)[..]].concat();
+    let late: [(&[u8], u16); 10] = [
         (b"\x01\0\x01\xff\xff\xff\xff", 501),
         (&frame(1, 1, b""), 501),
         (&frame(7, 1, b""), 501),
@@ -69,6 +70,15 @@ async fn what_cannot_be_read_ends_its_connection_alone() {
                 &[&[0, 0], &short(b"\xff\xfe"), &[0], &long("")],
             ),
             502,
+        ),
+        (
+            &[
+                &declare(1, "workers", b"")[..],
+                &publish(1, "", "workers"),
+                &content(1, 0, &headers),
+            ]
+            .concat(),
+            406,
         ),
         (
             &[&publish(1, "", "q")[..], &content(1, u64::MAX, &[0, 0])].concat(),
