@@ -5,7 +5,7 @@ NODE = $(PYTHON) scripts/rabbitmq.py run
 BENCH_NODE = $(if $(filter endpoint,$(BROKER)),,$(NODE) --plain --)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi test-deploy suites package manifests lint bench bench-in-flight soak bench-built clean
+.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi test-deploy test-config suites package manifests lint bench bench-in-flight soak bench-built clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-asyncapi: ## docs/asyncapi.yaml by the official parser, and real messages a
 
 test-deploy: ## the manifests are those of the chart, systemd takes the unit, and promtool the metrics, alerts and dashboard
 	@$(PYTHON) scripts/test.py deploy
+
+test-config: ## config/schema.json takes the configurations of the project, and refuses mistakes
+	@$(PYTHON) scripts/test.py config
 
 suites: ## the test suites of AMQP clients against the bridge as the broker (SUITES="py-amqp kombu")
 	@$(PYTHON) scripts/test.py suites

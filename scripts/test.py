@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the tests stage by stage and closes with the totals.
 
-    test.py [lint] [unit] [deploy] [it] [scale] [moto] [ministack] [workers] [asyncapi] [suites] [package]
+    test.py [lint] [unit] [deploy] [config] [it] [scale] [moto] [ministack] [workers] [asyncapi] [suites] [package]
 
 All of them but `suites` and `package`, in this order, when none is named.
 """
@@ -175,6 +175,12 @@ def deploy(totals):
     run(totals, sys.executable, "tests/deploy/run.py")
 
 
+def config(totals):
+    # Builds the binary as the integration tests do.
+    cargo_test(totals, "--no-run", "--test", "it")
+    run(totals, venv.ensure(venv.WORKER, venv.TESTS), "tests/config/run.py")
+
+
 def package(totals):
     # The simulator's own tests build its binary.
     cargo_test(totals, "--no-run", "--test", "wire")
@@ -199,7 +205,7 @@ def redis_server():
         yield {"REDIS_URL": server.url, "REDIS_DIR": str(server.dir)}
 
 
-STAGES = {"lint": lint, "unit": unit, "deploy": deploy, "it": it, "scale": scale, "moto": partial(foreign, "moto"),
+STAGES = {"lint": lint, "unit": unit, "deploy": deploy, "config": config, "it": it, "scale": scale, "moto": partial(foreign, "moto"),
           "ministack": partial(foreign, "ministack"), "workers": workers, "asyncapi": asyncapi,
           "suites": suites, "package": package}
 # Clients' own suites take long, and what they show depends on the client more than on the bridge. `package` makes a release build.

@@ -5,6 +5,8 @@
 mod phases;
 mod warnings;
 
+pub(crate) use warnings::few_descriptors;
+
 use crate::{
     admin::{Admin, server, socket},
     broker::{self, BrokerOptions, InboundStream, ReplyLifetime},

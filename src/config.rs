@@ -11,7 +11,7 @@ use crate::{
     broker::{BrokerConfig, settings::read_amqp},
     process::{self, ShutdownConfig},
     route::{self, RouteConfig},
-    settings::{Layers, Problem, Problems, Reader, Variable},
+    settings::{ENV_PREFIX, Layers, Problem, Problems, Reader, Record, Setting, Variable},
     source::aws::settings::region_rule,
     store::{self, StoreConfig},
     telemetry::{LogConfig, read_log},
@@ -22,8 +22,6 @@ use std::{path::PathBuf, str::FromStr};
 
 /// The file that is read where the command line names none.
 pub const DEFAULT_PATH: &str = "/etc/activity-bridge/config.toml";
-
-const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
 
 /// The whole configuration.
 #[derive(Debug)]
@@ -90,11 +88,21 @@ impl Config {
     ///
     /// If a file can't be read, or with all problems of the configuration at once.
     pub fn load(paths: &[PathBuf]) -> Result<Self, ConfigError> {
+        Self::explained(paths).map(|(config, _)| config)
+    }
+
+    /// As [`Self::load`], with each setting that was read, and where it comes from.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn explained(paths: &[PathBuf]) -> Result<(Self, Vec<Setting>), ConfigError> {
         let mut layers = Layers::default();
         for path in paths {
             let files = files::read(path);
-            for (name, settings) in files.map_err(|error| unreadable(error.path, error.why))? {
-                layers.add_file(name, settings);
+            let files = files.map_err(|error| unreadable(error.path, error.why))?;
+            for (name, settings, lines) in files {
+                layers.add_file(name, settings, &lines);
             }
         }
         // Only names with a double underscore are settings. If there is a service with the name activity-bridge, Kubernetes
@@ -109,13 +117,13 @@ impl Config {
         Self::read(layers, &|name| std::env::var_os(name))
     }
 
-    fn read(layers: Layers, variable: Variable<'_>) -> Result<Self, ConfigError> {
+    fn read(layers: Layers, variable: Variable<'_>) -> Result<(Self, Vec<Setting>), ConfigError> {
         let (settings, places) = layers.fill(variable);
-        let problems = Problems::default();
-        let config = read_all(Reader::root(settings, &places, &problems));
+        let (problems, record) = (Problems::default(), Record::default());
+        let config = read_all(Reader::root(settings, &places, &problems, &record));
         let problems = places.explain(problems.into_inner());
         match config {
-            Some(config) if problems.is_empty() => Ok(config),
+            Some(config) if problems.is_empty() => Ok((config, record.into_inner())),
             _ => Err(ConfigError::Invalid(problems)),
         }
     }
@@ -130,14 +138,45 @@ impl FromStr for Config {
         let settings = files::parse(text);
         let settings = settings.map_err(|why| unreadable(NAME, why))?;
         let mut layers = Layers::default();
-        layers.add_file(NAME.to_owned(), settings);
-        Self::read(layers, &|_| None)
+        layers.add_file(NAME.to_owned(), settings, &files::lines(text));
+        Self::read(layers, &|_| None).map(|(config, _)| config)
     }
+}
+
+/// Configurations that together have each table, and make each part read its settings.
+const SAMPLES: [&str; 2] = [
+    "amqp = { tls = {}, users = [{}] }\n\
+     otlp = {}\n\
+     routes = [{ queue = \"q\", swf = {} }]",
+    "amqp = { uri = \"amqp://b\", tls = {} }\n\
+     store = { kind = \"redis\", tls = {} }\n\
+     routes = [{ exchange = \"e\", step_functions = {} }]",
+];
+
+/// All settings that there are: those that are read of a few configurations. A setting that depends on others may be there several
+/// times.
+#[must_use]
+pub fn declarations() -> Vec<Setting> {
+    let record = Record::default();
+    for text in SAMPLES {
+        let mut layers = Layers::default();
+        let settings = files::parse(text).unwrap_or_default();
+        layers.add_file(String::new(), settings, &files::lines(text));
+        let (settings, places) = layers.fill(&|_| None);
+        read_all(Reader::root(
+            settings,
+            &places,
+            &Problems::default(),
+            &record,
+        ));
+    }
+    record.into_inner()
 }
 
 fn read_all(mut root: Reader<'_>) -> Option<Config> {
     let mut aws = root.table("aws");
-    let region = aws.text("region", region_rule);
+    let region = aws.text("region", "The region of all routes.", region_rule);
+    let region = region.optional();
     aws.finish();
 
     let (broker_kind, mut broker) = read_amqp(root.table("amqp"));

@@ -4,7 +4,7 @@
 use activity_bridge::{
     admin::release::Target,
     app,
-    cli::{check, drain, health, release, tasks},
+    cli::{check, config, drain, health, release, tasks},
     config::{Config, DEFAULT_PATH},
     intake::release::Remedy,
     process::core_dumps,
@@ -26,9 +26,19 @@ use std::{
 #[command(version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: AnyCommand,
 }
 
+#[derive(Subcommand)]
+enum AnyCommand {
+    #[command(flatten)]
+    Bridge(Command),
+    /// Print the effective configuration, or the schema that editors complete a configuration from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// The commands for a bridge that is configured.
 #[derive(Subcommand)]
 enum Command {
     /// Run the bridge until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then drain and end
@@ -51,6 +61,8 @@ enum Command {
     },
     /// Check a configuration, and with --online everything that it names
     ///
+    /// Each failure names the section of the documents that helps.
+    ///
     /// Exit codes: 0 all is well; 1 something named in the configuration does not work; 78 the configuration is wrong.
     Check {
         #[command(flatten)]
@@ -58,6 +70,17 @@ enum Command {
         /// Also reach the token store, AWS and the broker, and print what works and what does not
         #[arg(long)]
         online: bool,
+        /// Try again until all checks pass, for at most SECS seconds, as an init container or a script needs it
+        ///
+        /// Says on standard error what it waits for, and prints the results once.
+        #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        wait: Option<u64>,
+        /// Let notes fail too
+        #[arg(long)]
+        strict: bool,
+        /// Print JSON for machines: passed, and rows, each with what, mark, words and see
+        #[arg(long)]
+        json: bool,
     },
     /// Ask the running bridge whether it has started, for the health check of a container
     ///
@@ -136,6 +159,28 @@ enum Command {
     Resume(Configured),
 }
 
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print each setting, and whether it comes from a file, from the environment or is a default
+    ///
+    /// Prints TOML that can be read again. Defaults are comments. Passwords are printed as ***, and so are paths of secret files where
+    /// there is no such file.
+    ///
+    /// Exit codes: 0 printed; 1 standard output could not be written; 78 the configuration is wrong.
+    Print {
+        #[command(flatten)]
+        configured: Configured,
+        /// Print JSON for machines: settings, each with key, value, source, and file and line or variable
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of a configuration file
+    ///
+    /// An editor that knows it completes keys, shows what they are for, and marks mistakes. It is for one file. What concerns several
+    /// keys, `activity-bridge check` says.
+    Schema,
+}
+
 /// The tasks that a person names.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
@@ -188,7 +233,10 @@ fn remedy(fail: bool, reason: Option<String>) -> Remedy {
 
 fn main() -> ExitCode {
     let _last_lines = telemetry::LastLines;
-    execute(Cli::parse().command)
+    match Cli::parse().command {
+        AnyCommand::Bridge(command) => execute(command),
+        AnyCommand::Config(command) => execute_config(command),
+    }
 }
 
 /// Writes to stderr why the program ends, after what the log says. If stderr can't be written, the exit code still tells it.
@@ -196,6 +244,26 @@ fn complain(why: &dyn Display) {
     let line = format!("activity-bridge: {why}\n");
     if !log_queue::say(&line) {
         drop(io::stderr().write_all(line.as_bytes()));
+    }
+}
+
+fn execute_config(command: ConfigCommand) -> ExitCode {
+    let printed = match command {
+        ConfigCommand::Schema => config::schema::print(),
+        ConfigCommand::Print { configured, json } => match Config::explained(&configured.config) {
+            Ok((_, settings)) => config::print::print(&settings, json),
+            Err(error) => {
+                complain(&error);
+                return ExitCode::from(EXIT_CONFIG);
+            }
+        },
+    };
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -239,8 +307,23 @@ fn execute(command: Command) -> ExitCode {
             runtime.shutdown_background();
             ended
         }
-        (Ok(runtime), Command::Check { online, .. }) => {
-            runtime.block_on(check::check(&config, online))
+        (
+            Ok(runtime),
+            Command::Check {
+                online,
+                wait,
+                strict,
+                json,
+                ..
+            },
+        ) => {
+            let options = check::command::Options {
+                online,
+                json,
+                strict,
+                wait: wait.map(Duration::from_secs),
+            };
+            runtime.block_on(check::command::check(&config, options))
         }
         (Ok(runtime), Command::Health { ready, .. }) => {
             runtime.block_on(health::health(&config.admin, ready))

@@ -5,7 +5,7 @@
 //! and the AWS SDK write message bodies at `debug`.
 
 use crate::{
-    settings::Reader,
+    settings::{Reader, Word},
     util::log_queue::{self, LogQueue},
 };
 use std::{
@@ -104,18 +104,33 @@ pub struct LogConfig {
 }
 
 pub(crate) fn read_log(mut log: Reader<'_>) -> LogConfig {
-    let json = log.text("format", |text| match text {
-        "text" => Ok(false),
-        "json" => Ok(true),
-        _ => Err("must be \"text\" or \"json\"".to_owned()),
-    });
-    let level = log.text("level", |text| {
-        text.parse()
-            .map_err(|_| "must be \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".to_owned())
-    });
+    let help = "text writes lines for people. json writes one JSON object for each line.";
+    let format = log.word("format", help).or(Format::Text);
+    let help = "The least severe level of the bridge's own lines.";
+    let level = log.word("level", help).or(tracing::Level::INFO);
     log.finish();
     LogConfig {
-        json: json.unwrap_or(false),
-        level: level.unwrap_or(tracing::Level::INFO),
+        json: format == Format::Json,
+        level,
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Word for Format {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Word for tracing::Level {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("error", Self::ERROR),
+        ("warn", Self::WARN),
+        ("info", Self::INFO),
+        ("debug", Self::DEBUG),
+        ("trace", Self::TRACE),
+    ];
 }

@@ -71,19 +71,20 @@ impl fmt::Display for AdminConfig {
 
 /// Reads the settings of the endpoint.
 pub(crate) fn read(mut admin: Reader<'_>) -> AdminConfig {
-    let listen = admin.text("listen", |text| {
+    let help = "The address of /livez, /readyz, /started, /drained, /metrics and /tasks.";
+    let listen = admin.text("listen", help, |text| {
         text.parse()
             .map_err(|_| "must be an address and a port, like \"127.0.0.1:9464\"".to_owned())
     });
-    let socket = admin.text("socket", |text| match text {
+    let listen = listen.or(SocketAddr::from(([127, 0, 0, 1], 9464)));
+    let help = "The path of a Unix socket on which the same is served, and also what activity-bridge drain, resume and release ask for.";
+    let socket = admin.text("socket", help, |text| match text {
         "" => Err("must not be empty".to_owned()),
         path => Ok(PathBuf::from(path)),
     });
+    let socket = socket.optional();
     admin.finish();
-    AdminConfig {
-        listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9464))),
-        socket,
-    }
+    AdminConfig { listen, socket }
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ const OTHER_DESCRIPTORS: u64 = 1_000;
 /// Number of sockets of workers beyond the connections that are in use: those that close.
 const CLOSING_SOCKETS: u64 = 128;
 
-/// Fewer descriptors than may be needed.
-pub(super) fn warn_of_few_descriptors(config: &Config, limit: Option<u64>) {
+/// Fewer descriptors than may be needed, in words.
+pub(crate) fn few_descriptors(config: &Config, limit: Option<u64>) -> Option<String> {
     let workers = match &config.broker {
         BrokerConfig::Endpoint(endpoint) => endpoint.max_connections as u64 + CLOSING_SOCKETS,
         BrokerConfig::RabbitMq(_) => 0,
@@ -34,10 +34,16 @@ pub(super) fn warn_of_few_descriptors(config: &Config, limit: Option<u64>) {
     let polls = config.routes.iter().map(|route| route.pollers.max as u64);
     let polls: u64 = polls.sum();
     let needs = workers + polls + OTHER_DESCRIPTORS;
-    if let Some(limit) = limit.filter(|limit| *limit < needs) {
-        warn!(
-            "the limit on open files is {limit}, and {needs} may be needed: {workers} for workers (amqp.max_connections), {polls} for polls (pollers.max), {OTHER_DESCRIPTORS} for the rest; raise it (ulimit -n, LimitNOFILE)"
-        );
+    let limit = limit.filter(|limit| *limit < needs)?;
+    Some(format!(
+        "the limit on open files is {limit}, and {needs} may be needed: {workers} for workers (amqp.max_connections), {polls} for polls (pollers.max), {OTHER_DESCRIPTORS} for the rest; raise it (ulimit -n, LimitNOFILE)"
+    ))
+}
+
+/// Warns of [`few_descriptors`].
+pub(super) fn warn_of_few_descriptors(config: &Config, limit: Option<u64>) {
+    if let Some(words) = few_descriptors(config, limit) {
+        warn!("{words}");
     }
 }
 

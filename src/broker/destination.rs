@@ -6,7 +6,7 @@ use super::{
     queue::{QueueArguments, QueueSpec},
     template::Template,
 };
-use crate::settings::{Reader, required};
+use crate::settings::Reader;
 use std::fmt;
 
 /// The destination of a route's messages.
@@ -80,8 +80,10 @@ pub(crate) fn read(route: &mut Reader<'_>, dead_letters: bool, broker: BrokerKin
             broker.refuse_without_a_uri(route, key, None);
         }
     }
-    let exchange = route.text("exchange", short_rule);
-    let key = route.text("routing_key", Template::parse);
+    let help = "An exchange of yours that tasks are published to, with routing_key.";
+    let exchange = route.text("exchange", help, short_rule).optional();
+    let help = "The routing key at exchange.";
+    let key = route.text("routing_key", help, Template::parse).optional();
     let queue = read_queue(route, dead_letters, given.contains(&true), broker);
     match (exchange, key) {
         (Some(name), Some(key)) => Destination::Exchange { name, key, queue },
@@ -103,12 +105,25 @@ fn read_queue(
     if optional && !route.has("queue") {
         return without_queue(route);
     }
-    let name = required(route, "queue", queue_rule);
-    let declare = route.flag("declare").unwrap_or(true);
+    let help = "The queue that tasks are published to, through the default exchange. Beside an exchange, this is the queue whose \
+                consumers and length decide whether the bridge polls.";
+    // It is not required where there is an exchange.
+    if !route.has("queue") {
+        route.problem("queue", None, "is missing");
+    }
+    let name = route.text("queue", help, queue_rule).optional();
+    let help = "true: the bridge declares the queue, as a durable quorum queue.";
+    let declare = route.flag("declare", help).or(true);
     if !declare {
         broker.refuse_without_a_uri(route, "declare", Some("false".to_owned()));
     }
-    let limit = route.integer("delivery_limit", 1..=1_000_000);
+    let help = "Maximum number of times that a task may go back into the queue, because a worker returned it or died with it.";
+    let limit: Option<u64> = route
+        .integer("delivery_limit", help, 1..=1_000_000)
+        .optional();
+    if dead_letters && declare {
+        route.compute("delivery_limit", &DELIVERY_LIMIT);
+    }
     if let (false, Some(limit)) = (declare, limit) {
         let rule = "is for queues that the bridge declares; remove it, or `declare = false`";
         route.problem("delivery_limit", Some(limit.to_string()), rule);
@@ -133,9 +148,9 @@ fn without_queue(route: &mut Reader<'_>) -> Option<QueueSpec> {
         }
     }
     // The values have no meaning here, but the keys are known.
-    route.flag("declare");
-    route.integer("delivery_limit", 1..=1_000_000);
-    route.text("queue", queue_rule);
+    for key in ["declare", "delivery_limit", "queue"] {
+        route.discard(key);
+    }
     None
 }
 

@@ -1,6 +1,7 @@
-//! The commands other than `run`: `check`, `health`, `tasks`, `release`, `drain` and `resume`.
+//! The commands other than `run`: `check`, `config`, `health`, `tasks`, `release`, `drain` and `resume`.
 
 pub mod check;
+pub mod config;
 pub mod drain;
 pub mod health;
 mod local_socket;

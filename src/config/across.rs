@@ -79,7 +79,11 @@ pub(super) fn place_parked_replies(
     let (BrokerConfig::Endpoint(endpoint), StoreConfig::File(file)) = (broker, store) else {
         return;
     };
-    let beside = || file.path.with_extension(PARKED_ENDING);
+    let beside = || {
+        let path = file.path.with_extension(PARKED_ENDING);
+        root.compute("amqp.parked_path", &path);
+        path
+    };
     let path = endpoint.parked_path.get_or_insert_with(beside);
     if *path == file.path {
         let rule = "is the file of the token store too; give it a path of its own";

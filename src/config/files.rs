@@ -1,5 +1,6 @@
 //! Finds the files of the configuration and parses them.
 
+use crate::settings::Lines;
 use figment::{
     Profile, Provider,
     providers::{Format, Toml},
@@ -10,6 +11,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+use toml_edit::{ImDocument, Key, TableLike};
 
 /// A file or a folder that can't be read, or is not TOML.
 pub(super) struct Unreadable {
@@ -26,12 +28,12 @@ impl Unreadable {
     }
 }
 
-/// Reads a file, or those of a folder: the name of each, and what is in it.
-pub(super) fn read(path: &Path) -> Result<Vec<(String, Dict)>, Unreadable> {
+/// Reads a file, or those of a folder: the name of each, what is in it, and where.
+pub(super) fn read(path: &Path) -> Result<Vec<(String, Dict, Lines)>, Unreadable> {
     let read_one = |file: PathBuf| {
         let text = fs::read_to_string(&file).map_err(|error| Unreadable::new(&file, error))?;
         let settings = parse(&text).map_err(|why| Unreadable::new(&file, why))?;
-        Ok((file.display().to_string(), settings))
+        Ok((file.display().to_string(), settings, lines(&text)))
     };
     files_of(path)?.into_iter().map(read_one).collect()
 }
@@ -72,4 +74,49 @@ pub(super) fn parse(text: &str) -> Result<Dict, String> {
         text.lines().filter(quoted).collect::<Vec<_>>().join(": ")
     })?;
     Ok(profiles.remove(&Profile::Default).unwrap_or_default())
+}
+
+/// The lines of the keys of a TOML text.
+pub(super) fn lines(text: &str) -> Lines {
+    let mut lines = Lines::new();
+    let ends: Vec<_> = text.match_indices('\n').map(|(end, _)| end).collect();
+    if let Ok(document) = ImDocument::parse(text) {
+        note_table(&ends, "", document.as_table(), &mut lines);
+    }
+    lines
+}
+
+/// Notes the lines of the keys of a table. `ends` are the ends of all lines.
+fn note_table(ends: &[usize], path: &str, table: &dyn TableLike, lines: &mut Lines) {
+    for (name, item) in table.iter() {
+        let path = match path {
+            "" => name.to_owned(),
+            path => format!("{path}.{name}"),
+        };
+        if let Some(span) = table.key(name).and_then(Key::span) {
+            let line = ends.partition_point(|end| *end < span.start) + 1;
+            lines.insert(path.clone(), line);
+        }
+        if let Some(table) = item.as_table_like() {
+            note_table(ends, &path, table, lines);
+        } else if let Some(tables) = item.as_array_of_tables() {
+            let tables = tables.iter().map(|table| table as &dyn TableLike);
+            note_list(ends, &path, tables, lines);
+        } else if let Some(items) = item.as_array() {
+            let tables = items.iter().filter_map(|item| item.as_inline_table());
+            let tables = tables.map(|table| table as &dyn TableLike);
+            note_list(ends, &path, tables, lines);
+        }
+    }
+}
+
+fn note_list<'t>(
+    ends: &[usize],
+    path: &str,
+    tables: impl Iterator<Item = &'t dyn TableLike>,
+    lines: &mut Lines,
+) {
+    for (index, table) in tables.enumerate() {
+        note_table(ends, &format!("{path}[{index}]"), table, lines);
+    }
 }

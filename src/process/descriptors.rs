@@ -18,6 +18,12 @@ pub fn raise() -> Option<u64> {
     soft_limit()
 }
 
+/// The hard limit, to which the bridge raises the soft one; `None` if there is none.
+#[must_use]
+pub fn hard_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
 /// The soft limit; `None` if there is none.
 pub fn soft_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current

@@ -14,18 +14,23 @@ pub struct ShutdownConfig {
 
 /// Reads the table `[shutdown]`. Without a store that outlives the process, tasks are failed back by default.
 pub(crate) fn read(mut shutdown: Reader<'_>, store_outlives_the_process: bool) -> ShutdownConfig {
-    let grace = shutdown.integer("grace_secs", 1..=86_400).unwrap_or(90);
-    let give_back = shutdown.flag("give_back");
+    let help = "Maximum duration of a shutdown, in seconds.";
+    let grace = shutdown.integer("grace_secs", help, 1..=86_400).or(90);
+    let help = "What happens at the end of the grace period to a task that no worker has replied to. true: the bridge fails it back to \
+                AWS. false: the task stays in the store, for the next start or for the other replicas.";
+    let give_back = shutdown.flag("give_back", help);
+    let give_back = give_back.or_computed(!store_outlives_the_process);
     shutdown.finish();
     ShutdownConfig {
         grace: Duration::from_secs(grace),
-        give_back: give_back.unwrap_or(!store_outlives_the_process),
+        give_back,
     }
 }
 
 /// Reads the table `[process]`. True if the system may write core dumps.
 pub(crate) fn read_process(mut process: Reader<'_>) -> bool {
-    let core_dumps = process.flag("core_dumps");
+    let help = "Whether the system may write a core dump when the process crashes.";
+    let core_dumps = process.flag("core_dumps", help).or(false);
     process.finish();
-    core_dumps.unwrap_or(false)
+    core_dumps
 }

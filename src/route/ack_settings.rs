@@ -1,6 +1,10 @@
 //! The settings of a route about acknowledgements: what a worker's acknowledgement means for its task.
 
-use crate::{broker::BrokerKind, settings::Reader, source::SourceConfig};
+use crate::{
+    broker::BrokerKind,
+    settings::{Reader, Word},
+    source::SourceConfig,
+};
 use std::{fmt, time::Duration};
 
 /// The settings of a route about acknowledgements.
@@ -27,14 +31,16 @@ pub enum Ack {
     Releases,
 }
 
+impl Word for Ack {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("completes", Self::Completes), ("releases", Self::Releases)];
+}
+
 impl Ack {
     /// The value in the configuration.
     #[must_use]
     pub fn label(self) -> &'static str {
-        match self {
-            Self::Completes => "completes",
-            Self::Releases => "releases",
-        }
+        self.word()
     }
 }
 
@@ -64,38 +70,41 @@ impl fmt::Display for AckConfig {
 /// The result that Step Functions gets by default. It takes nothing but JSON.
 const JSON_NOTHING: &str = "null";
 
-/// Default time after an acknowledgement in which a reply still decides.
-const DEFAULT_GRACE: Duration = Duration::from_millis(100);
+/// Default time after an acknowledgement in which a reply still decides, in milliseconds.
+const DEFAULT_GRACE_MS: u64 = 100;
 
 /// Reads the keys about acknowledgements and notes their problems.
 pub(super) fn read(route: &mut Reader<'_>, broker: BrokerKind, source: &SourceConfig) -> AckConfig {
-    let written = route.text("ack", |text| match (text, broker) {
-        ("completes", BrokerKind::RabbitMq) => Err(
-            "is for the bridge as the broker, because RabbitMQ tells nobody that a worker has acknowledged; remove it"
-                .to_owned(),
-        ),
-        ("completes", BrokerKind::Endpoint) => Ok(Ack::Completes),
-        ("releases", _) => Ok(Ack::Releases),
-        _ => Err("must be \"completes\" or \"releases\"".to_owned()),
-    });
+    let ack_written = route.has("ack");
     let by_default = match broker {
         BrokerKind::Endpoint => Ack::Completes,
         BrokerKind::RabbitMq => Ack::Releases,
     };
-    let ack = written.unwrap_or(by_default);
+    let help = "completes: an acknowledgement completes the task, if nothing was said about it. releases: the worker has the task, and \
+                its reply ends it.";
+    let mut ack = route.word("ack", help).or_computed(by_default);
+    if (ack, broker) == (Ack::Completes, BrokerKind::RabbitMq) {
+        let rule = "is for the bridge as the broker, because RabbitMQ tells nobody that a worker has acknowledged; remove it";
+        route.problem("ack", Some(format!("{:?}", ack.label())), rule);
+        ack = by_default;
+    }
     refuse_without_effect(route, broker, ack);
-    let result = route.text("ack_result", |text| source.result_rule(text));
-    let grace = route.integer("ack_grace_ms", 0..=60_000);
-    let timeout = route.integer("ack_timeout_secs", 1..=31_536_000);
+    let help = "The result of a task that an acknowledgement completes.";
+    let result = route.text("ack_result", help, |text| source.result_rule(text));
+    let result = match source {
+        SourceConfig::Swf(_) => result.optional(),
+        SourceConfig::StepFunctions(_) => Some(result.or_computed(JSON_NOTHING.to_owned())),
+    };
+    let help = "Time after an acknowledgement before it completes the task, in milliseconds.";
+    let grace = route.integer("ack_grace_ms", help, 0..=60_000);
+    let help = "Timeout for a worker that has a task and neither acknowledges it nor says anything, in seconds.";
+    let timeout = route.integer("ack_timeout_secs", help, 1..=31_536_000);
     AckConfig {
         ack,
-        ack_written: written.is_some(),
-        result: result.or_else(|| match source {
-            SourceConfig::Swf(_) => None,
-            SourceConfig::StepFunctions(_) => Some(JSON_NOTHING.to_owned()),
-        }),
-        grace: grace.map_or(DEFAULT_GRACE, Duration::from_millis),
-        timeout: timeout.map(Duration::from_secs),
+        ack_written,
+        result,
+        grace: Duration::from_millis(grace.or(DEFAULT_GRACE_MS)),
+        timeout: timeout.optional().map(Duration::from_secs),
     }
 }
 

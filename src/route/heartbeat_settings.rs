@@ -1,6 +1,9 @@
 //! The heartbeat settings of one route.
 
-use crate::{settings::Reader, source::swf::Discover};
+use crate::{
+    settings::{Reader, Word},
+    source::swf::Discover,
+};
 use std::time::Duration;
 
 /// Number of heartbeats in one heartbeat timeout. One lost heartbeat therefore does no harm.
@@ -38,6 +41,14 @@ pub enum By {
     Bridge,
 }
 
+impl Word for By {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("both", Self::Both),
+        ("worker", Self::Worker),
+        ("bridge", Self::Bridge),
+    ];
+}
+
 impl HeartbeatConfig {
     /// The interval of heartbeats for a heartbeat timeout. A configured interval that is too long for the timeout is ignored.
     #[must_use]
@@ -53,21 +64,23 @@ impl HeartbeatConfig {
 
 /// Reads `[routes.heartbeat]` and notes its problems. `discoverable` says whether the source can be asked for timeouts.
 pub(crate) fn read(mut table: Reader<'_>, discoverable: bool) -> HeartbeatConfig {
-    let secs = |table: &mut Reader<'_>, key| {
-        let secs = table.integer(key, SECONDS)?;
+    let secs = |table: &mut Reader<'_>, key, help| {
+        let secs = table.integer(key, help, SECONDS).optional()?;
         Some(Duration::from_secs(secs))
     };
-    let by = table.text("by", |text| match text {
-        "both" => Ok(By::Both),
-        "worker" => Ok(By::Worker),
-        "bridge" => Ok(By::Bridge),
-        _ => Err("must be \"both\", \"worker\" or \"bridge\"".to_owned()),
-    });
-    let timeout = secs(&mut table, "timeout_secs");
-    let interval = secs(&mut table, "interval_secs");
-    let max_wait = secs(&mut table, "max_wait_secs");
-    let discover = table.flag("discover");
-    let overrides = table.flag("discover_overrides").unwrap_or(false);
+    let help = "The side that keeps a task alive at AWS.";
+    let by = table.word("by", help).or(By::Both);
+    let help = "The heartbeat timeout of the activity types. On Step Functions, the state's HeartbeatSeconds.";
+    let timeout = secs(&mut table, "timeout_secs", help);
+    let help = "Minimum interval between two heartbeats of a task, in seconds.";
+    let interval = secs(&mut table, "interval_secs", help);
+    let help =
+        "Maximum time that a task may wait for a worker's first started or heartbeat, in seconds.";
+    let max_wait = secs(&mut table, "max_wait_secs", help);
+    let help = "Only on SWF. true: the bridge learns the heartbeat and start-to-close timeouts of each activity type from SWF.";
+    let discover = table.flag("discover", help).optional();
+    let help = "Only on SWF. true: the bridge also learns the timeouts that a decider gave a single task instead of its type's.";
+    let overrides = table.flag("discover_overrides", help).or(false);
 
     if let (Some(interval), Some(timeout)) = (interval, timeout)
         && interval > timeout / 2
@@ -92,16 +105,18 @@ pub(crate) fn read(mut table: Reader<'_>, discoverable: bool) -> HeartbeatConfig
             table.problem(key, Some("true".to_owned()), rule);
         }
     }
+    let discover = match (discover, overrides) {
+        (_, true) => Discover::Overrides,
+        (Some(true), false) => Discover::Types,
+        (None, false) if timeout.is_none() && discoverable => Discover::Types,
+        (Some(false) | None, false) => Discover::Off,
+    };
+    table.compute("discover", &(discover != Discover::Off));
     table.finish();
     HeartbeatConfig {
-        by: by.unwrap_or(By::Both),
+        by,
         timeout,
-        discover: match (discover, overrides) {
-            (_, true) => Discover::Overrides,
-            (Some(true), false) => Discover::Types,
-            (None, false) if timeout.is_none() && discoverable => Discover::Types,
-            (Some(false) | None, false) => Discover::Off,
-        },
+        discover,
         interval,
         max_wait,
     }

@@ -1,7 +1,6 @@
 //! The settings of a route about polling: how many polls are open, and how many messages may wait.
 
 use crate::{broker::BrokerKind, settings::Reader, source::SourceConfig};
-use std::ops::RangeInclusive;
 
 /// Minimum and maximum number of open polls of a route. `1 <= min <= max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +20,6 @@ pub enum MaxReady {
     Number(u64),
 }
 
-/// A whole number that fits the machine.
-pub(super) fn integer(
-    reader: &mut Reader<'_>,
-    key: &'static str,
-    bounds: RangeInclusive<u64>,
-) -> Option<usize> {
-    let number = reader.integer(key, bounds)?;
-    usize::try_from(number).ok()
-}
-
 /// The default for `pollers`. AWS advises 100 pollers for a busy activity.
 fn usual_pollers(source: &SourceConfig) -> Pollers {
     match source {
@@ -48,8 +37,10 @@ pub(super) fn read_pollers(
     let usual = usual_pollers(source);
     let mut table = route.table("pollers");
     // SWF holds at most 1,000 polls open for one task list, Step Functions for one activity.
-    let min = integer(&mut table, "min", 1..=1_000);
-    let max = integer(&mut table, "max", 1..=1_000);
+    let help = "Number of polls that are open while nothing comes.";
+    let min = table.integer("min", help, 1..=1_000).optional();
+    let help = "Number of polls that are open while each poll brings a task: on SWF at once, on Step Functions at all.";
+    let max = table.integer("max", help, 1..=1_000).optional();
     let pollers = Pollers {
         min: min.unwrap_or_else(|| max.map_or(usual.min, |max| usual.min.min(max))),
         max: max.unwrap_or_else(|| min.map_or(usual.max, |min| usual.max.max(min))),
@@ -58,12 +49,14 @@ pub(super) fn read_pollers(
         let rule = format!("must not exceed pollers.max, which is {}", pollers.max);
         table.problem("min", Some(pollers.min.to_string()), rule);
     }
-    table.finish();
     // A poll needs a slot, so more pollers than slots would never run.
     let within_slots = Pollers {
         min: pollers.min.min(max_in_flight),
         max: pollers.max.min(max_in_flight),
     };
+    table.compute("min", &within_slots.min);
+    table.compute("max", &within_slots.max);
+    table.finish();
     (within_slots, min.is_some())
 }
 
@@ -74,8 +67,11 @@ pub(super) fn read_max_ready(
     max_in_flight: usize,
 ) -> MaxReady {
     let auto = ("auto", MaxReady::Auto);
-    let read = route.integer_or("max_ready", 0..=1_000_000_000, auto, MaxReady::Number);
-    match (read, broker) {
+    let help = "With RabbitMQ, the bridge does not poll while more messages than this are ready in the queue. Where the bridge is the \
+                broker, it polls for the workers that have room, and for this many tasks more.";
+    let bounds = 0..=1_000_000_000;
+    let read = route.integer_or("max_ready", help, bounds, auto, MaxReady::Number);
+    match (read.optional(), broker) {
         (Some(MaxReady::Auto), BrokerKind::RabbitMq) => {
             let rule = "is for the bridge as the broker, because RabbitMQ does not tell how fast workers take messages; \
                         give a number";
@@ -83,8 +79,14 @@ pub(super) fn read_max_ready(
             MaxReady::Auto
         }
         (Some(read), _) => read,
-        (None, BrokerKind::RabbitMq) => MaxReady::Number(max_in_flight as u64),
-        (None, BrokerKind::Endpoint) => MaxReady::Auto,
+        (None, BrokerKind::RabbitMq) => {
+            route.compute("max_ready", &max_in_flight);
+            MaxReady::Number(max_in_flight as u64)
+        }
+        (None, BrokerKind::Endpoint) => {
+            route.compute("max_ready", &"auto".to_owned());
+            MaxReady::Auto
+        }
     }
 }
 

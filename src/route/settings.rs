@@ -3,13 +3,11 @@
 use super::{
     ack_settings::{self, Ack, AckConfig},
     heartbeat_settings::{self, By, HeartbeatConfig},
-    poll_settings::{
-        MaxReady, Pollers, integer, read_max_ready, read_pollers, refuse_a_queue_without_room,
-    },
+    poll_settings::{MaxReady, Pollers, read_max_ready, read_pollers, refuse_a_queue_without_room},
 };
 use crate::{
     broker::{BrokerKind, Destination, destination, endpoint::TaskQueue, template::Placeholder},
-    settings::{Reader, required},
+    settings::{Reader, Word},
     source::{SourceConfig, SourceOptions, settings as source, swf::Discover},
     task::Timeouts,
 };
@@ -117,14 +115,21 @@ pub enum OversizeResult {
     Park,
 }
 
+impl Word for OversizeResult {
+    const WORDS: &'static [(&'static str, Self)] = &[("fail", Self::Fail), ("park", Self::Park)];
+}
+
 /// The allowed range of a time in the settings, in seconds: up to a year.
 const SECONDS: RangeInclusive<u64> = 1..=31_536_000;
 
 /// Reads a route and notes its problems; `None` if a setting without a default is missing.
 pub(crate) fn read(mut route: Reader<'_>, broker: BrokerKind) -> Option<RouteConfig> {
-    let name = required(&mut route, "name", name_rule);
-    let dead_letters = route.flag("dead_letters").unwrap_or(true);
-    let priority = route.integer("priority", 0..=255);
+    let help = "The name of the route in logs, in metrics, in the header route and in the identity that AWS records.";
+    let name = route.text("name", help, name_rule).required();
+    let help = "true: the bridge fails a task that a worker rejects, that expires in the queue, or that reaches its delivery limit.";
+    let dead_letters = route.flag("dead_letters", help).or(true);
+    let help = "The AMQP priority of the messages.";
+    let priority: Option<u8> = route.integer("priority", help, 0..=255).optional();
     if let Some(priority) = priority {
         broker.refuse_without_a_uri(&route, "priority", Some(priority.to_string()));
     }
@@ -132,21 +137,22 @@ pub(crate) fn read(mut route: Reader<'_>, broker: BrokerKind) -> Option<RouteCon
     let blind = route.has("exchange") && !route.has("queue");
     let destination = destination::read(&mut route, dead_letters, broker);
     refuse_unknown_placeholders(&route, &destination, &source);
-    let poll_without_consumers = route.flag("poll_without_consumers").unwrap_or(false);
+    let help = "true: the bridge polls although nobody consumes from the queue.";
+    let poll_without_consumers = route.flag("poll_without_consumers", help).or(false);
     if blind && !poll_without_consumers {
         let rule = "must be true where no queue is named, because the bridge can't see who consumes; or add `queue`";
         route.problem("poll_without_consumers", None, rule);
     }
-    let max_in_flight = integer(&mut route, "max_in_flight", 1..=60_000).unwrap_or(100);
+    let help = "Number of slots: the maximum of open polls and tasks in flight together.";
+    let max_in_flight = route.integer("max_in_flight", help, 1..=60_000).or(100);
     let max_ready = read_max_ready(&mut route, broker, max_in_flight);
     let ack = ack_settings::read(&mut route, broker, &source);
-    let publish_within = integer(&mut route, "publish_within_secs", SECONDS).unwrap_or(300);
-    let start_to_close = integer(&mut route, "start_to_close_secs", SECONDS);
-    let oversize_result = route.text("oversize_result", |text| match text {
-        "fail" => Ok(OversizeResult::Fail),
-        "park" => Ok(OversizeResult::Park),
-        _ => Err("must be \"fail\" or \"park\"".to_owned()),
-    });
+    let help = "Timeout for publishing a task, in seconds from the poll on.";
+    let publish_within = route.integer("publish_within_secs", help, SECONDS).or(300);
+    let help = "The start-to-close timeout of the activity types, which SWF tells no worker. On Step Functions, the state's TimeoutSeconds.";
+    let start_to_close = route.integer("start_to_close_secs", help, SECONDS);
+    let help = "What becomes of a task whose result is longer than AWS takes: 32,768 characters on SWF, 262,144 bytes of JSON on Step Functions.";
+    let oversize_result = route.word("oversize_result", help);
     let heartbeat = heartbeat_settings::read(route.table("heartbeat"), source.tells_timeouts());
 
     let (pollers, min_pollers_written) = read_pollers(&mut route, max_in_flight, &source);
@@ -154,23 +160,27 @@ pub(crate) fn read(mut route: Reader<'_>, broker: BrokerKind) -> Option<RouteCon
         refuse_a_queue_without_room(&route, max_ready);
     }
 
+    let help = "true: a message that is still in its queue expires at the task's start-to-close timeout, when AWS gives the task up.";
+    let expire_at_deadline = route.flag("expire_at_deadline", help).or(false);
+    let help = "true: the body of a task begins with its properties, for clients that show the body alone.";
+    let properties_in_body = route.flag("properties_in_body", help).or(false);
     let read = RouteConfig {
         name: name.unwrap_or_default(),
         destination,
         dead_letters,
-        expire_at_deadline: route.flag("expire_at_deadline").unwrap_or(false),
-        priority: priority.and_then(|priority| u8::try_from(priority).ok()),
+        expire_at_deadline,
+        priority,
         max_in_flight,
         pollers,
         min_pollers_written,
         poll_without_consumers,
         max_ready,
         ack,
-        publish_within: Duration::from_secs(publish_within as u64),
-        start_to_close: start_to_close.map(|secs| Duration::from_secs(secs as u64)),
+        publish_within: Duration::from_secs(publish_within),
+        start_to_close: start_to_close.optional().map(Duration::from_secs),
         heartbeat,
-        oversize_result: oversize_result.unwrap_or(OversizeResult::Fail),
-        properties_in_body: route.flag("properties_in_body").unwrap_or(false),
+        oversize_result: oversize_result.or(OversizeResult::Fail),
+        properties_in_body,
         source,
     };
     route.finish();

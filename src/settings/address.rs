@@ -1,7 +1,7 @@
 //! The address of a server: one address, several, or a file that contains one. An address may contain a password, so it is
 //! never shown.
 
-use super::{reader::Reader, secret_file};
+use super::{reader::Reader, record::HIDDEN, secret_file};
 use std::{
     path::{Path, PathBuf},
     str::FromStr,
@@ -11,6 +11,8 @@ use std::{
 pub(crate) struct Words {
     /// The keys for one address, for several, and for a file.
     pub(crate) keys: [&'static str; 3],
+    /// What each is for.
+    pub(crate) help: [&'static str; 3],
     /// The noun for an address.
     pub(crate) noun: &'static str,
     /// The noun for the server.
@@ -30,13 +32,23 @@ pub(crate) fn read<T: FromStr<Err = String>>(
     table: &mut Reader<'_>,
     words: &Words,
 ) -> Addresses<T> {
-    let Words { keys, noun, server } = words;
+    let Words {
+        keys,
+        help,
+        noun,
+        server,
+    } = words;
     let [one, several, file] = *keys;
     let given = keys.iter().filter(|key| table.has(key)).count();
-    let mut found = table.secrets(several, str::parse);
-    found.extend(table.secret(one, str::parse));
+    let list = table.secrets(several, help[1], str::parse, without_password);
+    let mut found = list.optional().unwrap_or_default();
+    found.extend(
+        table
+            .secret(one, help[0], str::parse, without_password)
+            .optional(),
+    );
     let mut path_of_file = None;
-    found.extend(table.secret(file, |path| {
+    let rule = |path: &str| {
         // An address that was written here by mistake must not be shown. A path that can't be read must be shown.
         if path.contains("://") {
             return Err(format!(
@@ -47,7 +59,9 @@ pub(crate) fn read<T: FromStr<Err = String>>(
         let address = parse(&secret_file::read_text(path)?, path, noun)?;
         path_of_file = Some(path.to_owned());
         Ok(address)
-    }));
+    };
+    let from_file = table.secret(file, help[2], rule, secret_file::shown_path);
+    found.extend(from_file.optional());
     let rule = match given {
         0 => format!("is missing; say where {server} is: {one}, {several} or {file}"),
         1 => {
@@ -79,6 +93,40 @@ pub(crate) fn parse<T: FromStr<Err = String>>(
         .map_err(|why: String| format!("the {noun} in the file {path:?} {why}"))
 }
 
+/// The parameters of an address that are no secrets.
+const PLAIN_PARAMETERS: [&str; 6] = [
+    "auth_mechanism",
+    "channel_max",
+    "connection_timeout",
+    "frame_max",
+    "heartbeat",
+    "protocol",
+];
+
+/// An address that has no problem, as it may be shown. It is an address again.
+pub(crate) fn without_password(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let authority = match authority.rsplit_once('@') {
+        Some((login, host)) => match login.split_once(':') {
+            Some((user, _)) => format!("{user}:{HIDDEN}@{host}"),
+            None => authority.to_owned(),
+        },
+        None => authority.to_owned(),
+    };
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let shown = |parameter: &str| match parameter.split_once('=') {
+        Some((name, _)) if !PLAIN_PARAMETERS.contains(&name) => format!("{name}={HIDDEN}"),
+        _ => parameter.to_owned(),
+    };
+    let query: Vec<_> = query.split('&').map(shown).collect();
+    let query = match query.concat().is_empty() {
+        true => String::new(),
+        false => format!("?{}", query.join("&")),
+    };
+    format!("{scheme}://{authority}{path}{query}")
+}
+
 /// Refuses an address in which a character of the password may be taken for the end of the password. The rest of the password would
 /// be a part of the host or the path, which are shown.
 ///
@@ -96,5 +144,30 @@ pub(crate) fn refuse_raw_characters(address: &str) -> Result<(), String> {
     match address.contains(char::is_control) {
         true => Err("must not have line ends or other control characters".to_owned()),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (address, shown) in [
+            ("amqp://b", "amqp://b"),
+            ("amqps://me@b:5671/%2f", "amqps://me@b:5671/%2f"),
+            (
+                "amqp://me:hunter2@b:5672/%2f?heartbeat=5",
+                "amqp://me:***@b:5672/%2f?heartbeat=5",
+            ),
+            (
+                "amqp://b?key=hunter2&heartbeat=5",
+                "amqp://b?key=***&heartbeat=5",
+            ),
+            ("redis://:hunter2@h/2", "redis://:***@h/2"),
+            ("redis://u:hunter2:hunter2@[::1]:1", "redis://u:***@[::1]:1"),
+        ] {
+            assert_eq!(without_password(address), shown);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Merges the layers of settings: the files in their order, then the environment.
 
 use super::{
-    places::{Layer, Places},
+    places::{Layer, Lines, Places},
     value::path_below,
     variables::Variable,
 };
@@ -17,15 +17,26 @@ pub struct Layers {
 
 impl Layers {
     /// Puts a file on top. Tables are merged, and lists of tables are joined. Any other value takes the place of the one below.
-    pub fn add_file(&mut self, name: String, settings: Dict) {
+    /// `lines` are those of its keys.
+    pub fn add_file(&mut self, name: String, settings: Dict, lines: &Lines) {
         let layer = self.places.file(name);
-        merge(&mut self.places, layer, "", &mut self.tree, settings);
+        let mut merge = Merge {
+            places: &mut self.places,
+            layer,
+            lines,
+        };
+        merge.tables(["", ""], &mut self.tree, settings);
     }
 
     /// Puts the environment on top; `texts` are its values as they were given. Only tables are merged.
     pub fn add_environment(&mut self, settings: Dict, texts: HashMap<String, String>) {
         let layer = self.places.environment(texts);
-        merge(&mut self.places, layer, "", &mut self.tree, settings);
+        let mut merge = Merge {
+            places: &mut self.places,
+            layer,
+            lines: &Lines::new(),
+        };
+        merge.tables(["", ""], &mut self.tree, settings);
     }
 
     /// The settings, with what the variables hold in their places, and where each value comes from.
@@ -36,32 +47,48 @@ impl Layers {
     }
 }
 
-fn merge(places: &mut Places, layer: Layer, path: &str, below: &mut Dict, above: Dict) {
-    for (key, value) in above {
-        let path = path_below(path, &key);
-        let merged = match (below.remove(&key), value) {
-            (Some(Value::Dict(tag, mut below)), Value::Dict(_, above)) => {
-                places.note_several(&path);
-                merge(places, layer, &path, &mut below, above);
-                Value::Dict(tag, below)
-            }
-            (Some(Value::Array(tag, mut below)), Value::Array(_, above))
-                if layer != Layer::Environment && are_tables(&below) && are_tables(&above) =>
-            {
-                places.note_several(&path);
-                for mut value in above {
-                    let path = format!("{path}[{}]", below.len());
-                    places.note(&path, &mut value, layer);
-                    below.push(value);
+/// The merge of one layer into those below.
+struct Merge<'a> {
+    places: &'a mut Places,
+    layer: Layer,
+    lines: &'a Lines,
+}
+
+impl Merge<'_> {
+    /// Merges a table. It has two paths: in the merged tree, and in its layer.
+    fn tables(&mut self, paths: [&str; 2], below: &mut Dict, above: Dict) {
+        for (key, value) in above {
+            let [path, own] = paths.map(|path| path_below(path, &key));
+            let merged = match (below.remove(&key), value) {
+                (Some(Value::Dict(tag, mut below)), Value::Dict(_, above)) => {
+                    self.places.note_several(&path);
+                    self.tables([&path, &own], &mut below, above);
+                    Value::Dict(tag, below)
                 }
-                Value::Array(tag, below)
-            }
-            (_, mut value) => {
-                places.note(&path, &mut value, layer);
-                value
-            }
-        };
-        below.insert(key, merged);
+                (Some(Value::Array(tag, mut below)), Value::Array(_, above))
+                    if self.layer != Layer::Environment
+                        && are_tables(&below)
+                        && are_tables(&above) =>
+                {
+                    self.places.note_several(&path);
+                    for (index, mut value) in above.into_iter().enumerate() {
+                        let path = format!("{path}[{}]", below.len());
+                        self.note([&path, &format!("{own}[{index}]")], &mut value);
+                        below.push(value);
+                    }
+                    Value::Array(tag, below)
+                }
+                (_, mut value) => {
+                    self.note([&path, &own], &mut value);
+                    value
+                }
+            };
+            below.insert(key, merged);
+        }
+    }
+
+    fn note(&mut self, paths: [&str; 2], value: &mut Value) {
+        self.places.note(paths, value, self.layer, self.lines);
     }
 }
 

@@ -1,21 +1,30 @@
 //! Reads lists of texts.
 
-use super::{reader::Reader, value::shown};
+use super::{
+    reader::{Read, Reader},
+    record::{Found, Kind},
+    value::shown,
+};
 use figment::value::Value;
+use serde_json::Value as Json;
 
-impl Reader<'_> {
-    /// A list of texts that are never shown. At least one is needed if the key is there.
+impl<'p> Reader<'p> {
+    /// A list of texts that are never shown where one is wrong. At least one is needed if the key is there. `shown` says what may
+    /// be shown of one that has no problem.
     pub fn secrets<T>(
         &mut self,
         key: &'static str,
+        help: &'static str,
         rule: impl Fn(&str) -> Result<T, String>,
-    ) -> Vec<T> {
-        let items = match self.remove(key) {
-            None => return Vec::new(),
+        shown: impl Fn(&str) -> String,
+    ) -> Found<'p, Vec<T>> {
+        let found = self.remove(key);
+        let given = found.is_some();
+        let items = match found {
             Some(Value::Array(_, items)) => items,
-            Some(_) => Vec::new(),
+            Some(_) | None => Vec::new(),
         };
-        if items.is_empty() {
+        if given && items.is_empty() {
             self.problem(key, None, "must be a list of at least one text in quotes");
         }
         let read = |(index, item): (usize, &Value)| {
@@ -25,19 +34,38 @@ impl Reader<'_> {
                 .map_err(|why| self.problem(&format!("{key}[{index}]"), None, why))
                 .ok()
         };
-        items.iter().enumerate().filter_map(read).collect()
+        let values: Vec<_> = items.iter().enumerate().filter_map(read).collect();
+        let texts: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+        let all = values.len() == items.len();
+        let shown: Vec<_> = texts
+            .iter()
+            .filter(|_| all)
+            .map(|text| shown(text))
+            .collect();
+        let read = Read {
+            kind: Kind::Texts { min: 1 },
+            help,
+            given,
+            value: given.then_some(values),
+            redacted: given && texts != shown,
+            shown: given.then(|| Json::from(shown)),
+        };
+        self.found(key, read)
     }
 
     /// A list of texts that may be shown. It may be empty. The rule's error completes the sentence "`path` = `value`: …".
     pub fn texts<T>(
         &mut self,
         key: &'static str,
+        help: &'static str,
         rule: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<T>> {
-        let items = match self.remove(key)? {
-            Value::Array(_, items) => items,
-            other => return self.wrong_kind(key, &other, "a list of texts in quotes"),
-        };
+    ) -> Found<'p, Vec<T>> {
+        let found = self.remove(key);
+        let given = found.is_some();
+        let items = found.and_then(|found| match found {
+            Value::Array(_, items) => Some(items),
+            other => self.wrong_kind(key, &other, "a list of texts in quotes"),
+        });
         let read = |(index, item): (usize, &Value)| {
             let result = item.as_str().ok_or("must be a text in quotes".to_owned());
             let place = format!("{key}[{index}]");
@@ -46,6 +74,16 @@ impl Reader<'_> {
                 .map_err(|why| self.problem(&place, Some(shown(item)), why))
                 .ok()
         };
-        Some(items.iter().enumerate().filter_map(read).collect())
+        let values = |items: &Vec<_>| items.iter().enumerate().filter_map(read).collect();
+        let texts = |items: &Vec<Value>| items.iter().filter_map(Value::as_str).collect::<Json>();
+        let read = Read {
+            kind: Kind::Texts { min: 0 },
+            help,
+            given,
+            value: items.as_ref().map(values),
+            shown: items.as_ref().map(texts),
+            redacted: false,
+        };
+        self.found(key, read)
     }
 }

@@ -9,12 +9,14 @@ mod lists;
 mod places;
 mod problem;
 mod reader;
+mod record;
 pub(crate) mod secret_file;
 mod value;
 mod variables;
 
 pub use layers::Layers;
-pub use places::Places;
+pub use places::{ENV_PREFIX, Lines, Place, Places};
 pub use problem::{Problem, Problems, in_one_line};
-pub use reader::{Reader, required, required_secret};
+pub use reader::Reader;
+pub use record::{Found, HIDDEN, Kind, Record, Setting, Shown, Word};
 pub use variables::Variable;

@@ -6,7 +6,7 @@ use super::{
     variables::{self, Variable},
 };
 use figment::value::{Dict, Value};
-use std::{cell::RefCell, collections::HashMap, ffi::OsStr, mem};
+use std::{cell::RefCell, collections::HashMap, ffi::OsStr, iter, mem};
 
 /// Minimum length of what a variable holds for it to be left out of a rule, in bytes. A shorter text is no password, and may be a
 /// part of any word.
@@ -23,11 +23,34 @@ pub(super) enum Layer {
     Several,
 }
 
+/// The lines of the keys of a file, by their paths. The first line is 1.
+pub type Lines = HashMap<String, usize>;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A file.
+    File {
+        /// The name of the file.
+        name: String,
+        /// The line.
+        line: Option<usize>,
+        /// The names of the variables in the text.
+        variables: Vec<String>,
+    },
+    /// The environment variable that sets this key, or a table above it.
+    Environment(String),
+}
+
+/// What begins the names of the environment variables that set a key.
+pub const ENV_PREFIX: &str = "ACTIVITY_BRIDGE_";
+
 /// Where values come from, by the path of each. It has no `Debug`, because it has passwords.
 #[derive(Default)]
 pub struct Places {
     files: Vec<String>,
     layers: HashMap<String, Layer>,
+    lines: Lines,
     /// The values from the environment, as they were given.
     environment: HashMap<String, String>,
     /// The texts with variables.
@@ -72,11 +95,56 @@ impl Places {
         Layer::Environment
     }
 
-    /// Notes the layer of a value and of all that is in it.
-    pub(super) fn note(&mut self, path: &str, value: &mut Value, layer: Layer) {
+    /// Notes the layer of a value and of all that is in it, and the lines. The value has two paths: in the merged tree, and in its
+    /// layer.
+    pub(super) fn note(
+        &mut self,
+        [path, own]: [&str; 2],
+        value: &mut Value,
+        layer: Layer,
+        lines: &Lines,
+    ) {
+        let start = path.len();
         walk(path, value, &mut |path, _| {
             self.layers.insert(path.to_owned(), layer);
+            match lines.get(&format!("{own}{}", &path[start..])) {
+                Some(line) => self.lines.insert(path.to_owned(), *line),
+                None => self.lines.remove(path),
+            };
         });
+    }
+
+    /// Where a value comes from that is there.
+    pub(super) fn place(&self, path: &str) -> Place {
+        let number = match self.layers.get(path) {
+            Some(Layer::File(number)) => *number,
+            Some(Layer::Several) | None => 0,
+            Some(Layer::Environment) => return Place::Environment(self.variable_of(path)),
+        };
+        let items = (0..).map(|index| format!("{path}[{index}]"));
+        let items = items.take_while(|item| self.layers.contains_key(item));
+        let texts = iter::once(path.to_owned()).chain(items);
+        let filled = texts.filter_map(|text| self.filled.get(&text));
+        let names = filled.flat_map(|filled| &filled.variables);
+        let mut variables: Vec<_> = names.map(|(name, _)| name.clone()).collect();
+        variables.dedup();
+        Place::File {
+            name: self.files.get(number).cloned().unwrap_or_default(),
+            line: self.lines.get(path).copied(),
+            variables,
+        }
+    }
+
+    /// The name of the environment variable that sets this key, or the nearest table or list above it.
+    fn variable_of(&self, path: &str) -> String {
+        let is_above = |key: &&String| {
+            let rest = path.strip_prefix(key.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let above = self.environment.keys().filter(is_above);
+        let key = above.max_by_key(|key| key.len());
+        let key = key.map_or(path, String::as_str);
+        format!("{ENV_PREFIX}{}", key.to_uppercase().replace('.', "__"))
     }
 
     /// Notes that a table or a list has parts of several layers.

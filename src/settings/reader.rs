@@ -6,9 +6,11 @@
 use super::{
     places::Places,
     problem::Problems,
+    record::{Found, Kind, Record, Setting, Shown, Word},
     value::{number_in, path_below, shown},
 };
 use figment::value::{Dict, Value};
+use serde_json::Value as Json;
 use std::ops::RangeInclusive;
 
 /// A table that is being read. Keys are taken out one by one. The keys that are left at the end are unknown.
@@ -18,17 +20,38 @@ pub struct Reader<'p> {
     known: Vec<&'static str>,
     problems: &'p Problems,
     places: &'p Places,
+    record: &'p Record,
+}
+
+/// What a key is, and what was read of it.
+pub(super) struct Read<T> {
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+    /// Whether the key is there.
+    pub(super) given: bool,
+    /// The value; `None` if there is none, or if it has a problem.
+    pub(super) value: Option<T>,
+    /// The value as it may be shown.
+    pub(super) shown: Option<Json>,
+    /// Whether a part of it is not shown.
+    pub(super) redacted: bool,
 }
 
 impl<'p> Reader<'p> {
-    /// A reader of the whole configuration, which says where its values come from.
-    pub fn root(dict: Dict, places: &'p Places, problems: &'p Problems) -> Self {
+    /// A reader of the whole configuration. `places` says where its values come from; `record` takes what is read.
+    pub fn root(
+        dict: Dict,
+        places: &'p Places,
+        problems: &'p Problems,
+        record: &'p Record,
+    ) -> Self {
         Self {
             path: String::new(),
             dict,
             known: Vec::new(),
             problems,
             places,
+            record,
         }
     }
 
@@ -39,6 +62,7 @@ impl<'p> Reader<'p> {
             known: Vec::new(),
             problems: self.problems,
             places: self.places,
+            record: self.record,
         }
     }
 
@@ -142,68 +166,198 @@ impl<'p> Reader<'p> {
         items.into_iter().enumerate().filter_map(read).collect()
     }
 
+    /// Records what was read of a key.
+    pub(super) fn found<T>(&self, key: &str, read: Read<T>) -> Found<'p, T> {
+        let path = self.path_of(key);
+        let place = read.given.then(|| self.places.place(&path));
+        let number = self.record.add(Setting {
+            path,
+            kind: read.kind,
+            help: read.help,
+            required: false,
+            value: read.shown,
+            redacted: read.redacted,
+            place,
+            computed: false,
+        });
+        Found {
+            value: read.value,
+            given: read.given,
+            number,
+            record: self.record,
+            problems: self.problems,
+        }
+    }
+
+    /// Notes the default of a key of this table that was read, where the default goes by other settings.
+    pub fn compute(&self, key: &str, default: &impl Shown) {
+        self.record.compute(&self.path_of(key), default.shown());
+    }
+
     /// A text that satisfies a rule. The rule's error completes the sentence "`path` = `value`: …".
     pub fn text<T>(
         &mut self,
         key: &'static str,
+        help: &'static str,
         rule: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        match self.remove_text(key)? {
-            Ok(text) => rule(&text)
-                .map_err(|why| self.problem(key, Some(format!("{text:?}")), why))
-                .ok(),
-            Err(other) => self.wrong_kind(key, &other, "a text in quotes"),
-        }
+    ) -> Found<'p, T> {
+        self.text_of(key, help, Kind::Text, rule)
     }
 
-    /// A text that is never shown, not even when it is wrong.
+    fn text_of<T>(
+        &mut self,
+        key: &'static str,
+        help: &'static str,
+        kind: Kind,
+        rule: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Found<'p, T> {
+        let found = self.remove_text(key);
+        let given = found.is_some();
+        let text = found.and_then(|found| match found {
+            Ok(text) => Some(text),
+            Err(other) => self.wrong_kind(key, &other, "a text in quotes"),
+        });
+        let value = text.as_ref().and_then(|text| {
+            rule(text)
+                .map_err(|why| self.problem(key, Some(format!("{text:?}")), why))
+                .ok()
+        });
+        let read = Read {
+            kind,
+            help,
+            given,
+            value,
+            shown: text.map(Json::from),
+            redacted: false,
+        };
+        self.found(key, read)
+    }
+
+    /// A text that is never shown where it is wrong. `shown` says what may be shown of one that has no problem.
     pub fn secret<T>(
         &mut self,
         key: &'static str,
+        help: &'static str,
         rule: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        match self.remove_text(key)? {
-            Ok(text) => rule(&text).map_err(|why| self.problem(key, None, why)).ok(),
-            Err(_) => {
+        shown: impl FnOnce(&str) -> String,
+    ) -> Found<'p, T> {
+        let found = self.remove_text(key);
+        let given = found.is_some();
+        let value = match &found {
+            None => None,
+            Some(Ok(text)) => rule(text).map_err(|why| self.problem(key, None, why)).ok(),
+            Some(Err(_)) => {
                 self.problem(key, None, "must be a text in quotes");
                 None
             }
-        }
+        };
+        let text = found.and_then(Result::ok).filter(|_| value.is_some());
+        let shown = text.as_deref().map(shown);
+        let read = Read {
+            kind: Kind::Text,
+            help,
+            given,
+            value,
+            redacted: text != shown,
+            shown: shown.map(Json::from),
+        };
+        self.found(key, read)
     }
 
-    /// A whole number within bounds.
-    pub fn integer(&mut self, key: &'static str, bounds: RangeInclusive<u64>) -> Option<u64> {
-        let value = self.remove_scalar(key)?;
+    /// One of a few words. Capitals are small letters here: environments often have them.
+    pub fn word<W: Word>(&mut self, key: &'static str, help: &'static str) -> Found<'p, W> {
+        let words: Vec<_> = W::WORDS.iter().map(|(word, _)| *word).collect();
+        let kind = Kind::Word(words.clone());
+        let found = self.text_of(key, help, kind, |text| {
+            let is_it = |(word, _): &&(&str, W)| word.eq_ignore_ascii_case(text);
+            let known = W::WORDS.iter().find(is_it);
+            known.map(|(_, value)| *value).ok_or_else(|| one_of(&words))
+        });
+        if let Some(value) = found.value {
+            let change = |setting: &mut Setting| setting.value = Some(value.shown());
+            self.record.change(found.number, change);
+        }
+        found
+    }
+
+    /// A whole number within bounds, which fit the type.
+    pub fn integer<N: TryFrom<u64>>(
+        &mut self,
+        key: &'static str,
+        help: &'static str,
+        bounds: RangeInclusive<u64>,
+    ) -> Found<'p, N> {
+        let found = self.remove_scalar(key);
         let wanted = || format!("a whole number from {} to {}", bounds.start(), bounds.end());
-        number_in(&value, &bounds).or_else(|| self.wrong_kind(key, &value, &wanted()))
+        let number = found.as_ref().and_then(|value| {
+            number_in(value, &bounds).or_else(|| self.wrong_kind(key, value, &wanted()))
+        });
+        let read = Read {
+            kind: Kind::Integer {
+                min: *bounds.start(),
+                max: *bounds.end(),
+                word: None,
+            },
+            help,
+            given: found.is_some(),
+            value: number.and_then(|number| N::try_from(number).ok()),
+            shown: number.map(Json::from),
+            redacted: false,
+        };
+        self.found(key, read)
     }
 
     /// A whole number within bounds, or a word. `meaning` is what the word means.
     pub fn integer_or<T>(
         &mut self,
         key: &'static str,
+        help: &'static str,
         bounds: RangeInclusive<u64>,
-        (word, meaning): (&str, T),
+        (word, meaning): (&'static str, T),
         number: impl FnOnce(u64) -> T,
-    ) -> Option<T> {
-        let value = self.remove_scalar(key)?;
-        if value.as_str() == Some(word) {
-            return Some(meaning);
-        }
-        let (least, most) = (bounds.start(), bounds.end());
-        let wanted = || format!("{word:?}, or a whole number from {least} to {most}");
-        match number_in(&value, &bounds) {
-            Some(found) => Some(number(found)),
-            None => self.wrong_kind(key, &value, &wanted()),
-        }
+    ) -> Found<'p, T> {
+        let found = self.remove_scalar(key);
+        let (min, max) = (*bounds.start(), *bounds.end());
+        let wanted = || format!("{word:?}, or a whole number from {min} to {max}");
+        let (value, shown) = match &found {
+            None => (None, None),
+            Some(value) if value.as_str() == Some(word) => (Some(meaning), Some(Json::from(word))),
+            Some(value) => match number_in(value, &bounds) {
+                Some(found) => (Some(number(found)), Some(Json::from(found))),
+                None => (self.wrong_kind(key, value, &wanted()), None),
+            },
+        };
+        let read = Read {
+            kind: Kind::Integer {
+                min,
+                max,
+                word: Some(word),
+            },
+            help,
+            given: found.is_some(),
+            value,
+            shown,
+            redacted: false,
+        };
+        self.found(key, read)
     }
 
     /// `true` or `false`.
-    pub fn flag(&mut self, key: &'static str) -> Option<bool> {
-        match self.remove_scalar(key)? {
-            Value::Bool(_, flag) => Some(flag),
-            other => self.wrong_kind(key, &other, "true or false, without quotes"),
-        }
+    pub fn flag(&mut self, key: &'static str, help: &'static str) -> Found<'p, bool> {
+        let found = self.remove_scalar(key);
+        let value = found.as_ref().and_then(|value| match value {
+            Value::Bool(_, flag) => Some(*flag),
+            other => self.wrong_kind(key, other, "true or false, without quotes"),
+        });
+        let read = Read {
+            kind: Kind::Flag,
+            help,
+            given: found.is_some(),
+            value,
+            shown: value.map(Json::from),
+            redacted: false,
+        };
+        self.found(key, read)
     }
 
     /// Reports every key that was not taken, with the known key that was probably meant. The value is not shown, because it
@@ -226,26 +380,12 @@ impl<'p> Reader<'p> {
     }
 }
 
-/// Reads a text that has no default and is never shown. A missing key is a problem.
-pub fn required_secret<T>(
-    reader: &mut Reader<'_>,
-    key: &'static str,
-    rule: impl FnOnce(&str) -> Result<T, String>,
-) -> Option<T> {
-    if !reader.has(key) {
-        reader.problem(key, None, "is missing");
+/// The rule for one of a few words.
+fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => format!("must be {last}"),
+        Some((last, others)) => format!("must be {} or {last}", others.join(", ")),
+        None => String::new(),
     }
-    reader.secret(key, rule)
-}
-
-/// Reads a text that has no default. A missing key is a problem.
-pub fn required<T>(
-    reader: &mut Reader<'_>,
-    key: &'static str,
-    rule: impl FnOnce(&str) -> Result<T, String>,
-) -> Option<T> {
-    if !reader.has(key) {
-        reader.problem(key, None, "is missing");
-    }
-    reader.text(key, rule)
 }

@@ -1,6 +1,7 @@
 //! Small files that settings name: passwords, addresses, tokens, certificates, keys. What is wrong with one is told without a part of
 //! it.
 
+use super::record::HIDDEN;
 use std::{
     fs::File,
     io::Read,
@@ -26,6 +27,14 @@ pub(crate) fn path_rule(text: &str) -> Result<PathBuf, String> {
         return Err("must be the path of a file, not what is in it".to_owned());
     }
     Ok(text.into())
+}
+
+/// The path as it may be shown: only where there is such a file. Otherwise it may be what belongs into the file.
+pub(crate) fn shown_path(text: &str) -> String {
+    match Path::new(text).exists() {
+        true => text.to_owned(),
+        false => HIDDEN.to_owned(),
+    }
 }
 
 /// Reads a file. It may block.

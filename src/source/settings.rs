@@ -53,12 +53,14 @@ pub(crate) fn read(route: &mut Reader<'_>) -> SourceConfig {
             "stands beside swf; a route has one source, so make it two routes",
         ),
     }
-    let [_, step_functions] = given;
-    let swf = read_swf(route.table("swf"), given == [true, false]);
-    let activity = read_step_functions(route.table("step_functions"), given == [false, true]);
-    match step_functions {
-        true => SourceConfig::StepFunctions(activity),
-        false => SourceConfig::Swf(swf),
+    let [has_swf, has_step_functions] = given;
+    let swf = route.table("swf");
+    let swf = has_swf.then(|| read_swf(swf, !has_step_functions));
+    let activity = route.table("step_functions");
+    let activity = has_step_functions.then(|| read_step_functions(activity, !has_swf));
+    match activity {
+        Some(activity) => SourceConfig::StepFunctions(activity),
+        None => SourceConfig::Swf(swf.unwrap_or_default()),
     }
 }
 

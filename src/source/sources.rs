@@ -49,7 +49,15 @@ impl Sources {
     ///
     /// If no region is known, because without a region there is no endpoint; or if a file that the environment names can't be used.
     pub async fn load(region: Option<&str>) -> Result<Self, NoSources> {
-        let aws = AwsConfig::load(region).await?;
+        Self::new(AwsConfig::load(region).await?)
+    }
+
+    /// Makes the sources from a configuration.
+    ///
+    /// # Errors
+    ///
+    /// If no region is known.
+    pub fn new(aws: AwsConfig) -> Result<Self, NoSources> {
         let region = aws.sdk().region();
         if region.is_none_or(|region| region.as_ref().is_empty()) {
             return Err(NoSources::NoRegion);

@@ -1,7 +1,7 @@
 //! The settings of the token store: which one, and where it is.
 
 use crate::{
-    settings::Reader,
+    settings::{Reader, Word},
     store::{
         file::{FileConfig, settings::read_file},
         redis::{RedisConfig, settings::read_redis},
@@ -60,21 +60,31 @@ impl fmt::Display for StoreConfig {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File,
+    Redis,
+    Memory,
+}
+
+impl Word for Kind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("file", Self::File),
+        ("redis", Self::Redis),
+        ("memory", Self::Memory),
+    ];
+}
+
 /// Reads the table `[store]`.
 pub(crate) fn read(mut store: Reader<'_>) -> Option<StoreConfig> {
-    let given = store.has("kind");
-    let kind = store.text("kind", |text| {
-        ["memory", "file", "redis"]
-            .into_iter()
-            .find(|kind| *kind == text)
-            .ok_or_else(|| "must be \"file\", \"redis\" or \"memory\"".to_owned())
-    });
-    let kind = if given { kind } else { Some("file") };
+    let help = "file keeps the tasks in a file of this process. redis keeps them in a Redis that several processes share. memory forgets \
+                them when the process ends.";
+    let kind = store.word("kind", help).unless_wrong(Kind::File);
     refuse_keys_of_others(&mut store, kind);
     let config = match kind {
-        Some("memory") => Some(StoreConfig::Memory),
-        Some("redis") => read_redis(&mut store).map(StoreConfig::Redis),
-        Some(_) => Some(StoreConfig::File(read_file(&mut store))),
+        Some(Kind::Memory) => Some(StoreConfig::Memory),
+        Some(Kind::Redis) => read_redis(&mut store).map(StoreConfig::Redis),
+        Some(Kind::File) => Some(StoreConfig::File(read_file(&mut store))),
         None => None,
     };
     store.finish();
@@ -83,20 +93,21 @@ pub(crate) fn read(mut store: Reader<'_>) -> Option<StoreConfig> {
 
 /// Reports keys of another kind of store, because they would have no effect. If the kind itself is a problem, these keys are
 /// ignored.
-fn refuse_keys_of_others(store: &mut Reader<'_>, kind: Option<&str>) {
+fn refuse_keys_of_others(store: &mut Reader<'_>, kind: Option<Kind>) {
     for (key, of) in [
-        ("path", "file"),
-        ("url", "redis"),
-        ("urls", "redis"),
-        ("url_file", "redis"),
-        ("tls", "redis"),
-        ("cluster", "redis"),
-        ("prefix", "redis"),
+        ("path", Kind::File),
+        ("url", Kind::Redis),
+        ("urls", Kind::Redis),
+        ("url_file", Kind::Redis),
+        ("tls", Kind::Redis),
+        ("cluster", Kind::Redis),
+        ("prefix", Kind::Redis),
     ] {
         if kind != Some(of)
             && store.discard(key)
             && let Some(kind) = kind
         {
+            let (of, kind) = (of.word(), kind.word());
             let rule = format!(
                 "is of the store \"{of}\", and this one is \"{kind}\"; remove it, or write kind = \"{of}\""
             );

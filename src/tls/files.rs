@@ -40,14 +40,32 @@ impl fmt::Debug for ClientTlsFiles {
     }
 }
 
+/// What the file of the bridge's certificate at its broker is for, or as the broker.
+pub(crate) const CERT_FILE: &str =
+    "The certificate of the bridge in PEM, and after it those that lead to its authority.";
+
+/// What the file of its key is for.
+pub(crate) const KEY_FILE: &str = "The private key of that certificate in PEM.";
+
+/// What the keys are for.
+pub(crate) struct TlsHelp {
+    pub(crate) ca_file: &'static str,
+    pub(crate) cert_file: &'static str,
+    pub(crate) key_file: &'static str,
+}
+
 impl ClientTls {
     /// Reads the table, which is there. `place` is its path.
-    pub(crate) fn read(place: &'static str, table: &mut Reader<'_>) -> Self {
+    pub(crate) fn read(place: &'static str, table: &mut Reader<'_>, help: TlsHelp) -> Self {
         let has = ["cert_file", "key_file"].map(|key| table.has(key));
         // A key that was written here by mistake must not be shown.
-        let ca_file = table.secret("ca_file", secret_file::path_rule);
-        let cert_file = table.secret("cert_file", secret_file::path_rule);
-        let key_file = table.secret("key_file", secret_file::path_rule);
+        let mut path = |key, help| {
+            let (rule, shown) = (secret_file::path_rule, secret_file::shown_path);
+            table.secret(key, help, rule, shown).optional()
+        };
+        let ca_file = path("ca_file", help.ca_file);
+        let cert_file = path("cert_file", help.cert_file);
+        let key_file = path("key_file", help.key_file);
         match has {
             [true, false] => table.problem("key_file", None, "is missing beside cert_file"),
             [false, true] => table.problem("cert_file", None, "is missing beside key_file"),

@@ -9,4 +9,5 @@ pub(crate) mod pem;
 pub(crate) use advice::advice;
 pub(crate) use client::client_config;
 pub(crate) use files::Identity;
+pub(crate) use files::{CERT_FILE, KEY_FILE, TlsHelp};
 pub use files::{ClientTls, ClientTlsFiles};

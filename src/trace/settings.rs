@@ -1,6 +1,6 @@
 //! The settings of the export of spans.
 
-use crate::settings::Reader;
+use crate::settings::{HIDDEN, Reader};
 
 /// The settings of the export of spans, by OTLP over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,12 @@ impl OtlpConfig {
     pub fn traces_url(&self) -> String {
         format!("{}/v1/traces", self.endpoint.trim_end_matches('/'))
     }
+
+    /// The URL of the collector as it may be shown.
+    #[must_use]
+    pub fn shown_endpoint(&self) -> String {
+        shown_endpoint(&self.endpoint)
+    }
 }
 
 /// Reads the table `[otlp]`; `None` if there is none. A binary without the feature refuses the table.
@@ -31,22 +37,39 @@ pub(crate) fn read(root: &mut Reader<'_>) -> Option<OtlpConfig> {
         root.problem("otlp", None, rule);
     }
     let mut otlp = root.table("otlp");
-    if given && !otlp.has("endpoint") {
+    if !given {
+        return None;
+    }
+    if !otlp.has("endpoint") {
         otlp.problem("endpoint", None, "is missing; say where the collector is");
     }
-    // A wrong URL is not shown, because it may contain a password by mistake.
-    let endpoint = otlp.secret("endpoint", endpoint_rule);
-    let sample_percent = otlp.integer("sample_percent", 0..=100).unwrap_or(100);
-    let service_name = otlp.text("service_name", |text| match text.trim().is_empty() {
+    // A wrong URL is not shown, because it may contain a password by mistake. The path of a right one may be a key.
+    let help = "The address of the collector.";
+    let endpoint = otlp.secret("endpoint", help, endpoint_rule, shown_endpoint);
+    let endpoint = endpoint.optional();
+    let help = "The share of the traces that begin at the bridge and are exported, in percent.";
+    let sample_percent = otlp.integer("sample_percent", help, 0..=100).or(100);
+    let help = "The resource attribute service.name.";
+    let service_name = otlp.text("service_name", help, |text| match text.trim().is_empty() {
         true => Err("must not be empty".to_owned()),
         false => Ok(text.to_owned()),
     });
+    let service_name = service_name.or("activity-bridge".to_owned());
     otlp.finish();
     Some(OtlpConfig {
         endpoint: endpoint?,
-        sample_percent: u8::try_from(sample_percent).unwrap_or(100),
-        service_name: service_name.unwrap_or_else(|| "activity-bridge".to_owned()),
+        sample_percent,
+        service_name,
     })
+}
+
+/// The scheme and the host of an endpoint without a problem, which has no user.
+fn shown_endpoint(endpoint: &str) -> String {
+    let host = endpoint.find("://").map_or(0, |scheme| scheme + 3);
+    match endpoint[host..].split_once('/') {
+        None | Some((_, "")) => endpoint.to_owned(),
+        Some((address, _)) => format!("{}{address}/{HIDDEN}", &endpoint[..host]),
+    }
 }
 
 fn endpoint_rule(text: &str) -> Result<String, String> {
@@ -121,6 +144,26 @@ mod tests {
                 service_name: String::new(),
             };
             assert_eq!(config.traces_url(), url);
+        }
+    }
+
+    #[test]
+    fn the_path_of_an_endpoint_is_not_shown() {
+        for (endpoint, shown) in [
+            ("http://127.0.0.1:4318", "http://127.0.0.1:4318"),
+            ("https://otlp.example/", "https://otlp.example/"),
+            (
+                "https://otlp.example:443/hunter2/otlp",
+                "https://otlp.example:443/***",
+            ),
+            ("http://[::1]:4318//hunter2", "http://[::1]:4318/***"),
+        ] {
+            let endpoint = endpoint_rule(endpoint).expect(endpoint);
+            let shown_again = endpoint_rule(shown).expect("what is shown can be read");
+            assert_eq!(
+                (shown_endpoint(&endpoint), &*shown_again),
+                (shown.to_owned(), shown)
+            );
         }
     }
 }

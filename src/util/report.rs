@@ -1,9 +1,11 @@
 //! The rows of the table that `activity-bridge check` prints.
 
+use serde::Serialize;
 use std::fmt;
 
 /// The result of one check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mark {
     /// It works.
     Ok,
@@ -14,7 +16,7 @@ pub enum Mark {
 }
 
 /// A row of the table.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Row {
     /// The checked thing.
     pub what: String,
@@ -22,6 +24,8 @@ pub struct Row {
     pub mark: Mark,
     /// The result in words.
     pub words: String,
+    /// The section of the documents that helps.
+    pub see: Option<&'static str>,
 }
 
 impl Row {
@@ -31,7 +35,15 @@ impl Row {
             what: what.into(),
             mark,
             words: words.into(),
+            see: None,
         }
+    }
+
+    /// The same row, with the section of the documents that helps if it is a failure.
+    #[must_use]
+    pub fn see(mut self, section: &'static str) -> Self {
+        self.see = Some(section);
+        self
     }
 }
 
@@ -42,6 +54,10 @@ impl fmt::Display for Row {
             Mark::Note => "note",
             Mark::Fail => "FAIL",
         };
-        write!(f, "{mark}  {:<44}  {}", self.what, self.words)
+        write!(f, "{mark}  {:<44}  {}", self.what, self.words)?;
+        match self.see {
+            Some(section) => write!(f, "\n      see {section}"),
+            None => Ok(()),
+        }
     }
 }

@@ -66,16 +66,16 @@ fn the_configuration_of_the_first_task_in_the_readme_parses() {
 const ARN: &str = r#""arn:aws:states:eu-west-1:123456789012:activity:a""#;
 
 /// A key of the reference: a heading of the fourth level, and a list of three items below it.
-struct Key {
-    path: String,
-    of_type: String,
-    default: String,
+pub(crate) struct Key {
+    pub(crate) path: String,
+    pub(crate) of_type: String,
+    pub(crate) default: String,
     example: String,
 }
 
 impl Key {
     /// Every key of the reference, in its order.
-    fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let text = text_of("docs/configuration.md");
         let mut lines = text.lines();
         let mut keys = Vec::new();
@@ -138,7 +138,7 @@ impl Key {
 }
 
 /// What is in the backticks of a text that is all code.
-fn code(text: &str) -> Option<&str> {
+pub(crate) fn code(text: &str) -> Option<&str> {
     let inside = text.strip_prefix('`')?.strip_suffix('`')?;
     (!inside.contains('`')).then_some(inside)
 }
@@ -271,7 +271,7 @@ fn every_documented_key_is_accepted() {
 }
 
 /// The two numbers of `… 1 to 60,000 …`.
-fn bounds(of_type: &str) -> Option<(u64, u64)> {
+pub(crate) fn bounds(of_type: &str) -> Option<(u64, u64)> {
     let number = |text: &str| text.replace(',', "").parse().ok();
     let (before, after) = of_type.split_once(" to ")?;
     let most = after.split(' ').next()?.trim_end_matches(',');

@@ -80,6 +80,33 @@ fn a_link_that_leads_nowhere_is_found() {
     assert_eq!(anchors(whole), ["here", "here-1"]);
 }
 
+/// `activity-bridge check` names the section that helps.
+#[test]
+fn every_section_of_the_documents_that_the_code_names_exists() {
+    let mut problems = Vec::new();
+    let mut seen = 0;
+    for folder in ["src/cli/check", "src/broker/rabbitmq"] {
+        for path in files(folder, "rs") {
+            let text = text_of(&path);
+            for link in text.split("\"docs/").skip(1) {
+                let link = link.split('"').next().unwrap_or_default();
+                let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
+                let file = Path::new("docs").join(file);
+                // Tests have names of their own.
+                if file.ends_with("a.md") || file.ends_with("b.md") {
+                    continue;
+                }
+                seen += 1;
+                if !anchors(&text_of(&file)).iter().any(|a| a == fragment) {
+                    problems.push(format!("{}: no {link}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 5, "{seen}");
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
 /// Configurations and manifests point to documents in their comments.
 #[test]
 fn every_document_that_a_configuration_names_exists() {

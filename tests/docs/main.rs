@@ -7,6 +7,7 @@ mod deploy;
 mod iam;
 mod links;
 mod metrics;
+mod schema;
 mod state_machines;
 mod worker_protocol;
 

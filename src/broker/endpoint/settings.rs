@@ -1,7 +1,13 @@
 //! The settings of the bridge's own broker.
 
 use super::user_settings::{self as users, UserConfig};
-use crate::settings::{Reader, required_secret, secret_file::path_rule};
+use crate::{
+    settings::{
+        Reader,
+        secret_file::{path_rule, shown_path},
+    },
+    tls::{CERT_FILE, KEY_FILE},
+};
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 /// The settings of the bridge's own broker.
@@ -59,35 +65,50 @@ pub(crate) const KEYS: [&str; 10] = [
 /// The address where AMQP servers usually listen, for workers of this machine.
 const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 5672);
 
+/// The range of a number that AMQP keeps in 16 bits.
+const SHORT: RangeInclusive<u64> = 1..=65_535;
+
 /// The range of the size of a message: from the longest result that AWS takes to what a connection may have unfinished.
 const MESSAGE_BYTES: RangeInclusive<u64> = 262_144..=4_194_304;
 
 /// Reads the settings from the table `[amqp]` and notes their problems. What has a problem has its default in the result.
 pub(crate) fn read(amqp: &mut Reader<'_>) -> EndpointConfig {
-    let listen = amqp.text("listen", |text| {
+    let help = "The address that workers connect to.";
+    let listen = amqp.text("listen", help, |text| {
         text.parse()
             .map_err(|_| "must be an address and a port, like \"127.0.0.1:5672\"".to_owned())
     });
-    let max_connections = integer(amqp, "max_connections", 1..=60_000);
-    let max_channels = short_integer(amqp, "max_channels");
-    let max_consumers = integer(amqp, "max_consumers", 1..=65_535);
-    let max_own_queues = integer(amqp, "max_own_queues", 1..=65_535);
-    let max_message_bytes = amqp.integer("max_message_bytes", MESSAGE_BYTES);
-    let default_prefetch = short_integer(amqp, "default_prefetch");
-    let plaintext = amqp.flag("plaintext").unwrap_or(false);
-    let parked_path = amqp.text("parked_path", path_rule);
+    let listen = listen.or(SocketAddr::from(DEFAULT_LISTEN));
+    let help = "Maximum number of connections.";
+    let max_connections = amqp.integer("max_connections", help, 1..=60_000).or(1_000);
+    let help = "Maximum number of open channels of a connection.";
+    let max_channels = amqp.integer("max_channels", help, SHORT).or(255);
+    let help = "Maximum number of consumers of a connection.";
+    let max_consumers = amqp.integer("max_consumers", help, SHORT).or(256);
+    let help =
+        "Maximum number of queues that a connection declares for itself, for example for cancels.";
+    let max_own_queues = amqp.integer("max_own_queues", help, SHORT).or(64);
+    let help = "Maximum size of a message from a worker, in bytes.";
+    let max_message_bytes = amqp.integer("max_message_bytes", help, MESSAGE_BYTES);
+    let max_message_bytes = max_message_bytes.or(1_048_576);
+    let help = "The prefetch of a consumer that sets none, or sets 0.";
+    let default_prefetch = amqp.integer("default_prefetch", help, SHORT).or(1);
+    let help = "true: workers on other machines may connect without TLS.";
+    let plaintext = amqp.flag("plaintext", help).or(false);
+    let help = "The file of the parked replies.";
+    let parked_path = amqp.text("parked_path", help, path_rule).optional();
     let has_tls = amqp.has("tls");
     let tls = read_tls(amqp.table("tls"), has_tls);
     let by_certificate = tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
     let users = users::read(amqp, by_certificate);
     let config = EndpointConfig {
-        listen: listen.unwrap_or_else(|| SocketAddr::from(DEFAULT_LISTEN)),
-        max_connections: max_connections.unwrap_or(1_000),
-        max_channels: max_channels.unwrap_or(255),
-        max_consumers: max_consumers.unwrap_or(256),
-        max_own_queues: max_own_queues.unwrap_or(64),
-        max_message_bytes: max_message_bytes.unwrap_or(1_048_576),
-        default_prefetch: default_prefetch.unwrap_or(1),
+        listen,
+        max_connections,
+        max_channels,
+        max_consumers,
+        max_own_queues,
+        max_message_bytes,
+        default_prefetch,
         plaintext,
         parked_path,
         tls,
@@ -128,9 +149,11 @@ fn read_tls(mut table: Reader<'_>, given: bool) -> Option<TlsConfig> {
         return None;
     }
     // A key that was written here by mistake must not be shown.
-    let cert_file = required_secret(&mut table, "cert_file", path_rule);
-    let key_file = required_secret(&mut table, "key_file", path_rule);
-    let client_ca_file = table.secret("client_ca_file", path_rule);
+    let mut path = |key, help| table.secret(key, help, path_rule, shown_path);
+    let cert_file = path("cert_file", CERT_FILE).required();
+    let key_file = path("key_file", KEY_FILE).required();
+    let help = "The authorities of the clients' certificates in PEM.";
+    let client_ca_file = path("client_ca_file", help).optional();
     if table.discard("ca_file") {
         let rule = "is for the certificate of a RabbitMQ, and without amqp.uri the bridge itself is the broker; remove it, or write \
                     client_ca_file for the authorities of clients' certificates";
@@ -142,15 +165,4 @@ fn read_tls(mut table: Reader<'_>, given: bool) -> Option<TlsConfig> {
         key_file: key_file.unwrap_or_default(),
         client_ca_file,
     })
-}
-
-fn integer(amqp: &mut Reader<'_>, key: &'static str, bounds: RangeInclusive<u64>) -> Option<usize> {
-    let number = amqp.integer(key, bounds)?;
-    usize::try_from(number).ok()
-}
-
-/// A number that AMQP keeps in 16 bits.
-fn short_integer(amqp: &mut Reader<'_>, key: &'static str) -> Option<u16> {
-    let number = amqp.integer(key, 1..=u64::from(u16::MAX))?;
-    u16::try_from(number).ok()
 }

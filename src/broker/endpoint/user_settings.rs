@@ -1,6 +1,9 @@
 //! The settings of the users of the bridge's own broker.
 
-use crate::settings::{Reader, required, secret_file::path_rule};
+use crate::settings::{
+    Reader,
+    secret_file::{path_rule, shown_path},
+};
 use std::{collections::HashMap, path::PathBuf};
 
 /// Maximum length of the name of a certificate, in bytes. It is that of a SPIFFE ID, the longest name that is common.
@@ -53,25 +56,34 @@ fn refuse_a_second<'a>(amqp: &Reader<'_>, key: &str, names: impl Iterator<Item =
 }
 
 fn read_user(mut table: Reader<'_>, by_certificate: bool) -> UserConfig {
-    let name = required(&mut table, "name", |text| name_rule(text, 255));
+    let name = table.text("name", "The name of the user.", |text| name_rule(text, 255));
+    let name = name.required();
     if !table.has("password_file") && !table.has("certificate_name") {
         let rule = "is missing; give the path of a file that holds the password, or certificate_name for a login with a \
                     certificate";
         table.problem("password_file", None, rule);
     }
     // A password that was written here by mistake must not be shown.
-    let password_file = table.secret("password_file", path_rule);
-    let certificate_name = table.text("certificate_name", |text| {
+    let help = "A file that holds the user's password, with or without a line end.";
+    let password_file = table.secret("password_file", help, path_rule, shown_path);
+    let password_file = password_file.optional();
+    let help = "The name that the user's certificate has: a client that shows such a certificate may log in as the user by the mechanism \
+                EXTERNAL.";
+    let certificate_name = table.text("certificate_name", help, |text| {
         name_rule(text, CERTIFICATE_NAME_BYTES)
     });
+    let certificate_name = certificate_name.optional();
     if let Some(name) = &certificate_name
         && !by_certificate
     {
         let rule = "needs amqp.tls.client_ca_file; without it no client shows a certificate";
         table.problem("certificate_name", Some(format!("{name:?}")), rule);
     }
-    let routes = table.texts("routes", |text| Ok(text.to_owned()));
-    let parked = table.flag("parked").unwrap_or(false);
+    let help = "The routes whose tasks the user sees and settles.";
+    let routes = table.texts("routes", help, |text| Ok(text.to_owned()));
+    let routes = routes.optional();
+    let help = "true: the user may read the parked replies.";
+    let parked = table.flag("parked", help).or(false);
     table.finish();
     UserConfig {
         name: name.unwrap_or_default(),

@@ -23,6 +23,10 @@ use lapin::{
 use std::{iter, time::Duration};
 use tokio::time::timeout;
 
+/// The sections of the documents about the login, and about permissions.
+const LOGIN: &str = "docs/brokers.md#tls-and-login-at-a-rabbitmq";
+const PERMISSIONS: &str = "docs/operations.md#rabbitmq-permissions";
+
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The files that can't be used.
@@ -57,11 +61,13 @@ async fn check_one(target: &Target, routes: impl Iterator<Item = &Destination>) 
     let what = format!("broker {}", target.uri);
     let connection = match connect(target, "check", &identity(iter::empty())).await {
         Ok(connection) => connection,
-        Err(why) => return vec![Row::new(what, Mark::Fail, why)],
+        Err(why) => return vec![Row::new(what, Mark::Fail, why).see(LOGIN)],
     };
     let mut rows = vec![Row::new(what, Mark::Ok, "logged in")];
-    rows.push(asked("permission to publish", may_publish(&connection)).await);
-    rows.push(asked("permission to have a reply queue", may_declare(&connection)).await);
+    let may_publish = asked("permission to publish", may_publish(&connection));
+    rows.push(may_publish.await.see(PERMISSIONS));
+    let may_declare = asked("permission to have a reply queue", may_declare(&connection));
+    rows.push(may_declare.await.see(PERMISSIONS));
     for exchange in &topology::EXCHANGES {
         let what = format!("exchange {}", exchange.name);
         rows.push(asked(&what, find_ours(&connection, exchange.name)).await);

@@ -3,7 +3,7 @@
 use super::uri::Uri;
 use crate::{
     settings::{Reader, address, secret_file},
-    tls::ClientTls,
+    tls::{CERT_FILE, ClientTls, KEY_FILE, TlsHelp},
 };
 use std::path::PathBuf;
 
@@ -70,21 +70,30 @@ pub(crate) fn read(amqp: &mut Reader<'_>) -> Option<RabbitMqConfig> {
     let given = URI_KEYS.into_iter().find(|key| amqp.has(key));
     let words = address::Words {
         keys: URI_KEYS,
+        help: [
+            "The address of the broker.",
+            "Several addresses of one broker cluster.",
+            "A file that holds the URI, with or without a line end.",
+        ],
         noun: NOUN,
         server: "the broker",
     };
     let addresses: address::Addresses<Uri> = address::read(amqp, &words);
-    let token_file = amqp.secret("token_file", |text| match text.starts_with("ey") {
+    let help = "A file that holds a token of OAuth 2.0, which is the login.";
+    let rule = |text: &str| {
+        match text.starts_with("ey") {
         true => {
             Err("must be the path of a file that holds the token, not the token; a relative path may begin with ./".to_owned())
         }
         false => secret_file::path_rule(text),
-    });
+    }
+    };
+    let token_file = amqp.secret("token_file", help, rule, secret_file::shown_path);
     let config = RabbitMqConfig {
         uris: addresses.found,
         uri_file: addresses.file,
         tls: read_tls(amqp),
-        token_file,
+        token_file: token_file.optional(),
     };
     let refused = config.uris.iter().find_map(|uri| config.check(uri).err());
     if let (Some(key), Some(why)) = (given, refused) {
@@ -104,7 +113,12 @@ fn read_tls(amqp: &mut Reader<'_>) -> Option<ClientTls> {
                     certificate";
         table.problem("client_ca_file", None, rule);
     }
-    let tls = ClientTls::read("amqp.tls", &mut table);
+    let help = TlsHelp {
+        ca_file: "The authorities of RabbitMQ's certificate in PEM.",
+        cert_file: CERT_FILE,
+        key_file: KEY_FILE,
+    };
+    let tls = ClientTls::read("amqp.tls", &mut table, help);
     table.finish();
     Some(tls)
 }

@@ -4,6 +4,7 @@
 use super::{
     bounded_body::{bounded, with_shared_room},
     ca_bundle::{self, BadCaBundle},
+    clock::{Clock, observed},
     credentials::{AwsCredentials, loader},
     errors::words_of,
     http,
@@ -13,6 +14,7 @@ use aws_config::{
     stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
 };
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_swf::config::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -44,7 +46,22 @@ impl AwsConfig {
     ///
     /// If `AWS_CA_BUNDLE` names a file that can't be used.
     pub async fn load(region: Option<&str>) -> Result<Self, BadCaBundle> {
+        Ok(Self::with_client(region, bounded(http::client(&ca_bundle::tls()?))).await)
+    }
+
+    /// The same, and AWS's clock as the answers to its clients and to the chain tell it.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub async fn load_with_clock(region: Option<&str>) -> Result<(Self, Clock), BadCaBundle> {
         let http = bounded(http::client(&ca_bundle::tls()?));
+        let clock = Clock::default();
+        let http = observed(http, clock.clone());
+        Ok((Self::with_client(region, http).await, clock))
+    }
+
+    async fn with_client(region: Option<&str>, http: SharedHttpClient) -> Self {
         let region = region.map(|region| Region::new(region.to_owned()));
         let none = AwsCredentials::none();
         let loader = loader(region, http.clone()).credentials_provider(none);
@@ -55,7 +72,7 @@ impl AwsConfig {
         let mut sdk = sdk.into_builder().credentials_provider(provider);
         sdk.set_identity_cache(Some(cache));
         let sdk = sdk.build();
-        Ok(Self { sdk, credentials })
+        Self { sdk, credentials }
     }
 
     /// The configuration for clients of the SDK.

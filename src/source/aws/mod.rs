@@ -4,6 +4,7 @@
 mod bounded_body;
 mod ca_bundle;
 mod client;
+mod clock;
 mod credentials;
 mod errors;
 mod http;
@@ -12,5 +13,6 @@ pub mod settings;
 
 pub use ca_bundle::BadCaBundle;
 pub use client::{AwsConfig, for_polls, for_responses};
+pub use clock::Clock;
 pub use credentials::AwsCredentials;
 pub use errors::{Meaning, Meanings};

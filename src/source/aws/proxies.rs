@@ -12,20 +12,59 @@ const VARIABLES: [(&str, [&str; 2]); 3] = [
     ("other", ["ALL_PROXY", "all_proxy"]),
 ];
 
-/// Logs which proxies are used, without user and password.
-pub(crate) fn tell() {
+/// A variable that names a proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// The kind of URL that it is for.
+    pub(crate) calls: &'static str,
+    /// The name of the variable.
+    name: &'static str,
+    /// The proxy, without user and password; `None` if the value is no URL of an HTTP proxy.
+    place: Option<String>,
+}
+
+impl Setting {
+    /// What it means for calls to AWS.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the value, without a part of it.
+    pub(crate) fn explained(&self) -> Result<String, String> {
+        let name = self.name;
+        match &self.place {
+            Some(proxy) => Ok(format!("{proxy} ({name}), but for the hosts of NO_PROXY")),
+            None => Err(unusable(name)),
+        }
+    }
+}
+
+fn unusable(name: &str) -> String {
+    format!(
+        "{name} is not the URL of an HTTP proxy, like http://proxy.example:3128; correct it, or unset it"
+    )
+}
+
+/// The proxies that the environment names.
+pub(crate) fn configured() -> Vec<Setting> {
+    let mut settings = Vec::new();
     for (calls, names) in VARIABLES {
         let set = names
             .iter()
-            .find_map(|name| Some((name, env::var(name).ok()?)));
-        let Some((name, value)) = set.filter(|(_, value)| !value.is_empty()) else {
-            continue;
-        };
-        match place(&value) {
+            .find_map(|name| Some((*name, env::var(name).ok()?)));
+        if let Some((name, value)) = set.filter(|(_, value)| !value.is_empty()) {
+            let place = place(&value);
+            settings.push(Setting { calls, name, place });
+        }
+    }
+    settings
+}
+
+/// Logs which proxies are used, without user and password.
+pub(crate) fn tell() {
+    for Setting { calls, name, place } in configured() {
+        match place {
             Some(proxy) => info!(calls, proxy, "calls to AWS go through a proxy ({name})"),
-            None => warn!(
-                "{name} is not the URL of an HTTP proxy, like http://proxy.example:3128; correct it, or unset it"
-            ),
+            None => warn!("{}", unusable(name)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The settings of an activity of Step Functions.
 
-use crate::settings::{Reader, required};
+use crate::settings::{Reader, Word};
 use serde::de::IgnoredAny;
 
 /// The settings of an activity.
@@ -21,21 +21,29 @@ pub enum ResultAs {
     Json,
 }
 
+impl Word for ResultAs {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("json-or-string", Self::JsonOrString), ("json", Self::Json)];
+}
+
 /// Reads `[routes.step_functions]` and notes the problems. The result is complete only if there are none.
 pub(crate) fn read_step_functions(mut table: Reader<'_>, needed: bool) -> StepFunctionsConfig {
+    let activity_arn = table.text(
+        "activity_arn",
+        "The Step Functions activity.",
+        activity_arn_rule,
+    );
     let activity_arn = match needed {
-        true => required(&mut table, "activity_arn", activity_arn_rule),
-        false => table.text("activity_arn", activity_arn_rule),
+        true => activity_arn.required(),
+        false => activity_arn.optional(),
     };
-    let result_as = table.text("result_as", |text| match text {
-        "json-or-string" => Ok(ResultAs::JsonOrString),
-        "json" => Ok(ResultAs::Json),
-        _ => Err("must be \"json-or-string\" or \"json\"".to_owned()),
-    });
+    let help = "What becomes of a result that is not JSON. json-or-string: the bridge sends it as a JSON string. json: the bridge parks the \
+                reply and fails the task.";
+    let result_as = table.word("result_as", help).or(ResultAs::JsonOrString);
     table.finish();
     StepFunctionsConfig {
         activity_arn: activity_arn.unwrap_or_default(),
-        result_as: result_as.unwrap_or(ResultAs::JsonOrString),
+        result_as,
     }
 }
 

@@ -1,9 +1,9 @@
 //! The settings of an SWF task list.
 
-use crate::settings::{Reader, required};
+use crate::settings::Reader;
 
 /// The settings of an SWF task list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SwfConfig {
     /// The name of the domain.
     pub domain: String,
@@ -24,11 +24,15 @@ pub enum Discover {
 
 /// Reads `[routes.swf]` and notes the problems. The result is complete only if there are none.
 pub(crate) fn read_swf(mut table: Reader<'_>, needed: bool) -> SwfConfig {
-    let mut name = |key| match needed {
-        true => required(&mut table, key, swf_name_rule),
-        false => table.text(key, swf_name_rule),
+    let mut name = |key, help| {
+        let name = table.text(key, help, swf_name_rule);
+        match needed {
+            true => name.required(),
+            false => name.optional(),
+        }
     };
-    let (domain, task_list) = (name("domain"), name("task_list"));
+    let domain = name("domain", "The SWF domain.");
+    let task_list = name("task_list", "The SWF task list.");
     table.finish();
     SwfConfig {
         domain: domain.unwrap_or_default(),

@@ -13,11 +13,12 @@ pub struct FileConfig {
 const DEFAULT_PATH: &str = "/var/lib/activity-bridge/tasks.redb";
 
 pub(crate) fn read_file(store: &mut Reader<'_>) -> FileConfig {
-    let path = store.text("path", |text| match text {
+    let help = "The file of the store file.";
+    let path = store.text("path", help, |text| match text {
         "" => Err("must not be empty".to_owned()),
         path => Ok(PathBuf::from(path)),
     });
     FileConfig {
-        path: path.unwrap_or_else(|| DEFAULT_PATH.into()),
+        path: path.or(DEFAULT_PATH.into()),
     }
 }

@@ -6,7 +6,7 @@ use crate::{
         Reader,
         address::{self, Words},
     },
-    tls::ClientTls,
+    tls::{ClientTls, KEY_FILE, TlsHelp},
 };
 use std::path::PathBuf;
 
@@ -32,6 +32,11 @@ pub(super) const NOUN: &str = "URL";
 
 const URLS: Words = Words {
     keys: ["url", "urls", "url_file"],
+    help: [
+        "The Redis server of the store redis.",
+        "Several nodes of a Redis Cluster.",
+        "A file that holds the URL of the Redis server, with or without a line end.",
+    ],
     noun: NOUN,
     server: "Redis",
 };
@@ -75,14 +80,16 @@ pub(crate) fn read_redis(store: &mut Reader<'_>) -> Option<RedisConfig> {
     let given = URLS.keys.into_iter().find(|key| store.has(key));
     let addresses: address::Addresses<RedisUrl> = address::read(store, &URLS);
     let tls = read_tls(store);
-    let cluster = store.flag("cluster").unwrap_or(false);
-    let prefix = store.text("prefix", prefix_rule);
+    let help = "true for a Redis Cluster.";
+    let cluster = store.flag("cluster", help).or(false);
+    let help = "The beginning of every key in Redis.";
+    let prefix = store.text("prefix", help, prefix_rule);
     let config = RedisConfig {
         urls: addresses.found,
         url_file: addresses.file,
         tls,
         cluster,
-        prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
+        prefix: prefix.or(DEFAULT_PREFIX.to_owned()),
     };
     if config.urls.len() > 1 && !cluster {
         let rule = "several are the nodes of a Redis Cluster; give one, or write cluster = true";
@@ -101,7 +108,12 @@ fn read_tls(store: &mut Reader<'_>) -> Option<ClientTls> {
     if !given {
         return None;
     }
-    let tls = ClientTls::read("store.tls", &mut table);
+    let help = TlsHelp {
+        ca_file: "The authorities of the certificate of Redis in PEM.",
+        cert_file: "The certificate that the bridge shows to Redis in PEM, and after it those that lead to its authority.",
+        key_file: KEY_FILE,
+    };
+    let tls = ClientTls::read("store.tls", &mut table, help);
     table.finish();
     Some(tls)
 }

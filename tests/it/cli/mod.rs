@@ -1,5 +1,7 @@
 //! The command line: what it says, and with which code it ends.
 
+mod checking;
+mod config;
 mod health;
 mod online;
 pub mod release;

@@ -1,77 +1,106 @@
-//! `activity-bridge check`: checks a configuration, and prints the results as a table.
+//! The checks of one round.
 
-use super::tasks::print;
+use super::{clock, polls, report::Report};
 use crate::{
+    app,
     broker::{self, BrokerKind},
+    cli::tasks::print,
     config::Config,
-    source::{SourceError, Sources, aws::AwsConfig},
+    process::descriptors,
+    source::{
+        SourceError, Sources,
+        aws::{AwsConfig, proxies},
+    },
     store::{self, StoreConfig},
     util::{Mark, Row, database_file::folder, file_access::exposure},
 };
-use std::{io::Write, path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 use tokio::time::timeout;
 
 /// Timeout for one check of AWS.
 const ASK_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Prints the table. Each row is printed as soon as it is known. True if no check failed.
-///
-/// # Errors
-///
-/// If standard output can't be written.
-pub async fn check(config: &Config, online: bool) -> anyhow::Result<bool> {
-    let mut table = Table::default();
-    let routes = config.routes.len();
-    table.add(Row::new(
-        "configuration",
-        Mark::Ok,
-        format!("valid, routes: {routes}"),
-    ))?;
+/// The sections of the documents that help.
+mod see {
+    pub(super) const AWS: &str = "docs/configuration.md#aws";
+    pub(super) const ROWS: &str = "docs/operations.md#the-rows-of-the-check";
+    pub(super) const ROUTE: &str = "docs/operations.md#readiness";
+    pub(super) const IAM: &str = "docs/operations.md#iam";
+    pub(super) const ENDPOINT: &str = "docs/brokers.md#users-tls-and-bounds";
+    pub(super) const RABBITMQ_FILES: &str = "docs/brokers.md#tls-and-login-at-a-rabbitmq";
+    pub(super) const FILE: &str = "docs/token-stores.md#the-file";
+    pub(super) const REDIS: &str = "docs/token-stores.md#when-redis-cant-be-used";
+}
+
+/// Makes all checks.
+pub(super) async fn add_all(config: &Config, online: bool, report: &mut Report) -> io::Result<()> {
+    let valid = format!("valid, routes: {}", config.routes.len());
+    report.add(see::ROWS, Row::new("configuration", Mark::Ok, valid))?;
     for route in &config.routes {
         if let Some(interval) = route.supposed_interval() {
             let words = format!(
                 "heartbeat.timeout_secs is not set; waiting tasks are kept alive every {} s",
                 interval.as_secs()
             );
-            table.add(Row::new(format!("route {}", route.name), Mark::Note, words))?;
+            let what = format!("route {}", route.name);
+            report.add(see::ROUTE, Row::new(what, Mark::Note, words))?;
         }
     }
-    for row in broker::examine(&config.broker, online) {
-        table.add(row)?;
-    }
+    let files = match config.broker.kind() {
+        BrokerKind::Endpoint => see::ENDPOINT,
+        BrokerKind::RabbitMq => see::RABBITMQ_FILES,
+    };
+    report.add_all(files, broker::examine(&config.broker, online))?;
     if let StoreConfig::Redis(redis) = &config.store
         && let Some(problem) = store::redis::examine_files(redis)
     {
-        table.add(Row::new(problem.path, Mark::Fail, problem.rule))?;
+        let row = Row::new(problem.path, Mark::Fail, problem.rule);
+        report.add(see::REDIS, row)?;
     }
     if config.broker.kind() == BrokerKind::Endpoint {
         for route in &config.routes {
             let what = format!("route {}: ack = {:?}", route.name, route.ack.ack.label());
-            table.add(Row::new(what, Mark::Ok, route.ack.to_string()))?;
+            report.add(see::ROUTE, Row::new(what, Mark::Ok, route.ack.to_string()))?;
         }
     }
     if online {
-        for row in check_store(config).await {
-            table.add(row)?;
-        }
-        check_aws(config, &mut table).await?;
+        report.add(see::ROWS, check_descriptors(config))?;
+        report.add_all(see_store(config), check_store(config).await)?;
+        check_aws(config, report).await?;
+        report.add_all(see::IAM, polls::rows(config).await)?;
         let destinations = config.routes.iter().map(|route| &route.destination);
-        for row in broker::check(&config.broker, destinations).await {
-            table.add(row)?;
-        }
+        let rows = broker::check(&config.broker, destinations).await;
+        report.add_all(see::ROUTE, rows)?;
     }
-    Ok(table.failed == 0)
+    Ok(())
 }
 
-#[derive(Default)]
-struct Table {
-    failed: usize,
+/// The limit of this process. That of the bridge may be another one.
+fn check_descriptors(config: &Config) -> Row {
+    let limit = descriptors::hard_limit();
+    let (mark, words) = match (app::few_descriptors(config, limit), limit) {
+        (Some(words), _) => (Mark::Note, words),
+        (None, Some(limit)) => (Mark::Ok, format!("limit here: {limit}")),
+        (None, None) => (Mark::Ok, "no limit here".to_owned()),
+    };
+    Row::new("open files", mark, words)
 }
 
-impl Table {
-    fn add(&mut self, row: Row) -> std::io::Result<()> {
-        self.failed += usize::from(row.mark == Mark::Fail);
-        writeln!(std::io::stdout(), "{row}")
+fn check_proxies() -> Vec<Row> {
+    let row = |proxy: proxies::Setting| {
+        let (mark, words) = match proxy.explained() {
+            Ok(words) => (Mark::Ok, words),
+            Err(words) => (Mark::Note, words),
+        };
+        Row::new(format!("proxy for {}", proxy.calls), mark, words)
+    };
+    proxies::configured().into_iter().map(row).collect()
+}
+
+fn see_store(config: &Config) -> &'static str {
+    match &config.store {
+        StoreConfig::Redis(_) => see::REDIS,
+        StoreConfig::Memory | StoreConfig::File(_) => see::FILE,
     }
 }
 
@@ -121,20 +150,26 @@ fn missing_file(what: String, path: &Path) -> Row {
     }
 }
 
-async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {
-    let aws = match AwsConfig::load(config.region.as_deref()).await {
+async fn check_aws(config: &Config, report: &mut Report) -> io::Result<()> {
+    report.add_all(see::AWS, check_proxies())?;
+    let mut aws = match AwsConfig::load(config.region.as_deref()).await {
         Ok(aws) => aws,
-        Err(error) => return table.add(Row::new("AWS", Mark::Fail, error.to_string())),
+        Err(error) => return report.add(see::AWS, Row::new("AWS", Mark::Fail, error.to_string())),
     };
+    let clock = aws.observe_clock();
     let credentials = aws.check_credentials().await;
     let found = credentials.is_ok();
-    table.add(match credentials {
+    let row = match credentials {
         Ok(()) => Row::new("AWS credentials", Mark::Ok, "found"),
         Err(why) => Row::new("AWS credentials", Mark::Fail, why),
-    })?;
-    let sources = match Sources::load(config.region.as_deref()).await {
+    };
+    report.add(see::AWS, row)?;
+    let sources = match Sources::new(aws) {
         Ok(sources) => sources,
-        Err(error) => return table.add(Row::new("AWS region", Mark::Fail, error.to_string())),
+        Err(error) => {
+            let row = Row::new("AWS region", Mark::Fail, error.to_string());
+            return report.add(see::AWS, row);
+        }
     };
     if !found {
         return Ok(());
@@ -143,13 +178,14 @@ async fn check_aws(config: &Config, table: &mut Table) -> std::io::Result<()> {
         let source = sources.for_route(route.source_options());
         let what = format!("route {}: {}", route.name, source.place());
         let answer = timeout(ASK_TIMEOUT, source.probe()).await;
-        table.add(match answer {
+        let row = match answer {
             Ok(Ok(words)) => Row::new(what, Mark::Ok, words),
             Ok(Err(error)) => aws_row(what, &error, source.probe_action()),
             Err(_) => Row::new(what, Mark::Fail, "no answer from AWS"),
-        })?;
+        };
+        report.add(see::ROUTE, row)?;
     }
-    Ok(())
+    report.add_all(see::ROWS, clock.difference().map(clock::row))
 }
 
 fn aws_row(what: String, error: &SourceError, action: &str) -> Row {
