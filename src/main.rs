@@ -4,7 +4,12 @@
 use activity_bridge::{
     admin::release::Target,
     app,
-    cli::{check, config, drain, health, release, tasks},
+    cli::{
+        check, config, drain, health,
+        parked::{self, arguments::ParkedCommand},
+        pause, release,
+        tasks::{self, filter::TaskFilter},
+    },
     config::{Config, DEFAULT_PATH},
     intake::release::Remedy,
     process::core_dumps,
@@ -104,6 +109,8 @@ enum Command {
     Tasks {
         #[command(flatten)]
         configured: Configured,
+        #[command(flatten)]
+        filter: TaskFilter,
         /// Print JSON for machines, as /tasks on the admin address does
         #[arg(long)]
         json: bool,
@@ -141,6 +148,52 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Fail one task back to AWS, whether a worker has begun it or not
+    ///
+    /// The workflow reads the error ActivityBridge.FailedByOperator and the reason. The worker is told that the task is gone, once AWS
+    /// has the failure. What the worker says afterwards is late. If AWS is away, the bridge goes on, and keeps it in the token store.
+    ///
+    /// Asks the running bridge on its local socket, as the bridge's user or as root. With the store `redis` each process fails its own
+    /// tasks.
+    ///
+    /// Exit codes: 0 AWS has the failure, or the task has ended; 1 its outcome is on its way to AWS, or the bridge could not be asked, or it
+    /// refused; 78 the configuration is wrong.
+    Fail {
+        #[command(flatten)]
+        configured: Configured,
+        /// The id of the task, or the first 8 digits of it or more, as the log shows them
+        id: String,
+        /// What the workflow reads as the reason of the failure
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Print JSON for machines, as `release` does
+        #[arg(long)]
+        json: bool,
+    },
+    /// List, show, replay or delete what the bridge has parked because it could not be used
+    ///
+    /// Asks the running bridge on its local socket, as the bridge's user or as root. It reads the first 1,000 messages at most.
+    ///
+    /// Exit codes: 0 all of it is done; 1 something stays parked that was to be replayed or dropped, or there is no such message, or the
+    /// bridge could not be asked, or it refused; 78 the configuration is wrong.
+    Parked {
+        #[command(flatten)]
+        configured: Configured,
+        #[command(subcommand)]
+        command: ParkedCommand,
+    },
+    /// Let one route take no more tasks
+    ///
+    /// The route's tasks in flight go on. A poll that is open may still bring a task. The bridge stays ready. `resume` with the route's name
+    /// ends the pause, and so does a restart of the bridge: a pause is kept nowhere. With several processes each is paused alone.
+    ///
+    /// Exit codes: 0 the route is paused; 1 the bridge could not be asked, or it refused; 78 the configuration is wrong.
+    Pause {
+        #[command(flatten)]
+        configured: Configured,
+        /// The name of the route
+        route: String,
+    },
     /// Let the running bridge take no more tasks, and wait until nothing is in flight
     ///
     /// The bridge goes on with the tasks in flight, and does not end. SIGTERM then ends it at once, and `resume` lets it take
@@ -153,10 +206,18 @@ enum Command {
     /// Exit codes: 0 nothing is in flight; 1 something still is, which is printed, or the bridge could not be asked, or somebody took the
     /// drain back; 78 the configuration is wrong.
     Drain(Configured),
-    /// Let a drained bridge take tasks again
+    /// Let a drained bridge, or a paused route, take tasks again
     ///
-    /// Exit codes: 0 the bridge takes tasks; 1 the bridge could not be asked, or it is ending; 78 the configuration is wrong.
-    Resume(Configured),
+    /// Without a route it takes a drain back. Routes that are paused stay so.
+    ///
+    /// Exit codes: 0 the bridge, or the route, takes tasks; 1 the bridge could not be asked, or it is ending, or it refused; 78 the configuration
+    /// is wrong.
+    Resume {
+        #[command(flatten)]
+        configured: Configured,
+        /// The name of the paused route
+        route: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -205,7 +266,7 @@ struct Configured {
     ///
     /// May be given several times. Where files say different things, the last one counts. Lists of tables, such as the
     /// routes, are joined.
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_PATH)]
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_PATH, global = true)]
     config: Vec<PathBuf>,
 }
 
@@ -273,8 +334,11 @@ fn execute(command: Command) -> ExitCode {
     | Command::Health { configured, .. }
     | Command::Tasks { configured, .. }
     | Command::Release { configured, .. }
+    | Command::Fail { configured, .. }
+    | Command::Parked { configured, .. }
+    | Command::Pause { configured, .. }
     | Command::Drain(configured)
-    | Command::Resume(configured)) = &command;
+    | Command::Resume { configured, .. }) = &command;
     let config = match Config::load(&configured.config) {
         Ok(config) => config,
         Err(error) => {
@@ -328,8 +392,8 @@ fn execute(command: Command) -> ExitCode {
         (Ok(runtime), Command::Health { ready, .. }) => {
             runtime.block_on(health::health(&config.admin, ready))
         }
-        (Ok(runtime), Command::Tasks { json, .. }) => {
-            runtime.block_on(tasks::print::print(&config, json))
+        (Ok(runtime), Command::Tasks { filter, json, .. }) => {
+            runtime.block_on(tasks::print::print(&config, &filter, json))
         }
         (
             Ok(runtime),
@@ -349,8 +413,30 @@ fn execute(command: Command) -> ExitCode {
                 json,
             ))
         }
+        (
+            Ok(runtime),
+            Command::Fail {
+                id, reason, json, ..
+            },
+        ) => {
+            let remedy = Remedy::End(format!("an operator failed it: {reason}"));
+            let target = Target::Task(id);
+            runtime.block_on(release::command::release(&config, &target, remedy, json))
+        }
+        (Ok(runtime), Command::Parked { command, .. }) => {
+            runtime.block_on(parked::command::parked(&config, &command))
+        }
+        (Ok(runtime), Command::Pause { route, .. }) => {
+            runtime.block_on(pause::set_paused(&config, &route, true))
+        }
+        (
+            Ok(runtime),
+            Command::Resume {
+                route: Some(route), ..
+            },
+        ) => runtime.block_on(pause::set_paused(&config, &route, false)),
         (Ok(runtime), Command::Drain(_)) => runtime.block_on(drain::command::drain(&config)),
-        (Ok(runtime), Command::Resume(_)) => runtime.block_on(drain::command::resume(&config)),
+        (Ok(runtime), Command::Resume { .. }) => runtime.block_on(drain::command::resume(&config)),
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,

@@ -15,6 +15,8 @@ pub(super) const REFUSED: &str = "refused: only the bridge's user and root may a
 pub(super) struct Caller {
     /// Whether it may know whole ids.
     pub(super) may_know_ids: bool,
+    /// The user on the local socket, for the log.
+    pub(super) user: Option<u32>,
 }
 
 impl Caller {
@@ -22,6 +24,7 @@ impl Caller {
     pub(super) fn at(ip: IpAddr) -> Self {
         Self {
             may_know_ids: is_this_machine(ip),
+            user: None,
         }
     }
 
@@ -33,12 +36,16 @@ impl Caller {
         let has_path = stream
             .local_addr()
             .is_ok_and(|own| own.as_pathname().is_some());
-        let may_know_ids = stream.peer_cred().is_ok_and(|peer| {
+        let peer = stream.peer_cred().ok();
+        let may_know_ids = peer.is_some_and(|peer| {
             let (user, root) = (geteuid().as_raw(), 0);
             let is_seen = peer.pid().is_some_and(|pid| pid > 0);
             [user, root].contains(&peer.uid()) && (has_path || is_seen)
         });
-        Self { may_know_ids }
+        Self {
+            may_know_ids,
+            user: peer.map(|peer| peer.uid()),
+        }
     }
 }
 

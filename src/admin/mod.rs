@@ -1,5 +1,5 @@
 //! The admin endpoint: `/livez`, `/readyz`, `/started`, `/drained`, `/metrics` and `/tasks`, which change nothing. On the local socket
-//! also `/drain`, `/resume` and `/release`.
+//! also `/drain`, `/resume`, `/release`, `/pause` and `/parked`.
 
 mod caller;
 mod connections;
@@ -7,6 +7,8 @@ pub mod drain;
 pub mod listing;
 pub mod notes;
 mod open_connections;
+pub mod parked;
+pub mod pause;
 pub mod readiness;
 pub mod release;
 pub mod scrape;

@@ -18,7 +18,11 @@ pub fn notes(broker: &dyn Broker, route: &Route) -> Vec<String> {
             route.name()
         )),
     };
-    let notes = early_acks.into_iter().chain(unparked);
+    let paused = route.is_paused().then(|| {
+        let name = route.name();
+        format!("paused by an operator: it takes no tasks until activity-bridge resume {name}, or until the bridge starts again")
+    });
+    let notes = paused.into_iter().chain(early_acks).chain(unparked);
     notes.chain(missing).collect()
 }
 

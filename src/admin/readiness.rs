@@ -92,7 +92,8 @@ impl Readiness {
 
 impl RouteReadiness {
     fn of(broker: &dyn Broker, route: &Route, gate: &Gate, phase: Phase) -> Self {
-        let refused = route.refused();
+        // A paused route does not poll, so AWS can't take the refusal back. A person wants the pause.
+        let refused = route.refused().filter(|_| !route.is_paused());
         let ready = refused.is_none() && gate.is_healthy();
         let (reason, state) = match (refused, gate) {
             (Some(refused), _) => (RouteReason::Refused, refused),

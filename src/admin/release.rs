@@ -6,6 +6,7 @@ use crate::{
     inflight::Listed,
     intake::release::{ReleaseResult, Remedy, release},
     phase::Phase,
+    route::Route,
 };
 use axum::{
     Json,
@@ -81,44 +82,66 @@ pub(super) struct Releaser {
     pub(super) phase: watch::Receiver<Phase>,
     /// The kind and place of the token store.
     pub(super) store: Arc<str>,
-    /// Held by the request that is under way.
+    /// Held by the release that is under way.
     pub(super) busy: Arc<Mutex<()>>,
+    /// Held by the reading of parked messages that is under way.
+    pub(super) reads_parked: Arc<Mutex<()>>,
 }
 
-type Refusal = (StatusCode, String);
+pub(super) type Refusal = (StatusCode, String);
 
 pub(super) async fn post(
     State(releaser): State<Releaser>,
     Extension(caller): Extension<Caller>,
     Json(request): Json<ReleaseRequest>,
 ) -> Response {
-    let released = match caller.may_know_ids {
-        true => releaser.release(request).await,
-        false => Err((StatusCode::FORBIDDEN, REFUSED.to_owned())),
-    };
-    match released {
+    match releaser.release(caller, request).await {
         Ok(releases) => Json(releases).into_response(),
         Err(refusal) => refusal.into_response(),
     }
 }
 
 impl Releaser {
-    async fn release(&self, request: ReleaseRequest) -> Result<Releases, Refusal> {
-        let (theirs, store) = (&request.store, &*self.store);
-        if theirs != store {
-            let why = format!(
-                "the bridge has the token store {store}, not {theirs}: give the configuration that it was started with"
-            );
-            return Err((StatusCode::CONFLICT, why));
+    /// Refuses somebody else, and a person who means another bridge.
+    pub(super) fn check(&self, caller: Caller, theirs: &str) -> Result<(), Refusal> {
+        if !caller.may_know_ids {
+            return Err((StatusCode::FORBIDDEN, REFUSED.to_owned()));
         }
+        let store = &*self.store;
+        match theirs == store {
+            true => Ok(()),
+            false => Err((
+                StatusCode::CONFLICT,
+                format!(
+                    "the bridge has the token store {store}, not {theirs}: give the configuration that it was started with"
+                ),
+            )),
+        }
+    }
+
+    /// Refuses in other phases what changes tasks.
+    pub(super) fn check_running(&self, what: &str) -> Result<(), Refusal> {
         let phase = *self.phase.borrow();
-        if phase != Phase::Running {
-            let phase = phase.name();
-            let why = format!(
-                "the bridge is in the phase {phase}; tasks can be released while it is running"
-            );
-            return Err((StatusCode::CONFLICT, why));
+        if phase == Phase::Running {
+            return Ok(());
         }
+        let phase = phase.name();
+        let why = format!("the bridge is in the phase {phase}; {what} while it is running");
+        Err((StatusCode::CONFLICT, why))
+    }
+
+    /// The route that a person names.
+    pub(super) fn route(&self, name: &str) -> Result<&Arc<Route>, String> {
+        self.bridge.route(name).ok_or_else(|| {
+            let names = self.bridge.routes.iter().map(|route| route.name());
+            let names = names.collect::<Vec<_>>().join(", ");
+            format!("there is no route {name:?}; there are: {names}")
+        })
+    }
+
+    async fn release(&self, caller: Caller, request: ReleaseRequest) -> Result<Releases, Refusal> {
+        self.check(caller, &request.store)?;
+        self.check_running("tasks can be released")?;
         let busy = Arc::clone(&self.busy).try_lock_owned().map_err(|_| {
             let why = "another release is under way; try again when it has ended";
             (StatusCode::CONFLICT, why.to_owned())
@@ -150,11 +173,7 @@ impl Releaser {
         let mut tasks = self.bridge.inflight.list();
         match target {
             Target::Route(name) => {
-                let Some(route) = self.bridge.route(name) else {
-                    let names = self.bridge.routes.iter().map(|route| route.name());
-                    let names = names.collect::<Vec<_>>().join(", ");
-                    return Err(format!("there is no route {name:?}; there are: {names}"));
-                };
+                let route = self.route(name)?;
                 tasks.retain(|task| task.route.name() == route.name());
             }
             Target::Task(id) => {

@@ -6,6 +6,7 @@ use super::{
     drain::{self, Drain},
     listing::{Listing, RouteNote},
     notes::notes,
+    parked, pause,
     readiness::Readiness,
     release::{self, Releaser},
     scrape,
@@ -70,10 +71,13 @@ pub async fn serve(admin: Admin, listener: TcpListener, socket: Option<LocalSock
         phase: admin.phase,
         store: admin.store,
         busy: Arc::default(),
+        reads_parked: Arc::default(),
     };
     // What changes something is served on the socket alone. There the system says who asks.
     let releasing = Router::new()
         .route("/release", post(release::post))
+        .route("/pause", post(pause::post))
+        .route("/parked", post(parked::post))
         .layer(DefaultBodyLimit::max(release::MAX_REQUEST_BYTES))
         .with_state(releaser);
     let verbs = Router::new()

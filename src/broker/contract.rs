@@ -10,6 +10,7 @@ use super::{
     inbound::{Delivery, Inbound},
     link::Link,
     message::{Announcement, ParkedMessage, TaskMessage},
+    parked::ParkedReading,
 };
 use crate::task::{Status, TaskId};
 use async_trait::async_trait;
@@ -54,6 +55,13 @@ pub trait Broker: Send + Sync + 'static {
     fn parking_problem(&self) -> Option<String> {
         None
     }
+
+    /// Begins to read the parked messages for a person, `most` of them at most.
+    ///
+    /// # Errors
+    ///
+    /// Why they can't be read, in words for that person.
+    async fn read_parked(&self, most: u16) -> Result<ParkedReading, String>;
 
     /// Puts a copy of a reply at the end of the queue of replies, so that others come before it. A broker that has no such queue
     /// refuses.

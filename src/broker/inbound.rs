@@ -1,6 +1,6 @@
 //! What comes back from the broker: the items of the one inbound stream, and the receipt that acknowledges a delivery.
 
-use crate::task::{DeadLetter, HeaderValue, TaskId};
+use crate::task::{DeadLetter, HeaderValue, SettleEnd, TaskId};
 use async_trait::async_trait;
 use std::{collections::BTreeSet, fmt, sync::Arc};
 use tokio::{sync::oneshot, time::Instant};
@@ -172,6 +172,23 @@ impl Receipt {
         self.0.requeue().await;
     }
 
+    /// Tells how the settlement that the message began has ended. [`Receipt::ack`] follows.
+    pub fn settled(&self, end: SettleEnd) {
+        self.0.settled(end);
+    }
+
+    /// Whether the message is a parked one that is replayed.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.0.is_parked()
+    }
+
+    /// Whether the message is parked already, and must not be parked once more. If so, it hears why nobody takes what it says.
+    #[must_use]
+    pub fn stays_parked(&self, because: &str) -> bool {
+        self.0.stays_parked(because)
+    }
+
     /// Acknowledges the delivery.
     ///
     /// Returns false if its connection has ended. The broker then delivers the message again.
@@ -197,4 +214,17 @@ pub trait Acknowledge: Send + Sync + 'static {
 
     /// See [`Receipt::requeue`].
     async fn requeue(&self);
+
+    /// See [`Receipt::settled`].
+    fn settled(&self, _end: SettleEnd) {}
+
+    /// See [`Receipt::is_parked`].
+    fn is_parked(&self) -> bool {
+        false
+    }
+
+    /// See [`Receipt::stays_parked`]. Only a reply that is replayed is parked already.
+    fn stays_parked(&self, _because: &str) -> bool {
+        false
+    }
 }

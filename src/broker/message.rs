@@ -48,6 +48,8 @@ pub struct ParkedMessage<'a> {
     pub reply_to: Option<&'a str>,
     /// Application headers; at most 65,536 bytes in all.
     pub headers: Vec<(&'a str, &'a HeaderValue)>,
+    /// What the bridge itself says of it when it is parked, beside the reason; at most 33,000 bytes in all.
+    pub own_headers: Vec<(&'static str, HeaderValue)>,
 }
 
 /// What the bridge tells a worker that did not ask.

@@ -6,6 +6,7 @@ use super::{
         table::{self, Value},
     },
     inbound::{Delivery, Receipt},
+    names::{PARKED_AS, PARKED_AT, PARKED_BECAUSE, PARKED_QUEUES, PARKED_ROUTE},
 };
 use crate::{
     task::HeaderValue,
@@ -20,7 +21,17 @@ use tracing::error;
 const MAX_HEADERS: usize = 256;
 
 /// The headers that mean something to the bridge. They are kept in any case.
-const KNOWN_HEADERS: [&[u8]; 4] = [b"correlation-id", b"reply-type", b"reason", b"error"];
+const KNOWN_HEADERS: [&[u8]; 9] = [
+    b"correlation-id",
+    b"reply-type",
+    b"reason",
+    b"error",
+    PARKED_BECAUSE.as_bytes(),
+    PARKED_AT.as_bytes(),
+    PARKED_AS.as_bytes(),
+    PARKED_ROUTE.as_bytes(),
+    PARKED_QUEUES.as_bytes(),
+];
 
 /// A worker's message in the bridge's terms, and what else is read of it. Bytes that are not UTF-8 become U+FFFD.
 ///

@@ -2,11 +2,16 @@
 
 use super::tasks::ask::{is_nobody, on_socket};
 use crate::admin::{AdminConfig, SocketName};
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use axum::body::Body;
 use bytes::Bytes;
-use hyper::{Request, StatusCode};
-use std::io::{self, ErrorKind};
+use hyper::{Request, StatusCode, header::CONTENT_TYPE};
+use serde::Serialize;
+use std::{
+    io::{self, ErrorKind},
+    time::Duration,
+};
+use tokio::time::timeout;
 
 /// The process that listens on the local socket.
 pub(super) struct RunningBridge(SocketName);
@@ -27,6 +32,27 @@ impl RunningBridge {
     pub(super) async fn ask(&self, request: Request<Body>) -> anyhow::Result<(StatusCode, Bytes)> {
         let answer = on_socket(&self.0.to_path(), request).await;
         answer.map_err(explain)
+    }
+
+    /// Its answer to this request, of which the body is JSON, within this time. Its refusal is the error.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        limit: Duration,
+    ) -> anyhow::Result<Bytes> {
+        let request = Request::post(path).header(CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from(serde_json::to_vec(body)?))?;
+        let asked = timeout(limit, self.ask(request)).await;
+        let (status, answer) = asked.map_err(|_| {
+            let secs = limit.as_secs();
+            anyhow!("no answer within {secs} s; the bridge may have done it")
+        })??;
+        match status {
+            status if status.is_success() => Ok(answer),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Err(unknown(status)),
+            _ => bail!("{}", String::from_utf8_lossy(&answer).trim()),
+        }
     }
 
     /// The error with the place.

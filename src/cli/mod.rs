@@ -1,9 +1,12 @@
-//! The commands other than `run`: `check`, `config`, `health`, `tasks`, `release`, `drain` and `resume`.
+//! The commands other than `run`: `check`, `config`, `health`, `tasks`, `release`, `fail`, `parked`, `pause`, `drain` and `resume`.
 
 pub mod check;
 pub mod config;
 pub mod drain;
 pub mod health;
 mod local_socket;
+pub mod parked;
+pub mod pause;
 pub mod release;
+mod standard_output;
 pub mod tasks;

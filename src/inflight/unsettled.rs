@@ -1,4 +1,5 @@
-//! The outcomes that AWS has not taken yet. They are held here only for a broker that keeps no messages.
+//! The outcomes that AWS has not taken yet. They are held here only for a broker that keeps no messages, and
+//! if a person said them.
 
 use super::{
     lifecycle::State,

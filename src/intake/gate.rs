@@ -2,9 +2,9 @@
 //!
 //! The bridge takes no task from AWS that it can't pass on. So a route polls only under these conditions: the token
 //! store takes records, the broker is connected and takes messages, the exchange and the queue exist, the queue has
-//! room, and (by default) the queue has a consumer. Where the broker tells how much the consumers take, one of them must
-//! have room, or a task must be allowed to wait. This module checks the conditions. The poller acts on them, and asks the
-//! route's credit before each poll.
+//! room, no operator has paused the route, and (by default) the queue has a consumer. Where the broker tells how much the
+//! consumers take, one of them must have room, or a task must be allowed to wait. This module checks the conditions. The
+//! poller acts on them, and asks the route's credit before each poll.
 
 use super::empty_queue::EmptyQueue;
 use crate::{
@@ -46,6 +46,8 @@ pub enum Gate {
     QueueUnusable(String),
     /// Replies that can't be used can't be parked, so replies may wait behind them.
     ParkingUnusable(String),
+    /// An operator has paused the route.
+    Paused,
     /// Nobody consumes from the queue.
     NoConsumers,
     /// The consumers have as many tasks as they take at once.
@@ -57,11 +59,12 @@ pub enum Gate {
 }
 
 impl Gate {
-    /// Whether this state needs no person. Waiting for consumers or for room does not need one.
+    /// Whether this state needs no person. Waiting for consumers or for room does not need one. A person wants a pause.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         match self {
             Self::Open
+            | Self::Paused
             | Self::NoConsumers
             | Self::NoCredit
             | Self::QueueFull(_)
@@ -86,6 +89,7 @@ impl Gate {
             Self::BrokerBlocked(_) => RouteReason::BrokerBlocked,
             Self::QueueUnusable(_) => RouteReason::QueueUnusable,
             Self::ParkingUnusable(_) => RouteReason::ParkingUnusable,
+            Self::Paused => RouteReason::Paused,
             Self::NoConsumers => RouteReason::NoConsumers,
             Self::NoCredit => RouteReason::NoCredit,
             Self::QueueFull(_) => RouteReason::QueueFull,
@@ -113,6 +117,7 @@ impl fmt::Display for Gate {
             Self::BrokerAway(why) => write!(f, "the broker is away: {why}"),
             Self::BrokerBlocked(why) => write!(f, "the broker takes no messages: {why}"),
             Self::QueueUnusable(why) | Self::ParkingUnusable(why) => f.write_str(why),
+            Self::Paused => f.write_str("paused by an operator"),
             Self::NoConsumers => f.write_str("waiting for a consumer on the queue"),
             Self::NoCredit => f.write_str("waiting for a consumer that has room"),
             Self::QueueFull(ready) => write!(f, "{ready} messages wait in the queue"),
@@ -137,6 +142,7 @@ fn decide(
     match link {
         Link::Away(why) => Gate::BrokerAway(why.clone()),
         Link::Blocked(why) => Gate::BrokerBlocked(why.clone()),
+        Link::Up if route.is_paused() => Gate::Paused,
         Link::Up if undelivered > 0 => Gate::Undelivered(undelivered),
         Link::Up if too_many => Gate::QueueFull(ready),
         Link::Up if consumers == 0 && !route.config.poll_without_consumers => Gate::NoConsumers,
@@ -149,6 +155,7 @@ fn decide(
 pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gate>) {
     let mut link = bridge.broker.link();
     let mut undelivered = route.undelivered();
+    let mut paused = route.paused();
     let mut outdated = route.credit.outdated();
     let destination = &route.config.destination;
     let mut changed = bridge.broker.readiness_changed(destination);
@@ -156,6 +163,7 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
     while !gate.is_closed() {
         crash_point(CrashPoint::GateLoop);
         outdated.mark_unchanged();
+        paused.mark_unchanged();
         // The wait begins before the queue is observed, or a change between the two would be missed. What changed before
         // the wait is observed anyway.
         for _ in 0..2 {
@@ -188,6 +196,7 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
             _ = link.changed() => {}
             _ = undelivered.changed() => {}
             _ = outdated.changed() => {}
+            _ = paused.changed() => {}
             () = &mut changed => changed = bridge.broker.readiness_changed(destination),
         }
     }

@@ -1,17 +1,18 @@
 //! `activity-bridge release`: does for tasks that wait for a worker what a person asks for. Publishes them again, or fails them
-//! back to AWS.
+//! back to AWS. `activity-bridge fail` also fails a task that a worker has begun.
 //!
-//! Only a person can say that somebody took messages out of a queue of RabbitMQ. A task that a worker has begun is left alone,
-//! because that worker may still answer.
+//! Only a person can say that somebody took messages out of a queue of RabbitMQ. A release leaves a task alone that a worker has
+//! begun, because that worker may still answer.
 
 use super::{
     publish::spawn_settlement,
     recovery::{self, Unpublished},
 };
 use crate::{
-    broker::Durability,
+    broker::{Announcement, Durability},
     context::Bridge,
-    inflight::{Listed, Progress},
+    inflight::{Listed, Progress, TaskHandle},
+    settle::{notify, settle},
     store::StoreError,
     task::{Outcome, OwnFailure, TaskId},
     util::supervise::catch_async,
@@ -25,7 +26,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
 use tracing::{debug, info};
 
 /// Maximum number of tasks whose messages are read at once.
@@ -40,8 +44,10 @@ const RESULT_TIMEOUT: Duration = Duration::from_secs(15);
 pub enum Remedy {
     /// Publish the tasks again.
     Publish,
-    /// Fail the tasks back to AWS, with this reason.
+    /// Fail the tasks back to AWS, with this reason, unless a worker has begun them.
     Fail(String),
+    /// Fail the tasks back to AWS, with this reason, begun or not. A worker that has one is told that it is gone.
+    End(String),
 }
 
 /// What became of a task.
@@ -76,15 +82,23 @@ pub async fn release(
     tasks: &[Listed],
     remedy: &Remedy,
 ) -> Vec<ReleaseResult> {
-    info!(
-        tasks = tasks.len(),
-        ?remedy,
-        "a person releases tasks that wait for a worker"
-    );
+    match (remedy, tasks) {
+        (Remedy::End(reason), [task]) => {
+            info!(route = task.route.name(), task = %task.id, progress = %task.progress, reason, "a person fails a task");
+        }
+        _ => info!(
+            tasks = tasks.len(),
+            ?remedy,
+            "a person releases tasks that wait for a worker"
+        ),
+    }
     bridge.ownership.wait().await;
     match remedy {
         Remedy::Publish => publish(bridge, tasks).await,
-        Remedy::Fail(reason) => fail(bridge, tasks, reason).await,
+        Remedy::Fail(reason) | Remedy::End(reason) => {
+            let ends = matches!(remedy, Remedy::End(_));
+            fail(bridge, tasks, reason, ends).await
+        }
     }
 }
 
@@ -155,13 +169,25 @@ async fn prepare(bridge: &Bridge, id: TaskId) -> Result<ReleaseResult, StoreErro
     }
 }
 
-async fn fail(bridge: &Arc<Bridge>, tasks: &[Listed], reason: &str) -> Vec<ReleaseResult> {
+/// `ends`: also those that a worker has begun.
+async fn fail(
+    bridge: &Arc<Bridge>,
+    tasks: &[Listed],
+    reason: &str,
+    ends: bool,
+) -> Vec<ReleaseResult> {
     let end = Instant::now() + RESULT_TIMEOUT;
     let settling = tasks.iter().map(|task| {
-        let handle = bridge.inflight.give_up_unstarted(task.id)?;
+        let handle = match ends {
+            true => bridge.inflight.give_up(task.id)?,
+            false => bridge.inflight.give_up_unstarted(task.id)?,
+        };
         debug!(route = task.route.name(), task = %task.id, reason, "failing a task back to AWS");
         let outcome = Outcome::failed(OwnFailure::FailedByOperator, reason);
-        Some(spawn_settlement(bridge, handle, outcome))
+        Some(match ends {
+            true => spawn_end(bridge, handle, outcome),
+            false => spawn_settlement(bridge, handle, outcome),
+        })
     });
     let settling: Vec<_> = settling.collect();
     let mut results = Vec::with_capacity(tasks.len());
@@ -175,6 +201,20 @@ async fn fail(bridge: &Arc<Bridge>, tasks: &[Listed], reason: &str) -> Vec<Relea
         });
     }
     results
+}
+
+/// Settles a task, and then tells its worker that it is gone. Before AWS has the outcome the worker is not told: if the bridge dies on
+/// the way, the task may go on.
+fn spawn_end(bridge: &Arc<Bridge>, handle: TaskHandle, outcome: Outcome) -> JoinHandle<()> {
+    let (bridge, id) = (Arc::clone(bridge), handle.id);
+    let supervisor = bridge.supervisor.clone();
+    supervisor.clone().spawn("a settlement", async move {
+        settle(Arc::clone(&bridge), handle, outcome).await;
+        // It may take long while the broker is away. Nobody waits for it.
+        supervisor.spawn("the announcement of a cancel", async move {
+            notify::announce(&bridge, id, Announcement::Gone).await;
+        });
+    })
 }
 
 /// What is to be said of a task that is not as it was when a person asked.

@@ -175,6 +175,8 @@ labels! {
         QueueUnusable = "queue-unusable",
         /// The parking queue can't be used.
         ParkingUnusable = "parking-unusable",
+        /// An operator has paused the route.
+        Paused = "paused",
         /// Nobody consumes from the queue.
         NoConsumers = "no-consumers",
         /// No consumer has room.

@@ -50,6 +50,8 @@ pub struct Route {
     early_acks: Mutex<Option<EarlyAcks>>,
     /// The number of tasks that wait to be published again.
     undelivered: watch::Sender<usize>,
+    /// Whether an operator has paused the route.
+    paused: watch::Sender<bool>,
     /// The bound on what a crash can lose: open polls and tasks that are not recorded yet.
     unpersisted: Arc<Semaphore>,
 }
@@ -108,6 +110,7 @@ impl Route {
             refused: Mutex::default(),
             early_acks: Mutex::default(),
             undelivered: watch::channel(0).0,
+            paused: watch::channel(false).0,
             unpersisted: Arc::new(Semaphore::new(UNPERSISTED_PER_POLLER * config.pollers.max)),
             config,
         }
@@ -197,6 +200,24 @@ impl Route {
     #[must_use]
     pub fn missing(&self) -> i64 {
         self.metrics.missing.get()
+    }
+
+    /// Pauses the route, or lets it poll again. True if that changes anything. A paused route begins no polls. Its tasks in flight go on.
+    pub fn set_paused(&self, pauses: bool) -> bool {
+        let paused = &self.paused;
+        paused.send_if_modified(|paused| std::mem::replace(paused, pauses) != pauses)
+    }
+
+    /// Whether an operator has paused the route.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        *self.paused.borrow()
+    }
+
+    /// Whether an operator has paused the route, and each change of it.
+    #[must_use]
+    pub fn paused(&self) -> watch::Receiver<bool> {
+        self.paused.subscribe()
     }
 
     /// Waits for a slot and for room for one more unrecorded task. A poll needs both.

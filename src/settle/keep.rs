@@ -1,13 +1,14 @@
 //! Outcomes that AWS has not taken: puts them into the store, so that the next process settles them.
 //!
-//! A durable broker keeps the reply until AWS has the outcome. Another broker keeps nothing, so the store keeps the outcome. Most
-//! outcomes are settled within milliseconds. Only one that takes longer is written, and at a shutdown all are.
+//! A durable broker keeps the reply until AWS has the outcome. Another broker keeps nothing, so the store keeps the outcome. It also keeps
+//! what a person said, because no reply stands behind that. Most outcomes are settled within milliseconds. Only one that takes longer
+//! is written, and at a shutdown all are.
 
 use crate::{
     broker::Durability,
     context::Bridge,
     store::{Lifetime, StoreError},
-    task::{Outcome, TaskId},
+    task::{Outcome, OwnFailure, TaskId},
     util::Backoff,
 };
 use futures_util::{StreamExt, stream};
@@ -27,8 +28,13 @@ const MAX_CONCURRENT_WRITES: usize = 100;
 /// Holds an outcome that is about to be sent to AWS, if it may have to be kept. True if it is held.
 pub(super) fn hold(bridge: &Bridge, id: TaskId, outcome: &Outcome) -> bool {
     let lasts = bridge.store.lifetime() != Lifetime::Process;
-    let forgets = bridge.broker.durability() == Durability::Process;
+    let forgets = bridge.broker.durability() == Durability::Process || is_of_a_person(outcome);
     lasts && forgets && (bridge.inflight).hold_outcome(id, Arc::new(outcome.clone()))
+}
+
+fn is_of_a_person(outcome: &Outcome) -> bool {
+    let own = Some(OwnFailure::FailedByOperator);
+    matches!(outcome, Outcome::Failed { own: said, .. } if *said == own)
 }
 
 /// Awaits the settlement of a task. If that takes long and the outcome is held, the outcome is kept meanwhile.

@@ -1,6 +1,7 @@
 //! Parking: puts replies and outcomes that can't be used into the parking queue, with the reason. The callers decide
 //! what happens to the task.
 
+use super::parked_as;
 use crate::{
     broker::{Delivery, Durability, Link, ParkError, ParkedMessage, names::PARKING_QUEUE},
     context::Bridge,
@@ -30,7 +31,7 @@ const MAX_BECAUSE: usize = 1_000;
 pub enum Parked {
     /// The parking queue has it.
     Stored,
-    /// The parking queue has no room for it. Nobody keeps it but its sender.
+    /// The parking queue has no room for it, or it is a parked reply that is replayed. Nobody keeps it but its sender.
     NoRoom,
     /// A copy of the reply is at the end of its queue. The reply comes again.
     PutBack,
@@ -40,6 +41,9 @@ pub enum Parked {
 
 /// Parks a reply unchanged, with the reason.
 pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> Parked {
+    if reply.receipt.stays_parked(because) {
+        return Parked::NoRoom;
+    }
     let attempt = async {
         let message = ParkedMessage {
             body: &reply.body,
@@ -48,6 +52,7 @@ pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> Par
             kind: reply.kind.as_deref(),
             reply_to: reply.reply_to.as_deref(),
             headers: kept(&reply.headers).collect(),
+            own_headers: parked_as::headers(bridge, reply),
         };
         park(bridge, &message, because, Some(reply)).await
     };
@@ -63,8 +68,12 @@ pub async fn park_reply(bridge: &Bridge, reply: &Delivery, because: &str) -> Par
 }
 
 /// Parks an outcome that AWS does not accept, so that the worker's text is not lost. The broker would not deliver an
-/// outcome again, so this waits for the broker. If there is no room, the senders of the outcome are told so.
+/// outcome again, so this waits for the broker. If there is no room, the senders of the outcome are told so. The outcome of a parked
+/// reply that is replayed is parked already.
 pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, because: &str) {
+    if bridge.inflight.stays_parked(id, because) {
+        return;
+    }
     let (body, reason) = match outcome {
         Outcome::Failed { reason, .. } => (outcome.text(), reason.as_str()),
         Outcome::Completed { .. } | Outcome::Canceled { .. } => (outcome.text(), ""),
@@ -76,6 +85,7 @@ pub async fn park_outcome(bridge: &Bridge, id: TaskId, outcome: &Outcome, becaus
         correlation_id: Some(&text),
         kind: Some(outcome.kind().label()),
         headers: vec![("reason", &reason)],
+        own_headers: parked_as::headers_of_outcome(bridge, id),
         ..ParkedMessage::default()
     };
     if park(bridge, &message, because, None).await == Parked::NoRoom {

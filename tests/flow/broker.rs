@@ -2,12 +2,13 @@
 
 use super::{
     log::{Did, Log},
+    parked::ParkedCopies,
     script::Script,
 };
 use activity_bridge::{
     broker::{
         Acknowledge, Announcement, Broker, Delivery, Destination, Durability, Link, ParkError,
-        ParkedMessage, PublishError, Readiness, ReadinessError, TaskMessage,
+        ParkedMessage, ParkedReading, PublishError, Readiness, ReadinessError, TaskMessage,
     },
     task::{Status, TaskId},
 };
@@ -25,6 +26,8 @@ pub struct ScriptedBroker {
     pub answers: Script<Result<(), PublishError>>,
     /// Why nothing can be parked; then each attempt fails.
     pub parking_problem: Mutex<Option<String>>,
+    /// What is parked.
+    pub parked: Arc<ParkedCopies>,
     /// The tasks whose messages it was handed.
     pub published: Mutex<Vec<TaskId>>,
     pub readiness: Mutex<Result<Readiness, ReadinessError>>,
@@ -40,6 +43,7 @@ impl ScriptedBroker {
     /// Connected, with one consumer on every queue.
     pub fn new(log: Arc<Log>, durability: Durability) -> Self {
         Self {
+            parked: Arc::new(ParkedCopies::new(Arc::clone(&log))),
             log,
             link: watch::channel(Link::Up).0,
             publishes: Script::default(),
@@ -143,13 +147,18 @@ impl Broker for ScriptedBroker {
         self.log.note(Did::Withdraw(task));
     }
 
-    async fn park(&self, _message: &ParkedMessage<'_>, because: &str) -> Result<(), ParkError> {
+    async fn park(&self, message: &ParkedMessage<'_>, because: &str) -> Result<(), ParkError> {
         self.parks.next().await.unwrap_or(Ok(()))?;
         if self.parking_problem.lock().is_some() {
             return Err(PublishError::Nacked("it is full").into());
         }
         self.log.note(Did::Park(because.to_owned()));
+        self.parked.add(message, because);
         Ok(())
+    }
+
+    async fn read_parked(&self, most: u16) -> Result<ParkedReading, String> {
+        Ok(ParkedCopies::read(&self.parked, most))
     }
 
     fn parking_problem(&self) -> Option<String> {

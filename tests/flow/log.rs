@@ -42,6 +42,8 @@ pub enum Did {
     PutBack,
     /// Parked a message, for this reason.
     Park(String),
+    /// Deleted a parked message.
+    Unpark,
     /// Announced this.
     Announce(Announcement),
     /// Answered a sign of life.

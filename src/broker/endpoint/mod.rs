@@ -6,7 +6,7 @@
 //! | `custody` and its parts | where each task is, and what an acknowledgement, a return or a loss means for it; pure |
 //! | `confirms`, `exchange`, `exchanges`, `exchange_declarations`, `binding_match`, `queue`, `queue_arguments`, `given_argument`, `message`, `refusal` | what brokers are made of; pure |
 //! | `state`, `queue_state`, `own_queue`, `unused_queues`, `open_connection`, `ended_tasks`, with `queues`, `queue_ends`, `bindings`, `consumers`, `get`, `direct_reply`, `deliver`, `settle`, `publish`, `enqueue`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
-//! | `parked_replies`, `park`, `parked_record`, `parked_file`, `parked_writer` | the parked replies, and the file that keeps them |
+//! | `parked_replies`, `park`, `parked_reader`, `parked_record`, `parked_file`, `parked_writer` | the parked replies, and the file that keeps them |
 //! | `limits`, `memory_usage`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
 //! | `handshake`, `users`, `certificate`, `session`, `assembly`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
@@ -59,6 +59,7 @@ mod own_messages;
 mod own_queue;
 mod park;
 mod parked_file;
+mod parked_reader;
 mod parked_record;
 mod parked_replies;
 mod parked_writer;

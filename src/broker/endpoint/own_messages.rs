@@ -7,7 +7,7 @@ use super::{
 use crate::{
     broker::{
         Announcement, ParkedMessage, PublishError, TaskMessage,
-        names::{APP_ID, CONTROL_EXCHANGE, PARKED_BECAUSE, PARKING_QUEUE},
+        names::{APP_ID, CONTROL_EXCHANGE, PARKED_BECAUSE, PARKING_QUEUE, is_of_parked},
     },
     task::{HeaderValue, Status, TaskId},
 };
@@ -44,11 +44,13 @@ pub(super) fn task(task: &TaskMessage<'_>, reply_to: &str) -> Result<Message, Pu
 /// A message that can't be used, with the reason.
 pub(super) fn parked(parked: &ParkedMessage<'_>, because: &str) -> Result<Message, PublishError> {
     let because = HeaderValue::Text(because.to_owned());
-    let own = [(PARKED_BECAUSE, &because)];
+    let own = parked
+        .own_headers
+        .iter()
+        .map(|(name, value)| (*name, value));
+    let own = [(PARKED_BECAUSE, &because)].into_iter().chain(own);
     let theirs = parked.headers.iter().copied();
-    let headers = own
-        .into_iter()
-        .chain(theirs.filter(|(name, _)| *name != PARKED_BECAUSE));
+    let headers = own.chain(theirs.filter(|(name, _)| !is_of_parked(name)));
     let mut properties = PropertiesBuilder::new()
         .app_id(APP_ID)
         .delivery_mode(2)

@@ -78,6 +78,30 @@ impl State {
         }
     }
 
+    /// The first parked message behind a place that no consumer has.
+    pub(super) fn parked_after(&self, after: Option<Position>) -> Option<(Position, Arc<Message>)> {
+        let queue = self.queues.get(PARKING_QUEUE)?;
+        let (position, entry) = queue.waiting.first_after(after)?;
+        Some((position, Arc::clone(&entry.message)))
+    }
+
+    /// The number of parked messages that no consumer has.
+    pub(super) fn parked_waiting(&self) -> usize {
+        let queue = self.queues.get(PARKING_QUEUE);
+        queue.map_or(0, |queue| queue.waiting.len())
+    }
+
+    /// Deletes a parked message. False if a consumer has it, or if it is deleted.
+    pub(super) fn remove_parked(&mut self, position: Position) -> bool {
+        let name: Name = PARKING_QUEUE.into();
+        let queue = self.queues.get_mut(&name);
+        let Some(entry) = queue.and_then(|queue| queue.waiting.remove(position)) else {
+            return false;
+        };
+        self.message_left(&name, position, entry.message.bytes());
+        true
+    }
+
     /// Notes that a message that is no task has left its queue for good.
     pub(super) fn message_left(&mut self, queue: &Name, position: Position, bytes: usize) {
         if **queue == *PARKING_QUEUE && !self.parked.ask(Ask::Remove(position, bytes)) {

@@ -1,6 +1,6 @@
 //! A queue: the messages that wait, in order. A message that comes back returns to its old place. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 /// The place of a message in its queue. It stays with the message while a consumer has it.
 pub(crate) type Position = u64;
@@ -81,6 +81,14 @@ impl<M> Queue<M> {
             .find(|(_, (message, _))| fits(message));
         let position = *found?.0;
         self.remove(position).map(|message| (position, message))
+    }
+
+    /// The first message behind a place, or the first one.
+    pub(crate) fn first_after(&self, after: Option<Position>) -> Option<(Position, &M)> {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut behind = self.waiting.range((begin, Bound::Unbounded));
+        let (position, (message, _)) = behind.next()?;
+        Some((*position, message))
     }
 
     /// Takes the message at a position.

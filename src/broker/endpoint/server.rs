@@ -10,6 +10,7 @@ use super::{
     own_messages,
     park::Written,
     parked_file::{Found, ParkedFile},
+    parked_reader::ParkedMessages,
     parked_replies::{Ask, DISK_TIMEOUT, NoRoom, slow},
     parked_writer::ParkedWriter,
     settings::EndpointConfig,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     broker::{
         Announcement, Broker, Delivery, Destination, Durability, InboundStream, Link, ParkError,
-        ParkedMessage, PublishError, Readiness, ReadinessError, TaskMessage,
+        ParkedMessage, ParkedReading, PublishError, Readiness, ReadinessError, TaskMessage,
         names::{PARKING_QUEUE, REPLIES_EXCHANGE},
     },
     task::{Status, TaskId},
@@ -220,6 +221,18 @@ impl Broker for Endpoint {
     fn parking_problem(&self) -> Option<String> {
         self.switch
             .with(|state| state.parked.problem(Instant::now()))
+    }
+
+    async fn read_parked(&self, most: u16) -> Result<ParkedReading, String> {
+        let reader = ParkedMessages {
+            switch: self.switch.clone(),
+            after: None,
+            left: most,
+        };
+        Ok(ParkedReading {
+            count: self.switch.with(|state| state.parked_waiting()),
+            reader: Box::new(reader),
+        })
     }
 
     async fn announce(&self, task: TaskId, what: Announcement) -> Result<(), PublishError> {

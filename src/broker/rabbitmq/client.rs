@@ -12,7 +12,8 @@ use super::{
 use crate::{
     broker::{
         Announcement, Broker, Delivery, Destination, Durability, InboundStream, Link, ParkError,
-        ParkedMessage, PublishError, Readiness, ReadinessError, TaskMessage, names::PARKING_QUEUE,
+        ParkedMessage, ParkedReading, PublishError, Readiness, ReadinessError, TaskMessage,
+        names::PARKING_QUEUE,
     },
     task::{HeaderValue, Status, TaskId},
 };
@@ -138,6 +139,11 @@ impl Broker for RabbitMq {
         Some(format!(
             "the queue {PARKING_QUEUE} takes no messages: {why}"
         ))
+    }
+
+    async fn read_parked(&self, most: u16) -> Result<ParkedReading, String> {
+        let away = || PublishError::Away.to_string();
+        self.current().ok_or_else(away)?.read_parked(most).await
     }
 
     async fn put_back(&self, reply: &ParkedMessage<'_>) -> Result<(), PublishError> {

@@ -6,13 +6,14 @@ use super::{
     convert,
     missing_queues::MissingQueues,
     options::Options,
+    parked_reader,
     probes::Probes,
     publisher::Publisher,
     queue_error::{QueueError, QueueFacts},
     reader::{Reader, ReaderBounds},
     topology,
 };
-use crate::broker::{Inbound, Link, QueueSpec, names::PARKING_QUEUE};
+use crate::broker::{Inbound, Link, ParkedReading, QueueSpec, names::PARKING_QUEUE};
 use futures_util::{
     FutureExt, StreamExt,
     future::{Fuse, try_join},
@@ -218,6 +219,15 @@ impl Generation {
             Ok(declared) => declared.map_err(|error| topology::explain(PARKING_QUEUE, &error)),
             Err(_) => Err(QueueError::Silent(PARKING_QUEUE.to_owned())),
         }
+    }
+
+    /// Begins to read the parking queue, `most` of its messages at most, on a connection of its own.
+    pub(crate) async fn read_parked(&self, most: u16) -> Result<ParkedReading, String> {
+        let find = async |channel: &Channel| topology::find_queue(channel, PARKING_QUEUE).await;
+        let facts = self.probes.ask(&self.asking, PARKING_QUEUE, find).await;
+        let count = facts.map_err(|error| error.to_string())?.ready;
+        let target = self.target().await?;
+        parked_reader::open(&target, &self.options, (count, most)).await
     }
 
     /// Closes all connections. With `clean_up`, it first deletes that queue if the queue is empty.

@@ -4,7 +4,7 @@ use super::names::REPLY_QUEUE;
 use crate::{
     broker::{
         Announcement, ParkedMessage, TaskMessage,
-        names::{CONTROL_EXCHANGE, PARKED_BECAUSE, PARKING_QUEUE},
+        names::{CONTROL_EXCHANGE, PARKED_BECAUSE, PARKING_QUEUE, is_of_parked},
     },
     task::{HeaderValue, Status},
 };
@@ -76,9 +76,11 @@ impl<'a> Message<'a> {
     /// A message for the parking queue.
     pub(super) fn parked(parked: &'a ParkedMessage<'_>, because: &'a HeaderValue) -> Self {
         let mut headers = vec![(PARKED_BECAUSE, because)];
+        let own = parked.own_headers.iter();
+        headers.extend(own.map(|(name, value)| (*name, value)));
         let again = Self::again(parked, PARKING_QUEUE);
         let theirs = again.headers.iter();
-        headers.extend(theirs.filter(|(name, _)| *name != PARKED_BECAUSE));
+        headers.extend(theirs.filter(|(name, _)| !is_of_parked(name)));
         Self { headers, ..again }
     }
 
@@ -137,8 +139,10 @@ mod tests {
     fn a_reply_that_is_parked_or_put_back_names_no_further_queue() {
         let value = HeaderValue::Text("payments".to_owned());
         let because = HeaderValue::Text("why".to_owned());
-        let names = ["CC", "shop", "BCC"];
+        let names = ["CC", "shop", "BCC", "parked-as"];
+        let at = HeaderValue::Integer(1);
         let reply = ParkedMessage {
+            own_headers: vec![("parked-at", at.clone())],
             body: b"",
             content_type: None,
             correlation_id: None,
@@ -149,9 +153,13 @@ mod tests {
         let parked = Message::parked(&reply, &because);
         assert_eq!(
             parked.headers,
-            [(PARKED_BECAUSE, &because), ("shop", &value)]
+            [
+                (PARKED_BECAUSE, &because),
+                ("parked-at", &at),
+                ("shop", &value)
+            ]
         );
         let again = Message::again(&reply, "replies");
-        assert_eq!(again.headers, [("shop", &value)]);
+        assert_eq!(again.headers, [("shop", &value), ("parked-as", &value)]);
     }
 }

@@ -18,6 +18,7 @@ mod message;
 mod missing_queues;
 mod names;
 mod options;
+mod parked_reader;
 mod parking_health;
 mod posts;
 mod probes;

@@ -3,19 +3,13 @@
 use super::report::Report;
 use crate::{
     admin::release::{ReleaseRequest, Releases, Target},
-    cli::local_socket::{RunningBridge, unknown},
+    cli::{local_socket::RunningBridge, standard_output},
     config::Config,
     intake::release::Remedy,
     store::StoreConfig,
 };
-use anyhow::{Context, anyhow, bail};
-use axum::body::Body;
-use hyper::{Request, StatusCode, header::CONTENT_TYPE};
-use std::{
-    io::{self, ErrorKind, Write},
-    time::Duration,
-};
-use tokio::time::timeout;
+use anyhow::Context;
+use std::time::Duration;
 
 /// Timeout for the answer. The bridge answers sooner.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
@@ -37,14 +31,10 @@ pub async fn release(
         target: target.clone(),
         remedy,
     };
-    let asking = timeout(ANSWER_TIMEOUT, ask(&bridge, &request));
-    let secs = ANSWER_TIMEOUT.as_secs();
-    let answer = asking.await.unwrap_or_else(|_| {
-        Err(anyhow!(
-            "no answer within {secs} s; the bridge may have done it"
-        ))
-    });
-    let releases = answer.map_err(|error| bridge.failed(error))?;
+    let answer = bridge.post("/release", &request, ANSWER_TIMEOUT).await;
+    let answer = answer.map_err(|error| bridge.failed(error))?;
+    let releases: Releases =
+        serde_json::from_slice(&answer).context("answered something else than results")?;
     let report = Report {
         releases: &releases,
         target,
@@ -54,24 +44,6 @@ pub async fn release(
         true => serde_json::to_string(&releases)? + "\n",
         false => report.to_string(),
     };
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // The reader has closed the pipe, as `head` does.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-        written => written?,
-    }
+    standard_output::write(text.as_bytes())?;
     Ok(report.is_done())
-}
-
-async fn ask(bridge: &RunningBridge, request: &ReleaseRequest) -> anyhow::Result<Releases> {
-    let body = serde_json::to_vec(request)?;
-    let request = Request::post("/release").header(CONTENT_TYPE, "application/json");
-    let (status, body) = bridge.ask(request.body(Body::from(body))?).await?;
-    if status.is_success() {
-        return serde_json::from_slice(&body).context("answered something else than results");
-    }
-    match status {
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Err(unknown(status)),
-        _ => bail!("{}", String::from_utf8_lossy(&body).trim()),
-    }
 }

@@ -3,7 +3,7 @@
 //! The running process is asked first, on its admin endpoint. If none runs, the file of the store is read. The store `redis` is
 //! always read, because it knows the tasks of all processes.
 
-use super::ask;
+use super::{ask, filter::TaskFilter, table::Shown};
 use crate::{
     admin::Listing,
     config::Config,
@@ -15,19 +15,24 @@ use std::{
     time::SystemTime,
 };
 
-/// Prints the tasks in flight.
+/// Prints the tasks in flight that a person wants to see.
 ///
 /// # Errors
 ///
-/// If the tasks can't be found, or if standard output can't be written.
-pub async fn print(config: &Config, json: bool) -> anyhow::Result<bool> {
+/// If the tasks can't be found, if there is no such route, or if standard output can't be written.
+pub async fn print(config: &Config, filter: &TaskFilter, json: bool) -> anyhow::Result<bool> {
     let Found {
-        listing,
+        mut listing,
         unreadable,
     } = find(config).await?;
+    let of = filter.apply(&mut listing, config)?;
     let text = match json {
         true => serde_json::to_string(&listing)? + "\n",
-        false => listing.to_string(),
+        false => Shown {
+            listing: &listing,
+            of,
+        }
+        .to_string(),
     };
     if unreadable > 0 {
         let not_all = format!("activity-bridge: not listed: {}", left_out(unreadable));

@@ -9,11 +9,19 @@ use std::fmt::{self, Write};
 /// Number of digits that are shown of an owner. They are enough to tell owners apart.
 const OWNER_DIGITS: usize = 8;
 
+/// A list, perhaps with some of the tasks only.
+pub(super) struct Shown<'a> {
+    pub(super) listing: &'a Listing,
+    /// The number of all tasks; `None` if the list has all.
+    pub(super) of: Option<usize>,
+}
+
 /// Writes the aligned table, the number of tasks, and the notes about the routes.
-impl fmt::Display for Listing {
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_tasks(f)?;
-        for (index, RouteNote { route, note }) in self.notes.iter().enumerate() {
+        let Self { listing, of } = self;
+        listing.write_tasks(f, *of)?;
+        for (index, RouteNote { route, note }) in listing.notes.iter().enumerate() {
             let gap = if index == 0 { "\n" } else { "" };
             writeln!(f, "{gap}route {route}: {note}")?;
         }
@@ -22,9 +30,12 @@ impl fmt::Display for Listing {
 }
 
 impl Listing {
-    fn write_tasks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_tasks(&self, f: &mut fmt::Formatter<'_>, of: Option<usize>) -> fmt::Result {
         if self.tasks.is_empty() {
-            return f.write_str("no tasks in flight\n");
+            return match of {
+                None | Some(0) => f.write_str("no tasks in flight\n"),
+                Some(all) => writeln!(f, "none of the {all} tasks in flight"),
+            };
         }
         let heading = ["ID", "ROUTE", "STATE", "AGE", "LAST HEARTBEAT", "OWNER"];
         let mut rows = vec![heading.map(str::to_owned)];
@@ -43,9 +54,10 @@ impl Listing {
             }
             writeln!(f, "{}", line.trim_end())?;
         }
-        match self.tasks.len() {
-            1 => f.write_str("\n1 task in flight\n"),
-            count => write!(f, "\n{count} tasks in flight\n"),
+        match (self.tasks.len(), of) {
+            (count, Some(all)) => write!(f, "\n{count} of {all} tasks in flight\n"),
+            (1, None) => f.write_str("\n1 task in flight\n"),
+            (count, None) => write!(f, "\n{count} tasks in flight\n"),
         }
     }
 }
@@ -66,7 +78,7 @@ impl Entry {
 }
 
 /// A time in its two largest units: `37 s`, `2 h 5 min`.
-fn span(secs: u64) -> String {
+pub(in crate::cli) fn span(secs: u64) -> String {
     const UNITS: [(&str, u64, u64); 4] = [
         ("d", 86_400, u64::MAX),
         ("h", 3_600, 24),
@@ -121,6 +133,21 @@ mod tests {
         }
     }
 
+    fn shown(listing: &Listing) -> String {
+        Shown { listing, of: None }.to_string()
+    }
+
+    #[test]
+    fn of_all_tasks_those_that_are_wanted_are_counted() {
+        let one = listing(vec![entry("a", "payments", Progress::Settling)]);
+        let (listing, of) = (&one, Some(7));
+        let text = Shown { listing, of }.to_string();
+        assert!(text.ends_with("\n\n1 of 7 tasks in flight\n"), "{text}");
+        let listing = &self::listing(Vec::new());
+        let text = Shown { listing, of }.to_string();
+        assert_eq!(text, "none of the 7 tasks in flight\n");
+    }
+
     fn listing(tasks: Vec<Entry>) -> Listing {
         let owner = Some("0123456789abcdef".to_owned());
         Listing {
@@ -141,7 +168,7 @@ mod tests {
         let expected = "no tasks in flight\n\n\
                         route payments: workers acknowledge too early\n\
                         route mail: workers acknowledge too early\n";
-        assert_eq!(listing.to_string(), expected);
+        assert_eq!(shown(&listing), expected);
     }
 
     #[test]
@@ -152,7 +179,10 @@ mod tests {
             owner: None,
             ..entry("b", "thumbnails", Progress::Waiting)
         };
-        let table = listing(vec![entry("a", "payments", Progress::Working), young]).to_string();
+        let table = shown(&listing(vec![
+            entry("a", "payments", Progress::Working),
+            young,
+        ]));
         let expected = "\
 ID                                ROUTE       STATE    AGE        LAST HEARTBEAT  OWNER
 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa  payments    working  2 h 5 min  37 s ago        01234567
@@ -168,15 +198,15 @@ bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb  thumbnails  waiting  5 s        -             
     fn who_may_not_know_ids_sees_their_beginnings() {
         let mut listing = listing(vec![entry("a", "payments", Progress::Working)]);
         listing.tasks[0].id = None;
-        let table = listing.to_string();
+        let table = shown(&listing);
         let row = table.lines().nth(1).unwrap_or_default();
         assert!(row.starts_with("aaaaaaaa  payments  working"), "{table}");
     }
 
     #[test]
     fn the_count_of_one_task_and_of_none_reads_well() {
-        let one = listing(vec![entry("a", "payments", Progress::Settling)]).to_string();
+        let one = shown(&listing(vec![entry("a", "payments", Progress::Settling)]));
         assert!(one.ends_with("\n\n1 task in flight\n"), "{one}");
-        assert_eq!(listing(Vec::new()).to_string(), "no tasks in flight\n");
+        assert_eq!(shown(&listing(Vec::new())), "no tasks in flight\n");
     }
 }

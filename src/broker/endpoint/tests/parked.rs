@@ -5,6 +5,7 @@ use super::{
         message::Message,
         park::Written,
         parked_file::{Found, ParkedFile, tests::on_a_failing_disk},
+        parked_reader::ParkedMessages,
         parked_record::tests::message,
         parked_replies::{Ask, NoRoom},
         parked_writer::ParkedWriter,
@@ -13,7 +14,7 @@ use super::{
     },
     client::{Broker, Client},
 };
-use crate::broker::names::PARKING_QUEUE;
+use crate::broker::{ParkedReader, names::PARKING_QUEUE};
 use amq_protocol::protocol::{AMQPClass, basic, queue};
 use bytes::Bytes;
 use std::{fs, path::Path, time::Duration};
@@ -224,6 +225,37 @@ async fn what_no_consumer_has_finished_with_is_in_the_file_for_the_next_process(
     park(&broker, "e").await;
     close(&asks).await;
     let left = [(1, "b".into()), (3, "d".into()), (4, "e".into())];
+    assert_eq!(content(&path), left);
+}
+
+#[tokio::test]
+async fn a_person_reads_what_no_consumer_has_and_what_is_deleted_leaves_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("parked");
+    let (broker, asks) = in_file(&path);
+    for body in ["a", "b", "c", "d"] {
+        park(&broker, body).await;
+    }
+    let client = broker.connect(131_072);
+    client.set_prefetch(1);
+    client.consume(PARKING_QUEUE, false).expect("it may");
+    let reader = || ParkedMessages {
+        switch: broker.switch.clone(),
+        after: None,
+        left: 2,
+    };
+    let mut first = reader();
+    let b = first.next().await.expect("the consumer has the one before");
+    let c = first.next().await.expect("the next one");
+    assert_eq!((&b.body[..], &c.body[..]), (&b"b"[..], &b"c"[..]));
+    assert!(first.next().await.is_none(), "as many as were asked for");
+    drop(c);
+    let again = reader().next().await.expect("it is there");
+    assert!(again.receipt.ack().await);
+    assert!(!b.receipt.ack().await, "somebody else has deleted it");
+    nack(&client, 1, true);
+    close(&asks).await;
+    let left = [(0, "a".into()), (2, "c".into()), (3, "d".into())];
     assert_eq!(content(&path), left);
 }
 
