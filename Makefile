@@ -43,7 +43,7 @@ test-config: ## config/schema.json takes the configurations of the project, and 
 suites: ## the test suites of AMQP clients against the bridge as the broker (SUITES="py-amqp kombu")
 	@$(PYTHON) scripts/test.py suites
 
-package: ## the chart, the image's root, the Debian package and the crate, for real; needs root (PARTS="chart lints image deb crate")
+package: ## the chart, the image's root, the Debian package, the crate and the status page, for real; needs root (PARTS="chart lints image deb crate pages")
 	@$(PYTHON) scripts/test.py package
 
 manifests: ## render deploy/kubernetes from the chart

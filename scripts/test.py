@@ -183,7 +183,8 @@ def config(totals):
 
 def package(totals):
     # The simulator's own tests build its binary.
-    cargo_test(totals, "--no-run", "--test", "wire")
+    # The part `pages` runs the bridge's debug binary.
+    cargo_test(totals, "--no-run", "--test", "wire", "--test", "it")
     run(totals, sys.executable, "tests/package/run.py", *os.environ.get("PARTS", "").split())
 
 

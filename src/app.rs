@@ -64,6 +64,7 @@ async fn run_until_stopped(
     until_idle: Option<Duration>,
     supervisor: Supervisor,
 ) -> anyhow::Result<bool> {
+    let begun = Instant::now();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         broker = %config.broker,
@@ -100,7 +101,9 @@ async fn run_until_stopped(
         bridge: Arc::clone(&bridge),
         routes: of_routes.collect(),
         phase: phase_seen.clone(),
+        broker: config.broker.to_string().into(),
         store: config.store.place().into(),
+        since: begun,
         started: started_seen.clone(),
         switch: switch.clone(),
     };

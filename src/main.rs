@@ -9,6 +9,7 @@ use activity_bridge::{
         parked::{self, arguments::ParkedCommand},
         pause, release,
         tasks::{self, filter::TaskFilter},
+        top,
     },
     config::{Config, DEFAULT_PATH},
     intake::release::Remedy,
@@ -114,6 +115,23 @@ enum Command {
         /// Print JSON for machines, as /tasks on the admin address does
         #[arg(long)]
         json: bool,
+    },
+    /// Show the status page of the running bridge in the terminal: routes, tasks, rates, broker, store, warnings
+    ///
+    /// It ends with q or Ctrl-C. Where the output is no terminal, each look is printed below the one before, in plain text.
+    ///
+    /// Asks the running bridge on its admin address, or on admin.socket where that is set.
+    ///
+    /// Exit codes: 0 a person ended it, or it printed once; 1 no bridge answered; 78 the configuration is wrong.
+    Top {
+        #[command(flatten)]
+        configured: Configured,
+        /// Print once and end. It takes a second, from which the rates are
+        #[arg(long)]
+        once: bool,
+        /// The time between two looks
+        #[arg(long, value_name = "SECS", default_value = "2", value_parser = clap::value_parser!(u64).range(1..=3_600), conflicts_with = "once")]
+        interval: u64,
     },
     /// Publish tasks again that wait for a worker, or fail them back to AWS
     ///
@@ -333,6 +351,7 @@ fn execute(command: Command) -> ExitCode {
     | Command::Check { configured, .. }
     | Command::Health { configured, .. }
     | Command::Tasks { configured, .. }
+    | Command::Top { configured, .. }
     | Command::Release { configured, .. }
     | Command::Fail { configured, .. }
     | Command::Parked { configured, .. }
@@ -394,6 +413,10 @@ fn execute(command: Command) -> ExitCode {
         }
         (Ok(runtime), Command::Tasks { filter, json, .. }) => {
             runtime.block_on(tasks::print::print(&config, &filter, json))
+        }
+        (Ok(runtime), Command::Top { once, interval, .. }) => {
+            let interval = Duration::from_secs(interval);
+            runtime.block_on(top::command::top(&config.admin, once, interval))
         }
         (
             Ok(runtime),

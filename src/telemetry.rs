@@ -6,13 +6,16 @@
 
 use crate::{
     settings::{Reader, Word},
-    util::log_queue::{self, LogQueue},
+    util::{
+        log_queue::{self, LogQueue},
+        recent_problems::{RecentProblems, Recorder},
+    },
 };
 use std::{
     io::{self, Write},
     panic, thread,
 };
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Starts the log. The process must hold a [`LastLines`] then.
 pub fn start(config: LogConfig) {
@@ -39,11 +42,14 @@ pub fn start(config: LogConfig) {
         // By default the crate reports a line that it can't write on standard error too, which panics.
         .log_internal_errors(false)
         .with_target(false);
+    let recorder = Recorder(RecentProblems::of_process());
     if config.json {
-        builder.json().flatten_event(true).init();
+        let log = builder.json().flatten_event(true).finish();
+        log.with(recorder).init();
     } else {
         use std::io::IsTerminal;
-        builder.with_ansi(io::stderr().is_terminal()).init();
+        let log = builder.with_ansi(io::stderr().is_terminal()).finish();
+        log.with(recorder).init();
     }
     log_panics();
 }

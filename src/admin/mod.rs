@@ -1,5 +1,5 @@
-//! The admin endpoint: `/livez`, `/readyz`, `/started`, `/drained`, `/metrics` and `/tasks`, which change nothing. On the local socket
-//! also `/drain`, `/resume`, `/release`, `/pause` and `/parked`.
+//! The admin endpoint: `/livez`, `/readyz`, `/started`, `/drained`, `/metrics`, `/tasks` and the status page, which change nothing. On the
+//! local socket also `/drain`, `/resume`, `/release`, `/pause` and `/parked`.
 
 mod caller;
 mod connections;
@@ -16,6 +16,7 @@ pub mod server;
 pub(crate) mod settings;
 mod shared;
 pub mod socket;
+pub mod status;
 
 pub use listing::Listing;
 pub use readiness::Readiness;

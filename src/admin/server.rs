@@ -12,6 +12,7 @@ use super::{
     scrape,
     shared::Admin,
     socket::LocalSocket,
+    status::{answers, collect::collect},
 };
 use crate::{
     context::Bridge,
@@ -22,6 +23,7 @@ use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Extension, State},
     http::{StatusCode, header::CONTENT_TYPE},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -58,13 +60,20 @@ pub async fn serve(admin: Admin, listener: TcpListener, socket: Option<LocalSock
     let drained = Router::new()
         .route("/drained", get(drain::drained))
         .with_state(draining.clone());
+    // A browser that a stranger's page has sent here does not get these.
+    let shown = Router::new()
+        .route("/", get(status_page))
+        .route("/status.json", get(status_json))
+        .route("/tasks", get(tasks))
+        .route_layer(middleware::from_fn(answers::check_host))
+        .with_state(admin.clone());
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/started", get(started))
         .route("/metrics", get(metrics))
-        .route("/tasks", get(tasks))
         .with_state(admin.clone())
+        .merge(shown)
         .merge(drained);
     let releaser = Releaser {
         bridge: admin.bridge,
@@ -138,4 +147,12 @@ async fn tasks(State(admin): State<Admin>, Extension(caller): Extension<Caller>)
     let listing = Listing::of_process(inflight, store.owner(), &admin.store);
     let listing = listing.with_notes(notes.collect());
     Json(listing.shown_to(caller))
+}
+
+async fn status_page(State(admin): State<Admin>) -> Response {
+    answers::html(&collect(&admin))
+}
+
+async fn status_json(State(admin): State<Admin>) -> Response {
+    answers::json(&collect(&admin))
 }

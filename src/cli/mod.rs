@@ -1,4 +1,4 @@
-//! The commands other than `run`: `check`, `config`, `health`, `tasks`, `release`, `fail`, `parked`, `pause`, `drain` and `resume`.
+//! The commands other than `run`: `check`, `config`, `health`, `tasks`, `top`, `release`, `fail`, `parked`, `pause`, `drain` and `resume`.
 
 pub mod check;
 pub mod config;
@@ -10,3 +10,4 @@ pub mod pause;
 pub mod release;
 mod standard_output;
 pub mod tasks;
+pub mod top;

@@ -16,5 +16,8 @@ pub use labels::{
     RouteReason,
 };
 pub use registry::Metrics;
-pub use route::RouteMetrics;
+pub use route::{
+    RouteMetrics,
+    totals::{LegTotals, QueueSeen, RouteTotals},
+};
 pub use scraped::RouteSnapshot;

@@ -12,6 +12,8 @@ use crate::{
 use prometheus::{Histogram, IntCounter, IntGauge};
 use std::time::Duration;
 
+pub mod totals;
+
 /// The counters of one route.
 pub struct RouteMetrics {
     /// Open polls.

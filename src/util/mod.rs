@@ -1,5 +1,6 @@
 //! Helpers that know nothing of tasks: back-off, crash points, the queue of log lines and limits on them, supervised loops, labels of
-//! metrics, rows of a table, databases in a file, reads of small files, who else can read a file, and the name of the machine.
+//! metrics, rows of a table, databases in a file, reads of small files, who else can read a file, the name of the machine, and the newest
+//! warnings of the log.
 
 mod backoff;
 pub mod crash_point;
@@ -11,6 +12,7 @@ mod label;
 pub mod log_limiter;
 pub mod log_queue;
 pub mod log_tally;
+pub mod recent_problems;
 mod report;
 pub mod supervise;
 

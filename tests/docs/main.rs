@@ -1,5 +1,6 @@
 //! The documents say what the code does: configurations parse, tables match, links resolve. No broker is needed.
 
+mod advice;
 mod alerts;
 mod code;
 mod configuration;
@@ -9,6 +10,7 @@ mod links;
 mod metrics;
 mod schema;
 mod state_machines;
+mod status;
 mod worker_protocol;
 
 use std::{

@@ -71,6 +71,7 @@ mod service_manager;
 #[cfg(target_os = "linux")]
 mod silent_broker;
 mod silent_queues;
+mod status;
 mod steering;
 mod step_functions;
 mod store_trouble;

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What is built, installed and rendered for real: the chart, the image's root, the Debian package, the crate, and the files of other
-programs by the programs' own linters.
+"""What is built, installed and rendered for real: the chart, the image's root, the Debian package, the crate, the status page in a
+browser, and the files of other programs by the programs' own linters.
 
-    run.py [chart] [lints] [image] [deb] [crate]
+    run.py [chart] [lints] [image] [deb] [crate] [pages]
 
 All of them, in this order, when none is named. `make package` runs it: needs root for roots of Debian, and gets debootstrap from apt, and
 tools from PyPI and crates.io, into .dev/package. There is no container engine and no cluster: the image's root is made by the Dockerfile's
@@ -28,6 +28,7 @@ import deb  # noqa: E402
 import image  # noqa: E402
 import venv  # noqa: E402
 from roots import CACHE, ENVIRONMENT, inside, run as run_command, run_inside  # noqa: E402
+from pages import check_pages  # noqa: E402
 from served import DOMAIN, ROUTE, configuration, environment, serves_a_task  # noqa: E402
 
 OLDEST_KUBERNETES = 30
@@ -217,7 +218,7 @@ def check_crate(folder, processes, checks):
     checks.check("the_crate_is_packaged_without_a_warning", warnings + ([f"code {done.returncode}"] if done.returncode else []))
 
 
-PARTS = {"chart": check_chart, "lints": check_lints, "image": check_image, "deb": check_deb, "crate": check_crate}
+PARTS = {"chart": check_chart, "lints": check_lints, "image": check_image, "deb": check_deb, "crate": check_crate, "pages": check_pages}
 
 
 def run(folder, processes, checks):

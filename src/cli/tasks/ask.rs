@@ -14,6 +14,7 @@ use hyper_util::{
     client::legacy::{self, Client},
     rt::{TokioExecutor, TokioIo},
 };
+use serde::de::DeserializeOwned;
 use std::{
     io::{self, ErrorKind},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -34,12 +35,26 @@ const MAX_ANSWER_LENGTH: usize = 400_000_000;
 ///
 /// If no process listens, or if its answer is not such a list.
 pub(crate) async fn running(admin: &AdminConfig) -> anyhow::Result<Listing> {
-    let url = format!("http://{}/tasks", reachable(admin.listen));
+    answer(admin, "/tasks", "a list of tasks").await
+}
+
+/// The answer of that process at this path. `what` is what it should be, in words.
+///
+/// # Errors
+///
+/// If no process listens, or if it answers something else.
+pub(crate) async fn answer<T: DeserializeOwned>(
+    admin: &AdminConfig,
+    path: &str,
+    what: &str,
+) -> anyhow::Result<T> {
+    let url = format!("http://{}{path}", reachable(admin.listen));
     let answer = async {
-        match &admin.socket {
-            Some(path) => get_on_socket(path).await,
-            None => get(&url).await,
-        }
+        let (status, body) = match &admin.socket {
+            Some(socket) => on_socket(socket, Request::get(path).body(Body::empty())?).await?,
+            None => get(&url).await?,
+        };
+        parsed(status, &body, what)
     };
     let answer = timeout(ASK_TIMEOUT, answer).await;
     let secs = ASK_TIMEOUT.as_secs();
@@ -57,7 +72,7 @@ pub(crate) async fn running(admin: &AdminConfig) -> anyhow::Result<Listing> {
     })
 }
 
-/// Whether this error of [`running`] says that no process listens.
+/// Whether this error of [`answer`] says that no process listens.
 pub(crate) fn is_nobody(error: &anyhow::Error) -> bool {
     let at_address = error.downcast_ref::<legacy::Error>();
     let on_socket = error.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -68,17 +83,11 @@ pub(crate) fn is_nobody(error: &anyhow::Error) -> bool {
         )
 }
 
-async fn get(url: &str) -> anyhow::Result<Listing> {
+async fn get(url: &str) -> anyhow::Result<(StatusCode, Bytes)> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let answer = client.get(url.parse()?).await?;
     let status = answer.status();
-    listing(status, &body(answer.into_body()).await?)
-}
-
-async fn get_on_socket(path: &Path) -> anyhow::Result<Listing> {
-    let request = Request::get("/tasks").body(Body::empty())?;
-    let (status, answer) = on_socket(path, request).await?;
-    listing(status, &answer)
+    Ok((status, body(answer.into_body()).await?))
 }
 
 /// Sends a request to the process that listens on this socket, and returns its answer.
@@ -108,11 +117,11 @@ async fn body(body: Incoming) -> anyhow::Result<Bytes> {
     Ok(to_bytes(Body::new(body), MAX_ANSWER_LENGTH).await?)
 }
 
-fn listing(status: StatusCode, body: &[u8]) -> anyhow::Result<Listing> {
+fn parsed<T: DeserializeOwned>(status: StatusCode, body: &[u8], what: &str) -> anyhow::Result<T> {
     if !status.is_success() {
         bail!("answered {status}; something else listens there, or another version of the bridge");
     }
-    serde_json::from_slice(body).context("answered something else than a list of tasks")
+    serde_json::from_slice(body).with_context(|| format!("answered something else than {what}"))
 }
 
 /// The address to reach a server on this machine that listens on `listen`.

@@ -6,6 +6,7 @@ mod health;
 mod online;
 pub mod release;
 mod tasks;
+mod top;
 
 use crate::harness::{
     Answer, Route, StepFunctions, Swf, TEST_TIMEOUT, World, command, eventually, put,
