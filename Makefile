@@ -5,7 +5,7 @@ NODE = $(PYTHON) scripts/rabbitmq.py run
 BENCH_NODE = $(if $(filter endpoint,$(BROKER)),,$(NODE) --plain --)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-it test-moto test-ministack test-workers test-asyncapi test-deploy test-config suites package manifests lint bench bench-in-flight soak bench-built clean
+.PHONY: help demo test test-unit test-it test-moto test-ministack test-guides test-workers test-asyncapi test-deploy test-config suites package docs manifests lint bench bench-in-flight soak bench-built clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-moto: ## a boto3 decider on moto, the bridge with both brokers, and pika wo
 test-ministack: ## state machines on ministack, the bridge, RabbitMQ and pika workers
 	@$(PYTHON) scripts/test.py ministack
 
+test-guides: ## the commands and workers of the guides, with the AWS CLI on moto and ministack
+	@$(PYTHON) scripts/test.py guides
+
 test-workers: ## the example workers of ten clients against the bridge
 	@$(PYTHON) scripts/test.py workers
 
@@ -45,6 +48,9 @@ suites: ## the test suites of AMQP clients against the bridge as the broker (SUI
 
 package: ## the chart, the image's root, the Debian package, the crate and the status page, for real; needs root (PARTS="chart lints image deb crate pages")
 	@$(PYTHON) scripts/test.py package
+
+docs: ## the documents as a site in .dev/site/book, with a search; each link and anchor of it is followed
+	@$(PYTHON) scripts/site.py
 
 manifests: ## render deploy/kubernetes from the chart
 	@$(PYTHON) scripts/chart.py write

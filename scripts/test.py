@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the tests stage by stage and closes with the totals.
 
-    test.py [lint] [unit] [deploy] [config] [it] [scale] [moto] [ministack] [workers] [asyncapi] [suites] [package]
+    test.py [lint] [unit] [deploy] [config] [it] [scale] [moto] [ministack] [guides] [workers] [asyncapi] [suites] [package]
 
 All of them but `suites` and `package`, in this order, when none is named.
 """
@@ -148,6 +148,13 @@ def foreign(server, totals):
         run(totals, python, f"tests/{server}/run.py", env=env)
 
 
+def guides(totals):
+    # The simulator's own tests build its binary.
+    cargo_test(totals, "--no-run", "--test", "it", "--test", "wire")
+    python = venv.ensure(venv.WORKER, venv.TESTS, ROOT / "tests/guides/requirements.txt")
+    run(totals, python, "tests/guides/run.py")
+
+
 def workers(totals):
     # The simulator's own tests build its binary.
     cargo_test(totals, "--no-run", "--test", "it", "--test", "wire")
@@ -207,7 +214,7 @@ def redis_server():
 
 
 STAGES = {"lint": lint, "unit": unit, "deploy": deploy, "config": config, "it": it, "scale": scale, "moto": partial(foreign, "moto"),
-          "ministack": partial(foreign, "ministack"), "workers": workers, "asyncapi": asyncapi,
+          "ministack": partial(foreign, "ministack"), "guides": guides, "workers": workers, "asyncapi": asyncapi,
           "suites": suites, "package": package}
 # Clients' own suites take long, and what they show depends on the client more than on the bridge. `package` makes a release build.
 DEFAULT_STAGES = [name for name in STAGES if name not in ("suites", "package")]

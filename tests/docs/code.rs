@@ -15,11 +15,28 @@ fn the_documented_log_lines_and_errors_are_in_the_code() {
     for (document, heading) in [
         ("docs/operations.md", "Line"),
         ("docs/token-stores.md", "What it says"),
+        ("docs/workers-faq.md", "State"),
+        ("docs/workers-faq.md", "The text says"),
+        ("docs/workers-faq.md", "`parked-because` says"),
     ] {
         for row in rows(&text_of(document), heading) {
-            let line = plain(&row[0]);
-            assert!(texts.have(line), "{document}: nothing says {line:?}");
+            texts.assert_have(document, &row[0]);
         }
+    }
+}
+
+#[test]
+fn the_words_in_the_headings_for_authors_of_workers_are_in_the_code() {
+    let texts = Texts::of_the_bridge();
+    let text = text_of("docs/workers-faq.md");
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let spans = headings.flat_map(|line| line.split('`').skip(1).step_by(2));
+    let said: Vec<_> = spans.filter(|span| span.contains(' ')).collect();
+    assert!(said.len() >= 4, "{said:?}");
+    for words in said {
+        // AMQP's own word for the code comes first.
+        let words = words.split_once(" - ").map_or(words, |(_, text)| text);
+        texts.assert_have("docs/workers-faq.md", words);
     }
 }
 
@@ -94,6 +111,26 @@ impl Texts {
 
     fn have(&self, words: &str) -> bool {
         self.0.iter().any(|text| text.contains(words))
+    }
+
+    /// Words in which an ellipsis stands for what differs.
+    #[track_caller]
+    fn assert_have(&self, document: &str, words: &str) {
+        let parts: Vec<_> = plain(words).split('…').map(str::trim).collect();
+        let in_order = |text: &String| {
+            let mut rest = text.as_str();
+            parts.iter().all(|part| match rest.split_once(part) {
+                Some((_, after)) => {
+                    rest = after;
+                    true
+                }
+                None => false,
+            })
+        };
+        assert!(
+            self.0.iter().any(in_order),
+            "{document}: nothing says {words:?}"
+        );
     }
 
     /// The arguments of a macro, and what is in brackets among them.

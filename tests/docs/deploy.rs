@@ -83,7 +83,7 @@ fn the_pods_of_the_kubernetes_manifests_have_a_volume_for_the_file() {
     }
 }
 
-/// The worst case in all, by "Sizing" in operations.md, in MiB. A sidecar has no more connections than a pod has workers.
+/// The worst case in all, by docs/sizing.md, in MiB. A sidecar has no more connections than a pod has workers.
 fn worst_case(config: &Config) -> u64 {
     const MAX_SIDECAR_CONNECTIONS: u64 = 40;
     let services: HashSet<_> = config
@@ -121,7 +121,7 @@ fn the_memory_limits_of_the_kubernetes_manifests_leave_room_for_the_worst_case()
         let worst = worst_case(&config);
         assert!(limit >= worst, "{name}: {limit} MiB, and {worst} at worst");
     }
-    let sizing = text_of("docs/operations.md");
+    let sizing = text_of("docs/sizing.md");
     assert!(sizing.contains("512 MiB, leaves room for this with 40 connections"));
 }
 

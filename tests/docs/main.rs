@@ -9,6 +9,7 @@ mod iam;
 mod links;
 mod metrics;
 mod schema;
+mod site;
 mod state_machines;
 mod status;
 mod worker_protocol;
@@ -92,23 +93,4 @@ fn rows(markdown: &str, heading: &str) -> Vec<Vec<String>> {
 
 fn plain(cell: &str) -> &str {
     cell.trim_matches('`')
-}
-
-#[test]
-fn the_workers_in_the_documents_are_the_examples() {
-    for (document, example) in [
-        ("README.md", "examples/python/ack_worker.py"),
-        ("README.md", "examples/python/worker.py"),
-        ("docs/brokers.md", "examples/python/ack_worker.py"),
-    ] {
-        let text = text_of(document);
-        let (_, rest) = text
-            .split_once(&format!("<!-- the same as {example} -->"))
-            .expect("the mark");
-        assert_eq!(
-            blocks(rest, "python")[0],
-            text_of(example),
-            "{document}: {example}"
-        );
-    }
 }

@@ -19,6 +19,7 @@ fn the_documented_errors_are_those_that_there_are() {
     let existing = names(&text_of("src/task/outcome.rs"));
     assert_eq!(documented, existing);
     assert!(names(&text_of("docs/state-machines.md")).is_subset(&existing));
+    assert_eq!(names(&text_of("docs/workers-faq.md")), existing);
 }
 
 #[test]
