@@ -13,7 +13,7 @@ help: ## show this list
 demo: ## see tasks flow: simulator, bridge, Python workers (TASKS=1000; with RabbitMQ: BROKER=rabbitmq)
 	@$(PYTHON) scripts/demo.py
 
-test: ## everything that CI runs: lints, unit and integration tests, the tests in Python
+test: ## what CI runs, but for package, docs and the image: lints, unit and integration tests, the tests in Python
 	@$(PYTHON) scripts/test.py
 
 test-unit: ## unit, property and documentation tests
@@ -43,8 +43,8 @@ test-deploy: ## the manifests are those of the chart, systemd takes the unit, an
 test-config: ## config/schema.json takes the configurations of the project, and refuses mistakes
 	@$(PYTHON) scripts/test.py config
 
-suites: ## the test suites of AMQP clients against the bridge as the broker (SUITES="py-amqp kombu")
-	@$(PYTHON) scripts/test.py suites
+suites: ## twenty kills with RabbitMQ; the test suites of AMQP clients against the bridge as the broker (SUITES="py-amqp kombu")
+	@$(PYTHON) scripts/test.py $(if $(SUITES),suites,kills suites)
 
 package: ## the chart, the image's root, the Debian package, the crate and the status page, for real; needs root (PARTS="chart lints image deb crate pages")
 	@$(PYTHON) scripts/test.py package

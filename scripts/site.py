@@ -17,6 +17,7 @@ SITE = ROOT / "docs/site"
 REQUIREMENTS = ROOT / "scripts/site-requirements.txt"
 OUT = DEV / "site"
 SOURCE, BOOK = OUT / "source", OUT / "book"
+ALERTS = ROOT / "deploy/prometheus/activity-bridge.rules.yml"
 # The target of a link of Markdown, without its anchor.
 LINK = re.compile(r"(\]\()([^)\s#]+)")
 
@@ -81,12 +82,23 @@ def run(*command):
         raise Failure(f"`{' '.join(map(str, command))}` failed")
 
 
+def follow_alerts():
+    """The links of alerts, which lychee can't follow: the address at which the site is published is not known."""
+    links = re.findall(r"runbook_url: https://YOUR-DOCS/(.+)#(.+)", ALERTS.read_text())
+    for page, anchor in links:
+        if not (BOOK / page).exists() or f'id="{anchor}"' not in (BOOK / page).read_text():
+            raise Failure(f"{ALERTS.name} links to {page}#{anchor}, which the site does not have")
+    if not links:
+        raise Failure(f"{ALERTS.name} has no links")
+
+
 def body():
     tools = venv.ensure(REQUIREMENTS, folder=OUT / "venv").parent
     pages = stage()
     run(tools / "mdbook", "build", OUT)
     # The pages, and not their sources: the anchors are those that mdBook makes.
     run(tools / "lychee", "--offline", "--include-fragments", "--no-progress", "--root-dir", BOOK, BOOK)
+    follow_alerts()
     say(f"{pages} pages: {(BOOK / 'index.html').relative_to(ROOT)}")
 
 

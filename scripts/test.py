@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs the tests stage by stage and closes with the totals.
 
-    test.py [lint] [unit] [deploy] [config] [it] [scale] [moto] [ministack] [guides] [workers] [asyncapi] [suites] [package]
+    test.py [lint] [unit] [deploy] [config] [it] [scale] [moto] [ministack] [guides] [workers] [asyncapi] [kills] [suites] [package]
 
-All of them but `suites` and `package`, in this order, when none is named.
+All of them but `kills`, `suites` and `package`, in this order, when none is named.
 """
 import contextlib
 import os
@@ -30,6 +30,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 LOCKED = ["--locked"] if os.environ.get("CI") else []
 # The one feature of the bridge, off by default.
 OTLP = ["--features", "activity-bridge/otlp"]
+KILLS = "scale::kills::twenty_kills_at_random"
 
 
 class Totals:
@@ -136,7 +137,14 @@ def scale(totals):
         env = {**env, **more, "RUST_TEST_THREADS": "3"}
         alone = "scale::ten_thousand"
         cargo_test(totals, "--test", "it", "--", "--nocapture", alone, env=env)
-        cargo_test(totals, "--test", "it", "--test", "store", "--", "--nocapture", "--skip", alone, "scale::", env=env)
+        skipped = ["--skip", alone, "--skip", KILLS]
+        cargo_test(totals, "--test", "it", "--test", "store", "--", "--nocapture", *skipped, "scale::", env=env)
+
+
+def kills(totals):
+    """Kills with RabbitMQ take minutes. Those of the bridge that is the broker are in `scale`."""
+    with broker() as env:
+        cargo_test(totals, "--test", "it", "--", "--nocapture", KILLS, env=env)
 
 
 def foreign(server, totals):
@@ -215,9 +223,9 @@ def redis_server():
 
 STAGES = {"lint": lint, "unit": unit, "deploy": deploy, "config": config, "it": it, "scale": scale, "moto": partial(foreign, "moto"),
           "ministack": partial(foreign, "ministack"), "guides": guides, "workers": workers, "asyncapi": asyncapi,
-          "suites": suites, "package": package}
+          "kills": kills, "suites": suites, "package": package}
 # Clients' own suites take long, and what they show depends on the client more than on the bridge. `package` makes a release build.
-DEFAULT_STAGES = [name for name in STAGES if name not in ("suites", "package")]
+DEFAULT_STAGES = [name for name in STAGES if name not in ("kills", "suites", "package")]
 
 
 def body():

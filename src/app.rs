@@ -5,8 +5,6 @@
 mod phases;
 mod warnings;
 
-pub(crate) use warnings::few_descriptors;
-
 use crate::{
     admin::{Admin, server, socket},
     broker::{self, BrokerOptions, InboundStream, ReplyLifetime},
@@ -174,7 +172,7 @@ async fn build(
     routes: Vec<RouteConfig>,
     supervisor: Supervisor,
 ) -> anyhow::Result<(Arc<Bridge>, InboundStream)> {
-    let tracer = Tracer::start(config.otlp.as_ref())?;
+    let tracer = Tracer::start(config.otlp.as_ref(), config.broker.kind())?;
     let metrics = Metrics::new()?;
     proxies::tell();
     let sources = Sources::load(config.region.as_deref()).await?;

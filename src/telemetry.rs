@@ -4,6 +4,8 @@
 //! A log line never contains a token, an input, a result or a credential. The environment can't change the filter, because lapin
 //! and the AWS SDK write message bodies at `debug`.
 
+mod trace_id;
+
 use crate::{
     settings::{Reader, Word},
     util::{
@@ -15,7 +17,13 @@ use std::{
     io::{self, Write},
     panic, thread,
 };
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use trace_id::WithTraceId;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{self, format::JsonFields},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// Starts the log. The process must hold a [`LastLines`] then.
 pub fn start(config: LogConfig) {
@@ -36,19 +44,22 @@ pub fn start(config: LogConfig) {
         "warn,activity_bridge={},lapin=off,aws_config=off",
         config.level
     );
-    let builder = fmt()
+    let builder = fmt::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(move || LogWriter(queue.clone()))
         // By default the crate reports a line that it can't write on standard error too, which panics.
-        .log_internal_errors(false)
-        .with_target(false);
+        .log_internal_errors(false);
+    let format = fmt::format().with_target(false);
     let recorder = Recorder(RecentProblems::of_process());
     if config.json {
-        let log = builder.json().flatten_event(true).finish();
+        let format = WithTraceId::json(format.json().flatten_event(true));
+        let builder = builder.fmt_fields(JsonFields::new());
+        let log = builder.event_format(format).finish();
         log.with(recorder).init();
     } else {
         use std::io::IsTerminal;
-        let log = builder.with_ansi(io::stderr().is_terminal()).finish();
+        let format = format.with_ansi(io::stderr().is_terminal());
+        let log = builder.event_format(WithTraceId::text(format)).finish();
         log.with(recorder).init();
     }
     log_panics();

@@ -97,7 +97,7 @@ impl RouteReadiness {
         let ready = refused.is_none() && gate.is_healthy();
         let (reason, state) = match (refused, gate) {
             (Some(refused), _) => (RouteReason::Refused, refused),
-            (None, Gate::Open) if !phase.polls() => {
+            (None, gate) if !phase.polls() && gate.is_healthy() => {
                 let state = format!("no new polls: {}", phase.name());
                 (RouteReason::Draining, state)
             }

@@ -1,6 +1,6 @@
 //! `/metrics`: the counters, and the gauges that are computed when somebody asks.
 
-use super::{readiness::Readiness, shared::Admin};
+use super::{readiness::Readiness, scale::works, shared::Admin};
 use crate::metrics::RouteSnapshot;
 
 /// All metrics, in Prometheus's text format.
@@ -13,9 +13,11 @@ pub fn text(admin: &Admin) -> Result<Vec<u8>, prometheus::Error> {
     let readiness = Readiness::of(admin);
     set_process_gauges(admin, &readiness);
     let tallies = bridge.inflight.tally();
+    let works = works(bridge, *admin.started.borrow());
     let routes = admin.routes.iter().zip(&readiness.routes);
     let routes: Vec<_> = routes
         .map(|((route, _), seen)| {
+            let work = works.iter().find(|work| work.route == seen.name);
             let tally = tallies.get(&seen.name).copied().unwrap_or_default();
             RouteSnapshot {
                 route: &seen.name,
@@ -26,6 +28,8 @@ pub fn text(admin: &Admin) -> Result<Vec<u8>, prometheus::Error> {
                 slots_taken: seen.slots_taken,
                 in_flight: tally.by_progress,
                 oldest: tally.oldest_age(),
+                pending: work.and_then(|work| work.pending_at_aws),
+                work: work.and_then(|work| work.work),
                 unacknowledged: bridge.broker.unacknowledged(&route.config.destination),
             }
         })

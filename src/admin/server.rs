@@ -9,7 +9,7 @@ use super::{
     parked, pause,
     readiness::Readiness,
     release::{self, Releaser},
-    scrape,
+    scale, scrape,
     shared::Admin,
     socket::LocalSocket,
     status::{answers, collect::collect},
@@ -72,6 +72,8 @@ pub async fn serve(admin: Admin, listener: TcpListener, socket: Option<LocalSock
         .route("/readyz", get(readyz))
         .route("/started", get(started))
         .route("/metrics", get(metrics))
+        .route("/scale", get(scale::all))
+        .route("/scale/{route}", get(scale::one))
         .with_state(admin.clone())
         .merge(shown)
         .merge(drained);
@@ -127,6 +129,7 @@ async fn started(State(admin): State<Admin>) -> Response {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
+    scale::refresh(&admin.bridge).await;
     match scrape::text(&admin) {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

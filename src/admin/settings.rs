@@ -71,13 +71,13 @@ impl fmt::Display for AdminConfig {
 
 /// Reads the settings of the endpoint.
 pub(crate) fn read(mut admin: Reader<'_>) -> AdminConfig {
-    let help = "The address of /livez, /readyz, /started, /drained, /metrics and /tasks.";
+    let help = "The address of the status page, and of /status.json, /livez, /readyz, /started, /drained, /metrics, /scale and /tasks.";
     let listen = admin.text("listen", help, |text| {
         text.parse()
             .map_err(|_| "must be an address and a port, like \"127.0.0.1:9464\"".to_owned())
     });
     let listen = listen.or(SocketAddr::from(([127, 0, 0, 1], 9464)));
-    let help = "The path of a Unix socket on which the same is served, and also what activity-bridge drain, resume and release ask for.";
+    let help = "The path of a Unix socket on which the same is served, and also what activity-bridge drain, resume, reload, pause, release, fail and parked ask for.";
     let socket = admin.text("socket", help, |text| match text {
         "" => Err("must not be empty".to_owned()),
         path => Ok(PathBuf::from(path)),

@@ -1,7 +1,9 @@
 //! Warnings at the start, about settings that are allowed and seldom right.
 
 use crate::{
-    broker::BrokerConfig, config::Config, phase::POLL_HOLD, process::flush_reserve,
+    config::Config,
+    phase::POLL_HOLD,
+    process::{descriptors, flush_reserve},
     route::RouteConfig,
 };
 use std::time::Duration;
@@ -18,31 +20,9 @@ pub(super) fn warn_of_an_unknown_timeout(route: &RouteConfig) {
     }
 }
 
-/// Number of descriptors for all that is not counted one by one: heartbeats and outcomes at work, the store, the admin
-/// endpoint.
-const OTHER_DESCRIPTORS: u64 = 1_000;
-
-/// Number of sockets of workers beyond the connections that are in use: those that close.
-const CLOSING_SOCKETS: u64 = 128;
-
-/// Fewer descriptors than may be needed, in words.
-pub(crate) fn few_descriptors(config: &Config, limit: Option<u64>) -> Option<String> {
-    let workers = match &config.broker {
-        BrokerConfig::Endpoint(endpoint) => endpoint.max_connections as u64 + CLOSING_SOCKETS,
-        BrokerConfig::RabbitMq(_) => 0,
-    };
-    let polls = config.routes.iter().map(|route| route.pollers.max as u64);
-    let polls: u64 = polls.sum();
-    let needs = workers + polls + OTHER_DESCRIPTORS;
-    let limit = limit.filter(|limit| *limit < needs)?;
-    Some(format!(
-        "the limit on open files is {limit}, and {needs} may be needed: {workers} for workers (amqp.max_connections), {polls} for polls (pollers.max), {OTHER_DESCRIPTORS} for the rest; raise it (ulimit -n, LimitNOFILE)"
-    ))
-}
-
-/// Warns of [`few_descriptors`].
+/// Warns of [`descriptors::few`].
 pub(super) fn warn_of_few_descriptors(config: &Config, limit: Option<u64>) {
-    if let Some(words) = few_descriptors(config, limit) {
+    if let Some(words) = descriptors::few(&config.broker, &config.routes, limit) {
         warn!("{words}");
     }
 }

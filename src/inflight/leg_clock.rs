@@ -102,8 +102,9 @@ mod tests {
     #[test]
     fn each_leg_is_measured_from_what_began_it_to_what_ended_it() {
         use Leg::{Publish, Settle, Wait, WaitAndWork, Work};
+        type Row = (&'static str, &'static [E], &'static [(Leg, u64)]);
         #[rustfmt::skip]
-        let rows: [(&str, &[E], &[(Leg, u64)]); 13] = [
+        let rows: [Row; 13] = [
             ("the normal case", &[E::Confirmed, E::Beat, E::Beat, E::FinalReply, E::Settled],
                 &[(Publish, 1), (Wait, 1), (Work, 2), (Settle, 1)]),
             ("a worker that does not say when it starts", &[E::Confirmed, E::FinalReply, E::Settled],

@@ -3,17 +3,13 @@
 use super::{
     lifecycle::State,
     table::{InflightTable, InflightTask},
+    tally::Tallies,
 };
 use crate::{
     route::Route,
     task::{Progress, TaskId},
-    util::Label,
 };
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// An entry of the list.
@@ -31,43 +27,26 @@ pub struct Listed {
     pub last_heartbeat: Option<Duration>,
 }
 
-/// The tasks in flight of one route, as numbers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    /// The number of tasks, by [`Progress::index`](Label::index).
-    pub by_progress: [usize; Progress::ALL.len()],
-    /// When the oldest of them was polled; `None` if there is none.
-    oldest: Option<SystemTime>,
-}
-
-impl Tally {
-    /// The time since the oldest task was polled; zero if there is none.
-    #[must_use]
-    pub fn oldest_age(&self) -> Duration {
-        let age = self.oldest.map(|at| at.elapsed().unwrap_or_default());
-        age.unwrap_or_default()
-    }
-
-    fn add(&mut self, entry: &InflightTask) {
-        self.by_progress[entry.progress().index()] += 1;
-        let at = entry.polled_at;
-        self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
-    }
-}
-
 impl InflightTable {
-    /// The numbers of each route that has a task in flight, by the route's name.
+    /// The numbers of each route that has a task in flight. With more than 1,000 tasks they may be 1 s old, because whoever reaches the
+    /// admin endpoint may ask again and again.
     #[must_use]
-    pub fn tally(&self) -> HashMap<String, Tally> {
+    pub fn tally(&self) -> Arc<Tallies> {
+        let tasks = self.table().open.len();
+        self.last_tallies.get(tasks, || self.count())
+    }
+
+    fn count(&self) -> Tallies {
         let table = self.table();
-        let mut tallies = HashMap::<String, Tally>::new();
+        let mut tallies = Tallies::new();
         for entry in table.open.values() {
+            let (progress, at) = (entry.progress(), entry.polled_at);
             match tallies.get_mut(entry.route.name()) {
-                Some(tally) => tally.add(entry),
+                Some(tally) => tally.add(progress, at),
                 None => tallies
                     .entry(entry.route.name().to_owned())
                     .or_default()
-                    .add(entry),
+                    .add(progress, at),
             }
         }
         tallies
@@ -90,7 +69,7 @@ impl InflightTable {
 }
 
 impl InflightTask {
-    fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> Progress {
         match self.state {
             State::Settling | State::Ended => Progress::Settling,
             State::Publishing | State::Dispatched if !self.schedule.is_waiting() => {

@@ -2,7 +2,8 @@
 //!
 //! `table` owns the entries: state, slot, heartbeat schedule, and the reply that waits for its acknowledgement. `lifecycle`
 //! is the pure state machine of a task. `deliveries` applies what a broker tells of them. `heartbeat_schedule` says when a heartbeat
-//! is due, `due` keeps the order of what is due. `leg_clock` measures how long each leg of a task's way takes. `restore` enters adopted
+//! is due, `due` keeps the order of what is due. `leg_clock` measures how long each leg of a task's way takes, and `leg_spans` shows
+//! them in its trace. `restore` enters adopted
 //! tasks. `lost_queues` finds the tasks whose messages the broker has lost. `timeouts` holds what is learnt of them. `unsettled` holds
 //! outcomes. `listing` and `ownership` answer questions about the tasks.
 //!
@@ -13,6 +14,7 @@ pub mod deliveries;
 pub mod due;
 pub mod heartbeat_schedule;
 pub mod leg_clock;
+mod leg_spans;
 pub mod lifecycle;
 pub mod listing;
 pub mod lost_queues;

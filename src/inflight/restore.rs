@@ -7,7 +7,13 @@ use super::{
     lifecycle::State,
     table::{InflightTable, InflightTask},
 };
-use crate::{broker::Durability, route::Route, store::Record, task::TaskId, trace::Span};
+use crate::{
+    broker::Durability,
+    route::Route,
+    store::Record,
+    task::TaskId,
+    trace::{LegSpan, Span},
+};
 use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
 
@@ -71,6 +77,8 @@ impl InflightTable {
             since: now.checked_sub(from.age).unwrap_or(now),
             receipts: Vec::new(),
             span: Span::none(),
+            leg_span: LegSpan::default(),
+            _log_trace: None,
             state: match restored {
                 Restored::ToPublish => State::Publishing,
                 Restored::Dispatched | Restored::ToFail => State::Dispatched,

@@ -13,7 +13,8 @@ use crate::{
     broker::Receipt,
     route::{Route, Slot},
     task::{Outcome, Task, TaskId, TaskToken, Timeouts},
-    trace::Span,
+    trace::{LegSpan, Span},
+    util::log_traces::LogTrace,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::{
@@ -38,6 +39,10 @@ pub struct InflightTask {
     pub receipts: Vec<Receipt>,
     /// The span of the task. It began at the poll.
     pub span: Span,
+    /// The span of the leg that the task is on.
+    pub(super) leg_span: LegSpan,
+    /// Puts the trace into the log lines about the task; `None` if the trace is not known.
+    pub(super) _log_trace: Option<LogTrace>,
     pub(super) state: State,
     pub(super) token: TaskToken,
     /// The name of the activity type, or of the activity; empty if an earlier version recorded the task.
@@ -164,11 +169,14 @@ impl InflightTable {
     pub fn enter(&self, task: &Task, route: Arc<Route>, slot: Slot, span: Span) {
         let terms = Terms::new(&route.config.heartbeat, task.timeouts.heartbeat);
         let now = Instant::now();
+        let trace = span.traceparent().or(task.input.traceparent());
         let entry = InflightTask {
             route,
             since: now,
             receipts: Vec::new(),
             span,
+            leg_span: LegSpan::default(),
+            _log_trace: trace.map(|trace| LogTrace::new(task.id.first_digits(), trace.trace_id)),
             state: State::Publishing,
             token: task.token.clone(),
             activity: task.activity.as_str().into(),
@@ -440,7 +448,8 @@ impl Table {
         if state == State::Settling && entry.state != State::Settling {
             entry.schedule.begin_settling(now);
         }
-        entry.state = state;
+        let before = std::mem::replace(&mut entry.state, state);
+        entry.trace_leg(event, before);
         if event == Event::MessageLost && command == Command::PublishAgain {
             entry.lost_at = Some(now);
         }

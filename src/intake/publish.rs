@@ -47,7 +47,6 @@ pub async fn fresh(
     slot: Slot,
     unpersisted: UnpersistedPermit,
 ) {
-    debug!(route = route.name(), task = %task.id, activity = task.activity, "polled");
     let traced = catch(|| {
         crash_point_over(CrashPoint::AfterPoll, task.input.text().as_bytes());
         trace(&bridge, &route, &task)
@@ -58,6 +57,7 @@ pub async fn fresh(
     bridge
         .inflight
         .enter(&task, Arc::clone(&route), slot, span.clone());
+    debug!(route = route.name(), task = %task.id, activity = task.activity, "polled");
     if panicked {
         return fail_panicked(&bridge, &route, task.id).await;
     }
@@ -154,11 +154,13 @@ async fn publish_until(publication: Publication, mut task: Task, kind: Kind) {
         let is_lost = matches!(kind, Kind::Recovered(Cause::Lost));
         let span = match kind {
             Kind::Fresh(span, unpersisted) => {
+                let recording = span.child("record");
                 let recorded = record(&bridge, &route, &task, &last_error).await;
                 drop(unpersisted);
                 if !recorded {
                     return;
                 }
+                recording.ended("recorded");
                 span
             }
             Kind::Recovered(_) => Span::none(),

@@ -10,14 +10,13 @@ mod register;
 mod registry;
 mod route;
 mod scraped;
+mod totals;
 
 pub use labels::{
     DeliveryEvent, Fault, HeartbeatOutcome, Leg, PollOutcome, PublishOutcome, ReplyKind,
     RouteReason,
 };
 pub use registry::Metrics;
-pub use route::{
-    RouteMetrics,
-    totals::{LegTotals, QueueSeen, RouteTotals},
-};
+pub use route::RouteMetrics;
 pub use scraped::RouteSnapshot;
+pub use totals::{LegTotals, QueueSeen, RouteTotals};

@@ -231,8 +231,8 @@ mod tests {
     fn a_route_that_is_gone_has_no_series_and_the_others_keep_theirs() {
         let metrics = Metrics::new().expect("well-formed names");
         let text = || String::from_utf8(metrics.render(&[]).expect("encodes")).expect("UTF-8");
-        let mail = metrics.for_route("mail", "swf");
-        mail.polled(PollOutcome::Task);
+        let other = metrics.for_route("mail", "swf");
+        other.polled(PollOutcome::Task);
         let before = text();
         let payments = metrics.for_route("payments", "swf");
         drop(metrics.for_route("payments", "step-functions"));
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_reason_of_a_route_is_1_and_a_broker_that_cannot_tell_gives_no_series() {
+    fn exactly_one_reason_of_a_route_is_1_and_what_is_not_known_has_no_series() {
         let metrics = Metrics::new().expect("well-formed names");
         let mut seen = RouteSnapshot {
             route: "mail",
@@ -268,6 +268,8 @@ mod tests {
             slots_taken: 2,
             in_flight: [0, 1, 0, 0],
             oldest: Duration::from_millis(1_500),
+            pending: None,
+            work: None,
             unacknowledged: None,
         };
         let text = |seen: &RouteSnapshot<'_>| {
@@ -287,11 +289,16 @@ mod tests {
             assert!(ones.len() == 1 && ones[0].contains(&label), "{ones:?}");
         }
         let without = text(&seen);
-        assert!(!without.contains("queue_unacknowledged"));
+        for absent in ["queue_unacknowledged", "tasks_pending_at_aws", "route_work"] {
+            assert!(!without.contains(absent), "{absent}");
+        }
         seen.unacknowledged = Some(7);
+        (seen.pending, seen.work) = (Some(0), Some(3));
         let with = text(&seen);
         for series in [
             r#"activity_bridge_queue_unacknowledged{route="mail",source="swf"} 7"#,
+            r#"activity_bridge_tasks_pending_at_aws{route="mail",source="swf"} 0"#,
+            r#"activity_bridge_route_work{route="mail",source="swf"} 3"#,
             r#"activity_bridge_route_tasks_in_flight{route="mail",source="swf",state="waiting"} 1"#,
             r#"activity_bridge_oldest_task_age_seconds{route="mail",source="swf"} 1.5"#,
             r#"activity_bridge_slots_taken{route="mail",source="swf"} 2"#,

@@ -12,8 +12,6 @@ use crate::{
 use prometheus::{Histogram, IntCounter, IntGauge};
 use std::time::Duration;
 
-pub mod totals;
-
 /// The counters of one route.
 pub struct RouteMetrics {
     /// Open polls.
@@ -24,19 +22,19 @@ pub struct RouteMetrics {
     pub republished: IntCounter,
     /// Tasks that wait and that can't be in their queue.
     pub missing: IntGauge,
-    polls: ByLabel<PollOutcome, IntCounter>,
+    pub(super) polls: ByLabel<PollOutcome, IntCounter>,
     publishes: ByLabel<PublishOutcome, IntCounter>,
     replies: ByLabel<ReplyKind, IntCounter>,
     dead_letters: ByLabel<Death, IntCounter>,
     heartbeats: ByLabel<HeartbeatOutcome, IntCounter>,
     timeout_used: Histogram,
-    settlements: ByLabel<OutcomeKind, ByLabel<SettleEnd, IntCounter>>,
+    pub(super) settlements: ByLabel<OutcomeKind, ByLabel<SettleEnd, IntCounter>>,
     settle_retries: ByLabel<Fault, IntCounter>,
-    durations: ByLabel<SettleEnd, Histogram>,
-    legs: ByLabel<Leg, Histogram>,
-    queue_ready: IntGauge,
-    queue_consumers: IntGauge,
-    queue_credit: IntGauge,
+    pub(super) durations: ByLabel<SettleEnd, Histogram>,
+    pub(super) legs: ByLabel<Leg, Histogram>,
+    pub(super) queue_ready: IntGauge,
+    pub(super) queue_consumers: IntGauge,
+    pub(super) queue_credit: IntGauge,
     deliveries: ByLabel<DeliveryEvent, IntCounter>,
     /// Tasks that an acknowledgement completed before their worker finished.
     pub early_acks: IntCounter,
@@ -84,6 +82,12 @@ impl RouteMetrics {
     /// Counts a poll that has ended.
     pub fn polled(&self, outcome: PollOutcome) {
         self.polls[outcome].inc();
+    }
+
+    /// The number of tasks that polls have brought.
+    #[must_use]
+    pub fn tasks_polled(&self) -> u64 {
+        self.polls[PollOutcome::Task].get()
     }
 
     /// Counts an attempt to publish.

@@ -24,6 +24,10 @@ pub struct RouteSnapshot<'r> {
     pub in_flight: [usize; Progress::ALL.len()],
     /// The time since the oldest task in flight was polled; zero if there is none.
     pub oldest: Duration,
+    /// The tasks that wait at AWS for a poll; `None` if that is not known.
+    pub pending: Option<u64>,
+    /// The tasks that there are for its workers; `None` if that is not known.
+    pub work: Option<u64>,
     /// The tasks of its queue that workers have; `None` if the broker can't tell.
     pub unacknowledged: Option<usize>,
 }
@@ -62,6 +66,14 @@ pub(super) fn gather(routes: &[RouteSnapshot<'_>]) -> Result<Vec<MetricFamily>, 
         "oldest_task_age_seconds",
         "Time since the oldest task of the route in flight was polled. 0 if there is none.",
     )?;
+    let pending = of.gauges(
+        "tasks_pending_at_aws",
+        "Tasks that wait at AWS for a poll. No series while that is not known, and none on Step Functions, which has no such number.",
+    )?;
+    let work = of.gauges(
+        "route_work",
+        "Tasks that there are for the workers of the route: waiting at AWS, or in flight in this process. No series while that is not known.",
+    )?;
     for route in routes {
         let labels = [route.route, route.source];
         let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
@@ -80,6 +92,13 @@ pub(super) fn gather(routes: &[RouteSnapshot<'_>]) -> Result<Vec<MetricFamily>, 
         }
         let age = oldest.with_label_values(&labels);
         age.set(route.oldest.as_secs_f64());
+        // 0 would be taken for "nothing to do".
+        for (family, tasks) in [(&pending, route.pending), (&work, route.work)] {
+            if let Some(tasks) = tasks {
+                let tasks = i64::try_from(tasks).unwrap_or(i64::MAX);
+                family.with_label_values(&labels).set(tasks);
+            }
+        }
         if let Some(tasks) = route.unacknowledged {
             unacknowledged.with_label_values(&labels).set(gauge(tasks));
         }

@@ -66,11 +66,11 @@ pub(super) fn read_max_ready(
     broker: BrokerKind,
     max_in_flight: usize,
 ) -> MaxReady {
-    let auto = ("auto", MaxReady::Auto);
+    let meaning = ("auto", MaxReady::Auto, MaxReady::Number);
     let help = "With RabbitMQ, the bridge does not poll while more messages than this are ready in the queue. Where the bridge is the \
                 broker, it polls for the workers that have room, and for this many tasks more.";
     let bounds = 0..=1_000_000_000;
-    let read = route.integer_or("max_ready", help, bounds, auto, MaxReady::Number);
+    let read = route.integer_or("max_ready", help, bounds, meaning);
     match (read.optional(), broker) {
         (Some(MaxReady::Auto), BrokerKind::RabbitMq) => {
             let rule = "is for the bridge as the broker, because RabbitMQ does not tell how fast workers take messages; \

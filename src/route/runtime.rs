@@ -3,6 +3,7 @@
 use super::{
     credit::{QueueCredits, RouteCredit},
     open_polls::OpenPolls,
+    pending_tasks::{PendingAtAws, PendingCache},
     settings::RouteConfig,
     slots::{Slot, Slots},
 };
@@ -44,6 +45,8 @@ pub struct Route {
     pub log_limiter: LogLimiter,
     /// The headers that all tasks of the route share.
     headers: Vec<(&'static str, HeaderValue)>,
+    /// How many tasks wait at AWS.
+    pending: PendingCache,
     /// Why AWS refuses the route, and when it last did; `None` if it does not.
     refused: Mutex<Option<(String, Instant)>>,
     /// Whether workers have acknowledged before they had finished.
@@ -107,6 +110,7 @@ impl Route {
             metrics,
             log_limiter: LogLimiter::default(),
             headers,
+            pending: PendingCache::default(),
             refused: Mutex::default(),
             early_acks: Mutex::default(),
             undelivered: watch::channel(0).0,
@@ -174,6 +178,24 @@ impl Route {
     pub fn refused(&self) -> Option<String> {
         let refused = self.refused.lock();
         refused.as_ref().map(|(why, _)| why.clone())
+    }
+
+    /// Asks AWS how many tasks wait there, if it was not asked lately. Takes 2 s at most. Dropping the future loses the answer.
+    pub async fn ask_for_pending(&self) {
+        let polled = || self.metrics.tasks_polled();
+        self.pending.refresh(&*self.source, polled).await;
+    }
+
+    /// When AWS may be asked again; `None` if it was not asked yet.
+    #[must_use]
+    pub fn pending_not_before(&self) -> Option<Instant> {
+        self.pending.not_before()
+    }
+
+    /// How many tasks wait at AWS, by its last answer.
+    #[must_use]
+    pub fn pending_at_aws(&self) -> PendingAtAws {
+        self.pending.now(self.metrics.tasks_polled())
     }
 
     /// Notes that a worker has acknowledged a task before it had finished. `releases`: acknowledgements settle nothing from

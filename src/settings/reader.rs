@@ -264,15 +264,12 @@ impl<'p> Reader<'p> {
         self.found(key, read)
     }
 
-    /// One of a few words. Capitals are small letters here: environments often have them.
+    /// One of a few words.
     pub fn word<W: Word>(&mut self, key: &'static str, help: &'static str) -> Found<'p, W> {
         let words: Vec<_> = W::WORDS.iter().map(|(word, _)| *word).collect();
         let kind = Kind::Word(words.clone());
-        let found = self.text_of(key, help, kind, |text| {
-            let is_it = |(word, _): &&(&str, W)| word.eq_ignore_ascii_case(text);
-            let known = W::WORDS.iter().find(is_it);
-            known.map(|(_, value)| *value).ok_or_else(|| one_of(&words))
-        });
+        let rule = |text: &str| W::read(text).ok_or_else(|| one_of(&words));
+        let found = self.text_of(key, help, kind, rule);
         if let Some(value) = found.value {
             let change = |setting: &mut Setting| setting.value = Some(value.shown());
             self.record.change(found.number, change);
@@ -307,14 +304,13 @@ impl<'p> Reader<'p> {
         self.found(key, read)
     }
 
-    /// A whole number within bounds, or a word. `meaning` is what the word means.
+    /// A whole number within bounds, or a word. `meaning` is what the word means, and `number` what a number does.
     pub fn integer_or<T>(
         &mut self,
         key: &'static str,
         help: &'static str,
         bounds: RangeInclusive<u64>,
-        (word, meaning): (&'static str, T),
-        number: impl FnOnce(u64) -> T,
+        (word, meaning, number): (&'static str, T, impl FnOnce(u64) -> T),
     ) -> Found<'p, T> {
         let found = self.remove_scalar(key);
         let (min, max) = (*bounds.start(), *bounds.end());

@@ -4,7 +4,7 @@
 
 use super::{places::Place, problem::Problems};
 use serde_json::Value;
-use std::cell::RefCell;
+use std::{cell::RefCell, net::SocketAddr, path::PathBuf};
 
 /// What stands for a part of a value that is not shown.
 pub const HIDDEN: &str = "***";
@@ -171,6 +171,13 @@ pub trait Word: Copy + PartialEq + 'static {
     /// The words, each with its value.
     const WORDS: &'static [(&'static str, Self)];
 
+    /// The value that is written so.
+    #[must_use]
+    fn read(text: &str) -> Option<Self> {
+        let known = Self::WORDS.iter().find(|(word, _)| *word == text);
+        known.map(|(_, value)| *value)
+    }
+
     /// The word.
     fn word(self) -> &'static str {
         let known = Self::WORDS.iter().find(|(_, value)| *value == self);
@@ -185,23 +192,13 @@ impl<W: Word> Shown for W {
 }
 
 macro_rules! shown {
-    ($($plain:ty),*; $($text:ty => $as_text:expr),*) => {
+    ($($plain:ty),*) => {
         $(impl Shown for $plain {
             fn shown(&self) -> Value {
-                Value::from(self.clone())
-            }
-        })*
-        $(impl Shown for $text {
-            fn shown(&self) -> Value {
-                let as_text: fn(&$text) -> String = $as_text;
-                Value::from(as_text(self))
+                serde_json::to_value(self).unwrap_or_default()
             }
         })*
     };
 }
 
-shown!(
-    u8, u16, u64, usize, bool, String;
-    std::net::SocketAddr => ToString::to_string,
-    std::path::PathBuf => |path| path.display().to_string()
-);
+shown!(u8, u16, u64, usize, bool, String, SocketAddr, PathBuf);

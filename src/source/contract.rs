@@ -59,6 +59,14 @@ pub trait Source: Send + Sync + 'static {
     /// Cuts the details of a worker's heartbeat to the service's limit, so that no longer text is kept in memory.
     fn fit_details(&self, details: &str) -> String;
 
+    /// The number of tasks that wait at the service for a poll; `None` if the service has no such number. Callers ask seldom:
+    /// AWS allows few of these calls.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future loses only the answer.
+    async fn pending(&self) -> Result<Option<PendingTasks>, SourceError>;
+
     /// What the source polls, in words for people: "task list".
     fn place(&self) -> &'static str;
 
@@ -96,6 +104,15 @@ impl Discovered {
             ask_again: true,
         }
     }
+}
+
+/// The tasks that wait at the service for a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingTasks {
+    /// Their number, as the service estimates it.
+    pub count: u64,
+    /// Whether there are more than the service counts.
+    pub truncated: bool,
 }
 
 /// Why the body of a reply is not a result that the service accepts.

@@ -16,7 +16,7 @@ mod sources;
 pub mod step_functions;
 pub mod swf;
 
-pub use contract::{CancelRequested, Discovered, Source, Unfit};
+pub use contract::{CancelRequested, Discovered, PendingTasks, Source, Unfit};
 pub use error::{SourceError, Verdict};
 pub use limits::cut;
 pub(crate) use limits::{is_longer, one_line, unusable_token};

@@ -25,6 +25,12 @@ impl TaskId {
         format!("{:032x}", self.0)
     }
 
+    /// The first eight digits, as a number.
+    #[must_use]
+    pub fn first_digits(self) -> u32 {
+        u32::try_from(self.0 >> 96).expect("32 bits are left")
+    }
+
     /// The id that a worker's `correlation_id` means. Many clients read the id as a UUID, and write it with dashes, capitals
     /// or braces.
     ///
@@ -65,7 +71,7 @@ impl From<TaskId> for u128 {
 /// Shows the first eight digits.
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", self.0 >> 96)
+        write!(f, "{:08x}", self.first_digits())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Records spans and exports them by OTLP over HTTP.
 //!
-//! The span of a task begins with the answer to the poll and ends with the settlement. It has two child spans: until the broker
-//! has confirmed the message, and until AWS has accepted the outcome. A span never contains a token, an input, a result, or
+//! The span of a task begins with the answer to the poll and ends with the settlement. Its child spans are the legs of its way:
+//! until the store has the task, until the broker has confirmed the message, until a worker begins, until the worker answers,
+//! and until AWS has accepted the outcome. A span never contains a token, an input, a result, or
 //! anything else that a worker wrote. No caller waits: if the exporter's queue is full, the span is dropped.
 
 use super::{
@@ -10,6 +11,7 @@ use super::{
     transport::Transport,
 };
 use crate::{
+    broker::BrokerKind,
     route::Route,
     task::{HeaderValue, Task, Traceparent},
 };
@@ -30,8 +32,8 @@ use opentelemetry_sdk::{
 use std::{sync::Arc, time::Duration};
 use tracing::{info, warn};
 
-/// Maximum number of ended spans that wait for their export. With three spans for a task, a busy process fills it in some
-/// seconds.
+/// Maximum number of ended spans that wait for their export. With six spans for a task, a busy process fills it in a
+/// second or two.
 const MAX_QUEUED_SPANS: usize = 8_192;
 
 /// Maximum number of spans in one request.
@@ -44,11 +46,12 @@ const EXPORT_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) struct OtlpExporter {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
+    broker: BrokerKind,
 }
 
 impl OtlpExporter {
     /// Starts the exporter on the current runtime.
-    pub(super) fn start(config: &OtlpConfig) -> anyhow::Result<Self> {
+    pub(super) fn start(config: &OtlpConfig, broker: BrokerKind) -> anyhow::Result<Self> {
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(Transport::new())
@@ -81,11 +84,15 @@ impl OtlpExporter {
             .build();
         let tracer = provider.tracer("activity-bridge");
         info!(
-            endpoint = config.traces_url(),
+            endpoint = config.shown_endpoint(),
             sample_percent = config.sample_percent,
             "spans are exported"
         );
-        Ok(Self { provider, tracer })
+        Ok(Self {
+            provider,
+            tracer,
+            broker,
+        })
     }
 }
 
@@ -101,7 +108,7 @@ impl Exporter for OtlpExporter {
             // The message carries the context of this span.
             .with_kind(SpanKind::Producer)
             .with_start_time(task.polled_at)
-            .with_attributes(attributes(route, task));
+            .with_attributes(attributes(self.broker, route, task));
         OtlpSpan::begin(&self.tracer, builder, &around)
     }
 
@@ -122,7 +129,11 @@ impl Exporter for OtlpExporter {
 
 /// The attributes of a task's span. Names come from the OpenTelemetry conventions for messaging; those of the bridge itself begin
 /// with `activity_bridge.`.
-fn attributes(route: &Route, task: &Task) -> Vec<KeyValue> {
+fn attributes(broker: BrokerKind, route: &Route, task: &Task) -> Vec<KeyValue> {
+    let system = match broker {
+        BrokerKind::Endpoint => "activity_bridge",
+        BrokerKind::RabbitMq => "rabbitmq",
+    };
     // The beginning, because traces have more readers than tasks have workers.
     let id = task.id.to_string();
     let key = route.routing_key(task);
@@ -131,7 +142,7 @@ fn attributes(route: &Route, task: &Task) -> Vec<KeyValue> {
         exchange => format!("{exchange}:{key}"),
     };
     let mut all = vec![
-        KeyValue::new("messaging.system", "rabbitmq"),
+        KeyValue::new("messaging.system", system),
         KeyValue::new("messaging.destination.name", destination),
         KeyValue::new("messaging.message.id", id),
         KeyValue::new("activity_bridge.route", route.name().to_owned()),
@@ -175,8 +186,12 @@ impl OtlpSpan {
 }
 
 impl Recorder for OtlpSpan {
-    fn child(&self, name: &'static str) -> Arc<dyn Recorder> {
-        let builder = self.tracer.span_builder(name).with_kind(SpanKind::Client);
+    fn child(&self, name: &'static str, is_call: bool) -> Arc<dyn Recorder> {
+        let kind = match is_call {
+            true => SpanKind::Client,
+            false => SpanKind::Internal,
+        };
+        let builder = self.tracer.span_builder(name).with_kind(kind);
         Self::begin(&self.tracer, builder, &self.context)
     }
 

@@ -17,7 +17,8 @@ pub(super) trait Exporter: Send + Sync {
 
 /// Records one span.
 pub(super) trait Recorder: Send + Sync {
-    fn child(&self, name: &'static str) -> Arc<dyn Recorder>;
+    /// `is_call`: whether the span is a call to another system.
+    fn child(&self, name: &'static str, is_call: bool) -> Arc<dyn Recorder>;
 
     /// Sets an attribute. If the value is an error, it sets the status of the span too.
     fn note(&self, key: &'static str, value: &'static str, is_error: bool);

@@ -5,6 +5,7 @@ use super::{
     settings::OtlpConfig,
 };
 use crate::{
+    broker::BrokerKind,
     route::Route,
     task::{Task, Traceparent},
 };
@@ -15,7 +16,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub struct Tracer(Option<Arc<dyn Exporter>>);
 
 impl Tracer {
-    /// Starts the exporter on the current runtime, if it is configured.
+    /// Starts the exporter on the current runtime, if it is configured. The spans name the broker.
     ///
     /// # Errors
     ///
@@ -24,10 +25,10 @@ impl Tracer {
         not(feature = "otlp"),
         expect(unused_variables, reason = "such a binary refuses the table")
     )]
-    pub fn start(config: Option<&OtlpConfig>) -> anyhow::Result<Self> {
+    pub fn start(config: Option<&OtlpConfig>, broker: BrokerKind) -> anyhow::Result<Self> {
         #[cfg(feature = "otlp")]
         if let Some(config) = config {
-            let exporter = super::otlp::OtlpExporter::start(config)?;
+            let exporter = super::otlp::OtlpExporter::start(config, broker)?;
             return Ok(Self(Some(Arc::new(exporter))));
         }
         Ok(Self(None))
@@ -53,21 +54,43 @@ impl fmt::Debug for Tracer {
     }
 }
 
+/// The ends of spans that are no errors.
+const ENDS_WITHOUT_ERROR: [&str; 6] = [
+    "recorded",
+    "confirmed",
+    "started",
+    "answered",
+    "acknowledged",
+    "accepted",
+];
+
 /// A span. It ends at the latest when its last clone is dropped.
 #[derive(Clone, Default)]
 pub struct Span(Option<Arc<dyn Recorder>>);
 
 impl Span {
+    /// A span that this records.
+    #[cfg(test)]
+    pub(super) fn of(recorder: Arc<dyn Recorder>) -> Self {
+        Self(Some(recorder))
+    }
+
     /// A span that is not recorded, for a task whose span began before a restart or in another process.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Begins a child span.
+    /// Begins a child span: a call to another system.
     #[must_use]
     pub fn child(&self, name: &'static str) -> Self {
-        Self(self.0.as_ref().map(|recorder| recorder.child(name)))
+        Self(self.0.as_ref().map(|recorder| recorder.child(name, true)))
+    }
+
+    /// Begins a child span: a leg of the task's way on which the bridge waits.
+    #[must_use]
+    pub(super) fn leg(&self, name: &'static str) -> Self {
+        Self(self.0.as_ref().map(|recorder| recorder.child(name, false)))
     }
 
     /// Notes the kind of the outcome: `completed`, `failed` or `canceled`.
@@ -80,7 +103,7 @@ impl Span {
     /// Ends the span, and notes how it ended.
     pub fn ended(&self, end: &'static str) {
         if let Some(recorder) = &self.0 {
-            let is_error = !matches!(end, "accepted" | "confirmed");
+            let is_error = !ENDS_WITHOUT_ERROR.contains(&end);
             recorder.note("activity_bridge.end", end, is_error);
             recorder.end();
         }

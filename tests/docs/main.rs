@@ -8,6 +8,7 @@ mod deploy;
 mod iam;
 mod links;
 mod metrics;
+mod scaling;
 mod schema;
 mod site;
 mod state_machines;

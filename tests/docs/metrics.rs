@@ -36,6 +36,11 @@ const MORE: &[(&str, &str)] = &[
         "republished_total",
         "[A queue that is lost](#a-queue-that-is-lost), [release](#release-tasks)",
     ),
+    ("route_work", "[Scale workers](kubernetes.md#scale-workers)"),
+    (
+        "tasks_pending_at_aws",
+        "[Scale workers](kubernetes.md#scale-workers)",
+    ),
     ("route_state", "[Reasons](#why-a-route-polls-or-does-not)"),
     ("settlements_total", "[Settlements](#settlements)"),
     (
@@ -50,7 +55,7 @@ const MORE: &[(&str, &str)] = &[
 ];
 
 /// The metrics of a bridge with one route.
-fn exported() -> String {
+pub(crate) fn exported() -> String {
     let metrics = Metrics::new().expect("well-formed names");
     let _counters = metrics.for_route("ROUTE", "SOURCE");
     let route = RouteSnapshot {
@@ -62,6 +67,8 @@ fn exported() -> String {
         slots_taken: 0,
         in_flight: [0; 4],
         oldest: Duration::ZERO,
+        pending: Some(0),
+        work: Some(0),
         unacknowledged: Some(0),
     };
     let text = metrics.render(&[route]).expect("encodes");

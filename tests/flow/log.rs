@@ -18,6 +18,8 @@ pub enum Did {
     Poll,
     /// Asked for the timeouts of a task.
     AskForTimeouts,
+    /// Asked how many tasks wait at AWS.
+    CountPending,
     /// Has the task in the store.
     Recorded,
     /// Handed a message to the broker.

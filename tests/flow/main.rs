@@ -31,6 +31,7 @@ mod replicas;
 mod replies;
 mod requested_drain;
 mod rights;
+mod scaling;
 mod script;
 mod settling;
 mod source;

@@ -15,7 +15,7 @@ use activity_bridge::{
     util::Label,
 };
 use std::{collections::BTreeMap, sync::Arc};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 impl World {
     /// What `/metrics` answers, with a gate that says this.
@@ -30,7 +30,9 @@ impl World {
             bridge: Arc::clone(&self.bridge),
             routes: vec![(Arc::clone(&self.route), gate)],
             phase: self.phase.subscribe(),
+            broker: "scripted".into(),
             store: "memory".into(),
+            since: Instant::now(),
             started: watch::channel(true).1,
             switch: self.switch.clone(),
         }
@@ -269,19 +271,18 @@ async fn the_reason_of_a_route_and_its_readiness_are_those_of_readyz() {
         (Gate::BrokerBlocked(why()), "broker-blocked"),
         (Gate::QueueUnusable(why()), "queue-unusable"),
         (Gate::ParkingUnusable(why()), "parking-unusable"),
+        (Gate::Paused, "paused"),
         (Gate::NoConsumers, "no-consumers"),
         (Gate::NoCredit, "no-credit"),
         (Gate::QueueFull(7), "queue-full"),
         (Gate::Undelivered(7), "undelivered"),
     ];
-    for phase in [Phase::Running, Phase::Draining] {
+    for phase in [Phase::Running, Phase::Draining, Phase::Drained] {
         world.phase.send_replace(phase);
         for (gate, reason) in &gates {
-            let reason = match (phase, gate) {
-                (Phase::Draining, Gate::Open) => "draining",
-                _ => reason,
-            };
-            tells(&world, gate, reason);
+            // Workers may be stopped in a drain: that nobody consumes is then no fault.
+            let drains = phase != Phase::Running && gate.is_healthy();
+            tells(&world, gate, if drains { "draining" } else { reason });
         }
     }
     world.route.set_refused(why());

@@ -5,7 +5,10 @@ use super::{
     script::Script,
 };
 use activity_bridge::{
-    source::{CancelRequested, Discovered, Source, SourceError, Unfit, rate_limit::RateLimiter},
+    source::{
+        CancelRequested, Discovered, PendingTasks, Source, SourceError, Unfit,
+        rate_limit::RateLimiter,
+    },
     task::{HeaderValue, Outcome, Task, TaskToken, Timeouts},
 };
 use async_trait::async_trait;
@@ -41,6 +44,10 @@ pub struct ScriptedSource {
     pub learnt: Mutex<Option<Timeouts>>,
     /// Answers to questions for timeouts, before those of `learnt`.
     pub discoveries: Script<Discovered>,
+    /// Answers to questions for waiting tasks, before the number in `waiting`.
+    pub pendings: Script<Result<Option<PendingTasks>, SourceError>>,
+    /// The tasks that wait at AWS.
+    pub waiting: Mutex<u64>,
 }
 
 impl ScriptedSource {
@@ -58,6 +65,8 @@ impl ScriptedSource {
             beat_takes: Mutex::default(),
             learnt: Mutex::default(),
             discoveries: Script::default(),
+            pendings: Script::default(),
+            waiting: Mutex::default(),
         }
     }
 
@@ -156,6 +165,17 @@ impl Source for ScriptedSource {
     fn fit_details(&self, details: &str) -> String {
         assert_ne!(details, POISON, "as the test wants it");
         details.to_owned()
+    }
+
+    async fn pending(&self) -> Result<Option<PendingTasks>, SourceError> {
+        self.log.note(Did::CountPending);
+        if let Some(answer) = self.pendings.next().await {
+            return answer;
+        }
+        Ok(Some(PendingTasks {
+            count: *self.waiting.lock(),
+            truncated: false,
+        }))
     }
 
     fn place(&self) -> &'static str {

@@ -5,7 +5,7 @@ use crate::{
         garbage::nested,
         raw::{Raw, long, short},
     },
-    harness::{Answer, Inbox, Route, World, eventually},
+    harness::{Inbox, Route, World, eventually},
     isolation::{Other, PARKED, parked, reply},
 };
 use activity_sim::TaskState;

@@ -1,4 +1,5 @@
 """The status page in a real browser, and `activity-bridge top` in a real terminal, with a bridge that has something to show."""
+import fcntl
 import json
 import os
 import pty
@@ -7,7 +8,9 @@ import re
 import select
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -21,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 IMAGES = ROOT / "docs/images"
 # An image in the documents.
 MAX_IMAGE = 200_000
-HOSTILE = "<img src=x onerror=alert(1)>"
+MISSING = "post"
 # A route with workers, one that nobody serves, one with a long name, and one that AWS refuses.
 CONFIG = """
 [admin]
@@ -29,7 +32,7 @@ listen = "ADMIN"
 [amqp]
 listen = "AMQP"
 [store]
-path = "STORE"
+kind = "memory"
 [shutdown]
 grace_secs = 20
 [[routes]]
@@ -56,8 +59,9 @@ swf = { domain = "DOMAIN", task_list = "thumbnails" }
 name = "reports"
 queue = "reports"
 poll_without_consumers = true
+max_ready = 10
 heartbeat = { timeout_secs = 60 }
-swf = { domain = "HOSTILE", task_list = "reports" }
+swf = { domain = "MISSING", task_list = "reports" }
 """
 
 
@@ -83,7 +87,7 @@ def check_pages(folder, processes, checks):
     amqp, admin = (f"127.0.0.1:{port}" for port in free_ports(2))
     config = folder / "pages.toml"
     text = CONFIG
-    for word, value in ("ADMIN", admin), ("AMQP", amqp), ("STORE", str(folder / "tasks.redb")), ("DOMAIN", DOMAIN), ("HOSTILE", HOSTILE):
+    for word, value in ("ADMIN", admin), ("AMQP", amqp), ("DOMAIN", DOMAIN), ("MISSING", MISSING):
         text = text.replace(word, value)
     config.write_text(text)
     words = [TARGET / "debug/activity-bridge"]
@@ -91,8 +95,8 @@ def check_pages(folder, processes, checks):
     if not wait_for(lambda: "polling" in status(admin), 30):
         raise processes[-1].failure("no route polls")
     env = {**os.environ, "AMQP_URI": f"amqp://{amqp}"}
-    for queue in "payments", "payments":
-        demo = [worker_python, ROOT / "examples/python/demo_worker.py", queue]
+    for _ in range(2):
+        demo = [worker_python, ROOT / "examples/python/demo_worker.py", "payments"]
         processes.append(Process("a worker", demo, folder / "worker.log", env))
     schedule(sim_url, "thumbnails", 30)
     shots = CACHE / "screenshots"
@@ -133,10 +137,6 @@ def status(admin):
 def top_in_a_terminal(words, key):
     """What is wrong with `top` on a terminal of 100 columns, which this key ends."""
     leader, follower = pty.openpty()
-    import fcntl
-    import struct
-    import termios
-
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
     before = termios.tcgetattr(follower)
     child = subprocess.Popen([str(word) for word in words], stdin=follower, stdout=follower, stderr=follower, start_new_session=True)

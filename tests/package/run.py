@@ -26,6 +26,7 @@ from system import Failure, Process, answers, free_ports, wait_for  # noqa: E402
 import chart  # noqa: E402
 import deb  # noqa: E402
 import image  # noqa: E402
+import node  # noqa: E402
 import venv  # noqa: E402
 from roots import CACHE, ENVIRONMENT, inside, run as run_command, run_inside  # noqa: E402
 from pages import check_pages  # noqa: E402
@@ -53,7 +54,8 @@ def check_chart(folder, processes, checks):
     differing = [f"{name}: differs; {chart.AGAIN}" for name, text in made.items()
                  if not chart.path_of(name).exists() or chart.path_of(name).read_text() != text]
     checks.check("helm_renders_the_manifests_that_there_are", differing)
-    done = subprocess.run([tools() / "python", HERE / "validate.py", str(OLDEST_KUBERNETES)], stdout=subprocess.PIPE, text=True)
+    env = {**os.environ, **node.ensure(HERE / "keda")}
+    done = subprocess.run([tools() / "python", HERE / "validate.py", str(OLDEST_KUBERNETES)], stdout=subprocess.PIPE, text=True, env=env)
     if done.returncode != 0:
         raise Failure("tests/package/validate.py failed")
     for name, problems in json.loads(done.stdout).items():

@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import chart  # noqa: E402
 import helm  # noqa: E402
 from containers import check_compose, check_ecs  # noqa: E402
+from keda import check_keda  # noqa: E402
 
 # What the schemas know, beside custom resources.
 CUSTOM = {"PodMonitor", "PrometheusRule"}
@@ -254,5 +255,12 @@ def check_chart(oldest):
     return tests
 
 
+def check_examples_for_keda(oldest):
+    alone = [name for name in EXAMPLES if name.startswith("standalone")]
+    bridges = {name: pods(render(EXAMPLES[name], chart.release(name)))[0] for name in alone}
+    return check_keda(bridges, lambda objects: [problem for version in versions(oldest) for problem in refusals(objects, version)])
+
+
 if __name__ == "__main__":
-    print(json.dumps({**check_chart(int(sys.argv[1])), **check_ecs(), **check_compose()}, indent=1))
+    oldest_minor = int(sys.argv[1])
+    print(json.dumps({**check_chart(oldest_minor), **check_examples_for_keda(oldest_minor), **check_ecs(), **check_compose()}, indent=1))

@@ -12,7 +12,7 @@ use activity_bridge::{
     inflight::{InflightTable, LostQueues, OwnershipCheck, Standing},
     intake::recovery,
     metrics::Metrics,
-    route::{QueueCredits, Route},
+    route::{QueueCredits, Route, Routes},
     source::Sources,
     store::{FileStore, Store},
     task::TaskId,
@@ -92,7 +92,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
     let bridge = Arc::new(Bridge {
         broker: Arc::new(broker),
         store: Arc::new(store),
-        routes: Vec::new(),
+        routes: Routes::new(Vec::new()),
         inflight: InflightTable::new(3),
         lost_queues: LostQueues::default(),
         ownership: OwnershipCheck::default(),
@@ -100,7 +100,7 @@ async fn of_the_tasks_that_ended_before_a_start_the_last_is_forgotten_last() {
         park_retries: Semaphore::new(MAX_PARK_RETRIES),
         unusable: activity_bridge::util::log_tally::LogTally::default(),
         metrics: Metrics::new().expect("metrics"),
-        tracer: Tracer::start(None).expect("none"),
+        tracer: Tracer::default(),
         supervisor: Supervisor::default(),
     });
     assert!(recovery::restore_all(&bridge).await.is_empty());

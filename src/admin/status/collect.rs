@@ -123,7 +123,6 @@ fn notes(texts: Vec<String>) -> Vec<Note> {
 fn problem(known: recent_problems::Problem) -> Problem {
     Problem {
         level: known.level.to_string(),
-        host: host(),
         at: since_1970(known.at),
         times: known.times,
         route: known.route,

@@ -89,11 +89,11 @@
     live.classList.toggle("bad", bad);
   }
 
-  /** Takes what is new of a page. What somebody has selected stays as it is. */
+  /** Takes what is new of a page. What somebody has selected stays as it is: then nothing is taken, and the answer is false. */
   function take(page) {
     remember(page);
     document.title = page.title;
-    if (!getSelection().isCollapsed) return;
+    if (!getSelection().isCollapsed) return false;
     for (const id of PARTS) {
       const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
       if (written.get(id) === fresh.innerHTML) continue;
@@ -101,6 +101,7 @@
       old.replaceChildren(...fresh.childNodes);
     }
     drawAll();
+    return true;
   }
 
   async function look() {
@@ -108,9 +109,11 @@
       const options = { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) };
       const answer = await fetch(location.pathname, options);
       if (!answer.ok) throw new Error(answer.status);
-      take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      // The style has the nonce of another answer, which the policy of this one refuses.
+      const text = (await answer.text()).replace(/<style[^]*?<\/style>/, "");
+      const taken = take(new DOMParser().parseFromString(text, "text/html"));
       answered = Date.now();
-      say("live", false);
+      say(taken ? "live" : "not updated while text is selected", false);
     } catch {
       say(`no answer for ${Math.round((Date.now() - answered) / 1000)} s; trying again`, true);
     }

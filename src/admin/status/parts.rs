@@ -24,20 +24,6 @@ pub(super) fn time_cell(html: &mut Html, ended: u64, secs: f64) {
         .raw("</b><span class=\"plot\" data-plot=\"time\"></span>");
 }
 
-/// Small words below a number. A line ends between two of them only.
-pub(super) fn list(html: &mut Html, words: impl Iterator<Item = String>) {
-    let mut words = words.peekable();
-    if words.peek().is_none() {
-        return;
-    }
-    html.raw("<small>");
-    while let Some(one) = words.next() {
-        html.raw("<span class=\"of\">").text(one).raw("</span>");
-        html.raw(if words.peek().is_some() { ", " } else { "" });
-    }
-    html.raw("</small>");
-}
-
 pub(super) fn notes(html: &mut Html, notes: &[Note]) {
     for note in notes {
         html.raw("<p class=\"note\">").text(&note.text).raw("</p>");

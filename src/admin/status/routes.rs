@@ -2,9 +2,9 @@
 
 use super::{
     html::Html,
-    parts::{ended_cell, list, notes, time_cell, what_to_do},
+    parts::{ended_cell, notes, time_cell, what_to_do},
     shape::{InFlight, QueueStatus, RouteStatus, Status},
-    words::{count, span},
+    words::{age, count, span},
 };
 use crate::metrics::LegTotals;
 
@@ -95,34 +95,48 @@ fn route(html: &mut Html, route: &RouteStatus) {
     in_flight(html, route.in_flight);
     html.raw("</td>");
     cell(html);
-    let oldest = route.oldest_task_secs.map(|age| span(age as f64));
+    let oldest = route.oldest_task_secs.map(age);
     html.text(oldest.as_deref().unwrap_or("–")).raw("</td>");
     cell(html);
     ended_cell(html, totals.ended);
     html.raw("</td>");
     cell(html);
     time_cell(html, totals.ended, totals.duration_secs);
-    legs(html, &route.legs);
     html.raw("</td></tr>");
-    if route.advice.is_some() || !route.notes.is_empty() || totals.not_taken > 0 {
-        about(html, route);
-    }
+    about(html, route);
     html.raw("</tbody>\n");
 }
 
-/// A row below a route, with what to do about it.
+/// A row below a route, with what there is to say and to do about it.
 fn about(html: &mut Html, route: &RouteStatus) {
+    let legs = mean_times(&route.legs);
+    let not_taken = route.totals.not_taken;
+    if route.advice.is_none() && route.notes.is_empty() && not_taken == 0 && legs.is_empty() {
+        return;
+    }
     html.raw("<tr class=\"about\"><td colspan=\"11\">");
     if let Some(advice) = &route.advice {
         what_to_do(html, advice);
     }
     notes(html, &route.notes);
-    if route.totals.not_taken > 0 {
-        html.raw("<p class=\"note\">Outcomes that AWS did not take: ")
-            .text(count(route.totals.not_taken))
-            .raw("<code>docs/operations.md#settlements</code></p>");
+    if not_taken > 0 {
+        html.raw("<p class=\"note\"><span>Outcomes that AWS did not take: ")
+            .text(count(not_taken))
+            .raw("</span> <code>docs/operations.md#settlements</code></p>");
+    }
+    if !legs.is_empty() {
+        html.raw("<p>Mean times since the start: ")
+            .text(legs.join(", "))
+            .raw("</p>");
     }
     html.raw("</td></tr>");
+}
+
+/// The mean time of each leg that tasks have come through.
+fn mean_times(legs: &[LegTotals]) -> Vec<String> {
+    let there = legs.iter().filter(|leg| leg.tasks > 0);
+    let words = |leg: &LegTotals| format!("{} {}", leg.leg, span(leg.secs / leg.tasks as f64));
+    there.map(words).collect()
 }
 
 fn slots(html: &mut Html, route: &RouteStatus) {
@@ -139,18 +153,22 @@ fn slots(html: &mut Html, route: &RouteStatus) {
 fn in_flight(html: &mut Html, tasks: InFlight) {
     let states = tasks.by_state();
     html.text(count(states.iter().map(|(_, number)| number).sum()));
-    let there = states.into_iter().filter(|(_, number)| *number > 0);
-    list(
-        html,
-        there.map(|(state, number)| format!("{} {state}", count(number))),
-    );
-}
-
-/// The mean time of each leg of a task's way.
-fn legs(html: &mut Html, legs: &[LegTotals]) {
-    let there = legs.iter().filter(|leg| leg.tasks > 0);
-    list(
-        html,
-        there.map(|leg| format!("{} {}", leg.leg, span(leg.secs / leg.tasks as f64))),
-    );
+    let mut there = states
+        .into_iter()
+        .filter(|(_, number)| *number > 0)
+        .peekable();
+    if there.peek().is_none() {
+        return;
+    }
+    html.raw("<small>");
+    while let Some((state, number)) = there.next() {
+        // A line ends between two states only.
+        html.raw("<span class=\"of\">")
+            .text(count(number))
+            .raw(" ")
+            .raw(state)
+            .raw("</span>");
+        html.raw(if there.peek().is_some() { ", " } else { "" });
+    }
+    html.raw("</small>");
 }

@@ -1,11 +1,13 @@
-//! The rows about the permission to poll. AWS tells it to nobody but who polls, and a poll may bring a task. So a bridge that runs with
-//! this configuration is asked what AWS has answered to its polls. Where none runs, nothing is known, and nothing is said.
+//! The rows about the permission to poll. AWS tells it to nobody but who polls, and a poll may bring a task. So the bridge that runs at
+//! the admin address of this configuration is asked what AWS has answered to its polls. It may have another configuration, an older one
+//! for example, so none of these rows is a failure. Where no bridge runs, nothing is known, and nothing is said.
 
 use crate::{
     admin::AdminConfig,
     cli::tasks::ask::reachable,
     config::Config,
-    util::{Mark, Row},
+    metrics::RouteReason,
+    util::{Label, Mark, Row},
 };
 use axum::body::{Body, to_bytes};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -57,22 +59,23 @@ struct Readiness {
 struct Route {
     name: String,
     state: String,
+    reason: String,
 }
 
 fn row(route: &str, readiness: &Readiness, metrics: &str) -> Option<Row> {
-    let state = &readiness
-        .routes
-        .iter()
-        .find(|known| known.name == route)?
-        .state;
+    let known = |known: &&Route| known.name == route;
+    let Route { state, reason, .. } = readiness.routes.iter().find(known)?;
     let what = format!("route {route}: polls");
-    if state.starts_with("refused: ") {
-        let words = format!("AWS refuses those of the bridge that runs here: {state}");
-        return Some(Row::new(what, Mark::Fail, words));
+    if reason == RouteReason::Refused.label() {
+        let words = format!(
+            "AWS refuses the running bridge's polls (it may have another configuration): {state}"
+        );
+        return Some(Row::new(what, Mark::Note, words));
     }
     let answered = answered_polls(route, metrics);
     (answered > 0).then(|| {
-        let words = format!("AWS has answered {answered} of the bridge that runs here");
+        let polls = if answered == 1 { "poll" } else { "polls" };
+        let words = format!("AWS has answered {answered} {polls} of the running bridge");
         Row::new(what, Mark::Ok, words)
     })
 }
@@ -96,12 +99,12 @@ fn answered_polls(route: &str, metrics: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
+    use serde_json::json;
 
-    fn said(state: &str, metrics: &str) -> Option<(Mark, String)> {
-        let json = format!(
-            "{{\"routes\": [{{\"name\": \"a\", \"state\": \"{state}\", \"ready\": true}}]}}"
-        );
-        let readiness = serde_json::from_str(&json).expect("JSON");
+    fn said(reason: &str, state: &str, metrics: &str) -> Option<(Mark, String)> {
+        let route = json!({ "name": "a", "state": state, "reason": reason, "ready": true });
+        let readiness = json!({ "routes": [route] });
+        let readiness = serde_json::from_value(readiness).expect("an answer");
         row("a", &readiness, metrics).map(|row| (row.mark, row.words))
     }
 
@@ -109,7 +112,7 @@ mod tests {
     fn only_what_aws_has_answered_is_said_of_polls() {
         let metrics = Metrics::new().expect("well-formed names");
         let _routes = ["a", "aa"].map(|route| metrics.for_route(route, "swf"));
-        let none = String::from_utf8(metrics.render().expect("encodes")).expect("UTF-8");
+        let none = String::from_utf8(metrics.render(&[]).expect("encodes")).expect("UTF-8");
         let with = |outcome: &str, route: &str| {
             let line = format!(
                 "activity_bridge_polls_total{{outcome=\"{outcome}\",route=\"{route}\",source=\"swf\"}} "
@@ -124,15 +127,22 @@ mod tests {
             with("refused", "a"),
             with("task", "aa"),
         ] {
-            assert_eq!(said("polling", &unanswered), None);
+            assert_eq!(said("polling", "polling", &unanswered), None);
         }
         for answered in ["task", "empty"] {
-            let words = "AWS has answered 3 of the bridge that runs here".to_owned();
-            let found = said("polling", &with(answered, "a"));
+            let words = "AWS has answered 3 polls of the running bridge".to_owned();
+            let found = said("polling", "polling", &with(answered, "a"));
             assert_eq!(found, Some((Mark::Ok, words)));
         }
-        // It was permitted once.
-        let refused = said("refused: AccessDenied", &with("task", "a"));
-        assert_eq!(refused.map(|(mark, _)| mark), Some(Mark::Fail));
+        // They were permitted once.
+        for state in ["refused: AccessDenied", "not valid: no such task list"] {
+            let (mark, words) = said("refused", state, &with("task", "a")).expect("a row");
+            assert_eq!(mark, Mark::Note, "it may have another configuration");
+            assert!(
+                words.starts_with("AWS refuses the running bridge's polls (it may "),
+                "{words}"
+            );
+            assert!(words.ends_with(state), "{words}");
+        }
     }
 }

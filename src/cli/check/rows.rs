@@ -2,7 +2,6 @@
 
 use super::{clock, polls, report::Report};
 use crate::{
-    app,
     broker::{self, BrokerKind},
     cli::tasks::print,
     config::Config,
@@ -78,7 +77,10 @@ pub(super) async fn add_all(config: &Config, online: bool, report: &mut Report) 
 /// The limit of this process. That of the bridge may be another one.
 fn check_descriptors(config: &Config) -> Row {
     let limit = descriptors::hard_limit();
-    let (mark, words) = match (app::few_descriptors(config, limit), limit) {
+    let (mark, words) = match (
+        descriptors::few(&config.broker, &config.routes, limit),
+        limit,
+    ) {
         (Some(words), _) => (Mark::Note, words),
         (None, Some(limit)) => (Mark::Ok, format!("limit here: {limit}")),
         (None, None) => (Mark::Ok, "no limit here".to_owned()),
@@ -152,11 +154,10 @@ fn missing_file(what: String, path: &Path) -> Row {
 
 async fn check_aws(config: &Config, report: &mut Report) -> io::Result<()> {
     report.add_all(see::AWS, check_proxies())?;
-    let mut aws = match AwsConfig::load(config.region.as_deref()).await {
-        Ok(aws) => aws,
+    let (aws, clock) = match AwsConfig::load_with_clock(config.region.as_deref()).await {
+        Ok(loaded) => loaded,
         Err(error) => return report.add(see::AWS, Row::new("AWS", Mark::Fail, error.to_string())),
     };
-    let clock = aws.observe_clock();
     let credentials = aws.check_credentials().await;
     let found = credentials.is_ok();
     let row = match credentials {
@@ -172,8 +173,12 @@ async fn check_aws(config: &Config, report: &mut Report) -> io::Result<()> {
         }
     };
     if !found {
-        return Ok(());
+        // A wrong clock may be why. A right one is not told: where an agent on this machine has answered, it has the same clock.
+        let row = clock.difference().map(clock::row);
+        let wrong = row.filter(|row| row.mark != Mark::Ok);
+        return report.add_all(see::ROWS, wrong);
     }
+    clock.clear();
     for route in &config.routes {
         let source = sources.for_route(route.source_options());
         let what = format!("route {}: {}", route.name, source.place());

@@ -1,5 +1,6 @@
 //! Texts of strangers for a terminal: nothing in them moves the cursor, changes colours, or turns the direction of writing.
 
+use crate::util::is_invisible;
 use std::fmt::Write;
 
 /// The text on one line. What would break the line, or do something else to a terminal, is escaped.
@@ -30,19 +31,14 @@ fn escaped(text: &str, keeps: impl Fn(char) -> bool) -> String {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            c if c.is_control() || turns(c) => {
+            c if is_invisible(c) => {
                 // Writing to a text does not fail.
-                drop(write!(out, "\\u{{{:x}}}", u32::from(c)));
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
             }
             c => out.push(c),
         }
     }
     out
-}
-
-/// Whether a character changes the direction of writing, or hides.
-fn turns(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

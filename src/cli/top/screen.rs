@@ -8,11 +8,12 @@ use rustix::termios::{
 use std::{
     env,
     future::pending,
-    io::{self, IsTerminal, Stdin, Write, stdin, stdout},
+    io::{self, IsTerminal, Write, stdin, stdout},
+    time::Duration,
 };
 use tokio::{
-    io::{Interest, unix::AsyncFd},
     signal::unix::{SignalKind, signal},
+    time::sleep,
 };
 
 /// The other screen, without a cursor; and back.
@@ -22,10 +23,13 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 /// Ctrl-C, where the terminal does not make a signal of it.
 const INTERRUPT: u8 = 3;
 
+/// Interval between two reads of the keys. A read does not wait, because tokio's wait for standard input could not be ended.
+const KEY_INTERVAL: Duration = Duration::from_millis(50);
+
 /// See the module.
 pub(super) struct Screen {
-    /// The keys, and the terminal's settings before; `None` if the input is no terminal.
-    keys: Option<(AsyncFd<Stdin>, Termios)>,
+    /// The settings that the terminal had before; `None` if the input is no terminal.
+    before: Option<Termios>,
     colours: bool,
 }
 
@@ -46,30 +50,17 @@ impl Screen {
     ///
     /// If the terminal can't be set or written.
     pub(super) fn open() -> anyhow::Result<Self> {
-        let keys = match stdin().is_terminal() {
-            true => Some(Self::keys()?),
+        let before = match stdin().is_terminal() {
+            true => Some(take_keys()?),
             false => None,
         };
         // From here on its end gives the terminal back.
         let screen = Self {
-            keys,
+            before,
             colours: wants_colours(),
         };
         write(ENTER)?;
         Ok(screen)
-    }
-
-    /// Lets each key come at once and unseen, and a read never wait.
-    fn keys() -> anyhow::Result<(AsyncFd<Stdin>, Termios)> {
-        let before = tcgetattr(stdin())?;
-        let mut raw = before.clone();
-        raw.local_modes
-            .remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
-        raw.special_codes[SpecialCodeIndex::VMIN] = 0;
-        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
-        let keys = AsyncFd::with_interest(stdin(), Interest::READABLE)?;
-        tcsetattr(stdin(), OptionalActions::Now, &raw)?;
-        Ok((keys, before))
     }
 
     /// Draws these lines, as far as they fit.
@@ -107,20 +98,17 @@ impl Screen {
     }
 
     async fn quit_key(&self) -> io::Result<()> {
-        let Some((keys, _)) = &self.keys else {
+        if self.before.is_none() {
             return pending().await;
-        };
+        }
         let mut pressed = [0; 64];
         loop {
-            let mut ready = keys.readable().await?;
-            let read = rustix::io::read(keys.get_ref(), &mut pressed)?;
-            ready.clear_ready();
-            if pressed[..read]
-                .iter()
-                .any(|key| matches!(*key, b'q' | b'Q' | INTERRUPT))
-            {
+            let read = rustix::io::read(stdin(), &mut pressed)?;
+            let quits = |key: &u8| matches!(*key, b'q' | b'Q' | INTERRUPT);
+            if pressed[..read].iter().any(quits) {
                 return Ok(());
             }
+            sleep(KEY_INTERVAL).await;
         }
     }
 }
@@ -128,10 +116,23 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         drop(write(LEAVE));
-        if let Some((keys, before)) = &self.keys {
-            drop(tcsetattr(keys.get_ref(), OptionalActions::Now, before));
+        if let Some(before) = &self.before {
+            // There is nobody to tell.
+            let _ = tcsetattr(stdin(), OptionalActions::Now, before);
         }
     }
+}
+
+/// Lets each key come at once and unseen, and a read never wait. Returns the settings before.
+fn take_keys() -> anyhow::Result<Termios> {
+    let before = tcgetattr(stdin())?;
+    let mut raw = before.clone();
+    raw.local_modes
+        .remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
+    raw.special_codes[SpecialCodeIndex::VMIN] = 0;
+    raw.special_codes[SpecialCodeIndex::VTIME] = 0;
+    tcsetattr(stdin(), OptionalActions::Now, &raw)?;
+    Ok(before)
 }
 
 fn write(text: &str) -> io::Result<()> {

@@ -6,7 +6,7 @@
 use super::settings::{MAX_OUTPUT, ResultAs};
 use crate::{
     source::{
-        CancelRequested, Discovered, Source, SourceError, Unfit,
+        CancelRequested, Discovered, PendingTasks, Source, SourceError, Unfit,
         aws::{self, AwsConfig, AwsCredentials, Meaning, Meanings},
         cut, is_longer,
         rate_limit::RateLimiter,
@@ -334,6 +334,11 @@ impl Source for StepFunctions {
     /// Step Functions takes no details with a heartbeat.
     fn fit_details(&self, _details: &str) -> String {
         String::new()
+    }
+
+    /// Step Functions has no such call.
+    async fn pending(&self) -> Result<Option<PendingTasks>, SourceError> {
+        Ok(None)
     }
 
     fn place(&self) -> &'static str {

@@ -3,6 +3,7 @@
 mod activity_types;
 pub mod discovery;
 mod faults;
+mod pending;
 pub mod settings;
 mod task_list;
 

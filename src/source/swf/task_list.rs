@@ -3,11 +3,12 @@
 use super::{
     discovery::Discovery,
     faults::{OF_PLACES, OF_TOKENS},
+    pending::PendingCounts,
     settings::{Discover, MAX_RESULT},
 };
 use crate::{
     source::{
-        CancelRequested, Discovered, Source, SourceError, Unfit,
+        CancelRequested, Discovered, PendingTasks, Source, SourceError, Unfit,
         aws::{self, AwsConfig, AwsCredentials},
         cut, is_longer,
         rate_limit::RateLimiter,
@@ -75,7 +76,8 @@ pub struct SwfOptions<'a> {
     pub discover: Discover,
 }
 
-/// What all SWF routes of a process share: two clients, one rate limiter, and the learnt timeouts of activity types.
+/// What all SWF routes of a process share: two clients, one rate limiter, the learnt timeouts of activity types, and the limit on
+/// questions about task lists.
 #[derive(Clone, Debug)]
 pub struct SwfClients {
     poll: Client,
@@ -83,6 +85,7 @@ pub struct SwfClients {
     credentials: AwsCredentials,
     rate_limiter: Arc<RateLimiter>,
     discovery: Arc<Discovery>,
+    pending: Arc<PendingCounts>,
 }
 
 impl SwfClients {
@@ -100,6 +103,7 @@ impl SwfClients {
         Self {
             poll: Client::new(&aws::for_polls(config.sdk())),
             discovery: Arc::new(discovery),
+            pending: Arc::new(PendingCounts::new(respond.clone(), credentials.clone())),
             credentials,
             rate_limiter,
             respond,
@@ -335,6 +339,11 @@ impl Source for Swf {
 
     fn fit_details(&self, details: &str) -> String {
         cut(details.to_owned(), MAX_HEARTBEAT_DETAILS)
+    }
+
+    async fn pending(&self) -> Result<Option<PendingTasks>, SourceError> {
+        let pending = &self.clients.pending;
+        pending.of(&self.domain, &self.task_list).await.map(Some)
     }
 
     fn place(&self) -> &'static str {

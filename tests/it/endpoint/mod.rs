@@ -12,5 +12,6 @@ mod release;
 mod replicas;
 mod rights;
 mod rotation;
+mod scaling;
 mod settlement;
 mod shared;

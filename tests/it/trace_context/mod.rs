@@ -7,7 +7,7 @@ mod collector;
 #[cfg(feature = "otlp")]
 mod spans;
 
-use crate::harness::Scene;
+use crate::harness::{Answer, DOMAIN, Route, Scene, World};
 use activity_sim::Schedule;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -53,4 +53,44 @@ async fn what_is_no_valid_traceparent_at_the_top_level_goes_out_in_no_header() {
         assert_eq!(task.body, input, "byte for byte");
         assert_eq!(task.header("traceparent"), None, "{input}");
     }
+}
+
+#[tokio::test]
+async fn the_log_lines_about_a_task_carry_the_trace_of_its_input() {
+    let world = World::new().await;
+    let worker = world.worker("payments", |_| Answer::done("ok")).await;
+    let env = [("ACTIVITY_BRIDGE_LOG__LEVEL", "debug")];
+    let bridge = world.bridge_in(&env, "", &[Route::new("payments")]).await;
+    let with_trace = Schedule {
+        input: Some(format!(r#"{{"traceparent": "{}"}}"#, traceparent("01"))),
+        ..Schedule::new(DOMAIN, "payments")
+    };
+    let mut ids = Vec::new();
+    for schedule in [with_trace, Schedule::new(DOMAIN, "payments")] {
+        let activity = world.sim.schedule(schedule).remove(0);
+        world.closed(&activity).await;
+        let seen = worker.has_seen(ids.len() + 1).await;
+        let id = seen.last().expect("it was seen").id();
+        ids.push(id[..8].to_owned());
+    }
+    bridge.idle().await;
+    let log = bridge.log();
+    let lines = |id: &str| -> Vec<&str> {
+        let about = format!("task={id}");
+        log.lines().filter(|line| line.contains(&about)).collect()
+    };
+    let trace = format!(" trace_id={TRACE}");
+    for said in ["polled", "settled"] {
+        let line = lines(&ids[0]).into_iter().find(|line| line.contains(said));
+        assert!(
+            line.is_some_and(|line| line.ends_with(&trace)),
+            "{said}: {log}"
+        );
+    }
+    let without = lines(&ids[1]);
+    assert!(without.len() >= 2, "{log}");
+    assert!(
+        without.iter().all(|line| !line.contains("trace_id")),
+        "{log}"
+    );
 }

@@ -5,7 +5,9 @@ use super::{
     collector::{Collector, Span},
     traceparent,
 };
-use crate::harness::{Act, Answer, DOMAIN, HOLD, HttpFront, Route, TaskMessage, Worker, World};
+use crate::harness::{
+    Act, Answer, DOMAIN, HOLD, HttpFront, Route, TaskMessage, Worker, World, is_endpoint,
+};
 use activity_sim::{Schedule, TaskState};
 use tokio::net::TcpListener;
 
@@ -35,9 +37,9 @@ async fn answering(world: &World, answer: Answer) -> Worker {
 }
 
 /// Lets one task go through a bridge, and the bridge end; gives back the task's message and all spans.
-async fn spans_of(schedule: Schedule, answer: Answer) -> (TaskMessage, Vec<Span>) {
+async fn spans_of(schedule: Schedule, answers: Vec<Answer>) -> (TaskMessage, Vec<Span>) {
     let (world, collector) = (World::new().await, Collector::start().await);
-    let worker = answering(&world, answer).await;
+    let worker = world.worker("payments", move |_| answers.clone()).await;
     let mut bridge = world
         .bridge_with(&otlp(&collector.url), &[Route::new("payments")])
         .await;
@@ -68,8 +70,8 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
 
 #[tokio::test]
 async fn a_tasks_span_continues_the_trace_of_its_input_and_the_message_carries_the_span() {
-    let answer = Answer::done(SECRET).remove(0);
-    let (message, spans) = spans_of(input_of(&traceparent("01")), answer).await;
+    let answers = [vec![Answer::of("started", "")], Answer::done(SECRET)].concat();
+    let (message, spans) = spans_of(input_of(&traceparent("01")), answers).await;
     let task = named(&spans, "activity_task");
     assert_eq!(
         (task.trace_id.as_str(), task.parent_id.as_str()),
@@ -80,8 +82,12 @@ async fn a_tasks_span_continues_the_trace_of_its_input_and_the_message_carries_t
         Some(format!("00-{TRACE}-{}-01", task.span_id))
     );
     let id = message.id();
+    let system = match is_endpoint() {
+        true => "activity_bridge",
+        false => "rabbitmq",
+    };
     for (name, value) in [
-        ("messaging.system", "rabbitmq"),
+        ("messaging.system", system),
         ("messaging.destination.name", "payments"),
         ("messaging.message.id", &id[..8]),
         ("activity_bridge.route", "payments"),
@@ -93,7 +99,13 @@ async fn a_tasks_span_continues_the_trace_of_its_input_and_the_message_carries_t
     ] {
         assert_eq!(task.attribute(name), Some(value), "{name} of {task:#?}");
     }
-    for (name, end) in [("publish", "confirmed"), ("settle", "accepted")] {
+    for (name, end) in [
+        ("record", "recorded"),
+        ("publish", "confirmed"),
+        ("wait", "started"),
+        ("work", "answered"),
+        ("settle", "accepted"),
+    ] {
         let child = named(&spans, name);
         assert_eq!(child.trace_id, TRACE);
         assert_eq!(child.parent_id, task.span_id);
@@ -101,7 +113,12 @@ async fn a_tasks_span_continues_the_trace_of_its_input_and_the_message_carries_t
         assert!(task.start <= child.start && child.start <= child.end && child.end <= task.end);
     }
     assert!(spans.iter().all(|span| !span.failed), "{spans:#?}");
-    assert_eq!(spans.len(), 3, "{spans:#?}");
+    let [wait, work, settle] = ["wait", "work", "settle"].map(|name| named(&spans, name));
+    assert!(
+        wait.end <= work.start && work.end <= settle.start,
+        "{spans:#?}"
+    );
+    assert_eq!(spans.len(), 6, "{spans:#?}");
 }
 
 #[tokio::test]
@@ -110,7 +127,7 @@ async fn a_task_without_trace_context_begins_a_trace_and_a_failed_one_has_a_fail
         headers: vec![("reason", SECRET.to_owned())],
         ..Answer::of("failed", SECRET)
     };
-    let (message, spans) = spans_of(Schedule::new(DOMAIN, "payments"), answer).await;
+    let (message, spans) = spans_of(Schedule::new(DOMAIN, "payments"), vec![answer]).await;
     let task = named(&spans, "activity_task");
     assert_eq!(task.parent_id, "");
     assert_eq!(
@@ -124,8 +141,8 @@ async fn a_task_without_trace_context_begins_a_trace_and_a_failed_one_has_a_fail
 
 #[tokio::test]
 async fn a_trace_that_is_not_sampled_goes_on_without_being_exported() {
-    let answer = Answer::done("ok").remove(0);
-    let (message, spans) = spans_of(input_of(&traceparent("00")), answer).await;
+    let answers = Answer::done("ok");
+    let (message, spans) = spans_of(input_of(&traceparent("00")), answers).await;
     assert!(spans.is_empty(), "{spans:#?}");
     let header = message.header("traceparent").expect("a header");
     assert!(header.starts_with(&format!("00-{TRACE}-")) && header.ends_with("-00"));

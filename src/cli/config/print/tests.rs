@@ -1,3 +1,8 @@
+#![allow(
+    clippy::result_large_err,
+    reason = "the error type of the closures that figment::Jail takes is figment's"
+)]
+
 use super::*;
 use crate::config::Config;
 use figment::Jail;
@@ -122,6 +127,7 @@ fn in_json_each_setting_has_its_source() {
             "ACTIVITY_BRIDGE_AMQP__TLS",
             "{cert_file=\"c\",key_file=\"base.toml\"}",
         );
+        jail.set_env("ACTIVITY_BRIDGE_AMQP__TLS__CLIENT_CA_FILE", "base.toml");
         let json = as_json(&explained(&["base.toml"]).1);
         let all = json["settings"].as_array().expect("a list");
         let of = |key: &str| all.iter().find(|setting| setting["key"] == key);
@@ -137,6 +143,10 @@ fn in_json_each_setting_has_its_source() {
             (
                 "amqp.tls.key_file",
                 json!({ "value": "base.toml", "source": "environment", "variable": "ACTIVITY_BRIDGE_AMQP__TLS" }),
+            ),
+            (
+                "amqp.tls.client_ca_file",
+                json!({ "value": "base.toml", "source": "environment", "variable": "ACTIVITY_BRIDGE_AMQP__TLS__CLIENT_CA_FILE" }),
             ),
             (
                 "shutdown.grace_secs",

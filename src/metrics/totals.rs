@@ -1,8 +1,10 @@
 //! What was counted of a route, in a few numbers for people.
 
-use super::RouteMetrics;
+use super::{
+    labels::{Leg, PollOutcome},
+    route::RouteMetrics,
+};
 use crate::{
-    metrics::labels::{Leg, PollOutcome},
     task::{OutcomeKind, SettleEnd},
     util::Label,
 };
