@@ -2,24 +2,28 @@
 //!
 //! All parts are connected here and nowhere else. The parts themselves do the work.
 
+mod added_removed;
 mod phases;
+mod queues;
+pub mod reload;
+pub mod route_maker;
 mod warnings;
 
 use crate::{
     admin::{Admin, server, socket},
     broker::{self, BrokerOptions, InboundStream, ReplyLifetime},
-    config::Config,
+    config::{Config, ConfigError},
     context::{Bridge, MAX_PARK_RETRIES},
-    inflight::{InflightTable, LostQueues, OwnershipCheck},
-    intake::{
-        gate::{self, Gate},
-        lost_queue, poller, recovery,
-    },
+    inflight::{InflightTable, LostQueues, OwnershipCheck, remembered_for},
+    intake::{gate::Gate, loops::RouteLoops, lost_queue, recovery},
     metrics::Metrics,
     phase::Phase,
-    process::{DrainSwitch, Idleness, Shutdown, Signals, descriptors, service_manager, started},
+    process::{
+        DrainSwitch, Idleness, Shutdown, Signals, descriptors, reload::ReloadSwitch,
+        service_manager, started,
+    },
     replicas::lease,
-    route::{QueueCredits, Route, RouteConfig},
+    route::{RouteConfig, Routes},
     settle::{heartbeat, replies},
     source::{Sources, aws::proxies},
     store::{self, Lifetime},
@@ -30,13 +34,9 @@ use futures_util::FutureExt;
 use std::{future::pending, sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, Semaphore, watch},
-    task::JoinSet,
     time::Instant,
 };
 use tracing::info;
-
-/// Number of ended tasks that are remembered beyond twice the slots, so that a late reply is known to be late.
-const REMEMBER_MARGIN: usize = 10_000;
 
 /// Maximum time for the export of the last spans, within the grace period.
 const EXPORT_REST: Duration = Duration::from_secs(5);
@@ -49,16 +49,24 @@ const EXPORT_REST: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// The bridge can't start: no AWS region, an admin address that can't be bound, or a token store that can't be used.
-pub async fn run(config: Config, until_idle: Option<Duration>) -> anyhow::Result<bool> {
+///
+/// `load` reads the configuration again for a reload.
+pub async fn run(
+    config: Config,
+    load: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
+    until_idle: Option<Duration>,
+) -> anyhow::Result<bool> {
     let supervisor = Supervisor::default();
+    let load = reload::load_on_a_thread(load);
     tokio::select! {
-        ended = run_until_stopped(config, until_idle, supervisor.clone()) => ended,
+        ended = run_until_stopped(config, load, until_idle, supervisor.clone()) => ended,
         () = supervisor.broken() => Ok(false),
     }
 }
 
 async fn run_until_stopped(
     mut config: Config,
+    load: reload::Load,
     until_idle: Option<Duration>,
     supervisor: Supervisor,
 ) -> anyhow::Result<bool> {
@@ -75,10 +83,11 @@ async fn run_until_stopped(
     let admin_socket = socket::open(&config.admin).await?;
     warnings::warn_of_a_short_grace(config.shutdown.grace);
     warnings::warn_of_few_descriptors(&config, descriptors::raise());
+    let hangups = signals.hangups();
     let stop = signals.asked_to_stop(supervisor.clone()).fuse();
     tokio::pin!(stop);
     let routes = std::mem::take(&mut config.routes);
-    let (bridge, inbound) = tokio::select! {
+    let (bridge, inbound, maker) = tokio::select! {
         built = build(&config, routes, supervisor.clone()) => built?,
         () = &mut stop => return Ok(true),
     };
@@ -86,24 +95,25 @@ async fn run_until_stopped(
     let store = Arc::clone(&bridge.store);
     supervisor.spawn_loop("the token store", async move { store.closed().await });
     let (phase, phase_seen) = watch::channel(Phase::Recovering);
-    let gates: Vec<_> = bridge
-        .routes
-        .iter()
-        .map(|_| watch::channel(Gate::Starting))
-        .collect();
-    let gates_seen: Vec<_> = gates.iter().map(|(_, seen)| seen.clone()).collect();
+    let loops = RouteLoops::default();
+    for route in bridge.routes.all().iter() {
+        loops.add(route.name());
+    }
+    let gates = loops.gates(&bridge).into_iter();
+    let gates = gates.map(|(_, gate)| gate).collect();
     let switch = DrainSwitch::new(config.shutdown.grace);
     let (is_started, started_seen) = watch::channel(false);
-    let of_routes = bridge.routes.iter().cloned().zip(gates_seen.clone());
+    let (reload, requests) = ReloadSwitch::new();
     let admin = Admin {
         bridge: Arc::clone(&bridge),
-        routes: of_routes.collect(),
+        loops: loops.clone(),
         phase: phase_seen.clone(),
         broker: config.broker.to_string().into(),
         store: config.store.place().into(),
         since: begun,
         started: started_seen.clone(),
         switch: switch.clone(),
+        reload,
     };
     let serving = server::serve(admin, admin_listener, admin_socket);
     supervisor.spawn_loop("the admin endpoint", serving);
@@ -125,18 +135,23 @@ async fn run_until_stopped(
         let lease = lease::run(Arc::clone(&bridge), phase_seen.clone());
         supervisor.spawn_loop("the lease", lease);
     }
-    let mut running = Running::default();
-    for (route, gate) in bridge.routes.iter().zip(gates) {
-        running.add(&bridge, route, gate, phase_seen.clone());
+    for route in bridge.routes.all().iter() {
+        loops.begin(&bridge, route, phase_seen.clone());
     }
-    let starting = tell_of_the_start(gates_seen.clone(), is_started);
-    supervisor.spawn("the start", starting);
+    supervisor.spawn("the start", tell_of_the_start(gates, is_started));
     phases::run_phases(&bridge, unpublished, &phase, &switch);
     let telling = service_manager::tell_of_the_start(started_seen, supervisor.clone());
     supervisor.spawn("the notice of the start", telling);
+    let reloader = reload::Reloader::new(
+        (Arc::clone(&bridge), loops.clone(), phase_seen.clone()),
+        maker,
+        load,
+        config.basics(),
+    );
+    supervisor.spawn_loop("the reload", reloader.run(hangups, requests));
     let idleness = Idleness {
         bridge: Arc::clone(&bridge),
-        gates: gates_seen,
+        loops: loops.clone(),
         phase: phase_seen,
     };
     tokio::select! {
@@ -149,8 +164,7 @@ async fn run_until_stopped(
     let tracer = bridge.tracer.clone();
     let shutdown = Shutdown {
         bridge,
-        pollers: running.pollers,
-        gates: running.gates,
+        loops,
         phase,
         config: config.shutdown,
         since,
@@ -166,14 +180,15 @@ async fn run_until_stopped(
     Ok(ended_well)
 }
 
-/// Builds what the parts share, and the inbound stream.
+/// Builds what the parts share, the inbound stream, and what makes the routes.
 async fn build(
     config: &Config,
     routes: Vec<RouteConfig>,
     supervisor: Supervisor,
-) -> anyhow::Result<(Arc<Bridge>, InboundStream)> {
+) -> anyhow::Result<(Arc<Bridge>, InboundStream, route_maker::RouteMaker)> {
     let tracer = Tracer::start(config.otlp.as_ref(), config.broker.kind())?;
     let metrics = Metrics::new()?;
+    metrics.configured();
     proxies::tell();
     let sources = Sources::load(config.region.as_deref()).await?;
     let names: Vec<_> = routes.iter().map(|route| route.name.clone()).collect();
@@ -191,16 +206,13 @@ async fn build(
         supervisor: supervisor.clone(),
     };
     let (broker, inbound) = broker::open(&config.broker, options)?;
-    let mut credits = QueueCredits::default();
-    let routes = routes.into_iter().map(|config| {
-        warnings::warn_of_an_unknown_timeout(&config);
-        let source = sources.for_route(config.source_options());
-        let metrics = metrics.for_route(&config.name, source.kind());
-        Arc::new(Route::new(config, source, metrics, &mut credits))
-    });
+    let mut maker =
+        route_maker::RouteMaker::new(move |config| sources.for_route(config.source_options()));
+    let routes = routes.into_iter();
+    let routes = routes.map(|config| maker.make(config, &metrics)).collect();
     let bridge = Bridge {
-        routes: routes.collect(),
-        inflight: InflightTable::new(2 * slots + REMEMBER_MARGIN),
+        routes: Routes::new(routes),
+        inflight: InflightTable::new(remembered_for(slots)),
         lost_queues: LostQueues::default(),
         ownership: OwnershipCheck::default(),
         adopting: Mutex::default(),
@@ -212,15 +224,14 @@ async fn build(
         tracer,
         supervisor,
     };
-    Ok((Arc::new(bridge), inbound))
+    Ok((Arc::new(bridge), inbound, maker))
 }
 
 /// Notes when the start is over.
 async fn tell_of_the_start(gates: Vec<watch::Receiver<Gate>>, is_started: watch::Sender<bool>) {
-    if started(gates).await {
-        info!("started: the queues are there, and workers may come");
-        is_started.send_replace(true);
-    }
+    started(gates).await;
+    info!("started: the queues are there, and workers may come");
+    is_started.send_replace(true);
 }
 
 /// Waits until the process may end because nothing comes any more. Without a limit that is never.
@@ -231,31 +242,4 @@ async fn idle(idleness: Idleness, limit: Option<Duration>) {
     idleness.lasts(limit).await;
     let secs = limit.as_secs();
     info!("no task came for {secs} s, and none is in flight: shutting down");
-}
-
-/// The loops of the routes.
-#[derive(Default)]
-struct Running {
-    pollers: JoinSet<()>,
-    gates: JoinSet<()>,
-}
-
-impl Running {
-    /// Spawns a route's gate and its poll loop.
-    fn add(
-        &mut self,
-        bridge: &Arc<Bridge>,
-        route: &Arc<Route>,
-        (gate, gate_seen): (watch::Sender<Gate>, watch::Receiver<Gate>),
-        phase: watch::Receiver<Phase>,
-    ) {
-        let supervisor = &bridge.supervisor;
-        let name = route.name();
-        let keeping = gate::run(Arc::clone(bridge), Arc::clone(route), gate);
-        self.gates
-            .spawn(supervisor.watch_loop(&format!("the gate of route {name}"), keeping));
-        let polling = poller::run(Arc::clone(bridge), Arc::clone(route), gate_seen, phase);
-        self.pollers
-            .spawn(supervisor.watch_loop(&format!("the poller of route {name}"), polling));
-    }
 }

@@ -5,10 +5,11 @@
 
 mod across;
 mod files;
+pub mod written;
 
 use crate::{
     admin::{self, AdminConfig},
-    broker::{BrokerConfig, settings::read_amqp},
+    broker::{BrokerConfig, BrokerKind, WorkerLimits, settings::read_amqp},
     process::{self, ShutdownConfig},
     route::{self, RouteConfig},
     settings::{ENV_PREFIX, Layers, Problem, Problems, Reader, Record, Setting, Variable},
@@ -44,6 +45,35 @@ pub struct Config {
     pub otlp: Option<OtlpConfig>,
     /// The routes; at least one, all with different names.
     pub routes: Vec<RouteConfig>,
+    /// The settings as they are written, to compare those that a reload does not change.
+    pub written: written::Written,
+}
+
+/// What a reload compares with the settings of the start.
+#[derive(Clone, Debug)]
+pub struct Basics {
+    /// The kind of the broker.
+    pub broker: BrokerKind,
+    /// The AWS region; `None` leaves it to the usual AWS chain.
+    pub region: Option<String>,
+    /// The level of the log.
+    pub log_level: tracing::Level,
+    /// The bounds on what workers do; `None` if another broker sets them.
+    pub limits: Option<WorkerLimits>,
+    /// The settings as they are written.
+    pub written: written::Written,
+}
+
+impl Basics {
+    /// The key by which the routes stand on another ground than at the start: they are read for another broker or region. `None` if
+    /// they are not.
+    #[must_use]
+    pub fn other_ground(&self, at_start: &Self) -> Option<&'static str> {
+        if self.broker != at_start.broker {
+            return Some("amqp.uri");
+        }
+        (self.region != at_start.region).then_some("aws.region")
+    }
 }
 
 /// Why a configuration can't be used. Exit code 78 (`EX_CONFIG`).
@@ -97,36 +127,74 @@ impl Config {
     ///
     /// As [`Self::load`].
     pub fn explained(paths: &[PathBuf]) -> Result<(Self, Vec<Setting>), ConfigError> {
-        let mut layers = Layers::default();
-        for path in paths {
-            let files = files::read(path);
-            let files = files.map_err(|error| unreadable(error.path, error.why))?;
-            for (name, settings, lines) in files {
-                layers.add_file(name, settings, &lines);
-            }
+        Self::read(layers(paths)?, &|name| std::env::var_os(name))
+    }
+
+    /// Reads the settings of the admin endpoint alone, so that a bridge can be asked although the rest is wrong.
+    ///
+    /// # Errors
+    ///
+    /// If a file can't be read, or with the problems of these settings.
+    pub fn load_admin(paths: &[PathBuf]) -> Result<AdminConfig, ConfigError> {
+        let (settings, places) = layers(paths)?.fill(&|name| std::env::var_os(name));
+        let (problems, record) = (Problems::default(), Record::default());
+        let mut root = Reader::root(settings, &places, &problems, &record);
+        let admin = admin::settings::read(root.table("admin"));
+        let mut problems = places.explain(problems.into_inner());
+        problems.retain(|problem| problem.path.starts_with("admin"));
+        match problems.is_empty() {
+            true => Ok(admin),
+            false => Err(ConfigError::Invalid(problems)),
         }
-        // Only names with a double underscore are settings. If there is a service with the name activity-bridge, Kubernetes
-        // sets ACTIVITY_BRIDGE_PORT and similar variables in every pod.
-        let env = Env::prefixed(ENV_PREFIX)
-            .filter(|key| key.as_str().contains("__"))
-            .split("__");
-        let texts = env.iter().map(|(key, text)| (key.to_string(), text));
-        let settings = env.data().map(|mut of| of.remove(&Profile::Default));
-        let settings = settings.map_err(|e| unreadable("the environment", e.to_string()))?;
-        layers.add_environment(settings.unwrap_or_default(), texts.collect());
-        Self::read(layers, &|name| std::env::var_os(name))
+    }
+
+    /// What a reload compares with the settings of the start.
+    #[must_use]
+    pub fn basics(&self) -> Basics {
+        Basics {
+            broker: self.broker.kind(),
+            region: self.region.clone(),
+            log_level: self.log.level,
+            limits: self.broker.worker_limits(),
+            written: self.written.clone(),
+        }
     }
 
     fn read(layers: Layers, variable: Variable<'_>) -> Result<(Self, Vec<Setting>), ConfigError> {
         let (settings, places) = layers.fill(variable);
+        let written = written::Written::new(settings.clone());
         let (problems, record) = (Problems::default(), Record::default());
         let config = read_all(Reader::root(settings, &places, &problems, &record));
         let problems = places.explain(problems.into_inner());
         match config {
-            Some(config) if problems.is_empty() => Ok((config, record.into_inner())),
+            Some(config) if problems.is_empty() => {
+                Ok((Self { written, ..config }, record.into_inner()))
+            }
             _ => Err(ConfigError::Invalid(problems)),
         }
     }
+}
+
+/// The layers of settings: these files and folders in their order, and the environment.
+fn layers(paths: &[PathBuf]) -> Result<Layers, ConfigError> {
+    let mut layers = Layers::default();
+    for path in paths {
+        let files = files::read(path);
+        let files = files.map_err(|error| unreadable(error.path, error.why))?;
+        for (name, settings, lines) in files {
+            layers.add_file(name, settings, &lines);
+        }
+    }
+    // Only names with a double underscore are settings. If there is a service with the name activity-bridge, Kubernetes
+    // sets ACTIVITY_BRIDGE_PORT and similar variables in every pod.
+    let env = Env::prefixed(ENV_PREFIX)
+        .filter(|key| key.as_str().contains("__"))
+        .split("__");
+    let texts = env.iter().map(|(key, text)| (key.to_string(), text));
+    let settings = env.data().map(|mut of| of.remove(&Profile::Default));
+    let settings = settings.map_err(|e| unreadable("the environment", e.to_string()))?;
+    layers.add_environment(settings.unwrap_or_default(), texts.collect());
+    Ok(layers)
 }
 
 impl FromStr for Config {
@@ -226,6 +294,7 @@ fn read_all(mut root: Reader<'_>) -> Option<Config> {
         log,
         otlp,
         routes,
+        written: written::Written::default(),
     })
 }
 

@@ -4,7 +4,7 @@ use crate::{
     broker::Broker,
     inflight::{InflightTable, LostQueues, OwnershipCheck},
     metrics::Metrics,
-    route::Route,
+    route::{Route, Routes},
     store::Store,
     trace::Tracer,
     util::{log_tally::LogTally, supervise::Supervisor},
@@ -22,8 +22,8 @@ pub struct Bridge {
     pub broker: Arc<dyn Broker>,
     /// The token store.
     pub store: Arc<dyn Store>,
-    /// All configured routes.
-    pub routes: Vec<Arc<Route>>,
+    /// All routes.
+    pub routes: Routes,
     /// The tasks in flight.
     pub inflight: InflightTable,
     /// The queues that the broker has lost.
@@ -47,7 +47,7 @@ pub struct Bridge {
 impl Bridge {
     /// The route with this name; `None` if it is not configured.
     #[must_use]
-    pub fn route(&self, name: &str) -> Option<&Arc<Route>> {
-        self.routes.iter().find(|route| route.name() == name)
+    pub fn route(&self, name: &str) -> Option<Arc<Route>> {
+        self.routes.get(name)
     }
 }

@@ -8,6 +8,7 @@ use activity_bridge::{
         check, config, drain, health,
         parked::{self, arguments::ParkedCommand},
         pause, release,
+        reload::{self, Reload},
         tasks::{self, filter::TaskFilter},
         top,
     },
@@ -47,7 +48,9 @@ enum AnyCommand {
 /// The commands for a bridge that is configured.
 #[derive(Subcommand)]
 enum Command {
-    /// Run the bridge until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then drain and end
+    /// Run the bridge until SIGTERM, SIGINT or SIGQUIT, then drain and end
+    ///
+    /// SIGHUP reloads the configuration, as `activity-bridge reload` does.
     ///
     /// AWS credentials, region and endpoints come from the usual AWS chain and variables. Every setting outside the
     /// routes can be overridden by the environment: ACTIVITY_BRIDGE_ADMIN__LISTEN sets admin.listen.
@@ -236,6 +239,18 @@ enum Command {
         /// The name of the paused route
         route: Option<String>,
     },
+    /// Let the running bridge read its configuration again, and print what has changed
+    ///
+    /// The bridge reads the files with which it was started. Routes are added, changed and removed, and the log gets its level. Tasks in
+    /// flight are not touched: each keeps the settings of its route at the time of its poll. A removed route ends with its last task. What
+    /// needs a restart is printed. A configuration with a problem changes nothing.
+    ///
+    /// Asks the running bridge on its local socket, as the bridge's user or as root. Without admin.socket it is a name made of
+    /// admin.listen, on Linux. SIGHUP does the same, and only the log tells how it ended.
+    ///
+    /// Exit codes: 0 the configuration is in use, but for what needs a restart; 1 the bridge could not be asked, or it is starting, draining or
+    /// ending; 78 the configuration is wrong, and the one before stays in use.
+    Reload(Configured),
 }
 
 #[derive(Subcommand)]
@@ -346,6 +361,40 @@ fn execute_config(command: ConfigCommand) -> ExitCode {
     }
 }
 
+/// The runtime of every command. The bridge mostly waits. More threads would make each task more expensive. Work that blocks, on the
+/// disk, has its own threads.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+/// Asks for a reload. The configuration may be wrong, so the bridge reads it.
+fn reload(paths: &[PathBuf]) -> ExitCode {
+    let admin = match Config::load_admin(paths) {
+        Ok(admin) => admin,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let asked = match runtime() {
+        Ok(runtime) => runtime.block_on(reload::reload(&admin)),
+        Err(error) => Err(error.into()),
+    };
+    match asked {
+        Ok(Reload::Done) => ExitCode::SUCCESS,
+        Ok(Reload::Invalid(why)) => {
+            complain(&why);
+            ExitCode::from(EXIT_CONFIG)
+        }
+        Err(error) => {
+            complain(&format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn execute(command: Command) -> ExitCode {
     let (Command::Run { configured, .. }
     | Command::Check { configured, .. }
@@ -357,7 +406,12 @@ fn execute(command: Command) -> ExitCode {
     | Command::Parked { configured, .. }
     | Command::Pause { configured, .. }
     | Command::Drain(configured)
-    | Command::Resume { configured, .. }) = &command;
+    | Command::Resume { configured, .. }
+    | Command::Reload(configured)) = &command;
+    if let Command::Reload(_) = command {
+        return reload(&configured.config);
+    }
+    let paths = configured.config.clone();
     let config = match Config::load(&configured.config) {
         Ok(config) => config,
         Err(error) => {
@@ -373,11 +427,7 @@ fn execute(command: Command) -> ExitCode {
         true => Ok(()),
         false => core_dumps::forbid(),
     };
-    // The bridge mostly waits. More threads would make each task more expensive. Work that blocks, on the disk, has its
-    // own threads.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = runtime();
     let json_log = config.log.json && matches!(command, Command::Run { .. });
     let ended = match (runtime, command) {
         (Err(error), _) => Err(error.into()),
@@ -385,7 +435,9 @@ fn execute(command: Command) -> ExitCode {
             if let Err(error) = forbidden {
                 tracing::warn!(%error, "core dumps could not be switched off");
             }
-            let ended = runtime.block_on(app::run(config, until_idle.map(Duration::from_secs)));
+            let load = move || Config::load(&paths);
+            let until_idle = until_idle.map(Duration::from_secs);
+            let ended = runtime.block_on(app::run(config, load, until_idle));
             // A name look-up may hang, so this does not wait for it.
             runtime.shutdown_background();
             ended
@@ -460,6 +512,8 @@ fn execute(command: Command) -> ExitCode {
         ) => runtime.block_on(pause::set_paused(&config, &route, false)),
         (Ok(runtime), Command::Drain(_)) => runtime.block_on(drain::command::drain(&config)),
         (Ok(runtime), Command::Resume { .. }) => runtime.block_on(drain::command::resume(&config)),
+        // It was executed above.
+        (Ok(_), Command::Reload(_)) => Ok(true),
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,

@@ -15,13 +15,16 @@ use crate::{
 };
 use std::{
     io::{self, Write},
-    panic, thread,
+    panic,
+    sync::OnceLock,
+    thread,
 };
-use trace_id::WithTraceId;
+use tracing::Level;
 use tracing_subscriber::{
     EnvFilter,
     fmt::{self, format::JsonFields},
     layer::SubscriberExt,
+    reload,
     util::SubscriberInitExt,
 };
 
@@ -38,31 +41,54 @@ pub fn start(config: LogConfig) {
     if let Some(queue) = &queue {
         queue.serve_process();
     }
-    // lapin logs each returned message with its body; everything else that it logs is also in the errors that it returns.
-    // The AWS crates log at length what their errors say.
-    let filter = format!(
-        "warn,activity_bridge={},lapin=off,aws_config=off",
-        config.level
-    );
     let builder = fmt::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+        .with_env_filter(filter(config.level))
         .with_writer(move || LogWriter(queue.clone()))
         // By default the crate reports a line that it can't write on standard error too, which panics.
         .log_internal_errors(false);
     let format = fmt::format().with_target(false);
     let recorder = Recorder(RecentProblems::of_process());
     if config.json {
-        let format = WithTraceId::json(format.json().flatten_event(true));
-        let builder = builder.fmt_fields(JsonFields::new());
-        let log = builder.event_format(format).finish();
-        log.with(recorder).init();
+        let format = trace_id::WithTraceId::json(format.json().flatten_event(true));
+        let builder = builder.fmt_fields(JsonFields::new()).event_format(format);
+        let builder = builder.with_filter_reloading();
+        may_change(builder.reload_handle());
+        builder.finish().with(recorder).init();
     } else {
         use std::io::IsTerminal;
         let format = format.with_ansi(io::stderr().is_terminal());
-        let log = builder.event_format(WithTraceId::text(format)).finish();
-        log.with(recorder).init();
+        let builder = builder.event_format(trace_id::WithTraceId::text(format));
+        let builder = builder.with_filter_reloading();
+        may_change(builder.reload_handle());
+        builder.finish().with(recorder).init();
     }
     log_panics();
+}
+
+fn filter(level: Level) -> EnvFilter {
+    // lapin logs each returned message with its body; everything else that it logs is also in the errors that it returns.
+    // The AWS crates log at length what their errors say.
+    EnvFilter::new(format!(
+        "warn,activity_bridge={level},lapin=off,aws_config=off"
+    ))
+}
+
+/// Changes the level of the log. Not set in a process without a log.
+static CHANGE_LEVEL: OnceLock<Box<dyn Fn(Level) + Send + Sync>> = OnceLock::new();
+
+fn may_change<S: 'static>(handle: reload::Handle<EnvFilter, S>) {
+    let change = move |level| {
+        // An error means that the log has ended.
+        drop(handle.reload(filter(level)));
+    };
+    drop(CHANGE_LEVEL.set(Box::new(change)));
+}
+
+/// Changes the level of the log, from now on.
+pub fn set_level(level: Level) {
+    if let Some(change) = CHANGE_LEVEL.get() {
+        change(level);
+    }
 }
 
 /// Takes one event at a time. Without the thread that writes, each event is written at once.
@@ -150,4 +176,9 @@ impl Word for tracing::Level {
         ("debug", Self::DEBUG),
         ("trace", Self::TRACE),
     ];
+
+    /// In capitals too, as environments often have it; and `1` for `error` to `5` for `trace`.
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
 }

@@ -64,11 +64,11 @@ impl Drain {
     }
 
     fn state(&self, drained: bool) -> Json<DrainState> {
-        let routes = self.bridge.routes.iter();
+        let routes = self.bridge.routes.all();
         Json(DrainState {
             drained,
             phase: self.phase.borrow().name().to_owned(),
-            open_polls: routes.map(|route| route.open_polls.number()).sum(),
+            open_polls: routes.iter().map(|route| route.open_polls.number()).sum(),
             tasks_in_flight: self.bridge.inflight.len(),
         })
     }

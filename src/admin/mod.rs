@@ -1,5 +1,5 @@
 //! The admin endpoint: `/livez`, `/readyz`, `/started`, `/drained`, `/metrics`, `/scale`, `/tasks` and the status page, which change nothing.
-//! On the local socket also `/drain`, `/resume`, `/release`, `/pause` and `/parked`.
+//! On the local socket also `/drain`, `/resume`, `/reload`, `/release`, `/pause` and `/parked`.
 
 mod caller;
 mod connections;
@@ -11,6 +11,7 @@ pub mod parked;
 pub mod pause;
 pub mod readiness;
 pub mod release;
+pub mod reload;
 pub mod scale;
 pub mod scrape;
 pub mod server;

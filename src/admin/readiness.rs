@@ -71,8 +71,9 @@ impl Readiness {
         };
         let unavailable = bridge.store.unavailable();
         let phase = *phase.borrow();
-        let routes = admin.routes.iter();
+        let routes = admin.routes();
         let routes: Vec<_> = routes
+            .iter()
             .map(|(route, gate)| RouteReadiness::of(&*bridge.broker, route, &gate.borrow(), phase))
             .collect();
         Self {
@@ -92,10 +93,15 @@ impl Readiness {
 
 impl RouteReadiness {
     fn of(broker: &dyn Broker, route: &Route, gate: &Gate, phase: Phase) -> Self {
-        // A paused route does not poll, so AWS can't take the refusal back. A person wants the pause.
-        let refused = route.refused().filter(|_| !route.is_paused());
-        let ready = refused.is_none() && gate.is_healthy();
+        // A route that does not poll can't find out that AWS takes it again. A person wants the pause, or the end.
+        let stops = route.is_paused() || route.is_leaving();
+        let refused = route.refused().filter(|_| !stops);
+        let ready = route.is_leaving() || (refused.is_none() && gate.is_healthy());
         let (reason, state) = match (refused, gate) {
+            _ if route.is_leaving() => {
+                let state = "no longer configured; its tasks end".to_owned();
+                (RouteReason::Leaving, state)
+            }
             (Some(refused), _) => (RouteReason::Refused, refused),
             (None, gate) if !phase.polls() && gate.is_healthy() => {
                 let state = format!("no new polls: {}", phase.name());

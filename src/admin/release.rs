@@ -131,10 +131,11 @@ impl Releaser {
     }
 
     /// The route that a person names.
-    pub(super) fn route(&self, name: &str) -> Result<&Arc<Route>, String> {
+    pub(super) fn route(&self, name: &str) -> Result<Arc<Route>, String> {
         self.bridge.route(name).ok_or_else(|| {
-            let names = self.bridge.routes.iter().map(|route| route.name());
-            let names = names.collect::<Vec<_>>().join(", ");
+            let routes = self.bridge.routes.all();
+            let names: Vec<_> = routes.iter().map(|route| route.name()).collect();
+            let names = names.join(", ");
             format!("there is no route {name:?}; there are: {names}")
         })
     }

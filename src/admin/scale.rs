@@ -81,10 +81,12 @@ pub(super) async fn one(State(admin): State<Admin>, Path(name): Path<String>) ->
     let Some(route) = bridge.route(&name) else {
         return (StatusCode::NOT_FOUND, "there is no such route\n").into_response();
     };
-    route.ask_for_pending().await;
+    if !route.is_leaving() {
+        route.ask_for_pending().await;
+    }
     let tallies = bridge.inflight.tally();
     let tally = tallies.get(&name).copied().unwrap_or_default();
-    let work = RouteWork::new(route, tally, *started.borrow());
+    let work = RouteWork::new(&route, tally, *started.borrow());
     let status = match work.work {
         Some(_) => StatusCode::OK,
         None => StatusCode::SERVICE_UNAVAILABLE,
@@ -94,10 +96,13 @@ pub(super) async fn one(State(admin): State<Admin>, Path(name): Path<String>) ->
 
 /// Asks AWS about the routes about which it was not asked lately.
 pub(super) async fn refresh(bridge: &Bridge) {
-    let mut routes: Vec<&Arc<Route>> = bridge.routes.iter().collect();
+    let mut routes = bridge.routes.all().to_vec();
+    routes.retain(|route| !route.is_leaving());
     routes.sort_by_key(|route| route.pending_not_before());
     let asking = stream::iter(routes)
-        .for_each_concurrent(MAX_CONCURRENT_QUESTIONS, |route| route.ask_for_pending());
+        .for_each_concurrent(MAX_CONCURRENT_QUESTIONS, async |route| {
+            route.ask_for_pending().await
+        });
     drop(timeout(QUESTIONS_TIMEOUT, asking).await);
 }
 
@@ -110,7 +115,7 @@ pub fn works(bridge: &Bridge, started: bool) -> Vec<RouteWork> {
         let tally = tallies.get(route.name()).copied().unwrap_or_default();
         RouteWork::new(route, tally, started)
     };
-    bridge.routes.iter().map(of_route).collect()
+    bridge.routes.all().iter().map(of_route).collect()
 }
 
 impl RouteWork {
@@ -118,6 +123,8 @@ impl RouteWork {
         let tasks = |progress: Progress| tally.by_progress[progress.index()] as u64;
         let in_flight = Progress::ALL.iter().copied().map(tasks).sum();
         let (pending, truncated, age, unknown) = match route.pending_at_aws() {
+            // It polls no more, so what waits at AWS is not its work.
+            _ if route.is_leaving() => (Some(0), false, Some(0), None),
             PendingAtAws::Known {
                 count,
                 truncated,

@@ -14,9 +14,11 @@ pub fn text(admin: &Admin) -> Result<Vec<u8>, prometheus::Error> {
     set_process_gauges(admin, &readiness);
     let tallies = bridge.inflight.tally();
     let works = works(bridge, *admin.started.borrow());
-    let routes = admin.routes.iter().zip(&readiness.routes);
+    // Nothing reloads the configuration between these.
+    let routes = bridge.routes.all();
+    let routes = routes.iter().zip(&readiness.routes);
     let routes: Vec<_> = routes
-        .map(|((route, _), seen)| {
+        .map(|(route, seen)| {
             let work = works.iter().find(|work| work.route == seen.name);
             let tally = tallies.get(&seen.name).copied().unwrap_or_default();
             RouteSnapshot {

@@ -9,7 +9,7 @@ use super::{
     parked, pause,
     readiness::Readiness,
     release::{self, Releaser},
-    scale, scrape,
+    reload, scale, scrape,
     shared::Admin,
     socket::LocalSocket,
     status::{answers, collect::collect},
@@ -91,11 +91,15 @@ pub async fn serve(admin: Admin, listener: TcpListener, socket: Option<LocalSock
         .route("/parked", post(parked::post))
         .layer(DefaultBodyLimit::max(release::MAX_REQUEST_BYTES))
         .with_state(releaser);
+    let reloading = Router::new()
+        .route("/reload", post(reload::post))
+        .with_state(admin.reload);
     let verbs = Router::new()
         .route("/drain", post(drain::begin))
         .route("/resume", post(drain::take_back))
         .with_state(draining)
-        .merge(releasing);
+        .merge(releasing)
+        .merge(reloading);
     crash_point(CrashPoint::AdminLoop);
     let listeners = Listeners {
         socket: socket.map(|socket| (socket, router.clone().merge(verbs))),
@@ -119,7 +123,7 @@ async fn started(State(admin): State<Admin>) -> Response {
         return "started\n".into_response();
     }
     let mut waits = String::from("not started\n");
-    for (route, gate) in &admin.routes {
+    for (route, gate) in admin.routes() {
         let gate = gate.borrow();
         if !gate.has_observed() {
             waits.push_str(&format!("route {}: {}\n", route.name(), *gate));
@@ -140,7 +144,8 @@ async fn tasks(State(admin): State<Admin>, Extension(caller): Extension<Caller>)
     let Bridge {
         inflight, store, ..
     } = &*admin.bridge;
-    let notes = admin.routes.iter().flat_map(|(route, _)| {
+    let routes = admin.bridge.routes.all();
+    let notes = routes.iter().flat_map(|route| {
         let notes = notes(&*admin.bridge.broker, route).into_iter();
         notes.map(|note| RouteNote {
             route: route.name().to_owned(),

@@ -1,7 +1,11 @@
 //! What the requests to the admin endpoint share.
 
 use crate::{
-    context::Bridge, intake::gate::Gate, phase::Phase, process::DrainSwitch, route::Route,
+    context::Bridge,
+    intake::{gate::Gate, loops::RouteLoops},
+    phase::Phase,
+    process::{DrainSwitch, reload::ReloadSwitch},
+    route::Route,
 };
 use std::sync::Arc;
 use tokio::{sync::watch, time::Instant};
@@ -11,8 +15,8 @@ use tokio::{sync::watch, time::Instant};
 pub struct Admin {
     /// What all parts share.
     pub bridge: Arc<Bridge>,
-    /// Each route with its gate.
-    pub routes: Vec<(Arc<Route>, watch::Receiver<Gate>)>,
+    /// The gates of the routes.
+    pub loops: RouteLoops,
     /// The phase of the process.
     pub phase: watch::Receiver<Phase>,
     /// The kind of the broker, and the place of the endpoint.
@@ -25,4 +29,13 @@ pub struct Admin {
     pub started: watch::Receiver<bool>,
     /// What drains the process.
     pub switch: DrainSwitch,
+    /// What reloads its configuration.
+    pub reload: ReloadSwitch,
+}
+
+impl Admin {
+    /// Each route with its gate.
+    pub(super) fn routes(&self) -> Vec<(Arc<Route>, watch::Receiver<Gate>)> {
+        self.loops.gates(&self.bridge)
+    }
 }

@@ -58,7 +58,7 @@ pub async fn open(settings: &AdminConfig) -> anyhow::Result<Option<LocalSocket>>
             let unusable = |error: &io::Error| {
                 warn!(
                     socket = %name, %error,
-                    "there is no local socket, so activity-bridge drain, resume, pause, release, fail and parked do not work; set admin.socket"
+                    "there is no local socket, so activity-bridge drain, resume, reload, pause, release, fail and parked do not work; set admin.socket"
                 );
             };
             let listener = bound.inspect_err(unusable).ok();

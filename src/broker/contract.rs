@@ -11,6 +11,8 @@ use super::{
     link::Link,
     message::{Announcement, ParkedMessage, TaskMessage},
     parked::ParkedReading,
+    task_queue::TaskQueue,
+    worker_limits::WorkerLimits,
 };
 use crate::task::{Status, TaskId};
 use async_trait::async_trait;
@@ -127,6 +129,13 @@ pub trait Broker: Send + Sync + 'static {
     /// Gives no more tasks to workers, and waits until what they have acknowledged has been told. That may take long: the
     /// caller bounds it. What workers send later still counts. A broker that can't do this does nothing.
     async fn stop_deliveries(&self) {}
+
+    /// Says which queues the routes have from here on. Tasks that are there keep the terms with which they came. A queue that is left out
+    /// has no task any more, and its consumers end. A broker whose queues are its own does nothing.
+    fn set_queues(&self, _queues: Vec<TaskQueue>) {}
+
+    /// Changes the bounds on what workers do. What is open stays open. A broker that others bound does nothing.
+    fn set_limits(&self, _limits: WorkerLimits) {}
 
     /// Says how many tasks are in flight, adopted ones included. The broker goes on to hand over replies while so many wait
     /// for AWS. A broker that bounds replies otherwise does nothing.

@@ -20,7 +20,9 @@ pub mod rabbitmq;
 mod read;
 mod reply_type;
 pub mod settings;
+mod task_queue;
 pub mod template;
+mod worker_limits;
 
 pub use contract::{Broker, Durability, InboundStream, Readiness};
 pub use destination::Destination;
@@ -34,3 +36,5 @@ pub use parked::{ParkedReader, ParkedReading};
 pub use queue::{QueueArguments, QueueSpec};
 pub use reply_type::{ReplyType, is_type_of_task};
 pub use settings::BrokerConfig;
+pub use task_queue::TaskQueue;
+pub use worker_limits::WorkerLimits;

@@ -4,10 +4,11 @@
 use super::{
     contract::{Broker, InboundStream},
     destination::Destination,
-    endpoint::{self, Endpoint, EndpointConfig, EndpointFiles, Examined, TaskQueue},
+    endpoint::{self, Endpoint, EndpointConfig, EndpointFiles, Examined},
     names::REPLIES_EXCHANGE,
     rabbitmq::{self, Access, Options, RabbitMq},
     settings::BrokerConfig,
+    task_queue::TaskQueue,
 };
 use crate::{
     settings::{Problem, in_one_line},

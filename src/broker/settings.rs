@@ -8,6 +8,7 @@ use super::{
         RabbitMqConfig,
         settings::{self as rabbitmq, URI_KEYS},
     },
+    worker_limits::WorkerLimits,
 };
 use crate::settings::Reader;
 use std::fmt;
@@ -28,6 +29,15 @@ impl BrokerConfig {
         match self {
             Self::Endpoint(_) => BrokerKind::Endpoint,
             Self::RabbitMq(_) => BrokerKind::RabbitMq,
+        }
+    }
+
+    /// The bounds on what workers do; `None` if another broker sets them.
+    #[must_use]
+    pub fn worker_limits(&self) -> Option<WorkerLimits> {
+        match self {
+            Self::Endpoint(config) => Some(config.limits()),
+            Self::RabbitMq(_) => None,
         }
     }
 

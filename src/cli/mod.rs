@@ -1,4 +1,5 @@
-//! The commands other than `run`: `check`, `config`, `health`, `tasks`, `top`, `release`, `fail`, `parked`, `pause`, `drain` and `resume`.
+//! The commands other than `run`: `check`, `config`, `health`, `tasks`, `top`, `release`, `fail`, `parked`, `pause`, `drain`, `resume` and
+//! `reload`.
 
 pub mod check;
 pub mod config;
@@ -8,6 +9,7 @@ mod local_socket;
 pub mod parked;
 pub mod pause;
 pub mod release;
+pub mod reload;
 mod standard_output;
 pub mod tasks;
 pub mod top;

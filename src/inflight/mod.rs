@@ -5,7 +5,7 @@
 //! is due, `due` keeps the order of what is due. `leg_clock` measures how long each leg of a task's way takes, and `leg_spans` shows
 //! them in its trace. `restore` enters adopted
 //! tasks. `lost_queues` finds the tasks whose messages the broker has lost. `timeouts` holds what is learnt of them. `unsettled` holds
-//! outcomes. `listing` and `ownership` answer questions about the tasks.
+//! outcomes. `listing`, `tally` and `ownership` answer questions about the tasks.
 //!
 //! The table decides what an event means. It does not call AWS, the broker or the store: `intake/`, `settle/` and `replicas/`
 //! do what it decides.
@@ -21,13 +21,15 @@ pub mod lost_queues;
 pub mod ownership;
 pub mod restore;
 pub mod table;
+pub mod tally;
 pub mod timeouts;
 pub mod unsettled;
 
 pub use crate::task::Progress;
 pub use due::DueTask;
-pub use listing::{Listed, Tally};
+pub use listing::Listed;
 pub use lost_queues::{LostQueue, LostQueues};
 pub use ownership::OwnershipCheck;
 pub use restore::Restored;
-pub use table::{FinalReply, InflightTable, InflightTask, Standing, TaskHandle};
+pub use table::{FinalReply, InflightTable, InflightTask, Standing, TaskHandle, remembered_for};
+pub use tally::Tally;

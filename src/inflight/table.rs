@@ -8,6 +8,7 @@ use super::{
     heartbeat_schedule::{HeartbeatSchedule, Terms},
     leg_clock::LegClock,
     lifecycle::{self, Command, Event, State},
+    tally::LastTallies,
 };
 use crate::{
     broker::Receipt,
@@ -102,7 +103,7 @@ pub enum FinalReply {
     Settle(TaskHandle),
     /// A settlement is under way. The table keeps this receipt instead of the returned one, which may be acknowledged.
     Superseded(Option<Receipt>),
-    /// The task has ended. The reply may be acknowledged.
+    /// The task has ended, or a parked reply was replayed while another outcome is being settled. The reply may be acknowledged.
     Late(Receipt),
     /// The task is not in flight here, and is not known to have ended: another process has taken it over.
     Released(Receipt),
@@ -123,6 +124,7 @@ pub enum Standing {
 #[derive(Debug)]
 pub struct InflightTable {
     table: Mutex<Table>,
+    pub(super) last_tallies: LastTallies,
     /// Notified when something becomes due before everything else.
     pub(super) sooner: Notify,
 }
@@ -146,6 +148,15 @@ pub(crate) struct EndedIds {
     pub(super) most: usize,
 }
 
+/// Number of ended tasks that are remembered beyond twice the slots, so that a late reply is known to be late.
+const REMEMBER_MARGIN: usize = 10_000;
+
+/// Number of ended tasks to remember, for this number of slots.
+#[must_use]
+pub fn remembered_for(slots: usize) -> usize {
+    2 * slots + REMEMBER_MARGIN
+}
+
 impl InflightTable {
     /// An empty table. It remembers the last `remember` tasks that ended by a reply, and as many that ended without one.
     #[must_use]
@@ -157,8 +168,16 @@ impl InflightTable {
                 ended_by_reply: EndedIds::new(remember),
                 ended_without_reply: EndedIds::new(remember),
             }),
+            last_tallies: LastTallies::default(),
             sooner: Notify::new(),
         }
+    }
+
+    /// Remembers as many ended tasks of each kind, unless it remembers more.
+    pub fn remember(&self, most: usize) {
+        let mut table = self.table();
+        table.ended_by_reply.most = table.ended_by_reply.most.max(most);
+        table.ended_without_reply.most = table.ended_without_reply.most.max(most);
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
@@ -295,6 +314,8 @@ impl InflightTable {
                 self.reschedule(table, id);
                 FinalReply::Settle(handle)
             }
+            // It began no settlement, and must not take the place of a reply that only the broker keeps.
+            Command::Hold if receipt.is_parked() => FinalReply::Late(receipt),
             Command::Hold => {
                 let older = entry.receipts.pop();
                 entry.receipts.push(receipt);
@@ -320,6 +341,16 @@ impl InflightTable {
         let before_newest = entry.receipts.len().saturating_sub(1);
         entry.receipts.insert(before_newest, older);
         None
+    }
+
+    /// Whether the settlement was begun by a parked reply that is being replayed. If so, the replay hears why nobody takes it.
+    #[must_use]
+    pub fn stays_parked(&self, id: TaskId, because: &str) -> bool {
+        let table = self.table();
+        let receipts = table.open.get(&id).map(|entry| &entry.receipts);
+        // After the replay, nobody knows whether the message is still there.
+        let stays = |receipt: &Receipt| receipt.is_usable() && receipt.stays_parked(because);
+        receipts.is_some_and(|receipts| receipts.iter().any(stays))
     }
 
     /// Takes the receipts of the replies that end the task, because they must not be acknowledged.

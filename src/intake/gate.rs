@@ -11,7 +11,7 @@ use crate::{
     broker::{Durability, Link, Readiness, ReadinessError},
     context::Bridge,
     metrics::RouteReason,
-    route::Route,
+    route::{Following, Route},
     util::{
         crash_point::{CrashPoint, crash_point},
         jittered,
@@ -30,11 +30,12 @@ const OBSERVE_INTERVAL: Duration = Duration::from_secs(1);
 const OBSERVE_UNUSABLE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Whether to poll, and if not, why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Gate {
     /// The route may poll.
     Open,
     /// The queue has not been looked at yet.
+    #[default]
     Starting,
     /// The token store can't be reached or written.
     StoreAway(String),
@@ -151,8 +152,22 @@ fn decide(
     }
 }
 
-/// Keeps a route's gate up to date until nobody reads it any more.
-pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gate>) {
+/// Keeps a route's gate up to date until the loop is aborted, with the settings that the route has now.
+pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: Arc<watch::Sender<Gate>>) {
+    let mut following = bridge.routes.follow(route);
+    loop {
+        let route = following.update();
+        keep(&bridge, &route, &gate, &mut following).await;
+    }
+}
+
+/// Keeps the gate up to date until the route changes.
+async fn keep(
+    bridge: &Bridge,
+    route: &Arc<Route>,
+    gate: &watch::Sender<Gate>,
+    following: &mut Following,
+) {
     let mut link = bridge.broker.link();
     let mut undelivered = route.undelivered();
     let mut paused = route.paused();
@@ -160,7 +175,7 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
     let destination = &route.config.destination;
     let mut changed = bridge.broker.readiness_changed(destination);
     let mut empty = EmptyQueue::default();
-    while !gate.is_closed() {
+    loop {
         crash_point(CrashPoint::GateLoop);
         outdated.mark_unchanged();
         paused.mark_unchanged();
@@ -173,7 +188,11 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
             changed = bridge.broker.readiness_changed(destination);
         }
         let (now, look_again) =
-            observe(&bridge, &route, &mut link, &mut undelivered, &mut empty).await;
+            observe(bridge, route, &mut link, &mut undelivered, &mut empty).await;
+        // What was observed says nothing about another queue.
+        if following.has_changed() {
+            return;
+        }
         if empty == EmptyQueue::default() {
             route.set_missing(0);
         }
@@ -188,7 +207,7 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
             changed
         });
         if let Some(was) = news {
-            announce(&route, &was, &now);
+            announce(route, &was, &now);
         }
         // The next round checks everything again, whichever of these comes first.
         tokio::select! {
@@ -197,6 +216,7 @@ pub async fn run(bridge: Arc<Bridge>, route: Arc<Route>, gate: watch::Sender<Gat
             _ = undelivered.changed() => {}
             _ = outdated.changed() => {}
             _ = paused.changed() => {}
+            () = following.changed() => return,
             () = &mut changed => changed = bridge.broker.readiness_changed(destination),
         }
     }

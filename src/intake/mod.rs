@@ -5,6 +5,7 @@
 
 mod empty_queue;
 pub mod gate;
+pub mod loops;
 pub mod lost_queue;
 mod poll_scaler;
 pub mod poller;

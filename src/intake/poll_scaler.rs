@@ -50,6 +50,14 @@ impl PollScaler {
         }
     }
 
+    /// Changes the bounds. After a refusal one poll stays enough.
+    pub fn set_bounds(&mut self, bounds: Pollers) {
+        if self.target >= self.bounds.min {
+            self.target = self.target.clamp(bounds.min, bounds.max);
+        }
+        self.bounds = bounds;
+    }
+
     /// The number of polls that should be open.
     #[must_use]
     pub fn target(&self) -> usize {
@@ -193,6 +201,21 @@ mod tests {
             assert_eq!(poll_scaler.record(Polled::Task, QUICK, true), None);
         }
         assert!(longest <= Duration::from_millis(200), "{longest:?}");
+    }
+
+    #[test]
+    fn other_bounds_hold_at_once_but_not_for_a_refused_route() {
+        let mut poll_scaler = poll_scaler();
+        for (min, max, target) in [(4, 9, 4), (1, 9, 4), (1, 3, 3)] {
+            poll_scaler.set_bounds(Pollers { min, max });
+            assert_eq!(poll_scaler.target(), target);
+        }
+        poll_scaler.set_bounds(Pollers { min: 2, max: 5 });
+        poll_scaler.record(Polled::Refused, QUICK, false);
+        poll_scaler.set_bounds(Pollers { min: 3, max: 5 });
+        assert_eq!(poll_scaler.target(), 1);
+        poll_scaler.record(Polled::Empty, HELD, false);
+        assert_eq!(poll_scaler.target(), 3);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     context::Bridge,
     metrics::PollOutcome,
     phase::Phase,
-    route::{PollCredit, Route, Slot, UnpersistedPermit},
+    route::{Following, PollCredit, Route, Slot, UnpersistedPermit},
     source::{SourceError, rate_limit::Call},
     util::{
         crash_point::{CrashPoint, crash_point},
@@ -29,12 +29,14 @@ use tracing::{debug, error, info, warn};
 
 /// The end of a poll: how it ended, when it began, and how long it took.
 struct Answer {
+    /// The number of the source, of those that the route has had.
+    source: usize,
     polled: Polled,
     begun: Instant,
     took: Duration,
 }
 
-/// Polls for as long as the process lives, in the phases that allow it. [`OpenPolls::all_ended`] says when the last open poll is
+/// Polls until the loop is aborted, in the phases that allow it, with the settings that the route has now. [`OpenPolls::all_ended`] says when the last open poll is
 /// answered.
 ///
 /// An open poll is never cancelled: AWS would give it a task that nobody receives.
@@ -46,14 +48,31 @@ pub async fn run(
     mut gate: watch::Receiver<Gate>,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let mut polls = JoinSet::new();
+    let open_polls = Arc::clone(&route.open_polls);
+    let count = open_polls.count();
+    let mut polls = JoinSet::<Answer>::new();
     let mut poll_scaler = PollScaler::new(route.config.pollers, route.source.busy_within());
     let mut not_before = Instant::now();
     let mut more_credit = route.credit.more();
-    let count = route.open_polls.count();
+    let mut following = bridge.routes.follow(Arc::clone(&route));
+    let mut route = route;
+    // The number of the source, and its open polls. Polls of a source that the route had before may be open too.
+    let (mut source, mut own_polls) = (0_usize, 0_usize);
     let mut polled = true;
     loop {
-        let may_poll = phase.borrow_and_update().polls();
+        let now = following.update();
+        if !Arc::ptr_eq(&now, &route) {
+            if now.config.source == route.config.source {
+                poll_scaler.set_bounds(now.config.pollers);
+            } else {
+                poll_scaler = PollScaler::new(now.config.pollers, now.source.busy_within());
+                not_before = Instant::now();
+                (source, own_polls) = (source + 1, 0);
+            }
+            more_credit = now.credit.more();
+            route = now;
+        }
+        let may_poll = phase.borrow_and_update().polls() && !route.is_leaving();
         if may_poll {
             crash_point(CrashPoint::PollerLoop);
         }
@@ -63,25 +82,31 @@ pub async fn run(
         }
         let open = *gate.borrow_and_update() == Gate::Open && may_poll;
         more_credit.mark_unchanged();
-        let wanted = open && polls.len() < poll_scaler.target() && route.credit.allows_poll();
+        let wanted = open && own_polls < poll_scaler.target() && route.credit.allows_poll();
         let waiting = Instant::now() < not_before;
         tokio::select! {
             Some(answer) = polls.join_next() => {
-                record(&route, &mut poll_scaler, answer, &mut not_before);
+                let is_former = answer.as_ref().is_ok_and(|answer| answer.source != source);
+                if !is_former {
+                    own_polls = own_polls.saturating_sub(1);
+                    record(&route, &mut poll_scaler, answer, &mut not_before);
+                }
             }
             room = route.room(), if wanted && !waiting => {
                 // Another route may have taken the credit while this one waited for room.
                 if let Some(credit) = route.credit.begin_poll() {
-                    let grant = PollGrant { gate: gate.clone(), phase: phase.clone(), credit };
+                    let following = following.clone();
+                    let grant = PollGrant { gate: gate.clone(), phase: phase.clone(), following, credit, source };
+                    own_polls += 1;
                     polls.spawn(poll(Arc::clone(&bridge), Arc::clone(&route), room, grant));
                 }
             }
             () = sleep_until(not_before), if wanted && waiting => {}
-            // The loop then checks its condition again. A shutdown ends the gate before the poller.
+            // The loop then checks its condition again.
             Ok(()) = gate.changed() => {}
             Ok(()) = phase.changed() => {}
             Ok(()) = more_credit.changed() => {}
-            else => return,
+            () = following.changed() => {}
         }
         count.set(polls.len());
         let open_polls = i64::try_from(polls.len()).unwrap_or(i64::MAX);
@@ -106,6 +131,7 @@ fn record(
     let answer = answer.unwrap_or_else(|panic| {
         error!(route = route.name(), %panic, "a poll panicked; this is a bug of activity-bridge");
         Answer {
+            source: 0,
             polled: Polled::Failed,
             begun: Instant::now(),
             took: Duration::ZERO,
@@ -121,7 +147,10 @@ fn record(
 struct PollGrant {
     gate: watch::Receiver<Gate>,
     phase: watch::Receiver<Phase>,
+    following: Following,
     credit: PollCredit,
+    /// See [`Answer::source`].
+    source: usize,
 }
 
 impl PollGrant {
@@ -130,6 +159,7 @@ impl PollGrant {
         tokio::select! {
             _ = self.gate.wait_for(|gate| *gate != Gate::Open) => {}
             _ = self.phase.wait_for(|phase| !phase.polls()) => {}
+            () = self.following.changed() => {}
         }
     }
 }
@@ -144,10 +174,11 @@ async fn poll(
     let permit = tokio::select! {
         biased;
         () = grant.withdrawn() => {
-            return Answer { polled: Polled::Withdrawn, begun: Instant::now(), took: Duration::ZERO };
+            return Answer { source: grant.source, polled: Polled::Withdrawn, begun: Instant::now(), took: Duration::ZERO };
         }
         permit = route.source.rate_limiter().acquire(Call::Poll(route.rate_key)) => permit,
     };
+    let source = grant.source;
     let begun = Instant::now();
     let answer = route.source.poll().await;
     permit.done((&answer).into());
@@ -177,6 +208,7 @@ async fn poll(
         Err(error) => failed(&route, &error),
     };
     Answer {
+        source,
         polled,
         begun,
         took,

@@ -9,7 +9,7 @@ use super::publish::{self, Cause, Publication};
 use crate::{
     broker::Durability,
     context::Bridge,
-    inflight::{Restored, lifecycle::Event},
+    inflight::{Restored, Standing, lifecycle::Event},
     route::Route,
     settle::{self, resume::resume},
     store::{Record, StoreError},
@@ -43,6 +43,29 @@ pub type Unpublished = Vec<(Arc<Route>, TaskId)>;
 ///
 /// The store can't be read. The tasks that were read before are adopted.
 pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Result<(), StoreError> {
+    adopt_if(bridge, unpublished, |_| true).await
+}
+
+/// Adopts the tasks that the store has handed out before, while their routes were not configured. What is in flight, or has ended, is
+/// left alone.
+///
+/// # Errors
+///
+/// The store can't be read. The tasks that were read before are adopted.
+pub async fn adopt_again(
+    bridge: &Arc<Bridge>,
+    unpublished: &mut Unpublished,
+) -> Result<(), StoreError> {
+    bridge.store.offer_again().await;
+    let is_unknown = |id| matches!(bridge.inflight.standing(id), Standing::Unknown);
+    adopt_if(bridge, unpublished, is_unknown).await
+}
+
+async fn adopt_if(
+    bridge: &Arc<Bridge>,
+    unpublished: &mut Unpublished,
+    is_wanted: impl Fn(TaskId) -> bool,
+) -> Result<(), StoreError> {
     let broker = bridge.broker.durability();
     let mut adopted = 0;
     let (mut other_kind, mut failed) = (0_usize, 0_usize);
@@ -55,6 +78,9 @@ pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Resul
             Err(error) => break Err(error),
         };
         for record in page {
+            if !is_wanted(record.id) {
+                continue;
+            }
             let Some(route) = bridge.route(&record.route) else {
                 if is_long_over(&record) {
                     // If this fails, the next start tries again.
@@ -69,7 +95,7 @@ pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Resul
             let (id, is_durable) = (record.id, record.durable);
             let polled_at = record.polled_at;
             let (record, restored) = Restored::found(record, broker);
-            let entered = bridge.inflight.adopt(record, route, restored);
+            let entered = bridge.inflight.adopt(record, &route, restored);
             if entered && restored != Restored::ToPublish {
                 // No message of it reaches a worker from here. A reply to it casts no doubt on its worker.
                 bridge.broker.withdraw(id).await;
@@ -78,7 +104,7 @@ pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Resul
                 Restored::ToPublish => {
                     // Until a delivery is noted, a record does not show the other kind.
                     other_kind += usize::from(!is_durable && broker == Durability::Durable);
-                    unpublished.push((Arc::clone(route), id));
+                    unpublished.push((route, id));
                 }
                 Restored::ToSettle if entered => resume(bridge, id),
                 Restored::ToFail if entered => {
@@ -90,7 +116,7 @@ pub async fn adopt(bridge: &Arc<Bridge>, unpublished: &mut Unpublished) -> Resul
                     let was_lost = queue
                         .is_some_and(|queue| bridge.lost_queues.has_lost(&queue.name, polled_at));
                     if entered && was_lost {
-                        lost.push((Arc::clone(route), id));
+                        lost.push((route, id));
                     }
                 }
                 Restored::ToSettle | Restored::ToFail => {}

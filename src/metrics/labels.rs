@@ -175,6 +175,8 @@ labels! {
         QueueUnusable = "queue-unusable",
         /// The parking queue can't be used.
         ParkingUnusable = "parking-unusable",
+        /// The route is not configured any more. It ends with its last task.
+        Leaving = "leaving",
         /// An operator has paused the route.
         Paused = "paused",
         /// Nobody consumes from the queue.

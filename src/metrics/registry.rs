@@ -8,6 +8,7 @@ use super::{
     scraped::{self, RouteSnapshot},
 };
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The metrics of the process, and the families from which the metrics of each route are made.
 pub struct Metrics {
@@ -17,6 +18,12 @@ pub struct Metrics {
     pub parked_replies: IntCounter,
     /// The parked messages that had no room, and that nobody keeps.
     pub unparked_replies: IntCounter,
+    /// Whether the last reload of the configuration, or the start, was successful.
+    pub reload_successful: IntGauge,
+    /// When the configuration was last read with success, in seconds since 1970.
+    pub reload_time: IntGauge,
+    /// Reloads that were refused.
+    pub reloads_refused: IntCounter,
     /// Whether `/readyz` answers 200; set when the metrics are read.
     pub ready: IntGauge,
     /// Tasks in flight; set when the metrics are read.
@@ -63,6 +70,18 @@ impl Metrics {
                 "unparked_replies_total",
                 "Messages that were not parked, because the queue is full or its file can't be written. Only where the bridge is the broker. They are lost, unless their workers keep them.",
             )?,
+            reload_successful: gauge(
+                "config_last_reload_successful",
+                "1 if the last reload of the configuration, or the start, was successful; 0 if the last reload was refused.",
+            )?,
+            reload_time: gauge(
+                "config_last_reload_success_timestamp_seconds",
+                "When the configuration in use was read, in seconds since 1970.",
+            )?,
+            reloads_refused: counter(
+                "config_reloads_refused_total",
+                "Reloads of the configuration that were refused. The log says why.",
+            )?,
             ready: gauge("ready", "1 while /readyz answers 200.")?,
             in_flight: gauge(
                 "tasks_in_flight",
@@ -93,6 +112,21 @@ impl Metrics {
     #[must_use]
     pub fn for_route(&self, route: &str, source: &str) -> RouteMetrics {
         RouteMetrics::bind(&self.families, route, source)
+    }
+
+    /// Notes that a configuration is in use since now.
+    pub fn configured(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let secs = now.unwrap_or_default().as_secs();
+        self.reload_time
+            .set(i64::try_from(secs).unwrap_or(i64::MAX));
+        self.reload_successful.set(1);
+    }
+
+    /// Notes that a reload of the configuration was refused.
+    pub fn reload_refused(&self) {
+        self.reloads_refused.inc();
+        self.reload_successful.set(0);
     }
 
     /// Removes all series of a route that is gone. Whoever still has its [`RouteMetrics`] counts for nobody.

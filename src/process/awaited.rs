@@ -9,7 +9,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Waits until no poll is open.
 pub(super) async fn no_open_polls(bridge: &Bridge) {
-    for route in &bridge.routes {
+    for route in bridge.routes.all().iter() {
         route.open_polls.all_ended().await;
     }
 }
@@ -17,7 +17,7 @@ pub(super) async fn no_open_polls(bridge: &Bridge) {
 /// Waits until every open poll has ended and every task is settled. Logs every few seconds how many are left.
 pub(super) async fn free_slots(bridge: &Bridge, phase: Phase) {
     let free = async {
-        for route in &bridge.routes {
+        for route in bridge.routes.all().iter() {
             route.slots.all_free().await;
         }
     };

@@ -1,7 +1,12 @@
 //! The end of a process that runs until nothing comes any more, as a job or a script wants it.
 
-use crate::{context::Bridge, intake::gate::Gate, phase::Phase, route::Route};
-use std::{sync::Arc, time::Duration};
+use crate::{
+    context::Bridge,
+    intake::{gate::Gate, loops::RouteLoops},
+    phase::Phase,
+    route::Route,
+};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, interval},
@@ -14,8 +19,8 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 pub struct Idleness {
     /// What all parts share.
     pub bridge: Arc<Bridge>,
-    /// The gate of each route, in the order of the routes.
-    pub gates: Vec<watch::Receiver<Gate>>,
+    /// The gates of the routes.
+    pub loops: RouteLoops,
     /// The phase of the process.
     pub phase: watch::Receiver<Phase>,
 }
@@ -23,7 +28,7 @@ pub struct Idleness {
 impl Idleness {
     /// Waits until for this time no task has come, none was in flight, and one could have come.
     pub async fn lasts(self, limit: Duration) {
-        let mut had_worker = vec![false; self.gates.len()];
+        let mut had_worker = HashSet::new();
         let mut tick = interval(CHECK_INTERVAL);
         let mut since: Option<(Instant, u64)> = None;
         loop {
@@ -41,19 +46,26 @@ impl Idleness {
     }
 
     fn tasks_brought(&self) -> u64 {
-        let routes = self.bridge.routes.iter();
-        routes.map(|route| route.open_polls.tasks_brought()).sum()
+        let routes = self.bridge.routes.all();
+        routes
+            .iter()
+            .map(|route| route.open_polls.tasks_brought())
+            .sum()
     }
 
     /// Whether nothing is in flight, though each route polls or has polled until its workers left.
-    fn is_idle(&self, had_worker: &mut [bool]) -> bool {
+    fn is_idle(&self, had_worker: &mut HashSet<String>) -> bool {
         let mut idle = *self.phase.borrow() == Phase::Running && self.bridge.inflight.is_empty();
-        let routes = self.bridge.routes.iter().zip(&self.gates);
-        for ((route, gate), had_worker) in routes.zip(had_worker) {
+        for (route, gate) in self.loops.gates(&self.bridge) {
             let gate = gate.borrow();
-            *had_worker |= *gate == Gate::Open;
-            idle &= has_nothing(route, &gate, *had_worker);
+            if *gate == Gate::Open {
+                had_worker.insert(route.name().to_owned());
+            }
+            let had_worker = had_worker.contains(route.name());
+            idle &= route.is_leaving() || has_nothing(&route, &gate, had_worker);
         }
+        // Of routes that have ended, nothing is kept.
+        had_worker.retain(|name| self.bridge.route(name).is_some());
         idle
     }
 }

@@ -1,10 +1,11 @@
-//! The process itself: the signals that it gets, its start, the drain, its limits on open files and core dumps, the service manager.
+//! The process itself: the signals that it gets, its start, the drain, who asks for a reload of its configuration, its limits on open files and core dumps, the service manager.
 
 mod awaited;
 pub mod core_dumps;
 pub mod descriptors;
 mod drain_switch;
 mod idle;
+pub mod reload;
 mod requested_drain;
 pub mod service_manager;
 pub mod settings;

@@ -7,7 +7,10 @@ use crate::util::{
     supervise::Supervisor,
 };
 use sd_notify::NotifyState;
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, timeout},
@@ -29,6 +32,7 @@ pub async fn tell_of_the_start(started: watch::Receiver<bool>, supervisor: Super
         return;
     }
     send(NotifyState::Ready);
+    IS_READY.store(true, Relaxed);
     if let Some(timeout) = sd_notify::watchdog_enabled() {
         supervisor.spawn_loop(
             "the signs of life for the service manager",
@@ -43,8 +47,34 @@ async fn is_running(mut started: watch::Receiver<bool>) -> bool {
     !matches!(waited, Ok(Err(_)))
 }
 
+/// Whether the service manager knows that the process has started.
+static IS_READY: AtomicBool = AtomicBool::new(false);
+
+/// Says that the process reads its configuration again. When what this returns is dropped, it has. A service manager that still
+/// waits for the start is told nothing.
+#[must_use]
+pub fn reloading() -> Option<Reloading> {
+    if !IS_READY.load(Relaxed) {
+        return None;
+    }
+    let now = NotifyState::monotonic_usec_now().ok()?;
+    send_all(&[NotifyState::Reloading, now]);
+    Some(Reloading(()))
+}
+
+/// See [`reloading`].
+#[derive(Debug)]
+pub struct Reloading(());
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        send(NotifyState::Ready);
+    }
+}
+
 /// Says that the process shuts down.
 pub fn stopping() {
+    IS_READY.store(false, Relaxed);
     send(NotifyState::Stopping);
 }
 
@@ -61,7 +91,11 @@ async fn watchdog(timeout: Duration) {
 }
 
 fn send(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+    send_all(&[state]);
+}
+
+fn send_all(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         warn!(%error, "the service manager could not be told");
     }
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     broker::Durability,
     context::Bridge,
+    intake::loops::RouteLoops,
     phase::Phase,
     settle::{keep, outcome},
     store::{Lifetime, Note},
@@ -15,7 +16,6 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
-    task::JoinSet,
     time::{Instant, timeout_at},
 };
 use tracing::{error, info, warn};
@@ -30,10 +30,8 @@ pub fn flush_reserve(grace: Duration) -> Duration {
 pub struct Shutdown {
     /// What all parts share.
     pub bridge: Arc<Bridge>,
-    /// The poll loops. Dropped, they cancel the polls that are still open.
-    pub pollers: JoinSet<()>,
-    /// The loops of the gates. They are aborted when polling has ended.
-    pub gates: JoinSet<()>,
+    /// The loops of the routes. The gates end when polling has ended, and the pollers at the end.
+    pub loops: RouteLoops,
     /// Announces the phase.
     pub phase: watch::Sender<Phase>,
     /// The settings of the shutdown.
@@ -45,7 +43,7 @@ pub struct Shutdown {
 impl Shutdown {
     /// Goes through the phases. True if no task is left in flight, or if the tasks that are left are in a store that outlives
     /// the process.
-    pub async fn run(mut self) -> bool {
+    pub async fn run(self) -> bool {
         let end = self.end();
         let flush_from = end - flush_reserve(self.config.grace);
 
@@ -56,7 +54,7 @@ impl Shutdown {
                 "polls are still open, and a task handed to one is lost until AWS times it out; shutdown.grace_secs is too short"
             );
         }
-        self.gates.abort_all();
+        self.loops.end_gates();
         self.enter(Phase::Draining);
         let free = free_slots(&self.bridge, Phase::Draining);
         let mut drained = timeout_at(flush_from, free).await.is_ok();
@@ -110,6 +108,7 @@ impl Shutdown {
             store.note(id, Note::FailedDeliveries(failed));
         }
         store.close().await;
+        self.loops.end_all();
         self.enter(Phase::Closed);
         lost == 0
     }
@@ -134,7 +133,8 @@ impl Shutdown {
         loop {
             again.tick().await;
             let inflight = &self.bridge.inflight;
-            let mut routes = self.bridge.routes.iter();
+            let routes = self.bridge.routes.all();
+            let mut routes = routes.iter();
             let (left, taken) = match self.config.give_back {
                 true => (inflight.ids(), routes.any(|r| r.slots.in_use() > 0)),
                 false => (

@@ -1,8 +1,11 @@
-//! The signals that ask the process to stop, and those that must not.
+//! The signals that ask the process to stop, the one that asks it to read its configuration again, and those that mean nothing.
 
 use crate::util::{log_queue, supervise::Supervisor};
 use std::future::pending;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 use tracing::{error, info};
 
 /// The registered signals.
@@ -15,9 +18,9 @@ pub struct Signals {
     hangup: Option<Signal>,
     /// SIGUSR1 and SIGUSR2. Elsewhere they open log files anew, or change a level. They would end a process that does not know them.
     user_defined: [Signal; 2],
+    /// Announces each SIGHUP.
+    hangups: watch::Sender<()>,
 }
-
-const HANGUP: &str = "SIGHUP";
 
 /// Whether a process ignores a signal, read from its `/proc/PID/status`. Then the process is meant to outlive the terminal.
 fn ignores(status: &str, signal: SignalKind) -> bool {
@@ -59,7 +62,14 @@ impl Signals {
                 signal(SignalKind::user_defined1())?,
                 signal(SignalKind::user_defined2())?,
             ],
+            hangups: watch::Sender::new(()),
         })
+    }
+
+    /// Announces each SIGHUP, once [`Self::asked_to_stop`] is awaited. Several that come together are one.
+    #[must_use]
+    pub fn hangups(&self) -> watch::Receiver<()> {
+        self.hangups.subscribe()
     }
 
     /// The next signal that asks the process to stop.
@@ -70,7 +80,10 @@ impl Signals {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
                 () = received(&mut self.quit) => return "SIGQUIT",
-                () = received(&mut self.hangup) => return HANGUP,
+                () = received(&mut self.hangup) => {
+                    self.hangups.send_replace(());
+                    continue;
+                }
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
@@ -78,17 +91,12 @@ impl Signals {
         }
     }
 
-    /// Waits for the first signal. A second one, at any later time, ends the process at once with code 130.
-    ///
-    /// A second SIGHUP is ignored. A terminal that is closed causes two of them: one by the terminal and one by its shell. systemd
-    /// can send one right after SIGTERM.
+    /// Waits for the first signal. A second one, at any later time, ends the process at once with code 130. SIGHUP is none of them.
     pub async fn asked_to_stop(mut self, supervisor: Supervisor) {
         let name = self.next().await;
         info!("{name}: shutting down; a second signal ends the process at once");
         supervisor.spawn("the second signal", async move {
-            while self.next().await == HANGUP {
-                info!("{HANGUP}: shutting down already");
-            }
+            self.next().await;
             error!("a second signal: ending at once, with tasks in flight");
             log_queue::flush();
             std::process::exit(130);

@@ -4,12 +4,9 @@ use crate::intake::gate::Gate;
 use tokio::sync::watch;
 
 /// Waits until the queue of each route was looked for, and found or found unusable. The gates begin after the recovery has read
-/// the store. Returns false if the process ends before.
-pub async fn started(gates: Vec<watch::Receiver<Gate>>) -> bool {
+/// the store. A route that a reload has removed meanwhile is not waited for.
+pub async fn started(gates: Vec<watch::Receiver<Gate>>) {
     for mut gate in gates {
-        if gate.wait_for(Gate::has_observed).await.is_err() {
-            return false;
-        }
+        drop(gate.wait_for(Gate::has_observed).await);
     }
-    true
 }

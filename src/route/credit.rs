@@ -12,20 +12,29 @@ use super::{
 };
 use crate::broker::{Destination, Readiness};
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Weak},
+};
 use tokio::sync::watch;
 
-/// The credit of each queue, by the queue's name. There are no more than routes.
+/// The credit of each queue that a route uses, by the queue's name.
 #[derive(Debug, Default)]
-pub struct QueueCredits(HashMap<String, Arc<QueueCredit>>);
+pub struct QueueCredits(HashMap<String, Weak<QueueCredit>>);
 
 impl QueueCredits {
     /// The credit of a destination's queue. A destination without a queue shares with no other.
     fn of(&mut self, destination: &Destination) -> Arc<QueueCredit> {
-        match destination.queue() {
-            Some(queue) => Arc::clone(self.0.entry(queue.name.clone()).or_default()),
-            None => Arc::default(),
-        }
+        let Some(queue) = destination.queue() else {
+            return Arc::default();
+        };
+        self.0.retain(|_, credit| credit.strong_count() > 0);
+        let known = self.0.get(&queue.name).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let credit = Arc::default();
+            self.0.insert(queue.name.clone(), Arc::downgrade(&credit));
+            credit
+        })
     }
 }
 
@@ -51,12 +60,20 @@ impl Default for QueueCredit {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What each route has taken.
-    pending: Vec<Pending>,
+    /// What each route has taken, by its place.
+    pending: BTreeMap<u64, Pending>,
+    last_place: u64,
     /// The last observation of a queue whose broker tells credit.
     observed: Option<Observed>,
     /// Number of tasks that the broker has got from these routes.
     handed_over: u64,
+}
+
+impl State {
+    /// What this route has taken.
+    fn pending(&mut self, place: &Place) -> &mut Pending {
+        self.pending.entry(place.number).or_default()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,12 +85,34 @@ struct Observed {
     handed_over: u64,
 }
 
-/// A route's view of the credit of its queue.
+/// The place of a route in the state of its queue. It is there until the route and its last poll have ended.
 #[derive(Debug)]
-pub struct RouteCredit {
+struct Place {
     queue: Arc<QueueCredit>,
-    /// The place of this route in the state.
-    place: usize,
+    number: u64,
+}
+
+impl Place {
+    fn new(queue: Arc<QueueCredit>) -> Self {
+        let mut state = queue.state.lock();
+        state.last_place += 1;
+        let number = state.last_place;
+        state.pending.insert(number, Pending::default());
+        drop(state);
+        Self { queue, number }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.queue.state.lock().pending.remove(&self.number);
+    }
+}
+
+/// A route's view of the credit of its queue.
+#[derive(Clone, Debug)]
+pub struct RouteCredit {
+    place: Arc<Place>,
     max_ready: MaxReady,
     written_min: u64,
 }
@@ -88,14 +127,22 @@ impl RouteCredit {
     /// The view of one more route.
     #[must_use]
     pub fn new(credits: &mut QueueCredits, config: &RouteConfig) -> Self {
+        Self::at(Place::new(credits.of(&config.destination)).into(), config)
+    }
+
+    /// The view of this route with other settings. With the same queue it has the same place.
+    #[must_use]
+    pub fn changed(&self, credits: &mut QueueCredits, config: &RouteConfig) -> Self {
         let queue = credits.of(&config.destination);
-        let place = {
-            let pending = &mut queue.state.lock().pending;
-            pending.push(Pending::default());
-            pending.len() - 1
+        let place = match Arc::ptr_eq(&queue, &self.place.queue) {
+            true => Arc::clone(&self.place),
+            false => Arc::new(Place::new(queue)),
         };
+        Self::at(place, config)
+    }
+
+    fn at(place: Arc<Place>, config: &RouteConfig) -> Self {
         Self {
-            queue,
             place,
             max_ready: config.max_ready,
             written_min: match config.min_pollers_written {
@@ -109,13 +156,13 @@ impl RouteCredit {
     #[must_use]
     pub fn observe(&self) -> Observation {
         Observation {
-            handed_over: self.queue.state.lock().handed_over,
+            handed_over: self.queue().state.lock().handed_over,
         }
     }
 
     /// Notes what the broker has told. Returns whether the route may have an open poll.
     pub fn observed(&self, observation: Observation, readiness: &Readiness) -> bool {
-        let mut state = self.queue.state.lock();
+        let mut state = self.queue().state.lock();
         let handed_over = observation.handed_over;
         state.observed = readiness.credit.map(|credit| Observed {
             credit,
@@ -127,7 +174,7 @@ impl RouteCredit {
         let has_room = demand.is_none_or(Demand::has_room);
         drop(state);
         if readiness.credit.is_some() {
-            self.queue.more.send_replace(());
+            self.queue().more.send_replace(());
         }
         has_room
     }
@@ -135,20 +182,19 @@ impl RouteCredit {
     /// Whether one more poll may begin. Always true where the broker does not tell credit.
     #[must_use]
     pub fn allows_poll(&self) -> bool {
-        self.allowed(&self.queue.state.lock())
+        self.allowed(&self.queue().state.lock())
     }
 
     /// Counts one more poll, if it may begin.
     #[must_use]
     pub fn begin_poll(&self) -> Option<PollCredit> {
-        let mut state = self.queue.state.lock();
+        let mut state = self.queue().state.lock();
         if !self.allowed(&state) {
             return None;
         }
-        state.pending[self.place].polls += 1;
+        state.pending(&self.place).polls += 1;
         Some(PollCredit {
-            queue: Arc::clone(&self.queue),
-            place: self.place,
+            place: Arc::clone(&self.place),
             has_task: false,
         })
     }
@@ -156,13 +202,17 @@ impl RouteCredit {
     /// Changes when the route may poll more than before.
     #[must_use]
     pub fn more(&self) -> watch::Receiver<()> {
-        self.queue.more.subscribe()
+        self.queue().more.subscribe()
     }
 
     /// Changes when the queue must be observed again.
     #[must_use]
     pub fn outdated(&self) -> watch::Receiver<()> {
-        self.queue.outdated.subscribe()
+        self.queue().outdated.subscribe()
+    }
+
+    fn queue(&self) -> &QueueCredit {
+        &self.place.queue
     }
 
     fn allowed(&self, state: &State) -> bool {
@@ -178,7 +228,7 @@ impl RouteCredit {
     fn demand(&self, state: &State) -> Option<Demand> {
         let observed = state.observed.as_ref()?;
         let mut of_queue = Pending::default();
-        for pending in &state.pending {
+        for pending in state.pending.values() {
             of_queue.polls += pending.polls;
             of_queue.tasks += pending.tasks;
         }
@@ -190,7 +240,11 @@ impl RouteCredit {
                 MaxReady::Number(number) => number,
             },
             of_queue,
-            of_route: state.pending[self.place],
+            of_route: state
+                .pending
+                .get(&self.place.number)
+                .copied()
+                .unwrap_or_default(),
             written_min: self.written_min,
         })
     }
@@ -199,16 +253,15 @@ impl RouteCredit {
 /// One open poll, or the task that it has brought, until the broker has the task.
 #[derive(Debug)]
 pub struct PollCredit {
-    queue: Arc<QueueCredit>,
-    place: usize,
+    place: Arc<Place>,
     has_task: bool,
 }
 
 impl PollCredit {
     /// Notes that the poll has brought a task. Drop this when the broker has the task, or when the task has ended.
     pub fn brought_task(&mut self) {
-        let mut state = self.queue.state.lock();
-        let pending = &mut state.pending[self.place];
+        let mut state = self.place.queue.state.lock();
+        let pending = state.pending(&self.place);
         if !self.has_task {
             pending.polls -= 1;
             pending.tasks += 1;
@@ -219,18 +272,19 @@ impl PollCredit {
 
 impl Drop for PollCredit {
     fn drop(&mut self) {
-        let mut state = self.queue.state.lock();
+        let queue = &self.place.queue;
+        let mut state = queue.state.lock();
         let tells_credit = state.observed.is_some();
-        let pending = &mut state.pending[self.place];
+        let pending = state.pending(&self.place);
         let news = match self.has_task {
             true => {
                 pending.tasks -= 1;
                 state.handed_over += 1;
-                &self.queue.outdated
+                &queue.outdated
             }
             false => {
                 pending.polls -= 1;
-                &self.queue.more
+                &queue.more
             }
         };
         drop(state);

@@ -7,21 +7,26 @@
 mod ack_settings;
 mod credit;
 mod demand;
+mod early_acks;
 pub mod heartbeat_settings;
 mod open_polls;
 mod pending_tasks;
 mod poll_settings;
+mod routes;
 mod runtime;
 pub mod settings;
 mod slots;
+mod users;
 
 pub use ack_settings::{Ack, AckConfig};
 pub use credit::{Observation, PollCredit, QueueCredits, RouteCredit};
 pub use demand::{Demand, Pending};
+pub use early_acks::EarlyAcks;
 pub use heartbeat_settings::{BEATS_PER_TIMEOUT, By, HeartbeatConfig};
 pub use open_polls::{OpenPollCount, OpenPolls};
 pub use pending_tasks::PendingAtAws;
 pub use poll_settings::{MaxReady, Pollers};
-pub use runtime::{EarlyAcks, Route, Undelivered, UnpersistedPermit};
+pub use routes::{Following, Routes};
+pub use runtime::{Route, Undelivered, UnpersistedPermit};
 pub use settings::{OversizeResult, RouteConfig};
 pub use slots::{Slot, Slots};

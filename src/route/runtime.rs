@@ -2,10 +2,12 @@
 
 use super::{
     credit::{QueueCredits, RouteCredit},
+    early_acks::EarlyAcks,
     open_polls::OpenPolls,
     pending_tasks::{PendingAtAws, PendingCache},
     settings::RouteConfig,
     slots::{Slot, Slots},
+    users::Users,
 };
 use crate::{
     broker::Destination,
@@ -16,16 +18,18 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{borrow::Cow, fmt, sync::Arc};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 
 /// Maximum number of open polls and unrecorded tasks together, for each of `pollers.max`. With 1, the polls wait for the
 /// disk, and `file` reached two thirds of the throughput of `memory`; with 4, more than four fifths (ADR 9).
 const UNPERSISTED_PER_POLLER: usize = 4;
 
 /// One route. Its pollers and all its tasks in flight share it.
+///
+/// A reload of the configuration replaces it by a route with other settings ([`Route::changed`]). A poll and its task keep the route
+/// with which the poll began. The slots, the open polls and the health are shared by all routes of a name, one after the other: a
+/// clone shares everything.
+#[derive(Clone)]
 pub struct Route {
     /// The route's settings.
     pub config: RouteConfig,
@@ -34,59 +38,39 @@ pub struct Route {
     /// The bound on open polls and tasks in flight.
     pub slots: Slots,
     /// The open polls, and how the last ones ended.
-    pub open_polls: OpenPolls,
+    pub open_polls: Arc<OpenPolls>,
     /// What the route may poll by the credit of its queue.
     pub credit: RouteCredit,
     /// The route's key at the rate limiter of its source.
     pub rate_key: RouteKey,
     /// The route's counters, bound to its labels.
-    pub metrics: RouteMetrics,
+    pub metrics: Arc<RouteMetrics>,
     /// The limit on log lines about repeated failures.
-    pub log_limiter: LogLimiter,
+    pub log_limiter: Arc<LogLimiter>,
     /// The headers that all tasks of the route share.
     headers: Vec<(&'static str, HeaderValue)>,
     /// How many tasks wait at AWS.
-    pending: PendingCache,
+    pending: Arc<PendingCache>,
     /// Why AWS refuses the route, and when it last did; `None` if it does not.
-    refused: Mutex<Option<(String, Instant)>>,
+    refused: Arc<Mutex<Option<(String, Instant)>>>,
     /// Whether workers have acknowledged before they had finished.
-    early_acks: Mutex<Option<EarlyAcks>>,
+    early_acks: Arc<Mutex<Option<EarlyAcks>>>,
     /// The number of tasks that wait to be published again.
     undelivered: watch::Sender<usize>,
     /// Whether an operator has paused the route.
     paused: watch::Sender<bool>,
     /// The bound on what a crash can lose: open polls and tasks that are not recorded yet.
-    unpersisted: Arc<Semaphore>,
-}
-
-/// What is known of workers that acknowledge before they have finished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EarlyAcks {
-    /// The number of tasks that were completed too early.
-    pub tasks: u64,
-    /// Whether acknowledgements settle nothing any more.
-    pub releases: bool,
-}
-
-impl fmt::Display for EarlyAcks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let follows = match self.releases {
-            true => "acknowledgements settle nothing until the process ends",
-            false => {
-                "acknowledgements still complete tasks, because ack = \"completes\" is written"
-            }
-        };
-        let tasks = self.tasks;
-        write!(
-            f,
-            "workers acknowledge before they have finished, tasks completed too early: {tasks}; {follows}. Set ack = \"releases\", or \
-             let the workers acknowledge at the end"
-        )
-    }
+    unpersisted: Slots,
+    /// Whether the route is no longer in the configuration. Then it does not poll, and ends with its last task.
+    is_leaving: bool,
+    users: Users,
 }
 
 /// The right to have one open poll, and then the task that it brought until its record is in the store.
-pub type UnpersistedPermit = OwnedSemaphorePermit;
+#[derive(Debug)]
+pub struct UnpersistedPermit {
+    _one: Slot,
+}
 
 impl Route {
     /// A route with all slots free. Routes to one queue share its credit.
@@ -97,27 +81,89 @@ impl Route {
         metrics: RouteMetrics,
         credits: &mut QueueCredits,
     ) -> Self {
-        let text = |text: &str| HeaderValue::Text(text.to_owned());
-        let mut headers = source.headers();
-        headers.push(("route", text(&config.name)));
-        headers.push(("source", text(source.kind())));
         Self {
             slots: Slots::new(config.max_in_flight),
-            open_polls: OpenPolls::default(),
+            open_polls: Arc::default(),
             credit: RouteCredit::new(credits, &config),
+            headers: headers(&config, &*source),
             source,
             rate_key: RouteKey::unique(),
-            metrics,
-            log_limiter: LogLimiter::default(),
-            headers,
-            pending: PendingCache::default(),
-            refused: Mutex::default(),
-            early_acks: Mutex::default(),
-            undelivered: watch::channel(0).0,
-            paused: watch::channel(false).0,
-            unpersisted: Arc::new(Semaphore::new(UNPERSISTED_PER_POLLER * config.pollers.max)),
+            metrics: Arc::new(metrics),
+            log_limiter: Arc::default(),
+            pending: Arc::default(),
+            refused: Arc::default(),
+            early_acks: Arc::default(),
+            undelivered: watch::Sender::new(0),
+            paused: watch::Sender::new(false),
+            unpersisted: Slots::new(unpersisted(&config)),
+            is_leaving: false,
+            users: Users::default(),
             config,
         }
+    }
+
+    /// This route with other settings. `metrics` are those of its name and source. The number of slots changes with [`Route::resize`].
+    #[must_use]
+    pub fn changed(
+        &self,
+        config: RouteConfig,
+        source: Arc<dyn Source>,
+        metrics: Arc<RouteMetrics>,
+        credits: &mut QueueCredits,
+    ) -> Self {
+        let (refused, pending) = match config.source == self.config.source {
+            true => (Arc::clone(&self.refused), Arc::clone(&self.pending)),
+            false => Default::default(),
+        };
+        let early_acks = match config.task_queue() == self.config.task_queue() {
+            true => Arc::clone(&self.early_acks),
+            false => Arc::default(),
+        };
+        let queue_of = |config: &RouteConfig| config.destination.queue().map(|q| q.name.clone());
+        let users = match queue_of(&config) == queue_of(&self.config) {
+            true => self.users.clone(),
+            false => Users::default(),
+        };
+        Self {
+            credit: self.credit.changed(credits, &config),
+            headers: headers(&config, &*source),
+            source,
+            metrics,
+            pending,
+            refused,
+            early_acks,
+            users,
+            is_leaving: false,
+            config,
+            ..self.clone()
+        }
+    }
+
+    /// This route, which is no longer in the configuration.
+    #[must_use]
+    pub fn leaving(&self) -> Self {
+        Self {
+            is_leaving: true,
+            ..self.clone()
+        }
+    }
+
+    /// Whether the route is no longer in the configuration. Then it does not poll, and ends with its last task.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
+    /// Waits until no poll and no task has a route of this name with this queue any more. To be called when another queue takes its
+    /// place.
+    pub fn unused(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.users.gone()
+    }
+
+    /// Gives the routes of this name the bounds of these settings.
+    pub fn resize(&self) {
+        self.slots.resize(self.config.max_in_flight);
+        self.unpersisted.resize(unpersisted(&self.config));
     }
 
     /// The route's name in logs and metrics.
@@ -249,8 +295,8 @@ impl Route {
     /// A dropped future loses only its place in the line.
     pub async fn room(&self) -> (Slot, UnpersistedPermit) {
         let slot = self.slots.acquire().await;
-        let unpersisted = Arc::clone(&self.unpersisted).acquire_owned().await;
-        (slot, unpersisted.expect("the semaphore is never closed"))
+        let _one = self.unpersisted.acquire().await;
+        (slot, UnpersistedPermit { _one })
     }
 
     /// Marks a task as one that waits to be published again, until the mark is dropped.
@@ -267,6 +313,20 @@ impl Route {
     pub fn undelivered(&self) -> watch::Receiver<usize> {
         self.undelivered.subscribe()
     }
+}
+
+/// The headers that all tasks of a route share.
+fn headers(config: &RouteConfig, source: &dyn Source) -> Vec<(&'static str, HeaderValue)> {
+    let text = |text: &str| HeaderValue::Text(text.to_owned());
+    let mut headers = source.headers();
+    headers.push(("route", text(&config.name)));
+    headers.push(("source", text(source.kind())));
+    headers
+}
+
+/// Maximum number of open polls and unrecorded tasks together.
+fn unpersisted(config: &RouteConfig) -> usize {
+    UNPERSISTED_PER_POLLER * config.pollers.max
 }
 
 impl fmt::Debug for Route {

@@ -6,7 +6,7 @@ use super::{
     poll_settings::{MaxReady, Pollers, read_max_ready, read_pollers, refuse_a_queue_without_room},
 };
 use crate::{
-    broker::{BrokerKind, Destination, destination, endpoint::TaskQueue, template::Placeholder},
+    broker::{BrokerKind, Destination, TaskQueue, destination, template::Placeholder},
     settings::{Reader, Word},
     source::{SourceConfig, SourceOptions, settings as source, swf::Discover},
     task::Timeouts,
@@ -14,7 +14,7 @@ use crate::{
 use std::{ops::RangeInclusive, time::Duration};
 
 /// The settings of a route: one source of tasks, and where the tasks go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteConfig {
     /// The route's name in metrics, logs and headers.
     pub name: String,

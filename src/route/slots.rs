@@ -10,17 +10,20 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
-/// The slots of one route.
+/// The slots of one route. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Slots {
-    free: Arc<Semaphore>,
-    total: usize,
+pub struct Slots(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    free: Semaphore,
+    total: AtomicUsize,
     /// The number of slots in use beyond the total.
-    beyond: Arc<AtomicUsize>,
-    /// The number of slots in use. The semaphore does not tell it: [`Slots::all_free`] holds the permits that it has got so far.
-    in_use: Arc<AtomicUsize>,
+    beyond: AtomicUsize,
+    /// The number of slots in use. It is announced when it becomes 0.
+    in_use: watch::Sender<usize>,
 }
 
 /// The right to have one task in flight.
@@ -31,16 +34,19 @@ impl Slots {
     /// Creates `total` slots, all free.
     #[must_use]
     pub fn new(total: usize) -> Self {
-        Self {
-            free: Arc::new(Semaphore::new(total)),
-            total,
-            beyond: Arc::default(),
-            in_use: Arc::default(),
-        }
+        Self(Arc::new(State {
+            free: Semaphore::new(total),
+            total: AtomicUsize::new(total),
+            beyond: AtomicUsize::new(0),
+            in_use: watch::Sender::new(0),
+        }))
     }
 
     fn slot(&self) -> Slot {
-        self.in_use.fetch_add(1, Relaxed);
+        self.0.in_use.send_if_modified(|in_use| {
+            *in_use += 1;
+            false
+        });
         Slot(self.clone())
     }
 
@@ -50,7 +56,7 @@ impl Slots {
     ///
     /// A dropped future loses only its place in the line.
     pub async fn acquire(&self) -> Slot {
-        let permit = self.free.acquire().await;
+        let permit = self.0.free.acquire().await;
         permit.expect("the semaphore is never closed").forget();
         self.slot()
     }
@@ -58,36 +64,59 @@ impl Slots {
     /// A slot for an adopted task, whether one is free or not.
     #[must_use]
     pub fn acquire_beyond(&self) -> Slot {
-        match self.free.try_acquire() {
+        match self.0.free.try_acquire() {
             Ok(permit) => permit.forget(),
             Err(_) => {
-                self.beyond.fetch_add(1, Relaxed);
+                self.0.beyond.fetch_add(1, Relaxed);
             }
         }
         self.slot()
     }
 
+    /// Sets the total. If more slots are in use, none is free until the surplus is freed.
+    pub fn resize(&self, total: usize) {
+        let State { free, beyond, .. } = &*self.0;
+        let before = self.0.total.swap(total, Relaxed);
+        if let Some(fewer) = before.checked_sub(total) {
+            beyond.fetch_add(fewer - free.forget_permits(fewer), Relaxed);
+        } else {
+            let more = total - before;
+            let used = beyond.load(Relaxed).min(more);
+            beyond.fetch_sub(used, Relaxed);
+            free.add_permits(more - used);
+        }
+    }
+
     /// Waits until no slot is in use.
     pub async fn all_free(&self) {
-        let all = u32::try_from(self.total).expect("the configuration's bound fits");
-        let permits = self.free.acquire_many(all).await;
-        drop(permits.expect("the semaphore is never closed"));
+        let mut in_use = self.0.in_use.subscribe();
+        // An error would mean that the sender is dropped, but `self` holds it.
+        drop(in_use.wait_for(|in_use| *in_use == 0).await);
     }
 
     /// The number of slots in use by open polls and tasks.
     #[must_use]
     pub fn in_use(&self) -> usize {
-        self.in_use.load(Relaxed)
+        *self.0.in_use.borrow()
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.in_use.fetch_sub(1, Relaxed);
+        let State {
+            free,
+            beyond,
+            in_use,
+            ..
+        } = &*self.0.0;
         let less = |beyond: usize| beyond.checked_sub(1);
-        if self.0.beyond.fetch_update(Relaxed, Relaxed, less).is_err() {
-            self.0.free.add_permits(1);
+        if beyond.fetch_update(Relaxed, Relaxed, less).is_err() {
+            free.add_permits(1);
         }
+        in_use.send_if_modified(|in_use| {
+            *in_use -= 1;
+            *in_use == 0
+        });
     }
 }
 
@@ -126,6 +155,34 @@ mod tests {
         assert_eq!(slots.in_use(), 1);
         drop(one);
         waiting.await;
+        assert_eq!(slots.in_use(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fewer_slots_are_free_when_the_surplus_is_freed_and_more_at_once() {
+        let slots = Slots::new(3);
+        let mut taken = Vec::new();
+        for _ in 0..3 {
+            taken.push(slots.acquire().await);
+        }
+        slots.resize(1);
+        for _ in 0..2 {
+            taken.pop();
+            assert!(!is_free(&slots).await, "{} are in use", slots.in_use());
+        }
+        taken.pop();
+        taken.push(slots.acquire().await);
+        assert!(!is_free(&slots).await);
+        slots.resize(2);
+        taken.push(slots.acquire().await);
+        assert!(!is_free(&slots).await);
+        // More than the surplus.
+        slots.resize(1);
+        slots.resize(3);
+        taken.push(slots.acquire().await);
+        assert!(!is_free(&slots).await);
+        taken.clear();
+        slots.all_free().await;
         assert_eq!(slots.in_use(), 0);
     }
 

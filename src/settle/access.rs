@@ -42,7 +42,7 @@ pub(super) async fn is_forbidden(
     let route = shared.route_of(id).await?;
     Ok(route.is_some_and(|name| {
         let route = bridge.route(&name);
-        route.is_none_or(|route| !may_settle(delivery, route))
+        route.is_none_or(|route| !may_settle(delivery, &route))
     }))
 }
 

@@ -82,9 +82,8 @@ fn is_question(bridge: &Bridge, delivery: &Delivery) -> bool {
     };
     let of_bridge = to.starts_with(REPLIES_EXCHANGE) || to == PARKING_QUEUE;
     let is_for_tasks = || {
-        let mut queues =
-            (bridge.routes.iter()).filter_map(|route| route.config.destination.queue());
-        queues.any(|queue| queue.name == to)
+        let routes = bridge.routes.all();
+        routes.iter().any(|route| route.uses_queue(to))
     };
     if !is_sign(delivery) || of_bridge {
         return false;

@@ -84,7 +84,7 @@ pub fn early_ack(bridge: &Bridge, route: &str, releases: bool) {
     };
     route.metrics.early_acks.inc();
     let queue = route.config.destination.queue();
-    for other in &bridge.routes {
+    for other in bridge.routes.all().iter() {
         if other.config.destination.queue() == queue {
             other.note_early_ack(releases);
         }

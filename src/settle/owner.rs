@@ -61,7 +61,7 @@ pub async fn locate(
                     true => Restored::ToSettle,
                     false => Restored::Dispatched,
                 };
-                if bridge.inflight.adopt(record, route, restored) {
+                if bridge.inflight.adopt(record, &route, restored) {
                     bridge.broker.expect_replies(bridge.inflight.len());
                     // What its worker says from here on casts no doubt on the worker.
                     bridge.broker.withdraw(id).await;

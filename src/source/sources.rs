@@ -22,7 +22,7 @@ pub enum NoSources {
 }
 
 /// The options for the source of one route.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceOptions<'a> {
     /// The route's name.
     pub route: &'a str,

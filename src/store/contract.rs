@@ -46,6 +46,10 @@ pub trait Store: Send + Sync + 'static {
     /// them, and they are not returned again. An empty answer means that there are no more at the moment.
     async fn adopt(&self, most: usize) -> Result<Vec<Record>, StoreError>;
 
+    /// From now on [`Store::adopt`] returns tasks again that it has returned before and that were not adopted, because their routes
+    /// were not configured. It may also return tasks that were. A store that returns no tasks of other routes does nothing.
+    async fn offer_again(&self) {}
+
     /// The task with its message, if the message is to be published; `None` if it is not: a durable broker has confirmed it,
     /// or the task was released. The answer is [`StoreError::NoMessage`] if the store has the record alone: it lost its newest
     /// writes, it had no room for the message, or an older version of the bridge deleted the message at the confirm.
@@ -98,6 +102,9 @@ pub trait Store: Send + Sync + 'static {
 /// A store that several processes share. One process owns a task at a time, by a lease on all its tasks together.
 #[async_trait]
 pub trait Shared: Send + Sync {
+    /// Sets the names of the routes whose tasks this process can own.
+    fn set_routes(&self, _routes: Vec<String>) {}
+
     /// Renews the lease, and returns what other processes did meanwhile. To be called every [`RENEW_INTERVAL`].
     async fn renew(&self) -> Result<Renewal, StoreError>;
 
@@ -110,6 +117,9 @@ pub trait Shared: Send + Sync {
 
     /// The name of the route of a task. `None`: there is no such task, or it has ended.
     async fn route_of(&self, id: TaskId) -> Result<Option<String>, StoreError>;
+
+    /// Whether another process owns this task and may be alive.
+    async fn is_elsewhere(&self, id: TaskId) -> Result<bool, StoreError>;
 
     /// Makes this process the owner of another's task, because the reply that ends the task came here.
     async fn claim(&self, id: TaskId) -> Result<Claim, StoreError>;

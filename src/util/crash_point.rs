@@ -22,7 +22,7 @@ pub enum CrashPoint {
     OnAck,
     /// The bridge as the broker got a whole message of a worker.
     OnMessage,
-    /// The bridge as the broker got a method of a worker.
+    /// The bridge as the broker is about to read a method of a worker.
     OnMethod,
     /// A message from a worker is about to be converted to the bridge's terms.
     OnRead,
@@ -70,6 +70,8 @@ pub enum CrashPoint {
     PollerLoop,
     /// The loop that reads replies from RabbitMQ.
     ReaderLoop,
+    /// The loop that reloads the configuration.
+    ReloadLoop,
     /// The loop of the replies.
     ReplyLoop,
     /// The loop of the file store's thread.
@@ -164,6 +166,7 @@ mod points {
                 "park-loop" => Self::ParkLoop,
                 "poller-loop" => Self::PollerLoop,
                 "reader-loop" => Self::ReaderLoop,
+                "reload-loop" => Self::ReloadLoop,
                 "reply-loop" => Self::ReplyLoop,
                 "store-loop" => Self::StoreLoop,
                 "takeover-loop" => Self::TakeoverLoop,

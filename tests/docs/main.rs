@@ -8,6 +8,7 @@ mod deploy;
 mod iam;
 mod links;
 mod metrics;
+mod reload;
 mod scaling;
 mod schema;
 mod site;

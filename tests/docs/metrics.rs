@@ -24,6 +24,7 @@ const MORE: &[(&str, &str)] = &[
         "adopted_tasks_total",
         "[Recovery](token-stores.md#recovery)",
     ),
+    ("config_last_reload_successful", "[Reload](#reload)"),
     (
         "deliveries_total",
         "[What an acknowledgement does](brokers.md#what-an-acknowledgement-does)",

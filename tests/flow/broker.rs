@@ -9,6 +9,7 @@ use activity_bridge::{
     broker::{
         Acknowledge, Announcement, Broker, Delivery, Destination, Durability, Link, ParkError,
         ParkedMessage, ParkedReading, PublishError, Readiness, ReadinessError, TaskMessage,
+        TaskQueue,
     },
     task::{Status, TaskId},
 };
@@ -35,6 +36,8 @@ pub struct ScriptedBroker {
     /// What the messages said: whether it may have been delivered before, and how many deliveries failed.
     pub redelivered: Mutex<Vec<(bool, u32)>>,
     durability: Durability,
+    /// The queues of the routes, as it was told last.
+    queues: Mutex<Vec<TaskQueue>>,
     /// How long it takes until an answer about readiness has come back.
     pub observations: Script<()>,
 }
@@ -59,8 +62,15 @@ impl ScriptedBroker {
             readiness_changed: Notify::new(),
             redelivered: Mutex::default(),
             durability,
+            queues: Mutex::default(),
             observations: Script::default(),
         }
+    }
+
+    /// The names of the routes' queues, as it was told last.
+    pub fn queues(&self) -> Vec<String> {
+        let queues = self.queues.lock();
+        queues.iter().map(|queue| queue.name.clone()).collect()
     }
 
     pub fn block(&self) {
@@ -194,6 +204,10 @@ impl Broker for ScriptedBroker {
 
     async fn readiness_changed(&self, _destination: &Destination) {
         self.readiness_changed.notified().await;
+    }
+
+    fn set_queues(&self, queues: Vec<TaskQueue>) {
+        *self.queues.lock() = queues;
     }
 
     fn expect_replies(&self, tasks_in_flight: usize) {

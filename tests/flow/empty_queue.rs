@@ -104,7 +104,7 @@ async fn where_an_exchange_or_the_bridge_itself_has_the_tasks_nothing_is_said() 
         "#
     );
     let mut world = World::with(Kind::File, &settings);
-    world.route = world.bridge.routes[1].clone();
+    world.route = world.bridge.routes.all()[1].clone();
     let mut forgetful = World::before_the_start_with(Kind::File, POLL_ANYWAY, Durability::Process);
     for world in [&mut world, &mut forgetful] {
         holds(world, 0, 0);

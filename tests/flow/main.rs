@@ -26,6 +26,7 @@ mod publishing;
 mod reading;
 mod recovery;
 mod release;
+mod reload;
 mod replay;
 mod replicas;
 mod replies;

@@ -8,8 +8,9 @@ use super::{
 use activity_bridge::{
     admin::{Admin, Readiness, scrape},
     broker::{Delivery, Inbound},
-    intake::{gate::Gate, recovery},
+    intake::{gate::Gate, loops::RouteLoops, recovery},
     phase::Phase,
+    process::reload::ReloadSwitch,
     store::Record,
     task::{DeadLetter, Death, Timeout, Timeouts},
     util::Label,
@@ -24,17 +25,21 @@ impl World {
         String::from_utf8(text).expect("UTF-8")
     }
 
-    fn admin(&self, gate: &Gate) -> Admin {
-        let gate = watch::channel(gate.clone()).1;
+    /// What the admin endpoint reads, with a gate of the route that says this.
+    pub fn admin(&self, gate: &Gate) -> Admin {
+        let loops = RouteLoops::default();
+        loops.add(self.route.name());
+        loops.set_gate(self.route.name(), gate.clone());
         Admin {
             bridge: Arc::clone(&self.bridge),
-            routes: vec![(Arc::clone(&self.route), gate)],
+            loops,
             phase: self.phase.subscribe(),
             broker: "scripted".into(),
             store: "memory".into(),
             since: Instant::now(),
             started: watch::channel(true).1,
             switch: self.switch.clone(),
+            reload: ReloadSwitch::new().0,
         }
     }
 

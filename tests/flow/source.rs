@@ -34,6 +34,8 @@ pub struct ScriptedSource {
     pub settles: Script<Result<(), SourceError>>,
     /// Every outcome that was sent.
     pub outcomes: Mutex<Vec<Outcome>>,
+    /// Whether every result is too long.
+    pub too_long: AtomicBool,
     /// What heartbeats are told.
     pub cancel: AtomicBool,
     /// Where set, a task is gone for which AWS has heard of nothing for so long.
@@ -42,6 +44,8 @@ pub struct ScriptedSource {
     pub beat_takes: Mutex<Duration>,
     /// The timeouts of every task, where they are learnt.
     pub learnt: Mutex<Option<Timeouts>>,
+    /// The route whose source can't be made.
+    pub panics_for: Mutex<Option<String>>,
     /// Answers to questions for timeouts, before those of `learnt`.
     pub discoveries: Script<Discovered>,
     /// Answers to questions for waiting tasks, before the number in `waiting`.
@@ -60,10 +64,12 @@ impl ScriptedSource {
             beats: Script::default(),
             settles: Script::default(),
             outcomes: Mutex::default(),
+            too_long: AtomicBool::new(false),
             cancel: AtomicBool::new(false),
             times_out: Mutex::default(),
             beat_takes: Mutex::default(),
             learnt: Mutex::default(),
+            panics_for: Mutex::default(),
             discoveries: Script::default(),
             pendings: Script::default(),
             waiting: Mutex::default(),
@@ -155,7 +161,10 @@ impl Source for ScriptedSource {
     }
 
     fn result<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, Unfit> {
-        Ok(Cow::Borrowed(body))
+        match self.too_long.load(Relaxed) {
+            true => Err(Unfit::TooLong("it is too long".to_owned())),
+            false => Ok(Cow::Borrowed(body)),
+        }
     }
 
     fn fit(&self, outcome: Outcome) -> Outcome {

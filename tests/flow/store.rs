@@ -35,7 +35,7 @@ pub enum Kind {
 
 pub struct ScriptedStore {
     log: Arc<Log>,
-    kind: Kind,
+    pub kind: Kind,
     pub inserts: Script<Result<(), StoreError>>,
     pub removes: Script<Result<(), StoreError>>,
     pub losses: Script<Result<(), StoreError>>,
@@ -45,6 +45,8 @@ pub struct ScriptedStore {
     /// Whether no process has recorded a task.
     pub is_empty: AtomicBool,
     pub open: Mutex<HashSet<TaskId>>,
+    /// Records of tasks that it handed out before, while their routes were not configured.
+    pub strange: Mutex<Vec<Record>>,
     /// Records of tasks that nobody has, and their messages.
     pub orphans: Mutex<VecDeque<Record>>,
     pub messages: Mutex<HashMap<TaskId, Task>>,
@@ -54,6 +56,7 @@ pub struct ScriptedStore {
     pub renewals: Script<Result<Renewal, StoreError>>,
     pub ownerships: Script<Result<Ownership, StoreError>>,
     pub routes: Script<Result<Option<String>, StoreError>>,
+    pub elsewhere: Script<Result<bool, StoreError>>,
     pub claims: Script<Result<Claim, StoreError>>,
     pub forwards: Script<Result<Forwarded, StoreError>>,
     /// All notes but those of heartbeats.
@@ -80,6 +83,7 @@ impl ScriptedStore {
             told: Mutex::default(),
             is_empty: AtomicBool::default(),
             open: Mutex::default(),
+            strange: Mutex::default(),
             orphans: Mutex::default(),
             messages: Mutex::default(),
             message_answers: Script::default(),
@@ -88,6 +92,7 @@ impl ScriptedStore {
             renewals: Script::default(),
             ownerships: Script::default(),
             routes: Script::default(),
+            elsewhere: Script::default(),
             claims: Script::default(),
             forwards: Script::default(),
             notes: Mutex::default(),
@@ -144,6 +149,11 @@ impl Store for ScriptedStore {
         let mut orphans = self.orphans.lock();
         let page = orphans.len().min(most);
         Ok(orphans.drain(..page).collect())
+    }
+
+    async fn offer_again(&self) {
+        let strange = std::mem::take(&mut *self.strange.lock());
+        self.orphans.lock().extend(strange);
     }
 
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
@@ -217,6 +227,10 @@ impl Shared for ScriptedStore {
 
     async fn route_of(&self, _id: TaskId) -> Result<Option<String>, StoreError> {
         self.routes.next().await.unwrap_or(Ok(None))
+    }
+
+    async fn is_elsewhere(&self, _id: TaskId) -> Result<bool, StoreError> {
+        self.elsewhere.next().await.unwrap_or(Ok(false))
     }
 
     async fn claim(&self, _id: TaskId) -> Result<Claim, StoreError> {

@@ -7,18 +7,18 @@ use super::{
     store::{Kind, ScriptedStore},
 };
 use activity_bridge::{
+    app::route_maker::RouteMaker,
     broker::{Delivery, Durability, Inbound, Receipt},
-    config::Config,
+    config::{Basics, Config},
     context::{Bridge, MAX_PARK_RETRIES},
     inflight::{InflightTable, LostQueues, OwnershipCheck},
-    intake::{gate, gate::Gate, lost_queue, poller, publish},
+    intake::{gate::Gate, loops::RouteLoops, lost_queue, publish},
     metrics::Metrics,
     phase::Phase,
     process::{DrainSwitch, Idleness, RequestedDrain, Shutdown, ShutdownConfig},
     replicas::lease,
-    route::{QueueCredits, Route},
+    route::{Route, Routes},
     settle::{heartbeat, replies},
-    source::Source,
     store::{Record, Store},
     task::{Input, Task, TaskId, TaskToken, Timeout, Timeouts},
     trace::Tracer,
@@ -34,7 +34,6 @@ use std::{
 };
 use tokio::{
     sync::{Mutex, Semaphore, mpsc, watch},
-    task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
 
@@ -50,6 +49,9 @@ pub const MOMENT: Duration = Duration::from_millis(1);
 pub fn secs(secs: f64) -> Duration {
     Duration::from_secs_f64(secs)
 }
+
+/// The settings of a broker that keeps messages.
+const RABBITMQ: &str = "uri = \"amqp://127.0.0.1\"";
 
 pub struct World {
     pub bridge: Arc<Bridge>,
@@ -67,8 +69,9 @@ pub struct World {
     pub switch: DrainSwitch,
     shutdown: ShutdownConfig,
     inbound: mpsc::Sender<Inbound>,
-    pollers: JoinSet<()>,
-    gates: JoinSet<()>,
+    pub loops: RouteLoops,
+    pub maker: Option<RouteMaker>,
+    pub basics: Basics,
     start: Instant,
     replies: AtomicUsize,
 }
@@ -76,6 +79,7 @@ pub struct World {
 /// A loop that ended or panicked would let tests pass that see nothing happen.
 impl Drop for World {
     fn drop(&mut self) {
+        self.loops.end_all();
         let broken = self.bridge.supervisor.is_broken();
         assert!(std::thread::panicking() || !broken, "a loop broke");
     }
@@ -128,8 +132,13 @@ impl World {
 
     /// With a broker of this kind.
     pub fn before_the_start_with(kind: Kind, settings: &str, durability: Durability) -> Self {
-        let config = config("uri = \"amqp://127.0.0.1\"", kind, settings);
+        let config = config(RABBITMQ, kind, settings);
         Self::of(config, kind, durability)
+    }
+
+    /// The configuration of a world with these settings, whose broker keeps messages.
+    pub fn text(&self, settings: &str) -> String {
+        text(RABBITMQ, self.store.kind, settings)
     }
 
     fn of(config: Config, kind: Kind, durability: Durability) -> Self {
@@ -139,18 +148,24 @@ impl World {
         let store = Arc::new(ScriptedStore::new(Arc::clone(&log), kind));
         let metrics = Metrics::new().expect("metrics");
         let shutdown = config.shutdown;
-        let mut credits = QueueCredits::default();
-        let routes = config.routes.into_iter().map(|route| {
-            let of_route = metrics.for_route(&route.name, source.kind());
-            let source = Arc::clone(&source) as _;
-            Arc::new(Route::new(route, source, of_route, &mut credits))
+        let basics = config.basics();
+        let of_routes = Arc::clone(&source);
+        let mut maker = RouteMaker::new(move |config| {
+            let panics_for = of_routes.panics_for.lock();
+            assert_ne!(
+                panics_for.as_ref(),
+                Some(&config.name),
+                "as the test wants it"
+            );
+            Arc::clone(&of_routes) as _
         });
-        let routes: Vec<_> = routes.collect();
+        let routes = config.routes.into_iter();
+        let routes: Vec<_> = routes.map(|route| maker.make(route, &metrics)).collect();
         let route = Arc::clone(&routes[0]);
         let bridge = Arc::new(Bridge {
             broker: Arc::clone(&broker) as _,
             store: Arc::clone(&store) as Arc<dyn Store>,
-            routes,
+            routes: Routes::new(routes),
             inflight: InflightTable::new(100),
             lost_queues: LostQueues::default(),
             ownership: OwnershipCheck::default(),
@@ -179,8 +194,9 @@ impl World {
             switch: DrainSwitch::new(shutdown.grace),
             shutdown,
             inbound,
-            pollers: JoinSet::new(),
-            gates: JoinSet::new(),
+            loops: RouteLoops::default(),
+            maker: Some(maker),
+            basics,
             start: Instant::now(),
             replies: AtomicUsize::new(0),
         }
@@ -194,20 +210,12 @@ impl World {
 
     /// Starts the gates of the routes and their poll loops.
     pub fn poll(&mut self) {
-        for route in self.bridge.routes.clone() {
-            let (gate, gate_seen) = watch::channel(Gate::Starting);
-            self.all_gates.push(gate_seen.clone());
-            if Arc::ptr_eq(&route, &self.route) {
-                self.gate = gate_seen.clone();
-            }
-            let supervisor = self.bridge.supervisor.clone();
-            let gate = gate::run(Arc::clone(&self.bridge), Arc::clone(&route), gate);
-            self.gates.spawn(supervisor.watch_loop("the gate", gate));
-            let bridge = Arc::clone(&self.bridge);
-            let poller = poller::run(bridge, route, gate_seen, self.phase.subscribe());
-            self.pollers
-                .spawn(supervisor.watch_loop("the poller", poller));
+        for route in self.bridge.routes.all().iter() {
+            let phase = self.phase.subscribe();
+            self.loops.begin(&self.bridge, route, phase);
+            self.all_gates.push(self.loops.gate(route.name()));
         }
+        self.gate = self.loops.gate(self.route.name());
     }
 
     /// Drains when [`World::switch`] is told to.
@@ -231,7 +239,7 @@ impl World {
     pub fn idleness(&self) -> Idleness {
         Idleness {
             bridge: Arc::clone(&self.bridge),
-            gates: self.all_gates.clone(),
+            loops: self.loops.clone(),
             phase: self.phase.subscribe(),
         }
     }
@@ -241,8 +249,7 @@ impl World {
         self.bridge.supervisor.shut_down();
         Shutdown {
             bridge: Arc::clone(&self.bridge),
-            pollers: std::mem::take(&mut self.pollers),
-            gates: std::mem::take(&mut self.gates),
+            loops: self.loops.clone(),
             phase: self.phase.clone(),
             config: self.shutdown,
             since: self.switch.end(),
@@ -402,12 +409,18 @@ impl World {
 }
 
 fn config(broker: &str, kind: Kind, settings: &str) -> Config {
+    text(broker, kind, settings)
+        .parse()
+        .expect("a valid configuration")
+}
+
+fn text(broker: &str, kind: Kind, settings: &str) -> String {
     let store = match kind {
         Kind::Memory => "kind = \"memory\"",
         Kind::File => "kind = \"file\"",
         Kind::Redis => "kind = \"redis\"\nurl = \"redis://127.0.0.1\"",
     };
-    let text = format!(
+    format!(
         r#"
         [amqp]
         {broker}
@@ -421,6 +434,5 @@ fn config(broker: &str, kind: Kind, settings: &str) -> Config {
         swf = {{ domain = "shop", task_list = "payments" }}
         {settings}
         "#
-    );
-    text.parse().expect("a valid configuration")
+    )
 }

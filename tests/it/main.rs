@@ -57,6 +57,7 @@ mod pod;
 mod polling;
 mod reading;
 mod refused_queues;
+mod reload;
 mod replicas;
 mod replies;
 mod republishing;

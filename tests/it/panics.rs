@@ -205,6 +205,7 @@ async fn a_dead_letter_over_which_the_bridge_panics_is_parked_and_fails_its_task
 #[case::broker("broker-loop", "the connection to the broker")]
 #[case::drain("drain-loop", "the drain")]
 #[case::lost_queues("lost-queue-loop", "the lost queues")]
+#[case::reload("reload-loop", "the reload")]
 #[tokio::test]
 async fn a_loop_that_panics_at_the_start_ends_the_process(#[case] point: &str, #[case] name: &str) {
     let world = World::new().await.kept_in(File);

@@ -23,6 +23,16 @@ impl Manager {
         BridgeProcess::start(&config, &world.sim.url(), &env).await
     }
 
+    /// The next thing that is said but for signs of life.
+    async fn other_than_life(&self) -> String {
+        loop {
+            let said = self.said().await;
+            if said != "WATCHDOG=1" {
+                return said;
+            }
+        }
+    }
+
     /// The next thing that is said.
     async fn said(&self) -> String {
         let mut text = [0; 1_000];
@@ -42,12 +52,14 @@ async fn the_service_manager_hears_of_the_start_of_life_and_of_the_end() {
     for _ in 0..5 {
         assert_eq!(manager.said().await, "WATCHDOG=1");
     }
+    bridge.signal("HUP");
+    let reloading = manager.other_than_life().await;
+    let (reloading, at) = reloading.split_once('\n').expect("two lines");
+    assert_eq!(reloading, "RELOADING=1");
+    assert!(at.starts_with("MONOTONIC_USEC="), "{at}");
+    assert_eq!(manager.other_than_life().await, "READY=1");
     bridge.signal("TERM");
-    let mut said = manager.said().await;
-    while said == "WATCHDOG=1" {
-        said = manager.said().await;
-    }
-    assert_eq!(said, "STOPPING=1");
+    assert_eq!(manager.other_than_life().await, "STOPPING=1");
     assert!(bridge.ended().await.success());
 }
 

@@ -28,8 +28,10 @@ pub(in crate::admin) fn collect(admin: &Admin) -> Status {
     let readiness = Readiness::of(admin);
     let is_connected = bridge.broker.link().borrow().is_connected();
     let tallies = bridge.inflight.tally();
-    let routes = admin.routes.iter().zip(readiness.routes);
-    let routes = routes.map(|((route, _), seen)| {
+    // Nothing reloads the configuration between the two.
+    let routes = bridge.routes.all();
+    let routes = routes.iter().zip(readiness.routes);
+    let routes = routes.map(|(route, seen)| {
         let tally = tallies.get(route.name()).copied().unwrap_or_default();
         route_status(&*bridge.broker, route, seen, tally)
     });

@@ -4,13 +4,15 @@
 //! them. If they can't be used, what they said before stays. While their disk hangs, clients do not wait for it.
 
 use super::{
+    exchange::Name,
     files::{EndpointFiles, UserPassword},
     settings::EndpointConfig,
-    task_queue::TaskQueue,
     tls,
+    user_settings::UserConfig,
     users::{User, Users},
 };
 use crate::{
+    broker::TaskQueue,
     settings::{Problem, in_one_line},
     util::{
         FileReads,
@@ -19,6 +21,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -50,7 +53,7 @@ pub(crate) struct Admission {
 /// See the module.
 pub(crate) struct AdmissionFiles {
     config: Arc<EndpointConfig>,
-    queues: Vec<TaskQueue>,
+    queues: Mutex<Vec<TaskQueue>>,
     reads: FileReads,
     admission: Mutex<Admission>,
     /// Whether the last read did not end in time.
@@ -91,7 +94,7 @@ impl AdmissionFiles {
         let admission = admission(config, &queues, &files)?;
         Ok(Self {
             config: Arc::new(config.clone()),
-            queues,
+            queues: Mutex::new(queues),
             reads: FileReads::default(),
             admission: Mutex::new(admission),
             is_stuck: AtomicBool::new(false),
@@ -101,6 +104,23 @@ impl AdmissionFiles {
                 problem: None,
             }),
         })
+    }
+
+    /// Gives the users the queues of their routes as they are now. A client that is connected keeps the rights that it has.
+    pub(crate) fn set_queues(&self, queues: Vec<TaskQueue>) {
+        let mut known = self.queues.lock();
+        *known = queues;
+        let mut admission = self.admission.lock();
+        let Users { all, anyone } = &*admission.users;
+        let users = all.iter().zip(&self.config.users);
+        let users = users.map(|(user, config)| User {
+            queues: queues_of(config, &known),
+            ..user.clone()
+        });
+        admission.users = Arc::new(Users {
+            all: users.collect(),
+            anyone: *anyone,
+        });
     }
 
     fn has_files(&self) -> bool {
@@ -171,7 +191,7 @@ impl AdmissionFiles {
         if files == state.files {
             return Ok(());
         }
-        let admission = admission(&self.config, &self.queues, &files);
+        let admission = admission(&self.config, &self.queues.lock(), &files);
         *self.admission.lock() = admission.map_err(|problem| problem.to_string())?;
         let changed = files.changes_since(&state.files).join(", ");
         info!(
@@ -199,23 +219,26 @@ fn users(
     queues: &[TaskQueue],
 ) -> Users {
     let users = config.users.iter().zip(passwords);
-    let users = users.map(|(user, password)| {
-        let of_user = user.routes.as_ref().map(|routes| {
-            let queues = queues.iter().filter(|queue| routes.contains(&queue.route));
-            Arc::new(queues.map(|queue| queue.name.as_str().into()).collect())
-        });
-        User {
-            name: user.name.clone(),
-            password: password.as_ref().map(|password| password.0.clone()),
-            certificate_name: user.certificate_name.clone(),
-            queues: of_user,
-            parked: user.parked,
-        }
+    let users = users.map(|(user, password)| User {
+        name: user.name.clone(),
+        password: password.as_ref().map(|password| password.0.clone()),
+        certificate_name: user.certificate_name.clone(),
+        queues: queues_of(user, queues),
+        parked: user.parked,
     });
     Users {
         all: users.collect(),
         anyone: config.users.is_empty(),
     }
+}
+
+/// The queues of a user's routes; `None` for all queues.
+fn queues_of(user: &UserConfig, queues: &[TaskQueue]) -> Option<Arc<BTreeSet<Name>>> {
+    let routes = user.routes.as_ref()?;
+    let queues = queues.iter().filter(|queue| routes.contains(&queue.route));
+    Some(Arc::new(
+        queues.map(|queue| queue.name.as_str().into()).collect(),
+    ))
 }
 
 #[cfg(test)]

@@ -66,6 +66,11 @@ impl Custody {
         self.tasks.early_acks.mode(terms)
     }
 
+    /// Forgets what is known of workers of a route that acknowledge before they have finished, because its terms change.
+    pub(crate) fn clear_early_acks(&mut self, route: &str) {
+        self.tasks.early_acks.clear(route);
+    }
+
     /// Whether a task can be delivered to a consumer now. None is a `basic.get`.
     pub(crate) fn may_deliver(
         &self,

@@ -33,6 +33,11 @@ impl EarlyAcks {
         }
     }
 
+    /// Forgets what is known of a route, whose terms change.
+    pub(super) fn clear(&mut self, route: &str) {
+        self.turned.remove(route);
+    }
+
     /// Remembers a task that a bare acknowledgement completed after its only delivery.
     pub(super) fn completed(&mut self, task: TaskId, terms: Arc<Terms>) {
         if self.completed.insert(task, terms).is_none() {

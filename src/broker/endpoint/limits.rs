@@ -1,5 +1,6 @@
 //! The bounds of the endpoint.
 
+use crate::broker::WorkerLimits;
 use std::time::Duration;
 
 /// See the module.
@@ -38,6 +39,26 @@ pub(crate) struct Limits {
     pub(crate) queue_messages: usize,
     /// Maximum size of the messages in a worker's own queue, and of the parked replies, in bytes.
     pub(crate) queue_bytes: usize,
+}
+
+impl Limits {
+    /// Takes over the bounds of the configuration.
+    pub(crate) fn set(&mut self, limits: WorkerLimits) {
+        let WorkerLimits {
+            connections,
+            channels,
+            consumers,
+            own_queues,
+            message_bytes,
+            default_prefetch,
+        } = limits;
+        self.connections = connections;
+        self.channels = channels;
+        self.consumers = consumers;
+        self.own_queues = own_queues;
+        self.message_bytes = message_bytes;
+        self.default_prefetch = u32::from(default_prefetch);
+    }
 }
 
 impl Default for Limits {

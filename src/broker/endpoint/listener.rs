@@ -6,6 +6,7 @@ use super::{
     connection::{Shared, serve},
     doorway::{Doorway, Handshake},
     keepalive,
+    sockets::Sockets,
 };
 use crate::util::{
     crash_point::{CrashPoint, crash_point},
@@ -14,39 +15,33 @@ use crate::util::{
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::{Instant, sleep},
 };
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
-
-/// Maximum number of open sockets beyond the connections that are in use: those that close.
-const MARGIN: usize = 128;
 
 /// Minimum interval between two log lines about connections that have to wait.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Takes connections until the endpoint closes.
 pub(crate) async fn run(
-    (listener, max_connections): (TcpListener, usize),
+    (listener, sockets): (TcpListener, Arc<Sockets>),
     shared: Shared,
     admissions: Arc<AdmissionFiles>,
     supervisor: Supervisor,
 ) {
-    let sockets = Arc::new(Semaphore::new(max_connections + MARGIN));
     let doorway = Doorway::new();
     let mut warned = None;
     let mut closing = shared.closing.clone();
     loop {
         crash_point(CrashPoint::ListenerLoop);
-        if sockets.available_permits() == 0 {
-            warn_of_full_house(max_connections, &mut warned);
+        if sockets.are_all_open() {
+            warn_of_full_house(sockets.connections(), &mut warned);
         }
         let accepted = async {
-            let socket = Arc::clone(&sockets).acquire_owned().await;
-            let socket = socket.map_err(io::Error::other)?;
+            let socket = sockets.open().await;
             let (stream, peer) = listener.accept().await?;
-            Ok((stream, peer, socket, doorway.enter().await))
+            Ok::<_, io::Error>((stream, peer, socket, doorway.enter().await))
         };
         let accepted = tokio::select! {
             accepted = accepted => accepted,

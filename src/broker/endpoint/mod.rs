@@ -5,11 +5,11 @@
 //! | `frame`, `table`, `property`, `properties`, `content_header`, `method` and their builders | the codec |
 //! | `custody` and its parts | where each task is, and what an acknowledgement, a return or a loss means for it; pure |
 //! | `confirms`, `exchange`, `exchanges`, `exchange_declarations`, `binding_match`, `queue`, `queue_arguments`, `given_argument`, `message`, `refusal` | what brokers are made of; pure |
-//! | `state`, `queue_state`, `own_queue`, `unused_queues`, `open_connection`, `ended_tasks`, with `queues`, `queue_ends`, `bindings`, `consumers`, `get`, `direct_reply`, `deliver`, `settle`, `publish`, `enqueue`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
+//! | `state`, `queue_state`, `own_queue`, `unused_queues`, `open_connection`, `ended_tasks`, with `task_queues`, `queues`, `queue_ends`, `bindings`, `consumers`, `get`, `direct_reply`, `deliver`, `settle`, `publish`, `enqueue`, `tasks`, `methods` | all that the endpoint knows, behind one lock |
 //! | `parked_replies`, `park`, `parked_reader`, `parked_record`, `parked_file`, `parked_writer` | the parked replies, and the file that keeps them |
 //! | `limits`, `memory_usage`, `bounds`, `log_quota` | bounds over all connections: memory, log lines |
 //! | `switch`, `outbox`, `receipt` | the lock, what waits for a socket, the confirm of a reply |
-//! | `handshake`, `users`, `certificate`, `session`, `assembly`, `connection`, `doorway`, `keepalive`, `listener` | a client, from its first byte to its last |
+//! | `handshake`, `users`, `certificate`, `session`, `assembly`, `connection`, `doorway`, `keepalive`, `sockets`, `listener` | a client, from its first byte to its last |
 //! | `settings`, `user_settings`, `files`, `tls`, `admission` | the configuration, and who may connect as its files say now |
 //! | `own_messages`, `task_queue`, `server` | what the bridge sends, and the implementation of the seam |
 //! | `fuzz` | what fuzzers and tests drive without sockets; in no release |
@@ -75,9 +75,11 @@ mod server;
 mod session;
 pub mod settings;
 mod settle;
+mod sockets;
 mod state;
 mod switch;
 mod task_queue;
+mod task_queues;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -96,5 +98,4 @@ pub use files::{EndpointFiles, TlsFiles, UserPassword};
 pub(crate) use parked_file::{Examined, examine};
 pub(crate) use server::{Endpoint, Options};
 pub use settings::{EndpointConfig, TlsConfig};
-pub use task_queue::TaskQueue;
 pub use user_settings::UserConfig;

@@ -14,15 +14,17 @@ use super::{
     parked_replies::{Ask, DISK_TIMEOUT, NoRoom, slow},
     parked_writer::ParkedWriter,
     settings::EndpointConfig,
+    sockets::Sockets,
     state::State,
     switch::Switch,
-    task_queue::{TaskQueue, acks},
+    task_queue::acks,
     tasks::NewTask,
 };
 use crate::{
     broker::{
         Announcement, Broker, Delivery, Destination, Durability, InboundStream, Link, ParkError,
         ParkedMessage, ParkedReading, PublishError, Readiness, ReadinessError, TaskMessage,
+        TaskQueue, WorkerLimits,
         names::{PARKING_QUEUE, REPLIES_EXCHANGE},
     },
     task::{Status, TaskId},
@@ -73,6 +75,8 @@ pub(crate) struct Endpoint {
     closing: watch::Sender<bool>,
     /// The thread of the file of parked replies; `None` without a file.
     parked: Option<mpsc::Sender<Ask>>,
+    admissions: Arc<AdmissionFiles>,
+    sockets: Arc<Sockets>,
     log_limiter: LogLimiter,
 }
 
@@ -95,11 +99,11 @@ impl Endpoint {
         );
         let (events, inbound) = mpsc::channel(EVENTS);
         let now = Instant::now();
-        let max_connections = config.max_connections;
-        let mut state = State::new(limits(&config), events, now);
-        for queue in &options.queues {
-            state.add_task_queue(&queue.name, queue.terms(), now);
-        }
+        let sockets = Arc::new(Sockets::new(config.max_connections));
+        let mut limits = Limits::default();
+        limits.set(config.limits());
+        let mut state = State::new(limits, events, now);
+        state.set_task_queues(&options.queues, now);
         state.set_delivers(true, now);
         let switch = Switch::new(state);
         let parked = open_parked(config.parked_path.as_deref(), &switch)?;
@@ -117,8 +121,13 @@ impl Endpoint {
         supervisor.spawn_loop("the endpoint's clock", switch.clone().run());
         let reading = Arc::clone(&admissions).run();
         supervisor.spawn_loop("the endpoint's files", reading);
-        let sockets = (listener, max_connections);
-        let listening = listener::run(sockets, shared, admissions, supervisor.clone());
+        let listening = (listener, Arc::clone(&sockets));
+        let listening = listener::run(
+            listening,
+            shared,
+            Arc::clone(&admissions),
+            supervisor.clone(),
+        );
         supervisor.spawn_loop("the endpoint's listener", listening);
         let endpoint = Self {
             switch,
@@ -126,6 +135,8 @@ impl Endpoint {
             link: watch::Sender::new(Link::Up),
             closing,
             parked,
+            admissions,
+            sockets,
             log_limiter: LogLimiter::default(),
         };
         Ok((endpoint, inbound))
@@ -289,6 +300,18 @@ impl Broker for Endpoint {
         Some(self.switch.with(|state| state.unacknowledged(&queue.name)))
     }
 
+    fn set_queues(&self, queues: Vec<TaskQueue>) {
+        let now = Instant::now();
+        self.switch
+            .with(|state| state.set_task_queues(&queues, now));
+        self.admissions.set_queues(queues);
+    }
+
+    fn set_limits(&self, limits: WorkerLimits) {
+        self.switch.with(|state| state.limits.set(limits));
+        self.sockets.resize(limits.connections);
+    }
+
     async fn stop_deliveries(&self) {
         self.deliver_nothing();
         while !self.switch.with(|state| state.has_told_all()) {
@@ -339,16 +362,4 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     listener.with_context(|| {
         format!("amqp.listen = \"{address}\": the address can't be listened on; choose another, or set amqp.uri for a RabbitMQ")
     })
-}
-
-fn limits(config: &EndpointConfig) -> Limits {
-    Limits {
-        connections: config.max_connections,
-        channels: config.max_channels,
-        consumers: config.max_consumers,
-        own_queues: config.max_own_queues,
-        message_bytes: usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX),
-        default_prefetch: u32::from(config.default_prefetch),
-        ..Limits::default()
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::user_settings::{self as users, UserConfig};
 use crate::{
+    broker::WorkerLimits,
     settings::{
         Reader,
         secret_file::{path_rule, shown_path},
@@ -35,6 +36,21 @@ pub struct EndpointConfig {
     pub tls: Option<TlsConfig>,
     /// The users. If there are none, any user and password are taken.
     pub users: Vec<UserConfig>,
+}
+
+impl EndpointConfig {
+    /// The bounds on what workers do.
+    #[must_use]
+    pub fn limits(&self) -> WorkerLimits {
+        WorkerLimits {
+            connections: self.max_connections,
+            channels: self.max_channels,
+            consumers: self.max_consumers,
+            own_queues: self.max_own_queues,
+            message_bytes: usize::try_from(self.max_message_bytes).unwrap_or(usize::MAX),
+            default_prefetch: self.default_prefetch,
+        }
+    }
 }
 
 /// The files for TLS. They are read at the start, and again when clients connect.

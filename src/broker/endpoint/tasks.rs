@@ -2,11 +2,11 @@
 
 use super::{
     bindings::header_fields,
-    custody_terms::{Arrival, Entered, Terms, Withdrawn},
+    custody_terms::{Arrival, Entered, Withdrawn},
     enqueue::Enqueued,
     exchange::Name,
     message::Message,
-    queue_state::{Entry, Location, QueueKind, QueueState},
+    queue_state::{Entry, Location, QueueKind},
     state::State,
 };
 use crate::{broker::Readiness, task::TaskId};
@@ -27,14 +27,6 @@ pub(crate) struct NewTask {
 }
 
 impl State {
-    /// Makes the queue of a route. A second route with the same queue shares it.
-    pub(crate) fn add_task_queue(&mut self, name: &str, terms: Terms, now: Instant) {
-        self.stall_after = self.stall_after.min(terms.ack_grace / 2);
-        let kind = QueueKind::Tasks(Arc::new(terms));
-        let queue = self.queues.entry(name.into());
-        queue.or_insert_with(|| QueueState::new(kind, now));
-    }
-
     /// From here on tasks are delivered, or not any more.
     pub(crate) fn set_delivers(&mut self, delivers: bool, now: Instant) {
         self.delivers = delivers;

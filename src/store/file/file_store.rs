@@ -171,6 +171,10 @@ impl Store for FileStore {
         Ok(page)
     }
 
+    async fn offer_again(&self) {
+        self.orphans.lock().await.start = 0;
+    }
+
     async fn message(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
         self.ask(move |writer| writer.message(id)).await
     }

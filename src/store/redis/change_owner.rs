@@ -169,7 +169,9 @@ impl RedisStore {
                 from: owner,
             }),
             found if !from.is_empty() && found.owner != from => Err(OwnerChange::Theirs),
-            found if !self.routes.contains(&found.record.route) => Err(OwnerChange::OtherRoute),
+            found if !self.routes.lock().contains(&found.record.route) => {
+                Err(OwnerChange::OtherRoute)
+            }
             found => Ok(found),
         })
     }

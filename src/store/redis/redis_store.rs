@@ -76,7 +76,7 @@ pub struct RedisStore {
     pub(super) keys: Keys,
     /// The keys of this process.
     pub(super) own_keys: OwnerKeys,
-    pub(super) routes: Vec<String>,
+    pub(super) routes: Mutex<Vec<String>>,
     pub(super) owner: String,
     instance: String,
     /// Whether Redis has another id than `instance`.
@@ -116,7 +116,7 @@ impl RedisStore {
             connection,
             own_keys: keys.owner(&owner),
             keys,
-            routes,
+            routes: Mutex::new(routes),
             owner,
             instance,
             replaced: AtomicBool::new(false),

@@ -203,6 +203,12 @@ impl RedisStore {
 
 #[async_trait]
 impl Shared for RedisStore {
+    fn set_routes(&self, routes: Vec<String>) {
+        *self.routes.lock() = routes;
+        // They may have tasks of these routes.
+        self.skipped_owners.lock().clear();
+    }
+
     async fn renew(&self) -> Result<Renewal, StoreError> {
         if self.closed.load(Ordering::Relaxed) {
             return Ok(Renewal::default());
@@ -261,6 +267,15 @@ impl Shared for RedisStore {
         let route: Option<Vec<u8>> = self.about_task(id, route)?.flatten();
         // The claim of a task whose route can't be read fails.
         Ok(route.and_then(|route| String::from_utf8(route).ok()))
+    }
+
+    async fn is_elsewhere(&self, id: TaskId) -> Result<bool, StoreError> {
+        let mut hget = cmd("HGET");
+        let hget = hget.arg(self.keys.task(id)).arg("owner");
+        let owner = self.connection.send(hget).await;
+        let owner: Option<Vec<u8>> = self.about_task(id, owner)?.flatten();
+        let owner = owner.and_then(|owner| String::from_utf8(owner).ok());
+        Ok(self.may_have_task(owner).await)
     }
 
     async fn claim(&self, id: TaskId) -> Result<Claim, StoreError> {

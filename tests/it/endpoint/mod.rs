@@ -9,6 +9,7 @@ mod kept_outcomes;
 mod operator;
 mod parked;
 mod release;
+mod reload;
 mod replicas;
 mod rights;
 mod rotation;

@@ -6,5 +6,6 @@ mod crash;
 mod damage;
 mod failing;
 mod grouping;
+mod offered_again;
 mod opening;
 mod scale;

@@ -306,6 +306,29 @@ async fn a_process_has_only_tasks_of_its_routes(#[values(Redis, Cluster)] kind: 
     );
 }
 
+#[rstest]
+#[tokio::test]
+async fn a_process_that_gets_a_route_while_it_runs_adopts_its_tasks_at_once(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let config = config(kind);
+    let owner = Replica::start(&config).await;
+    let tasks = insert(&*owner, 5).await;
+    let other = Replica::start_idle(&config, "thumbnails").await;
+    owner.close().await;
+    // From here on the owner is skipped for a while.
+    assert!(insist(async || other.adopt(10).await).await.is_empty());
+    let routes = ["thumbnails", "payments"].map(str::to_owned);
+    other.set_routes(routes.into());
+    other.adopts(5).await;
+    other.set_routes(vec!["thumbnails".to_owned()]);
+    let claim = insist(async || other.claim(tasks[0].id).await).await;
+    assert!(
+        matches!(claim, Claim::Ours(_)),
+        "it goes on with those that it has"
+    );
+}
+
 /// It lapsed while a task was being recorded.
 #[rstest]
 #[tokio::test]

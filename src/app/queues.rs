@@ -1,0 +1,48 @@
+//! Tells the broker which queues the routes have. A route that changes its queue still has tasks in the old one.
+
+use crate::{broker::TaskQueue, context::Bridge, route::Route};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// See the module. Clones share the queues.
+#[derive(Clone)]
+pub(super) struct Queues {
+    bridge: Arc<Bridge>,
+    /// The queues in which there are tasks, though their route has another queue now.
+    former: Arc<Mutex<Vec<Arc<TaskQueue>>>>,
+}
+
+impl Queues {
+    pub(super) fn new(bridge: Arc<Bridge>) -> Self {
+        Self {
+            bridge,
+            former: Arc::default(),
+        }
+    }
+
+    /// Tells the broker.
+    pub(super) fn tell(&self) {
+        let routes = self.bridge.routes.all();
+        let queues = routes.iter().filter_map(|route| route.config.task_queue());
+        let mut queues: Vec<_> = queues.collect();
+        let former = self.former.lock();
+        queues.extend(former.iter().map(|queue| TaskQueue::clone(queue)));
+        drop(former);
+        self.bridge.broker.set_queues(queues);
+    }
+
+    /// Keeps the queue of a route whose settings are replaced, until its last task has ended.
+    pub(super) fn keep_queue_of(&self, route: &Route) {
+        let Some(queue) = route.config.task_queue().map(Arc::new) else {
+            return;
+        };
+        self.former.lock().push(Arc::clone(&queue));
+        let (queues, unused) = (self.clone(), route.unused());
+        let supervisor = &self.bridge.supervisor;
+        supervisor.spawn("the end of a route's former queue", async move {
+            unused.await;
+            queues.former.lock().retain(|one| !Arc::ptr_eq(one, &queue));
+            queues.tell();
+        });
+    }
+}
