@@ -52,15 +52,26 @@ pub(super) async fn begin(
 
 /// Ends a route that is leaving, when its last poll and its last task have ended.
 pub(super) async fn end(bridge: Arc<Bridge>, loops: RouteLoops, queues: Queues, route: Arc<Route>) {
-    loop {
-        route.open_polls.all_ended().await;
-        route.slots.all_free().await;
-        if route.open_polls.number() == 0 {
-            break;
+    let mut following = bridge.routes.follow(Arc::clone(&route));
+    let unused = async {
+        loop {
+            route.open_polls.all_ended().await;
+            route.slots.all_free().await;
+            if route.open_polls.number() == 0 {
+                break;
+            }
         }
+    };
+    tokio::select! {
+        () = unused => {}
+        // It is configured again.
+        () = following.changed() => return,
     }
-    // Otherwise it is configured again.
     if bridge.routes.remove(&route) {
+        if let Some(shared) = bridge.store.shared() {
+            let names = bridge.routes.all();
+            shared.set_routes(names.iter().map(|route| route.name().to_owned()).collect());
+        }
         loops.end(route.name());
         let source = route.source.kind();
         bridge.metrics.remove_route(route.name(), source);

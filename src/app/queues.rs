@@ -31,6 +31,14 @@ impl Queues {
         self.bridge.broker.set_queues(queues);
     }
 
+    /// Whether a route of another name still has tasks in this queue, though it has another one now.
+    pub(super) fn is_former(&self, queue: Option<&str>, route: &str) -> bool {
+        let former = self.former.lock();
+        former
+            .iter()
+            .any(|one| Some(&*one.name) == queue && one.route != route)
+    }
+
     /// Keeps the queue of a route whose settings are replaced, until its last task has ended.
     pub(super) fn keep_queue_of(&self, route: &Route) {
         let Some(queue) = route.config.task_queue().map(Arc::new) else {

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 use futures_util::{FutureExt, future::BoxFuture};
-use std::{future::pending, sync::Arc};
+use std::{future::pending, mem::discriminant, sync::Arc};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
@@ -178,6 +178,7 @@ impl Reloader {
                 "needs a restart: {key}; the routes depend on it, so nothing was changed"
             )));
         }
+        self.check_owners(&config.routes)?;
         warnings::warn_of_few_descriptors(&config, descriptors::raise());
         let planned = catch(|| self.plan(config.routes));
         let plan = planned.map_err(|_| {
@@ -204,6 +205,41 @@ impl Reloader {
         Err(ReloadRefusal::NotNow(format!(
             "the bridge is in the phase {name}; a configuration is reloaded while it is running"
         )))
+    }
+
+    /// Refuses what would give tasks in flight to another route, or to another service of AWS.
+    fn check_owners(&self, configs: &[RouteConfig]) -> Result<(), ReloadRefusal> {
+        let before = self.bridge.routes.all();
+        for config in configs {
+            let name = &config.name;
+            let known = before.iter().find(|route| route.name() == name);
+            let other_service = |known: &Arc<Route>| {
+                discriminant(&known.config.source) != discriminant(&config.source)
+            };
+            if known.is_some_and(other_service) {
+                return Err(ReloadRefusal::NotNow(format!(
+                    "the tasks in flight of the route {name:?} belong to another AWS service than its new settings; give the route another name"
+                )));
+            }
+            let queue = queue_of(config);
+            if queue.is_none() || known.is_some_and(|known| queue_of(&known.config) == queue) {
+                continue;
+            }
+            let has_it = |route: &&Arc<Route>| {
+                route.name() != name && queue_of(&route.config) == queue && route.slots.in_use() > 0
+            };
+            let keeps_it = |route: &Arc<Route>| {
+                let mut same = configs.iter().filter(|other| other.name == route.name());
+                !route.is_leaving() && same.any(|other| queue_of(other) == queue)
+            };
+            let in_use = before.iter().filter(has_it).any(|route| !keeps_it(route));
+            if in_use || self.queues.is_former(queue, name) {
+                return Err(ReloadRefusal::NotNow(format!(
+                    "the queue of the route {name:?} is still in use by the open polls or tasks of another route, which leaves it; reload again when they have ended"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Makes the routes that are new, or have new settings. Nothing uses them yet.
@@ -255,14 +291,8 @@ impl Reloader {
                 // What the gate says is about the queue before.
                 self.loops.set_gate(now.name(), Gate::Starting);
             }
-            let queue_of = |route: &Route| route.config.destination.queue().map(|q| q.name.clone());
-            if queue_of(before) != queue_of(now) {
+            if queue_of(&before.config) != queue_of(&now.config) {
                 self.queues.keep_queue_of(before);
-            }
-            let source = before.source.kind();
-            if now.source.kind() != source {
-                // The tasks of before are counted no more.
-                bridge.metrics.remove_route(before.name(), source);
             }
             now.resize();
             // A route that was leaving, and is configured again.
@@ -276,8 +306,8 @@ impl Reloader {
         }
         report.added.extend(plan.added.iter().map(name));
         report.removed.extend(plan.removed.iter().map(name));
-        let configured = plan.routes.iter().filter(|route| !route.is_leaving());
-        let names: Vec<_> = configured.map(name).collect();
+        // A route that leaves still has tasks here.
+        let names: Vec<_> = plan.routes.iter().map(name).collect();
         let slots: usize = plan.routes.iter().map(|r| r.config.max_in_flight).sum();
         bridge.routes.set(plan.routes);
         self.queues.tell();
@@ -303,4 +333,9 @@ impl Reloader {
         }
         report
     }
+}
+
+/// The name of a route's queue; `None` if it names none.
+fn queue_of(config: &RouteConfig) -> Option<&str> {
+    config.destination.queue().map(|queue| &*queue.name)
 }

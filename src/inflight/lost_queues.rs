@@ -281,7 +281,8 @@ impl InflightTable {
         (entry.lost_at.is_some() && (is_working || has_answered)).then_some(entry.timeouts)
     }
 
-    /// The number of tasks of a route that were polled so long ago, that the broker has confirmed, and that no worker has begun.
+    /// The number of tasks of a route that were polled so long ago, that the broker has confirmed, and that no worker has begun. Those
+    /// in a queue that the route had before a reload are not counted.
     #[must_use]
     pub fn waiting_for(&self, route: &Route, at_least: Duration) -> usize {
         let table = self.table();
@@ -289,6 +290,7 @@ impl InflightTable {
             entry.state == State::Dispatched
                 && entry.schedule.is_waiting()
                 && entry.route.name() == route.name()
+                && entry.route.config.destination == route.config.destination
                 && entry.since.elapsed() >= at_least
         };
         table.open.values().filter(waits).count()

@@ -323,6 +323,23 @@ async fn a_route_with_another_source_polls_it_at_once() {
     assert_eq!(polls(&world), 3, "the list before is not polled again");
 }
 
+/// A worker of one route must not get the tasks of another.
+#[tokio::test(start_paused = true)]
+async fn the_queue_of_a_route_that_leaves_is_given_to_no_other_before_its_last_task_has_ended() {
+    let mut world = World::with(Kind::Memory, ONE);
+    let mut reloads = Reloads::of(&mut world);
+    world.settle_down().await;
+    let renamed = world
+        .text(ONE)
+        .replacen("name = \"payments\"", "name = \"renamed\"", 1);
+    let refused = reloads.text_of(renamed).await;
+    let Err(ReloadRefusal::NotNow(why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(why.contains("\"renamed\""), "{why}");
+    assert!(world.bridge.route("renamed").is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_invalid_configuration_changes_nothing_and_is_counted() {
     let mut world = World::with(Kind::Memory, ONE);

@@ -86,8 +86,8 @@ async fn the_work_is_counted_once_while_workers_come_and_go_and_is_not_0_before_
     let gone = first.connection.close(200, "bye".into()).await;
     gone.expect("it closes");
     place.world.schedule(PAYMENTS, 2);
-    becomes(bridge, 2, 2, 0).await;
-    assert_eq!(bridge.metric("tasks_pending_at_aws").await, 2.0);
+    // An open poll of before may bring one of them.
+    work_becomes(bridge, 2, 2).await;
     assert_eq!(bridge.metric("route_work").await, 2.0);
 }
 
