@@ -12,18 +12,19 @@ use super::{
 use crate::{
     broker::{
         Announcement, Broker, Delivery, Destination, Durability, InboundStream, Link, ParkError,
-        ParkedMessage, ParkedReading, PublishError, Readiness, ReadinessError, TaskMessage,
-        names::PARKING_QUEUE,
+        ParkedMessage, ParkedReader, ParkedReading, PublishError, Readiness, ReadinessError,
+        TaskMessage, names::PARKING_QUEUE,
     },
     task::{HeaderValue, Status, TaskId},
+    util::Backoff,
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex as AsyncMutex, mpsc, watch},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::warn;
 
@@ -79,6 +80,38 @@ impl RabbitMq {
 
     fn current(&self) -> Option<Arc<Generation>> {
         self.current.borrow().clone()
+    }
+}
+
+/// Maximum wait until what was read and not acknowledged is back in the parking queue.
+const PUT_BACK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A look at the parking queue that ends when the broker has put back what was looked at, so that the next look sees it.
+struct Looking {
+    reader: Box<dyn ParkedReader>,
+    generation: Arc<Generation>,
+    /// The number of consumers before.
+    consumers: u64,
+}
+
+#[async_trait]
+impl ParkedReader for Looking {
+    async fn next(&mut self) -> Option<Delivery> {
+        self.reader.next().await
+    }
+
+    async fn close(self: Box<Self>) {
+        self.reader.close().await;
+        // The broker removes the consumer and puts its messages back at the same time.
+        let put_back = async {
+            let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(200));
+            while let Ok(facts) = self.generation.parked().await
+                && facts.consumers > self.consumers
+            {
+                sleep(backoff.next_wait()).await;
+            }
+        };
+        drop(timeout(PUT_BACK_TIMEOUT, put_back).await);
     }
 }
 
@@ -143,7 +176,14 @@ impl Broker for RabbitMq {
 
     async fn read_parked(&self, most: u16) -> Result<ParkedReading, String> {
         let away = || PublishError::Away.to_string();
-        self.current().ok_or_else(away)?.read_parked(most).await
+        let generation = self.current().ok_or_else(away)?;
+        let (ParkedReading { count, reader }, consumers) = generation.read_parked(most).await?;
+        let reader = Box::new(Looking {
+            reader,
+            generation,
+            consumers,
+        });
+        Ok(ParkedReading { count, reader })
     }
 
     async fn put_back(&self, reply: &ParkedMessage<'_>) -> Result<(), PublishError> {

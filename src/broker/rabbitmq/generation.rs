@@ -221,13 +221,19 @@ impl Generation {
         }
     }
 
-    /// Begins to read the parking queue, `most` of its messages at most, on a connection of its own.
-    pub(crate) async fn read_parked(&self, most: u16) -> Result<ParkedReading, String> {
-        let find = async |channel: &Channel| topology::find_queue(channel, PARKING_QUEUE).await;
-        let facts = self.probes.ask(&self.asking, PARKING_QUEUE, find).await;
-        let count = facts.map_err(|error| error.to_string())?.ready;
+    /// Begins to read the parking queue, `most` of its messages at most, on a connection of its own. Also tells how many consumers it had
+    /// before.
+    pub(crate) async fn read_parked(&self, most: u16) -> Result<(ParkedReading, u64), String> {
+        let facts = self.parked().await.map_err(|error| error.to_string())?;
         let target = self.target().await?;
-        parked_reader::open(&target, &self.options, (count, most)).await
+        let reading = parked_reader::open(&target, &self.options, (facts.ready, most)).await?;
+        Ok((reading, facts.consumers))
+    }
+
+    /// What the parking queue has now.
+    pub(crate) async fn parked(&self) -> Result<QueueFacts, QueueError> {
+        let find = async |channel: &Channel| topology::find_queue(channel, PARKING_QUEUE).await;
+        self.probes.ask(&self.asking, PARKING_QUEUE, find).await
     }
 
     /// Closes all connections. With `clean_up`, it first deletes that queue if the queue is empty.
