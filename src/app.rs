@@ -26,7 +26,7 @@ use crate::{
     route::{RouteConfig, Routes},
     settle::{heartbeat, replies},
     source::{Sources, aws::proxies},
-    store::{self, Lifetime},
+    store::{self, Lifetime, OwnRoute},
     trace::Tracer,
     util::{log_tally::LogTally, supervise::Supervisor},
 };
@@ -191,8 +191,13 @@ async fn build(
     metrics.configured();
     proxies::tell();
     let sources = Sources::load(config.region.as_deref()).await?;
+    let own = |route: &RouteConfig| OwnRoute {
+        name: route.name.clone(),
+        source: route.source.kind(),
+    };
     let names: Vec<_> = routes.iter().map(|route| route.name.clone()).collect();
-    let store = store::open(&config.store, names.clone(), config.broker.durability()).await?;
+    let own = routes.iter().map(own).collect();
+    let store = store::open(&config.store, own, config.broker.durability()).await?;
     let slots: usize = routes.iter().map(|route| route.max_in_flight).sum();
     let replies = match store.lifetime() {
         Lifetime::Process => ReplyLifetime::Process,

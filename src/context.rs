@@ -5,7 +5,7 @@ use crate::{
     inflight::{InflightTable, LostQueues, OwnershipCheck},
     metrics::Metrics,
     route::{Route, Routes},
-    store::Store,
+    store::{Record, Store},
     trace::Tracer,
     util::{log_tally::LogTally, supervise::Supervisor},
 };
@@ -49,5 +49,12 @@ impl Bridge {
     #[must_use]
     pub fn route(&self, name: &str) -> Option<Arc<Route>> {
         self.routes.get(name)
+    }
+
+    /// The route of the task with this record; `None` if it is not configured, or polls another service now.
+    #[must_use]
+    pub fn route_of(&self, record: &Record) -> Option<Arc<Route>> {
+        let route = self.route(&record.route);
+        route.filter(|route| route.own().has(record))
     }
 }

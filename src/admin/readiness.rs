@@ -111,7 +111,7 @@ impl RouteReadiness {
         };
         Self {
             name: route.name().to_owned(),
-            source: route.source.kind(),
+            source: route.source.kind().label(),
             ready,
             state,
             reason,

@@ -69,15 +69,13 @@ pub struct RouteWork {
 /// `GET /scale`.
 pub(super) async fn all(State(admin): State<Admin>) -> Json<Scale> {
     refresh(&admin.bridge).await;
-    let routes = works(&admin.bridge, *admin.started.borrow());
+    let routes = works(&admin.bridge, |route| admin.has_begun(route));
     Json(Scale { routes })
 }
 
 /// `GET /scale/ROUTE`. It fails where the work is not known.
 pub(super) async fn one(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
-    let Admin {
-        bridge, started, ..
-    } = admin;
+    let bridge = &admin.bridge;
     let Some(route) = bridge.route(&name) else {
         return (StatusCode::NOT_FOUND, "there is no such route\n").into_response();
     };
@@ -86,7 +84,7 @@ pub(super) async fn one(State(admin): State<Admin>, Path(name): Path<String>) ->
     }
     let tallies = bridge.inflight.tally();
     let tally = tallies.get(&name).copied().unwrap_or_default();
-    let work = RouteWork::new(&route, tally, *started.borrow());
+    let work = RouteWork::new(&route, tally, admin.has_begun(&route));
     let status = match work.work {
         Some(_) => StatusCode::OK,
         None => StatusCode::SERVICE_UNAVAILABLE,
@@ -106,20 +104,20 @@ pub(super) async fn refresh(bridge: &Bridge) {
     drop(timeout(QUESTIONS_TIMEOUT, asking).await);
 }
 
-/// The work of each route, by what is known. `started`: whether the tasks of an earlier process are in the table.
+/// The work of each route, by what is known. `has_begun`: whether the route's tasks of an earlier process are in the table.
 #[must_use]
-pub fn works(bridge: &Bridge, started: bool) -> Vec<RouteWork> {
+pub fn works(bridge: &Bridge, has_begun: impl Fn(&Route) -> bool) -> Vec<RouteWork> {
     // The tasks in flight are counted first. A task that is polled meanwhile is missed for a moment, and not counted twice.
     let tallies = bridge.inflight.tally();
     let of_route = |route: &Arc<Route>| {
         let tally = tallies.get(route.name()).copied().unwrap_or_default();
-        RouteWork::new(route, tally, started)
+        RouteWork::new(route, tally, has_begun(route))
     };
     bridge.routes.all().iter().map(of_route).collect()
 }
 
 impl RouteWork {
-    fn new(route: &Route, tally: Tally, started: bool) -> Self {
+    fn new(route: &Route, tally: Tally, has_begun: bool) -> Self {
         let tasks = |progress: Progress| tally.by_progress[progress.index()] as u64;
         let in_flight = Progress::ALL.iter().copied().map(tasks).sum();
         let (pending, truncated, age, unknown) = match route.pending_at_aws() {
@@ -132,14 +130,14 @@ impl RouteWork {
             } => (Some(count), truncated, Some(age.as_secs()), None),
             PendingAtAws::Unknown(why) => (None, false, None, Some(why)),
         };
-        let unknown = match started {
+        let unknown = match has_begun {
             true => unknown,
-            false => Some("the bridge starts".to_owned()),
+            false => Some("the route starts".to_owned()),
         };
         let known = pending.filter(|_| unknown.is_none());
         Self {
             route: route.name().to_owned(),
-            source: route.source.kind(),
+            source: route.source.kind().label(),
             work: known.map(|pending| pending.saturating_add(in_flight)),
             pending_at_aws: pending,
             pending_is_truncated: truncated,

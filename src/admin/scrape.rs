@@ -13,7 +13,7 @@ pub fn text(admin: &Admin) -> Result<Vec<u8>, prometheus::Error> {
     let readiness = Readiness::of(admin);
     set_process_gauges(admin, &readiness);
     let tallies = bridge.inflight.tally();
-    let works = works(bridge, *admin.started.borrow());
+    let works = works(bridge, |route| admin.has_begun(route));
     // Nothing reloads the configuration between these.
     let routes = bridge.routes.all();
     let routes = routes.iter().zip(&readiness.routes);
@@ -30,7 +30,8 @@ pub fn text(admin: &Admin) -> Result<Vec<u8>, prometheus::Error> {
                 slots_taken: seen.slots_taken,
                 in_flight: tally.by_progress,
                 oldest: tally.oldest_age(),
-                pending: work.and_then(|work| work.pending_at_aws),
+                // A query adds the tasks in flight to it, which are not known either then.
+                pending: work.and_then(|work| work.work.and(work.pending_at_aws)),
                 work: work.and_then(|work| work.work),
                 unacknowledged: bridge.broker.unacknowledged(&route.config.destination),
             }

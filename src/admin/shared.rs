@@ -34,6 +34,11 @@ pub struct Admin {
 }
 
 impl Admin {
+    /// Whether the tasks that a route had in an earlier process are in the table.
+    pub(super) fn has_begun(&self, route: &Route) -> bool {
+        *self.started.borrow() && self.loops.has_begun(route.name())
+    }
+
     /// Each route with its gate.
     pub(super) fn routes(&self) -> Vec<(Arc<Route>, watch::Receiver<Gate>)> {
         self.loops.gates(&self.bridge)

@@ -9,7 +9,7 @@ use crate::{
     },
     phase::Phase,
     route::Route,
-    util::Backoff,
+    util::{Backoff, Label},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
@@ -69,13 +69,14 @@ pub(super) async fn end(bridge: Arc<Bridge>, loops: RouteLoops, queues: Queues, 
     }
     if bridge.routes.remove(&route) {
         if let Some(shared) = bridge.store.shared() {
-            let names = bridge.routes.all();
-            shared.set_routes(names.iter().map(|route| route.name().to_owned()).collect());
+            let routes = bridge.routes.all();
+            shared.set_routes(routes.iter().map(|route| route.own().clone()).collect());
         }
         loops.end(route.name());
-        let source = route.source.kind();
+        let source = route.source.kind().label();
         bridge.metrics.remove_route(route.name(), source);
         queues.tell();
+        bridge.broker.leave(&route.config.destination).await;
         info!(
             route = route.name(),
             "the route has ended: it is not configured any more, and its last task is settled"

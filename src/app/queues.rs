@@ -1,8 +1,18 @@
-//! Tells the broker which queues the routes have. A route that changes its queue still has tasks in the old one.
+//! Tells the broker which queues the routes have. A route that changes its queue still has tasks in the old one, which is looked at
+//! until the last of them has ended.
 
-use crate::{broker::TaskQueue, context::Bridge, route::Route};
+use crate::{
+    broker::{Destination, TaskQueue},
+    context::Bridge,
+    route::Route,
+    util::jittered,
+};
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+/// Interval between two looks at a former queue.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// See the module. Clones share the queues.
 #[derive(Clone)]
@@ -46,11 +56,26 @@ impl Queues {
         };
         self.former.lock().push(Arc::clone(&queue));
         let (queues, unused) = (self.clone(), route.unused());
+        let destination = route.config.destination.clone();
+        let looking = look_at(Arc::clone(&self.bridge), destination.clone());
         let supervisor = &self.bridge.supervisor;
         supervisor.spawn("the end of a route's former queue", async move {
-            unused.await;
+            tokio::select! {
+                () = unused => {}
+                never = looking => match never {},
+            }
             queues.former.lock().retain(|one| !Arc::ptr_eq(one, &queue));
             queues.tell();
+            queues.bridge.broker.leave(&destination).await;
         });
+    }
+}
+
+/// Looks at a queue again and again. A broker tells of the loss of a queue to whoever looks at it.
+async fn look_at(bridge: Arc<Bridge>, destination: Destination) -> Infallible {
+    loop {
+        sleep(jittered(LOOK_INTERVAL)).await;
+        // What is wrong with it matters to no poll.
+        drop(bridge.broker.readiness(&destination).await);
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 use futures_util::{FutureExt, future::BoxFuture};
-use std::{future::pending, mem::discriminant, sync::Arc};
+use std::{future::pending, sync::Arc};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
@@ -106,10 +106,18 @@ impl Reloader {
         mut hangups: watch::Receiver<()>,
         mut requests: mpsc::Receiver<ReloadRequest>,
     ) {
+        let mut phase = self.phase.clone();
+        let mut hung_up = false;
         loop {
             crash_point(CrashPoint::ReloadLoop);
             let request = tokio::select! {
                 Ok(()) = hangups.changed() => {
+                    hung_up = true;
+                    continue;
+                }
+                // Nobody sees the answer to a signal, so it waits for the end of the start.
+                true = is_over(&mut phase), if hung_up => {
+                    hung_up = false;
                     info!("SIGHUP: reading the configuration again");
                     None
                 }
@@ -213,9 +221,7 @@ impl Reloader {
         for config in configs {
             let name = &config.name;
             let known = before.iter().find(|route| route.name() == name);
-            let other_service = |known: &Arc<Route>| {
-                discriminant(&known.config.source) != discriminant(&config.source)
-            };
+            let other_service = |known: &Arc<Route>| known.source.kind() != config.source.kind();
             if known.is_some_and(other_service) {
                 return Err(ReloadRefusal::NotNow(format!(
                     "the tasks in flight of the route {name:?} belong to another AWS service than its new settings; give the route another name"
@@ -257,7 +263,7 @@ impl Reloader {
                 }
                 Some(known) if !known.is_leaving() && known.config == config => Arc::clone(known),
                 Some(known) => {
-                    let route = self.maker.change(known, config, metrics);
+                    let route = self.maker.change(known, config);
                     plan.changed.push((Arc::clone(known), Arc::clone(&route)));
                     route
                 }
@@ -307,14 +313,18 @@ impl Reloader {
         report.added.extend(plan.added.iter().map(name));
         report.removed.extend(plan.removed.iter().map(name));
         // A route that leaves still has tasks here.
-        let names: Vec<_> = plan.routes.iter().map(name).collect();
+        let own: Vec<_> = plan
+            .routes
+            .iter()
+            .map(|route| route.own().clone())
+            .collect();
         let slots: usize = plan.routes.iter().map(|r| r.config.max_in_flight).sum();
         bridge.routes.set(plan.routes);
         self.queues.tell();
         bridge.broker.expect_replies(slots);
         bridge.inflight.remember(remembered_for(slots));
         if let Some(shared) = bridge.store.shared() {
-            shared.set_routes(names);
+            shared.set_routes(own);
         }
         if !plan.added.is_empty() {
             let added = plan.added.iter().map(name).collect();
@@ -338,4 +348,10 @@ impl Reloader {
 /// The name of a route's queue; `None` if it names none.
 fn queue_of(config: &RouteConfig) -> Option<&str> {
     config.destination.queue().map(|queue| &*queue.name)
+}
+
+/// Waits until the start is over. False if the process ends.
+async fn is_over(phase: &mut watch::Receiver<Phase>) -> bool {
+    let over = phase.wait_for(|phase| *phase >= Phase::Running);
+    over.await.is_ok()
 }

@@ -5,6 +5,7 @@ use crate::{
     metrics::Metrics,
     route::{QueueCredits, Route, RouteConfig},
     source::Source,
+    util::Label,
 };
 use std::sync::Arc;
 
@@ -33,12 +34,12 @@ impl RouteMaker {
     pub fn make(&mut self, config: RouteConfig, metrics: &Metrics) -> Arc<Route> {
         warnings::warn_of_an_unknown_timeout(&config);
         let source = (self.source_of)(&config);
-        let metrics = metrics.for_route(&config.name, source.kind());
+        let metrics = metrics.for_route(&config.name, source.kind().label());
         Arc::new(Route::new(config, source, metrics, &mut self.credits))
     }
 
-    /// A route with other settings. It keeps its source, unless that changes too.
-    pub fn change(&mut self, route: &Route, config: RouteConfig, metrics: &Metrics) -> Arc<Route> {
+    /// A route with other settings of the same service. It keeps its source, unless the settings of that change too.
+    pub fn change(&mut self, route: &Route, config: RouteConfig) -> Arc<Route> {
         let source = match config.source_options() == route.config.source_options() {
             true => Arc::clone(&route.source),
             false => {
@@ -46,10 +47,6 @@ impl RouteMaker {
                 (self.source_of)(&config)
             }
         };
-        let metrics = match source.kind() == route.source.kind() {
-            true => Arc::clone(&route.metrics),
-            false => Arc::new(metrics.for_route(&config.name, source.kind())),
-        };
-        Arc::new(route.changed(config, source, metrics, &mut self.credits))
+        Arc::new(route.changed(config, source, &mut self.credits))
     }
 }

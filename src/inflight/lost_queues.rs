@@ -27,7 +27,10 @@ const ADOPTION_TIME: Duration = Duration::from_secs(60);
 /// it may have been before.
 const CLOCK_MARGIN: Duration = Duration::from_secs(5);
 
-/// The queues that were lost. Bounded by the number of queues in the configuration.
+/// Time for which a loss is remembered. No publish takes so long.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The queues that were lost. Bounded by the number of queues that were in the configuration within a day.
 #[derive(Debug, Default)]
 pub struct LostQueues {
     queues: Mutex<HashMap<String, Loss>>,
@@ -130,6 +133,8 @@ impl LostQueues {
                 next.include(older);
             }
         }
+        let is_needed = |loss: &Loss| loss.next.is_some() || loss.told_at.elapsed() < REMEMBERED;
+        queues.retain(|_, loss| is_needed(loss));
         queues.insert(queue, loss);
         self.added.notify_one();
     }

@@ -156,6 +156,7 @@ impl InflightTable {
         Some(Record {
             id,
             route: entry.route.name().to_owned(),
+            source: Some(entry.route.source.kind()),
             token: entry.token.clone(),
             activity: entry.activity.clone(),
             polled_at: entry.polled_at,
@@ -188,6 +189,7 @@ mod tests {
         Record {
             id: TaskId::random(),
             route: "payments".to_owned(),
+            source: None,
             token: TaskToken::new("token").expect("not empty"),
             activity: "charge".into(),
             polled_at: SystemTime::UNIX_EPOCH,

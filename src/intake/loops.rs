@@ -57,6 +57,13 @@ impl RouteLoops {
         loops.polling = Some(Loop(polling));
     }
 
+    /// Whether the loops of a route have begun. Before that, its tasks in the token store may not be in the table.
+    #[must_use]
+    pub fn has_begun(&self, name: &str) -> bool {
+        let all = self.0.lock();
+        all.get(name).is_some_and(|loops| loops.polling.is_some())
+    }
+
     /// Sets what the gate of a route says until the route was observed again.
     pub fn set_gate(&self, name: &str, gate: Gate) {
         if let Some(loops) = self.0.lock().get(name) {

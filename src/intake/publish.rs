@@ -263,7 +263,7 @@ async fn record(bridge: &Bridge, route: &Route, task: &Task, last_error: &LastEr
     let id = task.id;
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
     let recorded = loop {
-        let Err(error) = bridge.store.insert(route.name(), task).await else {
+        let Err(error) = bridge.store.insert(route.own(), task).await else {
             break bridge.inflight.on_recorded(id);
         };
         if route.log_limiter.allows(LogTopic::Records) {

@@ -81,7 +81,7 @@ async fn adopt_if(
             if !is_wanted(record.id) {
                 continue;
             }
-            let Some(route) = bridge.route(&record.route) else {
+            let Some(route) = bridge.route_of(&record) else {
                 if is_long_over(&record) {
                     // If this fails, the next start tries again.
                     drop(bridge.store.remove(record.id).await);
@@ -150,7 +150,7 @@ async fn adopt_if(
         warn!(
             route,
             tasks,
-            "tasks of a route that is not configured are in the token store; they stay there, without heartbeats, until it is configured again"
+            "tasks of a route that is not configured are in the token store; they stay there, without heartbeats, until it is configured again, for the AWS service that they came from"
         );
     }
     result

@@ -13,8 +13,9 @@ use crate::{
     broker::Destination,
     metrics::RouteMetrics,
     source::{Source, rate_limit::RouteKey},
+    store::OwnRoute,
     task::{HeaderValue, Task},
-    util::log_limiter::LogLimiter,
+    util::{Label, log_limiter::LogLimiter},
 };
 use parking_lot::Mutex;
 use std::{borrow::Cow, fmt, sync::Arc};
@@ -47,6 +48,8 @@ pub struct Route {
     pub metrics: Arc<RouteMetrics>,
     /// The limit on log lines about repeated failures.
     pub log_limiter: Arc<LogLimiter>,
+    /// What the token store needs of the route.
+    own: OwnRoute,
     /// The headers that all tasks of the route share.
     headers: Vec<(&'static str, HeaderValue)>,
     /// How many tasks wait at AWS.
@@ -85,6 +88,10 @@ impl Route {
             slots: Slots::new(config.max_in_flight),
             open_polls: Arc::default(),
             credit: RouteCredit::new(credits, &config),
+            own: OwnRoute {
+                name: config.name.clone(),
+                source: source.kind(),
+            },
             headers: headers(&config, &*source),
             source,
             rate_key: RouteKey::unique(),
@@ -102,13 +109,12 @@ impl Route {
         }
     }
 
-    /// This route with other settings. `metrics` are those of its name and source. The number of slots changes with [`Route::resize`].
+    /// This route with other settings, of the same service. The number of slots changes with [`Route::resize`].
     #[must_use]
     pub fn changed(
         &self,
         config: RouteConfig,
         source: Arc<dyn Source>,
-        metrics: Arc<RouteMetrics>,
         credits: &mut QueueCredits,
     ) -> Self {
         let (refused, pending) = match config.source == self.config.source {
@@ -128,7 +134,6 @@ impl Route {
             credit: self.credit.changed(credits, &config),
             headers: headers(&config, &*source),
             source,
-            metrics,
             pending,
             refused,
             early_acks,
@@ -170,6 +175,12 @@ impl Route {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// What the token store needs of the route.
+    #[must_use]
+    pub fn own(&self) -> &OwnRoute {
+        &self.own
     }
 
     /// The headers that all tasks of the route share.
@@ -226,8 +237,11 @@ impl Route {
         refused.as_ref().map(|(why, _)| why.clone())
     }
 
-    /// Asks AWS how many tasks wait there, if it was not asked lately. Takes 2 s at most. Dropping the future loses the answer.
+    /// Asks AWS how many tasks wait there, if it was not asked lately and the settings allow it. Takes 2 s at most. Dropping the future loses the answer.
     pub async fn ask_for_pending(&self) {
+        if !self.config.count_pending {
+            return;
+        }
         let polled = || self.metrics.tasks_polled();
         self.pending.refresh(&*self.source, polled).await;
     }
@@ -241,7 +255,10 @@ impl Route {
     /// How many tasks wait at AWS, by its last answer.
     #[must_use]
     pub fn pending_at_aws(&self) -> PendingAtAws {
-        self.pending.now(self.metrics.tasks_polled())
+        match self.config.count_pending {
+            true => self.pending.now(self.metrics.tasks_polled()),
+            false => PendingAtAws::Unknown("count_pending is false".to_owned()),
+        }
     }
 
     /// Notes that a worker has acknowledged a task before it had finished. `releases`: acknowledgements settle nothing from
@@ -320,7 +337,7 @@ fn headers(config: &RouteConfig, source: &dyn Source) -> Vec<(&'static str, Head
     let text = |text: &str| HeaderValue::Text(text.to_owned());
     let mut headers = source.headers();
     headers.push(("route", text(&config.name)));
-    headers.push(("source", text(source.kind())));
+    headers.push(("source", text(source.kind().label())));
     headers
 }
 

@@ -34,6 +34,8 @@ pub struct RouteConfig {
     pub min_pollers_written: bool,
     /// Whether to poll while the queue has no consumer.
     pub poll_without_consumers: bool,
+    /// Whether AWS is asked how many tasks wait there, when somebody asks for that.
+    pub count_pending: bool,
     /// Maximum number of ready messages in the queue.
     pub max_ready: MaxReady,
     /// What a worker's acknowledgement means.
@@ -143,6 +145,8 @@ pub(crate) fn read(mut route: Reader<'_>, broker: BrokerKind) -> Option<RouteCon
         let rule = "must be true where no queue is named, because the bridge can't see who consumes; or add `queue`";
         route.problem("poll_without_consumers", None, rule);
     }
+    let help = "false: the bridge never asks AWS how many tasks of the route wait there.";
+    let count_pending = route.flag("count_pending", help).or(true);
     let help = "Number of slots: the maximum of open polls and tasks in flight together.";
     let max_in_flight = route.integer("max_in_flight", help, 1..=60_000).or(100);
     let max_ready = read_max_ready(&mut route, broker, max_in_flight);
@@ -174,6 +178,7 @@ pub(crate) fn read(mut route: Reader<'_>, broker: BrokerKind) -> Option<RouteCon
         pollers,
         min_pollers_written,
         poll_without_consumers,
+        count_pending,
         max_ready,
         ack,
         publish_within: Duration::from_secs(publish_within),

@@ -54,7 +54,7 @@ pub async fn locate(
         }
     }
     Ok(match shared.claim(id).await? {
-        Claim::Ours(record) => match bridge.route(&record.route) {
+        Claim::Ours(record) => match bridge.route_of(&record) {
             Some(route) => {
                 // The worker that replied has the task's message.
                 let restored = match record.has_outcome {

@@ -1,15 +1,15 @@
 //! The trait [`Source`]: what the bridge wants of an AWS service that hands out activity tasks.
 
 use super::{error::SourceError, rate_limit::RateLimiter};
-use crate::task::{HeaderValue, Outcome, Task, TaskToken, Timeouts};
+use crate::task::{HeaderValue, Outcome, SourceKind, Task, TaskToken, Timeouts};
 use async_trait::async_trait;
 use std::{borrow::Cow, time::Duration};
 
 /// A service that hands out activity tasks.
 #[async_trait]
 pub trait Source: Send + Sync + 'static {
-    /// The label for metrics and headers: `swf` or `step-functions`.
-    fn kind(&self) -> &'static str;
+    /// Which service it is. Its label is in metrics and headers.
+    fn kind(&self) -> SourceKind;
 
     /// The headers that all tasks of this source share.
     fn headers(&self) -> Vec<(&'static str, HeaderValue)>;

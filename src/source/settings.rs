@@ -8,6 +8,7 @@ use crate::{
         },
         swf::settings::{SwfConfig, read_swf, swf_result_rule},
     },
+    task::SourceKind,
 };
 
 /// Where a route's tasks come from.
@@ -20,6 +21,15 @@ pub enum SourceConfig {
 }
 
 impl SourceConfig {
+    /// The service.
+    #[must_use]
+    pub fn kind(&self) -> SourceKind {
+        match self {
+            Self::Swf(_) => SourceKind::Swf,
+            Self::StepFunctions(_) => SourceKind::StepFunctions,
+        }
+    }
+
     /// Whether the service can be asked for the timeouts of tasks.
     pub(crate) fn tells_timeouts(&self) -> bool {
         match self {

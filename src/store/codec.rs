@@ -3,8 +3,13 @@
 //!
 //! Each record has a schema version. Fields that an older version may ignore need no new version.
 
-use super::record::Record;
-use crate::task::{HeaderValue, Input, Task, TaskId, TaskToken, Timeout, Timeouts, unix_millis};
+use super::record::{OwnRoute, Record};
+use crate::{
+    task::{
+        HeaderValue, Input, SourceKind, Task, TaskId, TaskToken, Timeout, Timeouts, unix_millis,
+    },
+    util::Label,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     borrow::Cow,
@@ -34,6 +39,9 @@ pub(crate) enum Unreadable {
 pub(in crate::store) struct StoredRecord<'a> {
     #[serde(borrow)]
     route: Cow<'a, str>,
+    /// The label; empty if an earlier version wrote the record.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    source: Cow<'a, str>,
     #[serde(borrow)]
     token: Cow<'a, str>,
     /// Empty if an earlier version wrote the record.
@@ -138,9 +146,10 @@ enum StoredHeader<'a> {
 }
 
 /// The bytes of a new task's record.
-pub(in crate::store) fn record(route: &str, task: &Task) -> Result<Vec<u8>, Unreadable> {
+pub(in crate::store) fn record(route: &OwnRoute, task: &Task) -> Result<Vec<u8>, Unreadable> {
     let bytes = serde_json::to_vec(&StoredRecord {
-        route: route.into(),
+        route: route.name.as_str().into(),
+        source: route.source.label().into(),
         token: task.token.reveal().into(),
         activity: task.activity.as_str().into(),
         polled_at: unix_millis(task.polled_at),
@@ -274,6 +283,7 @@ impl<'a> StoredRecord<'a> {
         let token = TaskToken::new(&self.token);
         Ok(Record {
             id,
+            source: source(&self.source)?,
             token: token.ok_or(Unreadable::Field("token"))?,
             activity: self.activity.into(),
             route: self.route.into_owned(),
@@ -289,6 +299,15 @@ impl<'a> StoredRecord<'a> {
             failed_deliveries: self.failed_deliveries,
             has_outcome: self.has_outcome,
         })
+    }
+}
+
+/// The service with this label; `None` for no label.
+pub(in crate::store) fn source(label: &str) -> Result<Option<SourceKind>, Unreadable> {
+    let mut known = SourceKind::ALL.iter().copied();
+    match known.find(|source| source.label() == label) {
+        None if !label.is_empty() => Err(Unreadable::Field("source")),
+        found => Ok(found),
     }
 }
 
@@ -337,7 +356,8 @@ mod tests {
         let record = record.expect("a record");
         assert_eq!((record.id, &*record.route), (id, "payments"));
         assert_eq!(record.token.reveal(), "\"€");
-        assert_eq!(&*record.activity, "", "version 1 did not have it at first");
+        let later = (&*record.activity, record.source);
+        assert_eq!(later, ("", None), "version 1 did not have them at first");
         assert_eq!(unix_millis(record.polled_at), 1_700_000_000_123);
         let timeouts = Timeouts {
             heartbeat: Timeout::Usually(Duration::from_millis(90_500)),
@@ -359,7 +379,7 @@ mod tests {
 
     /// The reply queue may have copies of it as `type` after the message has gone.
     #[test]
-    fn the_record_keeps_the_activity_and_a_change_of_the_record_does_too() {
+    fn the_record_keeps_the_activity_and_the_service_and_a_change_of_the_record_does_too() {
         let task = Task {
             id: TaskId::random(),
             token: TaskToken::new("token").expect("not empty"),
@@ -369,12 +389,18 @@ mod tests {
             polled_at: UNIX_EPOCH,
             timeouts: Timeouts::default(),
         };
-        let bytes = record("payments", &task).expect("bytes");
+        let route = OwnRoute {
+            name: "payments".to_owned(),
+            source: SourceKind::StepFunctions,
+        };
+        let bytes = record(&route, &task).expect("bytes");
         let mut stored = StoredRecord::read(&bytes).expect("a record");
         stored.confirm(Timeouts::default());
         let bytes = stored.bytes().expect("bytes");
         let read = StoredRecord::read(&bytes).and_then(|stored| stored.with(task.id));
-        assert_eq!(&*read.expect("a record").activity, "charge");
+        let read = read.expect("a record");
+        assert_eq!(&*read.activity, "charge");
+        assert_eq!(read.source, Some(SourceKind::StepFunctions));
     }
 
     /// What a broker that keeps no messages adds is read by a version that does not know it, because it is left out otherwise.
@@ -424,6 +450,7 @@ mod tests {
             "{}",
             r#"{"route":"a","token":"","polled_at":0}"#,
             r#"{"route":"a","token":"t","polled_at":0,"heartbeat":"soon"}"#,
+            r#"{"route":"a","source":"of a later version","token":"t","polled_at":0}"#,
         ] {
             let record = StoredRecord::read(bytes.as_bytes());
             let record = record.and_then(|stored| stored.with(TaskId::random()));

@@ -2,7 +2,7 @@
 
 use super::{
     error::StoreError,
-    record::{Note, Record},
+    record::{Note, OwnRoute, Record},
 };
 use crate::task::{Outcome, Status, Task, TaskId, Timeouts};
 use async_trait::async_trait;
@@ -23,8 +23,8 @@ pub enum Lifetime {
 /// call returns within a few seconds.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Records a polled task. When the call returns, the record is as durable as the store can make it.
-    async fn insert(&self, route: &str, task: &Task) -> Result<(), StoreError>;
+    /// Records a task that this route has polled. When the call returns, the record is as durable as the store can make it.
+    async fn insert(&self, route: &OwnRoute, task: &Task) -> Result<(), StoreError>;
 
     /// Notes that a durable broker has confirmed the task's message, and stores the timeouts that were learnt meanwhile. The
     /// store keeps its copy of the message until a worker has begun too, because the broker may lose its own. A crash can undo
@@ -102,8 +102,8 @@ pub trait Store: Send + Sync + 'static {
 /// A store that several processes share. One process owns a task at a time, by a lease on all its tasks together.
 #[async_trait]
 pub trait Shared: Send + Sync {
-    /// Sets the names of the routes whose tasks this process can own.
-    fn set_routes(&self, _routes: Vec<String>) {}
+    /// Sets the routes whose tasks this process can own.
+    fn set_routes(&self, _routes: Vec<OwnRoute>) {}
 
     /// Renews the lease, and returns what other processes did meanwhile. To be called every [`RENEW_INTERVAL`].
     async fn renew(&self) -> Result<Renewal, StoreError>;

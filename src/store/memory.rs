@@ -6,7 +6,7 @@
 use super::{
     contract::{Lifetime, Shared, Store},
     error::StoreError,
-    record::{Note, Record},
+    record::{Note, OwnRoute, Record},
 };
 use crate::{
     broker::Durability,
@@ -114,7 +114,7 @@ fn size(task: &Task) -> usize {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn insert(&self, _route: &str, task: &Task) -> Result<(), StoreError> {
+    async fn insert(&self, _route: &OwnRoute, task: &Task) -> Result<(), StoreError> {
         self.tasks.lock().insert(task, self.keeps_messages);
         Ok(())
     }

@@ -25,7 +25,7 @@ pub use error::StoreError;
 pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use open::open;
-pub use record::{Note, Record};
+pub use record::{Note, OwnRoute, Record};
 pub use redis::RedisStore;
 pub use settings::StoreConfig;
 pub use unreadable::Contents;

@@ -1,6 +1,6 @@
 //! Opens the configured store.
 
-use super::{contract::Store, memory::MemoryStore, settings::StoreConfig};
+use super::{contract::Store, memory::MemoryStore, record::OwnRoute, settings::StoreConfig};
 use crate::{
     broker::Durability,
     store::{file::FileStore, redis::RedisStore},
@@ -8,14 +8,14 @@ use crate::{
 use anyhow::Context;
 use std::sync::Arc;
 
-/// Opens the configured store for a process with routes of these names and a broker of this durability.
+/// Opens the configured store for a process with these routes and a broker of this durability.
 ///
 /// # Errors
 ///
 /// What is wrong, where, and how to fix it.
 pub async fn open(
     config: &StoreConfig,
-    routes: Vec<String>,
+    routes: Vec<OwnRoute>,
     broker: Durability,
 ) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match config {

@@ -1,6 +1,6 @@
 //! The record of a task in flight, and notes about it.
 
-use crate::task::{TaskId, TaskToken, Timeouts};
+use crate::task::{SourceKind, TaskId, TaskToken, Timeouts};
 use std::time::SystemTime;
 
 /// The record of a task in flight. What only the message needs is stored beside it until the message is no longer needed.
@@ -10,6 +10,8 @@ pub struct Record {
     pub id: TaskId,
     /// The name of the route that polled it.
     pub route: String,
+    /// The service that handed the task out; `None` if an earlier version wrote the record.
+    pub source: Option<SourceKind>,
     /// AWS's token of the task.
     pub token: TaskToken,
     /// The name of the activity type, or of the activity; empty if an earlier version wrote the record.
@@ -33,6 +35,23 @@ pub struct Record {
     /// Whether the store has an outcome of the task that AWS has not taken:
     /// [`Store::kept_outcome`](crate::store::Store::kept_outcome).
     pub has_outcome: bool,
+}
+
+/// A route whose tasks this process can own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRoute {
+    /// The name of the route.
+    pub name: String,
+    /// The service that it polls. Another service would not know the token.
+    pub source: SourceKind,
+}
+
+impl OwnRoute {
+    /// Whether the task is one of this route.
+    #[must_use]
+    pub fn has(&self, record: &Record) -> bool {
+        self.name == record.route && record.source.is_none_or(|source| source == self.source)
+    }
 }
 
 impl Record {

@@ -1,6 +1,6 @@
 //! Adds the id of the trace to each line about a task whose trace is known.
 
-use crate::util::log_traces::trace_of;
+use crate::util::log_traces::{any_is_known, trace_of};
 use std::fmt;
 use tracing::{
     Event, Subscriber,
@@ -47,7 +47,9 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut found = TraceOfTask(None);
-        event.record(&mut found);
+        if any_is_known() {
+            event.record(&mut found);
+        }
         let Some(trace) = found.0 else {
             return self.format.format_event(context, writer, event);
         };
@@ -98,11 +100,11 @@ mod tests {
     }
 
     /// The lines about a task of a trace, about another task, and about none.
-    fn lines(json: bool) -> Vec<String> {
+    fn lines(json: bool, ansi: bool) -> Vec<String> {
         let written = Written::default();
         let to = written.clone();
         let builder = SubscriberBuilder::default().with_writer(move || to.clone());
-        let format = format().with_target(false).with_ansi(false);
+        let format = format().with_target(false).with_ansi(ansi);
         let log = || {
             let (task, other) = (0x0af7_1234_u128 << 96, 0x0af7_1235_u128 << 96);
             let _trace = LogTrace::new(0x0af7_1234, u128::from_str_radix(TRACE, 16).expect("hex"));
@@ -127,12 +129,12 @@ mod tests {
 
     #[test]
     fn a_line_about_a_task_of_a_trace_has_the_trace_in_text_and_in_json() {
-        let text = lines(false);
+        let text = lines(false, false);
         assert!(
             text[0].ends_with(&format!(" task=0af71234 trace_id={TRACE}")),
             "{text:?}"
         );
-        let json: Vec<serde_json::Value> = lines(true)
+        let json: Vec<serde_json::Value> = lines(true, false)
             .iter()
             .map(|line| serde_json::from_str(line).expect("an object"))
             .collect();
@@ -143,5 +145,13 @@ mod tests {
             assert_eq!(json[other].get("trace_id"), None);
         }
         assert_eq!((text.len(), json.len()), (3, 3));
+    }
+
+    #[test]
+    fn a_line_with_a_trace_is_as_colourful_as_the_others() {
+        let text = lines(false, true);
+        for line in &text {
+            assert!(line.contains("\u{1b}[33m WARN"), "{text:?}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     broker::BrokerKind,
     route::Route,
     task::{HeaderValue, Task, Traceparent},
+    util::Label,
 };
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -146,7 +147,7 @@ fn attributes(broker: BrokerKind, route: &Route, task: &Task) -> Vec<KeyValue> {
         KeyValue::new("messaging.destination.name", destination),
         KeyValue::new("messaging.message.id", id),
         KeyValue::new("activity_bridge.route", route.name().to_owned()),
-        KeyValue::new("activity_bridge.source", route.source.kind()),
+        KeyValue::new("activity_bridge.source", route.source.kind().label()),
     ];
     // Workflow, run and activity, as the worker sees them in the headers.
     all.extend(task.headers.iter().map(|(name, value)| {

@@ -46,6 +46,12 @@ impl Drop for LogTrace {
     }
 }
 
+/// Whether the trace of any task is known.
+#[must_use]
+pub fn any_is_known() -> bool {
+    !TRACES.lock().is_empty()
+}
+
 /// The trace of the task with these first digits; `None` if it is not known.
 #[must_use]
 pub fn trace_of(task: &str) -> Option<u128> {

@@ -15,7 +15,7 @@ use activity_bridge::{
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::{Notify, watch};
 
 pub struct ScriptedBroker {
@@ -38,6 +38,10 @@ pub struct ScriptedBroker {
     durability: Durability,
     /// The queues of the routes, as it was told last.
     queues: Mutex<Vec<TaskQueue>>,
+    /// The queues that somebody has looked at.
+    pub looked_at: Mutex<BTreeSet<String>>,
+    /// The queues that it was told that no route has.
+    pub left: Mutex<Vec<String>>,
     /// How long it takes until an answer about readiness has come back.
     pub observations: Script<()>,
 }
@@ -63,6 +67,8 @@ impl ScriptedBroker {
             redelivered: Mutex::default(),
             durability,
             queues: Mutex::default(),
+            looked_at: Mutex::default(),
+            left: Mutex::default(),
             observations: Script::default(),
         }
     }
@@ -196,7 +202,9 @@ impl Broker for ScriptedBroker {
         "activity-bridge.replies.flow"
     }
 
-    async fn readiness(&self, _destination: &Destination) -> Result<Readiness, ReadinessError> {
+    async fn readiness(&self, destination: &Destination) -> Result<Readiness, ReadinessError> {
+        let queue = destination.queue().map(|queue| queue.name.clone());
+        self.looked_at.lock().extend(queue);
         let told = self.readiness.lock().clone();
         self.observations.next().await;
         told
@@ -204,6 +212,11 @@ impl Broker for ScriptedBroker {
 
     async fn readiness_changed(&self, _destination: &Destination) {
         self.readiness_changed.notified().await;
+    }
+
+    async fn leave(&self, destination: &Destination) {
+        let queue = destination.queue().map(|queue| queue.name.clone());
+        self.left.lock().extend(queue);
     }
 
     fn set_queues(&self, queues: Vec<TaskQueue>) {

@@ -10,7 +10,7 @@ use activity_bridge::{
     inflight::Progress,
     intake::recovery,
     store::{Note, Record, StoreError},
-    task::{Outcome, OutcomeKind::Completed, OutcomeKind::Failed, OwnFailure, TaskId},
+    task::{Outcome, OutcomeKind::Completed, OutcomeKind::Failed, OwnFailure, SourceKind, TaskId},
 };
 
 fn unavailable() -> StoreError {
@@ -46,6 +46,22 @@ async fn recover(world: &World) {
     let unpublished = recovery::restore_all(&world.bridge).await;
     recovery::republish(&world.bridge, unpublished).await;
     world.run_heartbeats();
+}
+
+/// The route of this name polled Step Functions before a restart. SWF would take its token for one that is gone.
+#[tokio::test(start_paused = true)]
+async fn a_task_of_another_service_stays_in_the_store_and_aws_hears_nothing_of_it() {
+    let world = World::before_the_start(Kind::File, "");
+    let id = leave(&world, |record| Record {
+        source: Some(SourceKind::StepFunctions),
+        published: true,
+        ..record
+    });
+    recover(&world).await;
+    tokio::time::sleep(INTERVAL * 3).await;
+    assert!(world.bridge.inflight.is_empty());
+    assert!(world.store.open.lock().contains(&id), "its record is there");
+    assert_eq!(world.log.count(&Did::Beat(String::new())), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ use activity_bridge::{
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
 
 const ONE: &str = "pollers = { min = 1, max = 1 }";
 
@@ -164,7 +165,7 @@ async fn a_removed_route_ends_with_its_last_poll_and_its_last_task() {
     let readiness = Readiness::of(&world.admin(&Gate::QueueUnusable("gone".to_owned())));
     let seen = readiness.routes.last().expect("the one that leaves");
     assert_eq!((seen.ready, seen.reason.label()), (true, "leaving"));
-    let work = works(&world.bridge, true);
+    let work = works(&world.bridge, |_| true);
     let work = work.last().expect("the one that leaves");
     assert_eq!((work.route.as_str(), work.work), ("payments", Some(1)));
     assert!(
@@ -178,6 +179,7 @@ async fn a_removed_route_ends_with_its_last_poll_and_its_last_task() {
     assert_eq!(route_names(&world), ["mail", "refunds"]);
     assert!(!metrics(&world).contains("route=\"payments\""));
     assert!(!world.broker.queues().contains(&"payments".to_owned()));
+    assert_eq!(*world.broker.left.lock(), ["payments"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,6 +296,15 @@ async fn a_route_with_another_queue_keeps_the_one_before_until_its_tasks_have_en
     assert_eq!(*world.gate.borrow(), Gate::Open);
     let queues = world.broker.queues();
     assert_eq!(queues, ["new", "payments"]);
+    // It may be lost while a task waits there, and a broker tells that to who looks.
+    world.broker.looked_at.lock().clear();
+    world.at(secs(12.0)).await;
+    let looked_at = world.broker.looked_at.lock().clone();
+    assert_eq!(
+        looked_at.into_iter().collect::<Vec<_>>(),
+        ["new", "payments"]
+    );
+    assert!(world.broker.left.lock().is_empty());
     // The world has the route as it was, too.
     world.route = world.bridge.route("payments").expect("it is there");
     world.reply(id, "completed", "{}").await;
@@ -301,6 +312,7 @@ async fn a_route_with_another_queue_keeps_the_one_before_until_its_tasks_have_en
     // The poll that was open then may bring a task to the queue before.
     world.at(secs(61.0)).await;
     assert_eq!(world.broker.queues(), ["new"]);
+    assert_eq!(*world.broker.left.lock(), ["payments"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -417,6 +429,45 @@ async fn a_reload_is_refused_before_the_start_is_over_and_during_a_drain() {
         .with(&world, &format!("{ONE}{REFUNDS}"))
         .await
         .expect("valid");
+}
+
+/// Nobody sees the answer to a signal, so nobody would send it again.
+#[tokio::test(start_paused = true)]
+async fn a_hangup_during_the_start_is_obeyed_when_the_start_is_over() {
+    let mut world = World::with(Kind::Memory, ONE);
+    let reloads = Reloads::of(&mut world);
+    *reloads.text.lock() = world.text(&format!("{ONE}{REFUNDS}"));
+    world.phase.send_replace(Phase::Recovering);
+    let (hangups, hung_up) = watch::channel(());
+    let (_requests, requested) = mpsc::channel(1);
+    tokio::spawn(reloads.reloader.run(hung_up, requested));
+    hangups.send_replace(());
+    world.at(secs(30.0)).await;
+    assert_eq!(route_names(&world), ["payments"]);
+    assert!(!metrics(&world).contains("reloads_refused_total 1"));
+    world.phase.send_replace(Phase::Running);
+    world.settle_down().await;
+    assert_eq!(route_names(&world), ["payments", "refunds"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_work_of_an_added_route_is_not_known_before_it_has_its_tasks() {
+    let mut world = World::with(Kind::File, ONE);
+    let mut reloads = Reloads::of(&mut world);
+    world.settle_down().await;
+    world.store.adoptions.after(secs(7.0), Ok(()));
+    let reloaded = reloads.with(&world, &format!("{ONE}{REFUNDS}")).await;
+    assert_eq!(reloaded.expect("valid").added, ["refunds"]);
+    let known = |world: &World| {
+        let works = works(&world.bridge, |route| world.loops.has_begun(route.name()));
+        let unknown = works.into_iter().map(|work| work.unknown);
+        unknown
+            .map(|why| why.as_deref() != Some("the route starts"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(known(&world), [true, false]);
+    world.at(secs(7.1)).await;
+    assert_eq!(known(&world), [true, true]);
 }
 
 #[tokio::test(start_paused = true)]

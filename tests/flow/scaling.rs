@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// What a request for `/scale` answers for the one route, without a question to AWS.
 fn known(world: &World) -> RouteWork {
-    works(&world.bridge, true).remove(0)
+    works(&world.bridge, |_| true).remove(0)
 }
 
 /// What a request for `/scale` answers.
@@ -44,6 +44,21 @@ async fn aws_is_asked_at_most_once_in_15_s_and_not_at_all_while_nobody_wants_to_
     assert!((3..=4).contains(&asked_in_a_minute), "{asked_in_a_minute}");
     wait(secs(3_600.0)).await;
     assert_eq!(questions(&world), asked_in_a_minute);
+}
+
+/// A sidecar's pod is not scaled by it, and each of many would ask.
+#[tokio::test(start_paused = true)]
+async fn aws_is_never_asked_where_the_settings_say_so() {
+    let world = World::with(Kind::Memory, "count_pending = false");
+    *world.source.waiting.lock() = 3;
+    world.dispatch().await;
+    let work = asked(&world).await;
+    assert_eq!(questions(&world), 0);
+    assert_eq!(
+        (work.work, work.pending_at_aws, work.in_flight),
+        (None, None, 1)
+    );
+    assert_eq!(work.unknown.as_deref(), Some("count_pending is false"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,7 +174,7 @@ async fn a_service_without_such_a_number_says_so_and_its_tasks_in_flight_are_tol
 async fn during_the_start_the_work_is_not_known() {
     let world = World::new();
     asked(&world).await;
-    let work = works(&world.bridge, false).remove(0);
+    let work = works(&world.bridge, |_| false).remove(0);
     assert_eq!(work.work, None);
-    assert_eq!(work.unknown.as_deref(), Some("the bridge starts"));
+    assert_eq!(work.unknown.as_deref(), Some("the route starts"));
 }

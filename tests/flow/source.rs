@@ -9,7 +9,7 @@ use activity_bridge::{
         CancelRequested, Discovered, PendingTasks, Source, SourceError, Unfit,
         rate_limit::RateLimiter,
     },
-    task::{HeaderValue, Outcome, Task, TaskToken, Timeouts},
+    task::{HeaderValue, Outcome, SourceKind, Task, TaskToken, Timeouts},
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -94,8 +94,8 @@ impl ScriptedSource {
 
 #[async_trait]
 impl Source for ScriptedSource {
-    fn kind(&self) -> &'static str {
-        "swf"
+    fn kind(&self) -> SourceKind {
+        SourceKind::Swf
     }
 
     fn headers(&self) -> Vec<(&'static str, HeaderValue)> {

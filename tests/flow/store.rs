@@ -6,7 +6,8 @@ use super::{
 };
 use activity_bridge::{
     store::{
-        Claim, Forwarded, Lifetime, Note, Ownership, Record, Renewal, Shared, Store, StoreError,
+        Claim, Forwarded, Lifetime, Note, OwnRoute, Ownership, Record, Renewal, Shared, Store,
+        StoreError,
     },
     task::{Outcome, Task, TaskId, Timeouts},
 };
@@ -107,7 +108,7 @@ impl ScriptedStore {
 
 #[async_trait]
 impl Store for ScriptedStore {
-    async fn insert(&self, _route: &str, task: &Task) -> Result<(), StoreError> {
+    async fn insert(&self, _route: &OwnRoute, task: &Task) -> Result<(), StoreError> {
         self.inserts.next().await.unwrap_or(Ok(()))?;
         self.open.lock().insert(task.id);
         self.log.note(Did::Recorded);

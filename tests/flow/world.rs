@@ -277,6 +277,7 @@ impl World {
         Record {
             id: task.id,
             route: self.route.name().to_owned(),
+            source: Some(self.route.source.kind()),
             token: task.token.clone(),
             activity: task.activity.as_str().into(),
             polled_at: task.polled_at,

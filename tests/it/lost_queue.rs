@@ -4,6 +4,8 @@ use crate::harness::{
     Answer, BridgeProcess, File, Inbox, Memory, Redis, Route, Store, TaskMessage, World,
     all_acknowledged, eventually, http, make_vhost,
 };
+use crate::reload::Reloading;
+use activity_sim::TaskState;
 use lapin::{
     options::{QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
@@ -294,4 +296,21 @@ async fn empty_vhost(world: &World) {
     let deleted = http().delete(&url).send().await.expect("an answer");
     assert!(deleted.status().is_success(), "{}", deleted.status());
     make_vhost(&api, world.vhost()).await;
+}
+
+/// A reload has given the route another queue. A task waits in the one before, and no poll looks at that.
+#[tokio::test]
+async fn a_lost_queue_that_its_route_has_left_is_noticed_too() {
+    let world = World::new().await;
+    let scene = Reloading::start(&world, &[route("")]).await;
+    let id = world.schedule(PAYMENTS, 1).remove(0);
+    have_confirmed(&[&scene.bridge], 1).await;
+    scene.reloaded(&[route("").queue("renamed")]).await;
+    let inbox = Inbox::connect(&world.amqp_uri).await;
+    delete(&inbox, PAYMENTS).await;
+    scene.bridge.logged(LOST).await;
+    has_messages(&world, 1).await;
+    let worker = world.worker(PAYMENTS, |_| Answer::done("ok")).await;
+    assert_eq!(world.closed(&id).await.state, TaskState::Completed);
+    assert_eq!(worker.seen().len(), 1);
 }

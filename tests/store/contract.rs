@@ -4,7 +4,7 @@
 
 use crate::harness::{
     Kind::{self, Cluster, File, Memory, Redis},
-    LEARNT, POLLED, Place, adopt_all, ids, insert, insist, remembered, task, well,
+    LEARNT, POLLED, Place, adopt_all, ids, insert, insist, payments, remembered, task, well,
 };
 use activity_bridge::{
     store::{Lifetime, Note, Record, Store},
@@ -62,8 +62,8 @@ async fn a_call_may_be_repeated(#[values(Memory, File, Redis, Cluster)] kind: Ki
 async fn repeat_calls(store: &dyn Store) -> [Task; 2] {
     let (kept, ended) = (task(), task());
     for _ in 0..2 {
-        insist(async || store.insert("payments", &kept).await).await;
-        insist(async || store.insert("payments", &ended).await).await;
+        insist(async || store.insert(&payments(), &kept).await).await;
+        insist(async || store.insert(&payments(), &ended).await).await;
     }
     assert_eq!(insist(async || store.count().await).await, 2);
     for _ in 0..2 {
@@ -117,9 +117,9 @@ async fn a_second_insert_leaves_the_record_plain_acks(#[values(File, Redis, Clus
     let place = Place::new(kind);
     let store = place.open().await;
     let task = task();
-    insist(async || store.insert("payments", &task).await).await;
+    insist(async || store.insert(&payments(), &task).await).await;
     insist(async || store.confirmed(task.id, LEARNT).await).await;
-    insist(async || store.insert("payments", &task).await).await;
+    insist(async || store.insert(&payments(), &task).await).await;
     let store = place.reopen(store).await;
     let record = the_record(&*store).await;
     assert!(record.published);
@@ -295,7 +295,7 @@ async fn many_at_once(#[values(Memory, File, Redis, Cluster)] kind: Kind) {
 async fn live_many_at_once(store: &dyn Store) -> Vec<Task> {
     let tasks: Vec<_> = std::iter::repeat_with(task).take(500).collect();
     let lives = tasks.iter().enumerate().map(async |(index, task)| {
-        insist(async || store.insert("payments", task).await).await;
+        insist(async || store.insert(&payments(), task).await).await;
         if index % 2 == 0 {
             insist(async || store.confirmed(task.id, LEARNT).await).await;
             store.note(task.id, Note::Begun);

@@ -4,8 +4,8 @@ use crate::redis::{Server, redis_config};
 use activity_bridge::{
     broker::Durability,
     store::redis::RedisConfig,
-    store::{Claim, FileStore, MemoryStore, Record, RedisStore, Store, StoreError},
-    task::{HeaderValue, Input, Task, TaskId, TaskToken, Timeout, Timeouts},
+    store::{Claim, FileStore, MemoryStore, OwnRoute, Record, RedisStore, Store, StoreError},
+    task::{HeaderValue, Input, SourceKind, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use futures_util::future::join_all;
 use std::{
@@ -64,7 +64,7 @@ impl Place {
             Kind::File => Arc::new(FileStore::open(&self.file()).expect("the store opens")),
             Kind::Redis | Kind::Cluster => {
                 let config = self.redis.as_ref().expect("it has a server");
-                let opened = RedisStore::open(config, vec!["payments".to_owned()]).await;
+                let opened = RedisStore::open(config, vec![payments()]).await;
                 Arc::new(opened.expect("the store opens"))
             }
         }
@@ -100,6 +100,19 @@ pub const LEARNT: Timeouts = Timeouts {
     start_to_close: Timeout::Never,
 };
 
+/// A route of this name that polls SWF.
+pub fn own_route(name: &str) -> OwnRoute {
+    OwnRoute {
+        name: name.to_owned(),
+        source: SourceKind::Swf,
+    }
+}
+
+/// The route of most tasks here.
+pub fn payments() -> OwnRoute {
+    own_route("payments")
+}
+
 /// A task that was polled at this moment, give or take a millisecond.
 pub fn task() -> Task {
     let id = TaskId::random();
@@ -127,7 +140,7 @@ fn now_millis() -> u64 {
 /// Inserts so many tasks for the route `payments`, up to five hundred at once.
 pub async fn insert(store: &dyn Store, count: usize) -> Vec<Task> {
     let tasks: Vec<_> = repeat_with(task).take(count).collect();
-    let insert = async |task| insist(async || store.insert("payments", task).await).await;
+    let insert = async |task| insist(async || store.insert(&payments(), task).await).await;
     for some in tasks.chunks(500) {
         join_all(some.iter().map(insert)).await;
     }

@@ -4,7 +4,7 @@
 use crate::{
     harness::{
         Kind::{self, Cluster, File, Memory, Redis},
-        LEARNT, Place, adopt_all, eventually, insert, insist, task,
+        LEARNT, Place, adopt_all, eventually, insert, insist, payments, task,
     },
     redis::server,
 };
@@ -289,7 +289,7 @@ async fn in_memory_the_messages_of_all_tasks_take_16_mib_at_most() {
             input: "x".repeat(MIB).into(),
             ..task()
         };
-        insist(async || store.insert("payments", &large).await).await;
+        insist(async || store.insert(&payments(), &large).await).await;
         confirm(&store, large.id).await;
         lose(&store, large.id).await;
         match store.message(large.id).await {
@@ -310,7 +310,7 @@ async fn in_memory_the_messages_of_all_tasks_take_16_mib_at_most() {
     };
     for expected in [true, true, false] {
         let task = large();
-        insist(async || store.insert("payments", &task).await).await;
+        insist(async || store.insert(&payments(), &task).await).await;
         assert_eq!(store.message(task.id).await.is_ok(), expected);
     }
 }
@@ -319,7 +319,7 @@ async fn in_memory_the_messages_of_all_tasks_take_16_mib_at_most() {
 async fn in_memory_nothing_is_kept_for_a_broker_that_does_not_lose_messages() {
     let store = MemoryStore::new(Durability::Process);
     let task = task();
-    insist(async || store.insert("payments", &task).await).await;
+    insist(async || store.insert(&payments(), &task).await).await;
     let none = store.message(task.id).await;
     assert!(matches!(none, Err(StoreError::NoMessage)), "{none:?}");
     assert_eq!(insist(async || store.count().await).await, 1);

@@ -3,7 +3,7 @@
 
 use crate::harness::{
     Kind::{self, Cluster, File, Redis},
-    LEARNT, Place, adopt_all, insert, insist, task,
+    LEARNT, Place, adopt_all, insert, insist, payments, task,
 };
 use activity_bridge::task::{Task, TaskToken};
 use rstest::rstest;
@@ -21,7 +21,7 @@ async fn tokens_are_of_any_text_and_length(#[values(File, Redis, Cluster)] kind:
     for token in &tokens {
         let token = TaskToken::new(token).expect("not empty");
         let task = Task { token, ..task() };
-        insist(async || store.insert("payments", &task).await).await;
+        insist(async || store.insert(&payments(), &task).await).await;
     }
     let store = place.reopen(store).await;
     let adopted = adopt_all(&*store, 10, tokens.len()).await;
@@ -63,7 +63,7 @@ async fn an_input_comes_back_byte_for_byte(
         input: input.clone().into(),
         ..task()
     };
-    insist(async || store.insert("payments", &task).await).await;
+    insist(async || store.insert(&payments(), &task).await).await;
     let store = place.reopen(store).await;
     let message = insist(async || store.message(task.id).await).await;
     assert_eq!(message.expect("not confirmed").input.text(), input);

@@ -4,7 +4,7 @@
 use crate::{
     harness::{
         Kind::{self, Cluster, Redis},
-        LEARNT, adopt_all, eventually, insist, remembered,
+        LEARNT, adopt_all, eventually, insist, own_route, remembered,
     },
     redis::{config, server},
 };
@@ -171,7 +171,7 @@ async fn a_redis_of_the_first_version_is_read_and_its_tasks_go_on_to_their_ends(
         }
         server(kind).ask(&words).await;
     }
-    let routes = ["payments", "parcels"].map(str::to_owned);
+    let routes = ["payments", "parcels"].map(own_route);
     let store = RedisStore::open(&config, routes.to_vec()).await;
     goes_on(&store.expect("it opens"), &IN_REDIS).await;
 }

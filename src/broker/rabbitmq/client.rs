@@ -115,14 +115,6 @@ impl ParkedReader for Looking {
     }
 }
 
-/// The name of the channel to a destination: its exchange, or its queue.
-fn name_of(destination: &Destination) -> &str {
-    match destination {
-        Destination::Queue(queue) => &queue.name,
-        Destination::Exchange { name, .. } => name,
-    }
-}
-
 #[async_trait]
 impl Broker for RabbitMq {
     async fn publish(&self, task: &TaskMessage<'_>) -> Result<(), PublishError> {
@@ -220,7 +212,7 @@ impl Broker for RabbitMq {
         if let Destination::Exchange { name, .. } = destination {
             generation.find_exchange(name).await?;
         }
-        generation.publisher().prepare(name_of(destination)).await;
+        generation.publisher().prepare(destination).await;
         let facts = match destination.queue() {
             Some(queue) => generation.inspect(queue).await?,
             None => QueueFacts::default(),
@@ -244,6 +236,12 @@ impl Broker for RabbitMq {
 
     fn durability(&self) -> Durability {
         Durability::Durable
+    }
+
+    async fn leave(&self, destination: &Destination) {
+        if let Some(generation) = self.current() {
+            generation.leave(destination).await;
+        }
     }
 
     fn expect_replies(&self, tasks_in_flight: usize) {

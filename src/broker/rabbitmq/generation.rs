@@ -13,7 +13,7 @@ use super::{
     reader::{Reader, ReaderBounds},
     topology,
 };
-use crate::broker::{Inbound, Link, ParkedReading, QueueSpec, names::PARKING_QUEUE};
+use crate::broker::{Destination, Inbound, Link, ParkedReading, QueueSpec, names::PARKING_QUEUE};
 use futures_util::{
     FutureExt, StreamExt,
     future::{Fuse, try_join},
@@ -200,6 +200,15 @@ impl Generation {
     /// See [`Probes::inspect`].
     pub(crate) async fn inspect(&self, queue: &QueueSpec) -> Result<QueueFacts, QueueError> {
         self.probes.inspect(&self.asking, queue).await
+    }
+
+    /// Closes the channels for a destination once nothing waits for them.
+    pub(crate) async fn leave(&self, destination: &Destination) {
+        self.publisher.leave(destination).await;
+        self.probes.leave(destination.exchange());
+        if let Some(queue) = destination.queue() {
+            self.probes.leave(&queue.name);
+        }
     }
 
     pub(crate) async fn find_exchange(&self, name: &str) -> Result<(), QueueError> {

@@ -2,10 +2,7 @@
 
 use crate::broker::Inbound;
 use parking_lot::Mutex;
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout},
@@ -14,7 +11,10 @@ use tokio::{
 /// Timeout for the bridge's note of a loss.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// See the module. Bounded by the number of queues in the configuration.
+/// Time for which it is remembered that a queue was missing. A queue of a route is looked at every few seconds.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// See the module. Bounded by the number of queues that were in the configuration within a day.
 #[derive(Default)]
 pub(super) struct MissingQueues(Mutex<State>);
 
@@ -25,20 +25,23 @@ struct State {
     /// When the reply queue was missing for the last time.
     lost_all: Option<Instant>,
     /// The queues of whose loss the bridge was told since then.
-    told: HashSet<String>,
+    told: HashMap<String, Instant>,
 }
 
 impl State {
     /// When the queue was lost, and whether it was missing itself; `None` if it was not lost, or if the bridge was told.
     fn lost(&self, queue: &str) -> Option<(Instant, bool)> {
-        let all = self.lost_all.filter(|_| !self.told.contains(queue));
+        let all = self.lost_all.filter(|_| !self.told.contains_key(queue));
         let missing = self.missing.get(queue).copied();
         Some((missing.max(all)?, missing.is_some()))
     }
 
     fn told(&mut self, queue: &str) {
         self.missing.remove(queue);
-        self.told.insert(queue.to_owned());
+        self.told.insert(queue.to_owned(), Instant::now());
+        for known in [&mut self.missing, &mut self.told] {
+            known.retain(|_, at| at.elapsed() < REMEMBERED);
+        }
     }
 }
 

@@ -119,6 +119,12 @@ impl Probes {
         }
     }
 
+    /// Drops the channel for the questions about a queue or exchange. It is closed when the last question is answered.
+    pub(super) fn leave(&self, name: &str) {
+        self.channels.lock().remove(name);
+        self.declared.lock().remove(name);
+    }
+
     fn probe(&self, name: &str) -> Probe {
         let mut probes = self.channels.lock();
         Arc::clone(probes.entry(name.to_owned()).or_default())

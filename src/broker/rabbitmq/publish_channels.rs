@@ -32,6 +32,11 @@ impl PublishChannels {
             None => Arc::clone(channels.entry(destination.to_owned()).or_default()),
         }
     }
+
+    /// Drops the channel to an exchange or queue. It is closed when the last of its messages is confirmed.
+    pub(super) async fn leave(&self, destination: &str) {
+        self.0.lock().await.remove(destination);
+    }
 }
 
 /// One of them. It is opened when a message needs it, and again after the broker has closed it.

@@ -11,7 +11,7 @@ use super::{
     unconfirmed::{Awaited, Unconfirmed},
 };
 use crate::{
-    broker::{Inbound, Link, PublishError},
+    broker::{Destination, Inbound, Link, PublishError},
     task::TaskId,
     util::{
         crash_point::{CrashPoint, crash_point},
@@ -145,14 +145,19 @@ impl Publisher {
 
     /// Opens the channel to a destination before a message needs it. If that fails, the first message finds it. A broker that
     /// is blocked reads no request for a channel, so this does not wait for it.
-    pub(crate) async fn prepare(&self, destination: &str) {
-        let to = self.tasks.to(destination).await;
+    pub(crate) async fn prepare(&self, destination: &Destination) {
+        let to = self.tasks.to(name_of(destination)).await;
         let mut blocked = self.blocked.subscribe();
         tokio::select! {
             biased;
             blocked = blocked.wait_for(|blocked| *blocked) => drop(blocked),
             opened = self.within(CONFIRM_TIMEOUT, to.open(&self.connection)) => drop(opened),
         }
+    }
+
+    /// Closes the channel to a destination once the last of its messages is confirmed.
+    pub(crate) async fn leave(&self, destination: &Destination) {
+        self.tasks.leave(name_of(destination)).await;
     }
 
     /// Publishes a reply that is parked as mandatory, and waits for its confirm.
@@ -308,5 +313,13 @@ fn confirmed(confirmation: Confirmation) -> Result<(), PublishError> {
         Some(returned) => Err(PublishError::Unroutable(returned.reply_text.to_string())),
         None if acked => Ok(()),
         None => Err(NACKED),
+    }
+}
+
+/// The name of the channel to a destination: its exchange, or its queue.
+fn name_of(destination: &Destination) -> &str {
+    match destination {
+        Destination::Queue(queue) => &queue.name,
+        Destination::Exchange { name, .. } => name,
     }
 }

@@ -139,6 +139,7 @@ mod tests {
         let record = Record {
             id: digit.repeat(32).parse().expect("an id"),
             route: "payments".to_owned(),
+            source: None,
             token: TaskToken::new("marked-token").expect("a token"),
             activity: "charge".into(),
             polled_at: at(polled),

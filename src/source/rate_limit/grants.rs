@@ -131,7 +131,9 @@ impl Grants {
         if moment == Moment::Now {
             let steps = self.steps(call, now);
             let operation = &mut self.operations[call.operation()];
-            operation.queue(call.route()).last = Some(now);
+            if operation.queue(call.route()).last.replace(now).is_none() {
+                operation.drop_unused(now, SLOW_POLL_INTERVAL);
+            }
             operation.pace.begin(steps, waited, now);
             self.calls += usize::from(!call.is_poll());
             self.heartbeats += usize::from(call.due().is_some());

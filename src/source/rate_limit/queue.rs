@@ -4,14 +4,14 @@ use super::{
     call::{Due, RouteKey},
     pace::Pace,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 /// One operation: its pace, and its queues of callers.
 #[derive(Debug)]
 pub(super) struct Operation {
     pub(super) pace: Pace,
-    /// All but polls wait in one queue.
+    /// All but polls wait in one queue. Bounded by the routes that poll or have polled within seconds.
     pub(super) queues: BTreeMap<RouteKey, RouteQueue>,
 }
 
@@ -43,6 +43,14 @@ impl Operation {
 
     pub(super) fn queue(&mut self, route: RouteKey) -> &mut RouteQueue {
         self.queues.entry(route).or_default()
+    }
+
+    /// Drops the queues in which nobody waits and whose last call began so long ago that it delays no other, as those of routes
+    /// that are not there any more.
+    pub(super) fn drop_unused(&mut self, now: Instant, delays: Duration) {
+        let delays_next = |last: Instant| now.saturating_duration_since(last) < delays;
+        self.queues
+            .retain(|_, queue| !queue.waiting.is_empty() || queue.last.is_some_and(delays_next));
     }
 
     /// The first caller of a queue.

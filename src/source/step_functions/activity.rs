@@ -12,7 +12,7 @@ use crate::{
         rate_limit::RateLimiter,
         unusable_token,
     },
-    task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeouts},
+    task::{HeaderValue, Outcome, SourceKind, Task, TaskId, TaskToken, Timeouts},
 };
 use async_trait::async_trait;
 use aws_sdk_sfn::{Client, operation::get_activity_task::GetActivityTaskOutput};
@@ -205,8 +205,8 @@ fn unless_empty(text: &str) -> Option<String> {
 
 #[async_trait]
 impl Source for StepFunctions {
-    fn kind(&self) -> &'static str {
-        "step-functions"
+    fn kind(&self) -> SourceKind {
+        SourceKind::StepFunctions
     }
 
     fn headers(&self) -> Vec<(&'static str, HeaderValue)> {

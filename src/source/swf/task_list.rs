@@ -14,7 +14,7 @@ use crate::{
         rate_limit::RateLimiter,
         unusable_token,
     },
-    task::{HeaderValue, Outcome, Task, TaskId, TaskToken, Timeout, Timeouts},
+    task::{HeaderValue, Outcome, SourceKind, Task, TaskId, TaskToken, Timeout, Timeouts},
 };
 use async_trait::async_trait;
 use aws_sdk_swf::{
@@ -185,8 +185,8 @@ fn unless_empty(text: &str) -> Option<String> {
 
 #[async_trait]
 impl Source for Swf {
-    fn kind(&self) -> &'static str {
-        "swf"
+    fn kind(&self) -> SourceKind {
+        SourceKind::Swf
     }
 
     fn headers(&self) -> Vec<(&'static str, HeaderValue)> {

@@ -20,7 +20,7 @@ use super::{
     writer::{Ask, QUEUE, Writer},
 };
 use crate::{
-    store::{Lifetime, Note, Record, Shared, Store, StoreError, codec, outcome},
+    store::{Lifetime, Note, OwnRoute, Record, Shared, Store, StoreError, codec, outcome},
     task::{Outcome, Task, TaskId, Timeouts},
 };
 use async_trait::async_trait;
@@ -125,7 +125,7 @@ fn stopped() -> StoreError {
 
 #[async_trait]
 impl Store for FileStore {
-    async fn insert(&self, route: &str, task: &Task) -> Result<(), StoreError> {
+    async fn insert(&self, route: &OwnRoute, task: &Task) -> Result<(), StoreError> {
         let unwritable = |error: codec::Unreadable| StoreError::Unavailable(error.to_string());
         let (done, outcome) = oneshot::channel();
         let insert = Insert {

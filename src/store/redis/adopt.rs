@@ -134,9 +134,8 @@ impl RedisStore {
                     found.push(record);
                 }
                 // Its place in the set is all that leads to it.
-                OwnerChange::Newer | OwnerChange::Unreadable { .. } => {}
-                OwnerChange::OtherRoute
-                | OwnerChange::Theirs
+                OwnerChange::OtherRoute | OwnerChange::Newer | OwnerChange::Unreadable { .. } => {}
+                OwnerChange::Theirs
                 | OwnerChange::Changed
                 | OwnerChange::Ended
                 | OwnerChange::Unknown => stale.push(id),
@@ -155,6 +154,7 @@ impl RedisStore {
         others.retain(|owner| *owner != self.owner);
         let liveness = join_all(others.iter().map(|owner| self.liveness(owner))).await;
         let mut skipped = self.skipped_owners.lock();
+        let skipped = &mut skipped.since;
         skipped.retain(|_, since| since.elapsed() < SKIP_TIME);
         let dead = |(owner, liveness): (String, Liveness)| match liveness {
             Liveness::Dead => (!skipped.contains_key(&owner)).then_some(owner),
@@ -172,6 +172,7 @@ impl RedisStore {
     /// comes back, the resync of this process finds it.
     async fn adopt_from(&self, owner: &str, most: usize) -> Result<Vec<Record>, StoreError> {
         let keys = self.keys.owner(owner);
+        let by_routes = self.skipped_owners.lock().by_routes;
         let (mut cursor, mut some_stay, mut all) = (0_u64, false, true);
         loop {
             let mut sscan = cmd("SSCAN");
@@ -213,7 +214,10 @@ impl RedisStore {
         }
         if some_stay {
             let mut skipped = self.skipped_owners.lock();
-            skipped.insert(owner.to_owned(), Instant::now());
+            // The tasks that stay may belong to a route that was added meanwhile.
+            if skipped.by_routes == by_routes {
+                skipped.since.insert(owner.to_owned(), Instant::now());
+            }
             return Ok(Vec::new());
         }
         let mut script = scripts::REMOVE_OWNER.key(&keys.lease);

@@ -169,7 +169,7 @@ impl RedisStore {
                 from: owner,
             }),
             found if !from.is_empty() && found.owner != from => Err(OwnerChange::Theirs),
-            found if !self.routes.lock().contains(&found.record.route) => {
+            found if !self.routes.lock().iter().any(|own| own.has(&found.record)) => {
                 Err(OwnerChange::OtherRoute)
             }
             found => Ok(found),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
 /// The fields of a record, in the order in which [`record`] reads them.
-pub(crate) const FIELDS: [&str; 12] = [
+pub(crate) const FIELDS: [&str; 13] = [
     "route",
     "token",
     "polled_at",
@@ -23,6 +23,7 @@ pub(crate) const FIELDS: [&str; 12] = [
     "failed_deliveries",
     "has_outcome",
     "activity",
+    "source",
     "schema",
 ];
 
@@ -105,13 +106,14 @@ pub(crate) fn record(id: TaskId, fields: Fields) -> Result<Record, Unreadable> {
     let (route, token, polled_at, timeouts) = (next()?, next()?, next()?, next()?);
     let (published, begun, heard) = (next()?, next()?, next()?);
     let (durable, failed_deliveries, has_outcome) = (next()?, next()?, next()?);
-    let activity = next()?;
+    let (activity, source) = (next()?, next()?);
     // Timeouts that another version wrote in another form are unknown.
     let stored: StoredTimeouts = serde_json::from_str(&timeouts).unwrap_or_default();
     Ok(Record {
         id,
         route,
         token: TaskToken::new(&token).ok_or(Unreadable::Field("token"))?,
+        source: codec::source(&source)?,
         activity: activity.into(),
         polled_at: at(&polled_at).ok_or(Unreadable::Field("polled_at"))?,
         timeouts: Timeouts {

@@ -48,3 +48,12 @@ impl MissingLeases {
         first.elapsed() >= MISSING_TIME
     }
 }
+
+/// The dead owners that are skipped for a while.
+#[derive(Default)]
+pub(super) struct SkippedOwners {
+    /// Since when each is skipped.
+    pub(super) since: HashMap<String, Instant>,
+    /// How often the routes of this process have changed. What was found before such a change is out of date.
+    pub(super) by_routes: u64,
+}

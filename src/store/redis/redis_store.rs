@@ -24,17 +24,18 @@ use super::{
     lease::Lease,
     notes::Notes,
     owned::OwnedTasks,
-    owners::{LEFT, MissingLeases},
+    owners::{LEFT, MissingLeases, SkippedOwners},
     scripts,
     settings::RedisConfig,
     url::RedisUrl,
 };
 use crate::{
     store::{
-        Lifetime, Note, RENEW_INTERVAL, Record, Shared, Store, StoreError, codec::Unreadable,
-        outcome, unreadable::UnreadablePlaces,
+        Lifetime, Note, OwnRoute, RENEW_INTERVAL, Record, Shared, Store, StoreError,
+        codec::Unreadable, outcome, unreadable::UnreadablePlaces,
     },
     task::{Outcome, Task, TaskId, Timeouts},
+    util::Label,
 };
 use anyhow::Context;
 use async_trait::async_trait;
@@ -46,7 +47,6 @@ use futures_util::{
 use parking_lot::Mutex;
 use redis::{cmd, pipe};
 use std::{
-    collections::HashMap,
     fmt::Display,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -76,7 +76,7 @@ pub struct RedisStore {
     pub(super) keys: Keys,
     /// The keys of this process.
     pub(super) own_keys: OwnerKeys,
-    pub(super) routes: Mutex<Vec<String>>,
+    pub(super) routes: Mutex<Vec<OwnRoute>>,
     pub(super) owner: String,
     instance: String,
     /// Whether Redis has another id than `instance`.
@@ -88,7 +88,7 @@ pub struct RedisStore {
     /// What this process could not read.
     pub(super) unreadable: UnreadablePlaces,
     /// Dead owners that have only tasks of other processes' routes or unreadable ones, and when that was found.
-    pub(super) skipped_owners: Mutex<HashMap<String, Instant>>,
+    pub(super) skipped_owners: Mutex<SkippedOwners>,
     /// Allows one adoption at a time, so that two callers do not get the same task.
     adopting: tokio::sync::Mutex<()>,
     pub(super) closed: AtomicBool,
@@ -100,7 +100,7 @@ impl RedisStore {
     /// # Errors
     ///
     /// At once if Redis refuses; after 30 s if Redis can't be reached or a shard of the Cluster is unavailable.
-    pub async fn open(config: &RedisConfig, routes: Vec<String>) -> anyhow::Result<Self> {
+    pub async fn open(config: &RedisConfig, routes: Vec<OwnRoute>) -> anyhow::Result<Self> {
         let end = Instant::now() + START_TIMEOUT;
         let connection = Connection::open(config, START_TIMEOUT).await?;
         for advice in &connection.advice {
@@ -316,18 +316,19 @@ async fn name_instance(connection: &Connection, keys: &Keys, id: &str) -> Result
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn insert(&self, route: &str, task: &Task) -> Result<(), StoreError> {
+    async fn insert(&self, route: &OwnRoute, task: &Task) -> Result<(), StoreError> {
         self.owned.begin(task.id);
         let mut script = scripts::INSERT.key(self.keys.task(task.id));
         script
             .arg(&self.owner)
-            .arg(route)
+            .arg(&route.name)
             .arg(task.token.reveal())
             .arg(format::moment(Some(task.polled_at)))
             .arg(format::timeouts(task.timeouts)?)
             .arg(format::message(task)?)
             .arg(format::ttl_millis(task.timeouts))
-            .arg(&task.activity);
+            .arg(&task.activity)
+            .arg(route.source.label());
         // Both run at the same time. A crash in between is harmless, because the message is published after both.
         try_join(self.add(&[task.id]), self.connection.run(&script))
             .await

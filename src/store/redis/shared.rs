@@ -3,8 +3,11 @@
 use super::limits::LEASE;
 use super::{error_text, format, owners::Liveness, redis_store::RedisStore, scripts};
 use crate::{
-    store::{Claim, Forwarded, Ownership, PeerEvent, Record, Renewal, Shared, StoreError},
+    store::{
+        Claim, Forwarded, OwnRoute, Ownership, PeerEvent, Record, Renewal, Shared, StoreError,
+    },
     task::{Status, TaskId},
+    util::Label,
 };
 use async_trait::async_trait;
 use futures_util::future::{join_all, join3};
@@ -190,7 +193,8 @@ impl RedisStore {
             .arg(format::moment(record.heard))
             .arg(u8::from(record.durable))
             .arg(record.failed_deliveries)
-            .arg(&*record.activity);
+            .arg(&*record.activity)
+            .arg(record.source.map_or("", Label::label));
         let answer = self.connection.run(&script).await;
         // No other process can take over what nobody can read.
         let answer: Option<(String, Vec<u8>)> = self.about_task(record.id, answer)?;
@@ -203,10 +207,12 @@ impl RedisStore {
 
 #[async_trait]
 impl Shared for RedisStore {
-    fn set_routes(&self, routes: Vec<String>) {
+    fn set_routes(&self, routes: Vec<OwnRoute>) {
         *self.routes.lock() = routes;
-        // They may have tasks of these routes.
-        self.skipped_owners.lock().clear();
+        // The skipped owners may have tasks of these routes.
+        let mut skipped = self.skipped_owners.lock();
+        skipped.by_routes += 1;
+        skipped.since.clear();
     }
 
     async fn renew(&self) -> Result<Renewal, StoreError> {

@@ -1,6 +1,6 @@
 //! A process that has the store in one file, and does with it as it is told: it can be killed, and its disk can be full.
 
-use crate::harness::task;
+use crate::harness::{payments, task};
 use activity_bridge::{
     store::{FileStore, Store},
     task::{Task, TaskId},
@@ -61,7 +61,7 @@ async fn insert(store: &FileStore, input: String) -> String {
         input: input.into(),
         ..task()
     };
-    match store.insert("payments", &task).await {
+    match store.insert(&payments(), &task).await {
         Ok(()) => format!("inserted {}", task.id.reveal()),
         Err(error) => format!("refused {error}"),
     }

@@ -1,6 +1,6 @@
 //! How many flushes of the disk the tasks cost. What makes a group is tested beside the writer.
 
-use crate::harness::{LEARNT, eventually, insert, insist, task};
+use crate::harness::{LEARNT, eventually, insert, insist, payments, task};
 use activity_bridge::store::{FileStore, Note, Record, Store, file};
 use std::fs;
 use tempfile::TempDir;
@@ -33,7 +33,7 @@ async fn an_insert_that_is_asked_for_again_takes_no_flush() {
     let (_folder, store) = new();
     let task = task();
     for _ in 0..2 {
-        insist(async || store.insert("payments", &task).await).await;
+        insist(async || store.insert(&payments(), &task).await).await;
         assert_eq!(store.flushes(), 1);
     }
     assert_eq!(insist(async || store.count().await).await, 1);

@@ -1,6 +1,6 @@
 //! How long a start takes, and how large the file is, with 100,000 tasks.
 
-use crate::harness::{LEARNT, adopt_all, insert, insist, task};
+use crate::harness::{LEARNT, adopt_all, insert, insist, payments, task};
 use activity_bridge::store::{FileStore, Store};
 use futures_util::{FutureExt, future::join_all};
 use std::{
@@ -20,7 +20,7 @@ async fn a_hundred_thousand_tasks_are_there_in_seconds() {
     let inserter = async || {
         for _ in 0..TASKS / 1000 {
             let task = task();
-            insist(async || store.insert("payments", &task).await).await;
+            insist(async || store.insert(&payments(), &task).await).await;
             insist(async || store.confirmed(task.id, LEARNT).await).await;
         }
     };

@@ -5,11 +5,10 @@ use super::{
     Replica, config,
     replica::record,
 };
-use crate::harness::{POLLED, eventually, ids, insert, insist, task};
+use crate::harness::{POLLED, eventually, ids, insert, insist, own_route, payments, task};
 use activity_bridge::{
-    store::{Claim, Forwarded, Note, Ownership, PeerEvent, Record, Shared, Store},
-    task::Status,
-    task::TaskId,
+    store::{Claim, Forwarded, Note, OwnRoute, Ownership, PeerEvent, Record, Shared, Store},
+    task::{SourceKind, Status, TaskId},
 };
 use rstest::rstest;
 use std::{cell::Cell, time::Duration};
@@ -318,15 +317,40 @@ async fn a_process_that_gets_a_route_while_it_runs_adopts_its_tasks_at_once(
     owner.close().await;
     // From here on the owner is skipped for a while.
     assert!(insist(async || other.adopt(10).await).await.is_empty());
-    let routes = ["thumbnails", "payments"].map(str::to_owned);
+    let routes = ["thumbnails", "payments"].map(own_route);
     other.set_routes(routes.into());
     other.adopts(5).await;
-    other.set_routes(vec!["thumbnails".to_owned()]);
+    other.set_routes(vec![own_route("thumbnails")]);
     let claim = insist(async || other.claim(tasks[0].id).await).await;
     assert!(
         matches!(claim, Claim::Ours(_)),
         "it goes on with those that it has"
     );
+}
+
+/// A restart gave the route of this name to the other service, and the processes were restarted one after the other.
+#[rstest]
+#[tokio::test]
+async fn a_process_whose_route_polls_another_service_leaves_the_tasks_to_others(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let config = config(kind);
+    let owner = Replica::start(&config).await;
+    let tasks = insert(&*owner, 2).await;
+    let other = Replica::start_idle(&config, "thumbnails").await;
+    other.set_routes(vec![OwnRoute {
+        source: SourceKind::StepFunctions,
+        ..payments()
+    }]);
+    let claim = insist(async || other.claim(tasks[0].id).await).await;
+    assert!(
+        matches!(claim, Claim::OtherRoute),
+        "AWS would not know the token"
+    );
+    owner.close().await;
+    assert!(insist(async || other.adopt(10).await).await.is_empty());
+    other.set_routes(vec![payments()]);
+    other.adopts(2).await;
 }
 
 /// It lapsed while a task was being recorded.
@@ -345,7 +369,7 @@ async fn what_is_kept_before_it_was_inserted_gets_its_message_with_the_insert(
         insist(async || owner.reassert(&record).await).await,
         Ownership::Ours
     );
-    insist(async || owner.insert("payments", &task).await).await;
+    insist(async || owner.insert(&payments(), &task).await).await;
     let message = insist(async || owner.message(task.id).await).await;
     let message = message.expect("it is still to be published");
     assert_eq!(message.activity, task.activity);

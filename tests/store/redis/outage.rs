@@ -4,7 +4,7 @@ use super::{
     Kind::{self, Cluster, Redis},
     PATIENT_CLUSTER, Replica, Server, config, redis_config, server,
 };
-use crate::harness::{eventually, ids, insert, insist, task, well};
+use crate::harness::{eventually, ids, insert, insist, payments, task, well};
 use activity_bridge::{
     store::{Lifetime, Note, Ownership, PeerEvent, Record, Shared, Store, StoreError},
     task::TaskId,
@@ -36,7 +36,7 @@ async fn a_frozen_server_is_waited_for_briefly_and_each_task_is_there_once_when_
     // Nothing comes from the server, so that the waits can be skipped.
     tokio::time::pause();
     let asked = Instant::now();
-    let why = reason(replica.insert("payments", &late).await).expect("not recorded");
+    let why = reason(replica.insert(&payments(), &late).await).expect("not recorded");
     assert!(why.ends_with("no answer"), "{why}");
     let waited = asked.elapsed();
     assert!(waited < Duration::from_secs(5), "{waited:?}");
@@ -48,7 +48,7 @@ async fn a_frozen_server_is_waited_for_briefly_and_each_task_is_there_once_when_
         "{unavailable}"
     );
     server.resume();
-    insist(async || replica.insert("payments", &late).await).await;
+    insist(async || replica.insert(&payments(), &late).await).await;
     well(&*replica).await;
     assert_eq!(insist(async || replica.count().await).await, 2);
     replica.close().await;

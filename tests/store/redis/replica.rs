@@ -1,13 +1,13 @@
 //! One of the processes that share a store.
 
-use crate::harness::{Kind, eventually, insist};
+use crate::harness::{Kind, eventually, insist, own_route, payments};
 use activity_bridge::{
     store::redis::RedisConfig,
     store::{
         Claim, Forwarded, Note, PeerEvent, RENEW_INTERVAL, Record, RedisStore, Renewal, Shared,
         Store,
     },
-    task::{Task, TaskId},
+    task::{SourceKind, Task, TaskId},
 };
 use std::{
     ops::Deref,
@@ -30,6 +30,7 @@ pub fn record(task: &Task) -> Record {
     Record {
         id: task.id,
         route: "payments".to_owned(),
+        source: Some(SourceKind::Swf),
         token: task.token.clone(),
         activity: task.activity.as_str().into(),
         polled_at: task.polled_at,
@@ -72,7 +73,7 @@ impl Replica {
 
     /// That does not look by itself.
     pub async fn start_idle(config: &RedisConfig, route: &str) -> Self {
-        let opened = RedisStore::open(config, vec![route.to_owned()]).await;
+        let opened = RedisStore::open(config, vec![own_route(route)]).await;
         Self {
             store: Arc::new(opened.expect("the store opens")),
             seen: Arc::default(),
@@ -171,7 +172,7 @@ impl Replica {
 
     /// The record as this process would have it in memory: published.
     pub async fn publishes(&self, task: &Task) -> Record {
-        insist(async || self.insert("payments", task).await).await;
+        insist(async || self.insert(&payments(), task).await).await;
         insist(async || self.confirmed(task.id, task.timeouts).await).await;
         record(task)
     }

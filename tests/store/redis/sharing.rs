@@ -4,7 +4,7 @@ use super::{
     Kind::{self, Cluster, Redis},
     Replica, config, server,
 };
-use crate::harness::{LEARNT, POLLED, eventually, insert, insist, task};
+use crate::harness::{LEARNT, POLLED, eventually, insert, insist, payments, task};
 use activity_bridge::{
     store::{Claim, Forwarded, Note, Ownership, PeerEvent, Shared, Store},
     task::Status,
@@ -141,6 +141,26 @@ async fn a_sign_of_life_reaches_the_owner_and_brings_back_how_the_task_fares(
     assert_eq!(told, Forwarded::Unknown);
 }
 
+/// Then a parked reply to it is not replayed here.
+#[rstest]
+#[tokio::test]
+async fn a_task_is_elsewhere_as_long_as_another_process_may_have_it(
+    #[values(Redis, Cluster)] kind: Kind,
+) {
+    let config = config(kind);
+    let (mut owner, other) = (Replica::start(&config).await, Replica::start(&config).await);
+    let id = insert(&*owner, 1).await.remove(0).id;
+    assert!(insist(async || other.is_elsewhere(id).await).await);
+    let has_it = !insist(async || owner.is_elsewhere(id).await).await;
+    assert!(has_it, "it has the task itself");
+    owner.freeze().await;
+    other.finds_dead_who_has(id).await;
+    let is_nowhere = !insist(async || other.is_elsewhere(id).await).await;
+    assert!(is_nowhere, "its owner is dead");
+    let unknown = TaskId::random();
+    assert!(!insist(async || other.is_elsewhere(unknown).await).await);
+}
+
 #[rstest]
 #[tokio::test]
 async fn a_task_that_ended_is_not_recorded_again(#[values(Redis, Cluster)] kind: Kind) {
@@ -149,7 +169,7 @@ async fn a_task_that_ended_is_not_recorded_again(#[values(Redis, Cluster)] kind:
     let task = task();
     let record = owner.publishes(&task).await;
     insist(async || owner.remove(task.id).await).await;
-    insist(async || owner.insert("payments", &task).await).await;
+    insist(async || owner.insert(&payments(), &task).await).await;
     insist(async || owner.confirmed(task.id, POLLED).await).await;
     owner.note(task.id, Note::Begun);
     insist(async || owner.renew().await).await;

@@ -1,7 +1,7 @@
 //! What a start says of a Redis that can't be used, and TLS.
 
 use super::{Server, authority::Authority, redis_config};
-use crate::harness::{Kind, eventually, insert, insist, well};
+use crate::harness::{Kind, eventually, insert, insist, payments, well};
 use activity_bridge::{
     store::redis::RedisConfig,
     store::{RedisStore, Store, redis},
@@ -214,7 +214,7 @@ async fn visit(url: &str, trusted: &Path) -> (bool, String) {
 #[ignore = "another test runs it, in a process of its own"]
 async fn visited_by_another_test() {
     let url = std::env::var("VISIT_REDIS").expect("a URL");
-    let store = RedisStore::open(&at(&url), vec!["payments".to_owned()]).await;
+    let store = RedisStore::open(&at(&url), vec![payments()]).await;
     let store = store.unwrap_or_else(|error| panic!("{error:#}"));
     insert(&store, 3).await;
     assert_eq!(insist(async || store.count().await).await, 3);

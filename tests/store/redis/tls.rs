@@ -1,7 +1,7 @@
 //! Redis over TLS with authorities of the operator's and a certificate of the bridge's, and a password in a file that changes.
 
 use super::{Replica, Server, authority::Authority};
-use crate::harness::{eventually, insert, insist, task, well};
+use crate::harness::{eventually, insert, insist, payments, task, well};
 use ::redis::Value;
 use activity_bridge::{
     store::redis::{self, RedisConfig},
@@ -155,7 +155,11 @@ async fn a_rotated_password_needs_no_restart() {
     // The password is changed first, and the file when the bridge has seen it.
     set("new-secret").await;
     let why = eventually("a refusal", async || {
-        let why = replica.insert("payments", &task()).await.err()?.to_string();
+        let why = replica
+            .insert(&payments(), &task())
+            .await
+            .err()?
+            .to_string();
         why.contains("authentication failed").then_some(why)
     })
     .await;
@@ -168,7 +172,7 @@ async fn a_rotated_password_needs_no_restart() {
     write("newer-secret");
     eventually("an attempt with the new password", async || {
         let tried = server.ask(&["ACL", "LOG"]).await;
-        if let Err(error) = replica.insert("payments", &task()).await {
+        if let Err(error) = replica.insert(&payments(), &task()).await {
             let why = error.to_string();
             assert!(!why.contains("authentication failed"), "{why}");
         }
