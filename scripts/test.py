@@ -108,7 +108,7 @@ def unit(totals):
 
 def it(totals):
     # They wait most of the time, so far more run at once than there are cores.
-    threads = os.environ.get("RUST_TEST_THREADS", "12")
+    threads = os.environ.get("RUST_TEST_THREADS", "14")
     with broker(management=True) as env, redis_server() as more:
         env = {**env, **more, "RUST_TEST_THREADS": threads}
         # `flow` runs once more with them; it takes no time.

@@ -76,7 +76,7 @@ pub(super) async fn end(bridge: Arc<Bridge>, loops: RouteLoops, queues: Queues, 
         let source = route.source.kind().label();
         bridge.metrics.remove_route(route.name(), source);
         queues.tell();
-        bridge.broker.leave(&route.config.destination).await;
+        queues.leave(&route.config.destination).await;
         info!(
             route = route.name(),
             "the route has ended: it is not configured any more, and its last task is settled"

@@ -8,7 +8,7 @@ use crate::{
     util::jittered,
 };
 use parking_lot::Mutex;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 /// Interval between two looks at a former queue.
@@ -49,33 +49,71 @@ impl Queues {
             .any(|one| Some(&*one.name) == queue && one.route != route)
     }
 
-    /// Keeps the queue of a route whose settings are replaced, until its last task has ended.
-    pub(super) fn keep_queue_of(&self, route: &Route) {
-        let Some(queue) = route.config.task_queue().map(Arc::new) else {
-            return;
-        };
-        self.former.lock().push(Arc::clone(&queue));
-        let (queues, unused) = (self.clone(), route.unused());
-        let destination = route.config.destination.clone();
-        let looking = look_at(Arc::clone(&self.bridge), destination.clone());
+    /// Keeps the destination of a route, whose settings are replaced by these, until its last task there has ended.
+    pub(super) fn keep_destination_of(&self, route: &Route, now: &Route) {
+        let queue = route.config.task_queue().map(Arc::new);
+        let queue = queue.filter(|queue| !now.uses_queue(&queue.name));
+        self.former.lock().extend(queue.clone());
+        let ending =
+            self.clone()
+                .end_unused(route.unused(), route.config.destination.clone(), queue);
         let supervisor = &self.bridge.supervisor;
-        supervisor.spawn("the end of a route's former queue", async move {
-            tokio::select! {
-                () = unused => {}
-                never = looking => match never {},
-            }
-            queues.former.lock().retain(|one| !Arc::ptr_eq(one, &queue));
-            queues.tell();
-            queues.bridge.broker.leave(&destination).await;
-        });
+        supervisor.spawn("the end of a route's former destination", ending);
     }
-}
 
-/// Looks at a queue again and again. A broker tells of the loss of a queue to whoever looks at it.
-async fn look_at(bridge: Arc<Bridge>, destination: Destination) -> Infallible {
-    loop {
-        sleep(jittered(LOOK_INTERVAL)).await;
-        // What is wrong with it matters to no poll.
-        drop(bridge.broker.readiness(&destination).await);
+    /// Looks at a former queue until nobody uses it, because a broker tells of the loss of a queue to whoever looks at it. Then lets it
+    /// and its destination go.
+    async fn end_unused(
+        self,
+        unused: impl Future<Output = ()>,
+        destination: Destination,
+        queue: Option<Arc<TaskQueue>>,
+    ) {
+        // An exchange may have gone that the queue does not need.
+        let looked_at = destination.queue().filter(|_| queue.is_some());
+        let looked_at = looked_at.cloned().map(Destination::Queue);
+        tokio::pin!(unused);
+        loop {
+            tokio::select! {
+                () = &mut unused => break,
+                () = sleep(jittered(LOOK_INTERVAL)), if looked_at.is_some() => {}
+            }
+            if let Some(queue) = &looked_at {
+                // What is wrong with it matters to no poll.
+                drop(self.bridge.broker.readiness(queue).await);
+            }
+        }
+        if let Some(queue) = queue {
+            self.former.lock().retain(|one| !Arc::ptr_eq(one, &queue));
+            self.tell();
+        }
+        self.leave(&destination).await;
+    }
+
+    /// Lets the broker's client end what it keeps for a queue and an exchange that no route has, and in which no task waits.
+    pub(super) async fn leave(&self, destination: &Destination) {
+        let routes = self.bridge.routes.all();
+        let broker = &self.bridge.broker;
+        if let Some(queue) = destination.queue() {
+            let is_former = |former: &Arc<TaskQueue>| former.name == queue.name;
+            let is_used = routes.iter().any(|route| route.uses_queue(&queue.name))
+                || self.former.lock().iter().any(is_former);
+            if !is_used {
+                broker.leave(&Destination::Queue(queue.clone())).await;
+            }
+        }
+        if let Destination::Exchange { name, key, .. } = destination
+            && !routes
+                .iter()
+                .any(|route| route.config.destination.exchange() == name)
+        {
+            let (name, key) = (name.clone(), key.clone());
+            let exchange = Destination::Exchange {
+                name,
+                key,
+                queue: None,
+            };
+            broker.leave(&exchange).await;
+        }
     }
 }

@@ -296,9 +296,7 @@ impl Reloader {
             if before.config.destination != now.config.destination {
                 // What the gate says is about the queue before.
                 self.loops.set_gate(now.name(), Gate::Starting);
-            }
-            if queue_of(&before.config) != queue_of(&now.config) {
-                self.queues.keep_queue_of(before);
+                self.queues.keep_destination_of(before, now);
             }
             now.resize();
             // A route that was leaving, and is configured again.

@@ -134,8 +134,8 @@ pub trait Broker: Send + Sync + 'static {
     /// has no task any more, and its consumers end. A broker whose queues are its own does nothing.
     fn set_queues(&self, _queues: Vec<TaskQueue>) {}
 
-    /// Says that no route has this destination any more. What the client keeps for it ends. If another task goes there, it is made
-    /// again.
+    /// Says that no route has this queue, or this exchange, any more. What the client keeps for it ends. If another task goes there, it is
+    /// made again.
     async fn leave(&self, _destination: &Destination) {}
 
     /// Changes the bounds on what workers do. What is open stays open. A broker that others bound does nothing.

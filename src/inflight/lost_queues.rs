@@ -332,6 +332,21 @@ mod tests {
         assert!(futures_util::poll!(Box::pin(lost.next())).is_pending());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_loss_that_is_handled_is_forgotten_after_a_day() {
+        let lost = LostQueues::default();
+        lost.add(MAIL.to_owned(), Instant::now(), None, None);
+        tokio::time::advance(REMEMBERED).await;
+        lost.add("first".to_owned(), Instant::now(), None, None);
+        assert_eq!(lost.queues.lock().len(), 2, "nobody has handled it");
+        for _ in 0..2 {
+            lost.next().await;
+        }
+        tokio::time::advance(REMEMBERED).await;
+        lost.add("second".to_owned(), Instant::now(), None, None);
+        assert_eq!(lost.queues.lock().len(), 1);
+    }
+
     /// The client asks again and again while the token store is away.
     #[tokio::test]
     async fn who_waits_no_longer_is_forgotten() {

@@ -125,8 +125,7 @@ impl Route {
             true => Arc::clone(&self.early_acks),
             false => Arc::default(),
         };
-        let queue_of = |config: &RouteConfig| config.destination.queue().map(|q| q.name.clone());
-        let users = match queue_of(&config) == queue_of(&self.config) {
+        let users = match config.destination == self.config.destination {
             true => self.users.clone(),
             false => Users::default(),
         };
@@ -159,7 +158,7 @@ impl Route {
         self.is_leaving
     }
 
-    /// Waits until no poll and no task has a route of this name with this queue any more. To be called when another queue takes its
+    /// Waits until no poll and no task has a route of this name with this destination any more. To be called when another one takes its
     /// place.
     pub fn unused(&self) -> impl Future<Output = ()> + Send + use<> {
         self.users.gone()

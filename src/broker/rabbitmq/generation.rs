@@ -208,6 +208,7 @@ impl Generation {
         self.probes.leave(destination.exchange());
         if let Some(queue) = destination.queue() {
             self.probes.leave(&queue.name);
+            self.missing.leave(&queue.name);
         }
     }
 

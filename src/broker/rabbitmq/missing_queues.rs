@@ -11,10 +11,10 @@ use tokio::{
 /// Timeout for the bridge's note of a loss.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time for which it is remembered that a queue was missing. A queue of a route is looked at every few seconds.
+/// Time for which the loss of all queues, and who was told of it, is remembered. A queue of a route is looked at every few seconds.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// See the module. Bounded by the number of queues that were in the configuration within a day.
+/// See the module. Bounded by the number of queues that are in the configuration, or were within a day.
 #[derive(Default)]
 pub(super) struct MissingQueues(Mutex<State>);
 
@@ -31,7 +31,8 @@ struct State {
 impl State {
     /// When the queue was lost, and whether it was missing itself; `None` if it was not lost, or if the bridge was told.
     fn lost(&self, queue: &str) -> Option<(Instant, bool)> {
-        let all = self.lost_all.filter(|_| !self.told.contains_key(queue));
+        let is_new = |at: &Instant| at.elapsed() < REMEMBERED && !self.told.contains_key(queue);
+        let all = self.lost_all.filter(is_new);
         let missing = self.missing.get(queue).copied();
         Some((missing.max(all)?, missing.is_some()))
     }
@@ -39,9 +40,8 @@ impl State {
     fn told(&mut self, queue: &str) {
         self.missing.remove(queue);
         self.told.insert(queue.to_owned(), Instant::now());
-        for known in [&mut self.missing, &mut self.told] {
-            known.retain(|_, at| at.elapsed() < REMEMBERED);
-        }
+        // By now the loss of all queues that they were told of is too old as well.
+        self.told.retain(|_, at| at.elapsed() < REMEMBERED);
     }
 }
 
@@ -58,6 +58,11 @@ impl MissingQueues {
         let mut state = self.0.lock();
         state.lost_all = Some(Instant::now());
         state.told.clear();
+    }
+
+    /// No route has this queue any more, so nobody waits for it.
+    pub(super) fn leave(&self, queue: &str) {
+        self.0.lock().missing.remove(queue);
     }
 
     /// Tells the bridge that a queue does not exist. True once the loss is noted, so that the queue can be declared.
@@ -162,6 +167,37 @@ mod tests {
             }
             assert!(told.try_recv().is_err(), "told twice");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_told_is_forgotten_only_after_the_loss_is() {
+        let missing = MissingQueues::default();
+        let (inbound, mut told) = mpsc::channel(9);
+        missing.lose_all();
+        missing.found("payments", 7, &inbound).await;
+        assert!(told.try_recv().is_ok());
+        tokio::time::advance(REMEMBERED).await;
+        for queue in ["mail", "payments"] {
+            missing.found(queue, 7, &inbound).await;
+            assert!(told.try_recv().is_err(), "{queue}: told of an old loss");
+        }
+        missing.0.lock().told("refunds");
+        assert_eq!(
+            missing.0.lock().told.len(),
+            1,
+            "it keeps the others for ever"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_no_route_has_is_not_waited_for() {
+        let missing = MissingQueues::default();
+        let (inbound, mut told) = mpsc::channel(1);
+        missing.add("payments");
+        missing.leave("payments");
+        missing.found("payments", 7, &inbound).await;
+        assert!(told.try_recv().is_err());
+        assert!(missing.0.lock().missing.is_empty());
     }
 
     #[tokio::test]

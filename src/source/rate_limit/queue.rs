@@ -81,3 +81,25 @@ impl Operation {
         self.pace.next().is_none_or(|next| next <= now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_is_dropped_when_nobody_waits_and_its_last_call_delays_no_other() {
+        let now = Instant::now();
+        let delays = Duration::from_secs(3);
+        let mut operation = Operation::new(Pace::new(1.0, now));
+        let [unused, recent, waited_for] = [(); 3].map(|()| RouteKey::unique());
+        operation.queue(unused).last = Some(now);
+        operation.queue(recent).last = Some(now + Duration::from_millis(1));
+        let wake = Arc::default();
+        let waiter = Waiter { due: None, wake };
+        let waiting = &mut operation.queue(waited_for).waiting;
+        waiting.insert((true, None, 1), waiter);
+        operation.drop_unused(now + delays, delays);
+        let left: Vec<_> = operation.queues.keys().copied().collect();
+        assert_eq!(left, [recent, waited_for]);
+    }
+}
