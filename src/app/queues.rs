@@ -2,7 +2,7 @@
 //! until the last of them has ended.
 
 use crate::{
-    broker::{Destination, TaskQueue},
+    broker::{Destination, QueueSpec, TaskQueue},
     context::Bridge,
     route::Route,
     util::jittered,
@@ -49,71 +49,85 @@ impl Queues {
             .any(|one| Some(&*one.name) == queue && one.route != route)
     }
 
-    /// Keeps the destination of a route, whose settings are replaced by these, until its last task there has ended.
+    /// Keeps the queue of a route, whose settings are replaced by these, until its last task there has ended. Lets the route's destination
+    /// go then.
     pub(super) fn keep_destination_of(&self, route: &Route, now: &Route) {
-        let queue = route.config.task_queue().map(Arc::new);
-        let queue = queue.filter(|queue| !now.uses_queue(&queue.name));
-        self.former.lock().extend(queue.clone());
-        let ending =
-            self.clone()
-                .end_unused(route.unused(), route.config.destination.clone(), queue);
+        let destination = route.config.destination.clone();
+        let queue = destination.queue().cloned();
+        let former = route.config.task_queue().map(Arc::new);
         let supervisor = &self.bridge.supervisor;
-        supervisor.spawn("the end of a route's former destination", ending);
+        if let Destination::Exchange { .. } = destination {
+            let (queues, unused) = (self.clone(), route.destination_unused());
+            supervisor.spawn("the end of a route's former exchange", async move {
+                unused.await;
+                queues.leave_exchange(&destination).await;
+            });
+        }
+        if let Some((queue, former)) = queue.zip(former)
+            && !now.uses_queue(&queue.name)
+        {
+            self.former.lock().push(Arc::clone(&former));
+            let ending = self.clone().end_queue(route.queue_unused(), queue, former);
+            supervisor.spawn("the end of a route's former queue", ending);
+        }
     }
 
-    /// Looks at a former queue until nobody uses it, because a broker tells of the loss of a queue to whoever looks at it. Then lets it
-    /// and its destination go.
-    async fn end_unused(
+    /// Looks at a former queue until its last task has ended, because a broker tells of the loss of a queue to whoever looks at it. Then
+    /// lets it go.
+    async fn end_queue(
         self,
         unused: impl Future<Output = ()>,
-        destination: Destination,
-        queue: Option<Arc<TaskQueue>>,
+        queue: QueueSpec,
+        former: Arc<TaskQueue>,
     ) {
-        // An exchange may have gone that the queue does not need.
-        let looked_at = destination.queue().filter(|_| queue.is_some());
-        let looked_at = looked_at.cloned().map(Destination::Queue);
+        let queue = Destination::Queue(queue);
         tokio::pin!(unused);
         loop {
             tokio::select! {
                 () = &mut unused => break,
-                () = sleep(jittered(LOOK_INTERVAL)), if looked_at.is_some() => {}
+                () = sleep(jittered(LOOK_INTERVAL)) => {}
             }
-            if let Some(queue) = &looked_at {
-                // What is wrong with it matters to no poll.
-                drop(self.bridge.broker.readiness(queue).await);
-            }
+            // What is wrong with it matters to no poll.
+            drop(self.bridge.broker.readiness(&queue).await);
         }
-        if let Some(queue) = queue {
-            self.former.lock().retain(|one| !Arc::ptr_eq(one, &queue));
-            self.tell();
-        }
-        self.leave(&destination).await;
+        self.former.lock().retain(|one| !Arc::ptr_eq(one, &former));
+        self.tell();
+        self.leave_queue(&queue).await;
     }
 
-    /// Lets the broker's client end what it keeps for a queue and an exchange that no route has, and in which no task waits.
+    /// Lets the broker's client end what it keeps for the destination of a route that has ended.
     pub(super) async fn leave(&self, destination: &Destination) {
-        let routes = self.bridge.routes.all();
-        let broker = &self.bridge.broker;
+        self.leave_exchange(destination).await;
         if let Some(queue) = destination.queue() {
-            let is_former = |former: &Arc<TaskQueue>| former.name == queue.name;
-            let is_used = routes.iter().any(|route| route.uses_queue(&queue.name))
-                || self.former.lock().iter().any(is_former);
-            if !is_used {
-                broker.leave(&Destination::Queue(queue.clone())).await;
-            }
+            self.leave_queue(&Destination::Queue(queue.clone())).await;
         }
+    }
+
+    /// The same for an exchange, unless a route has it.
+    async fn leave_exchange(&self, destination: &Destination) {
         if let Destination::Exchange { name, key, .. } = destination
-            && !routes
-                .iter()
-                .any(|route| route.config.destination.exchange() == name)
+            && !self.has_route(|route| route.config.destination.exchange() == name)
         {
-            let (name, key) = (name.clone(), key.clone());
             let exchange = Destination::Exchange {
-                name,
-                key,
+                name: name.clone(),
+                key: key.clone(),
                 queue: None,
             };
-            broker.leave(&exchange).await;
+            self.bridge.broker.leave(&exchange).await;
         }
+    }
+
+    /// The same for a queue, unless a route has it or a task waits in it.
+    async fn leave_queue(&self, queue: &Destination) {
+        let name = queue.queue().map_or("", |queue| &queue.name);
+        let is_former = self.former.lock().iter().any(|former| former.name == name);
+        if !is_former && !self.has_route(|route| route.uses_queue(name)) {
+            self.bridge.broker.leave(queue).await;
+        }
+    }
+
+    fn has_route(&self, is_it: impl Fn(&Route) -> bool) -> bool {
+        let routes = self.bridge.routes.all();
+        routes.iter().any(|route| is_it(route))
     }
 }

@@ -66,7 +66,8 @@ pub struct Route {
     unpersisted: Slots,
     /// Whether the route is no longer in the configuration. Then it does not poll, and ends with its last task.
     is_leaving: bool,
-    users: Users,
+    users_of_queue: Users,
+    users_of_destination: Users,
 }
 
 /// The right to have one open poll, and then the task that it brought until its record is in the store.
@@ -104,7 +105,8 @@ impl Route {
             paused: watch::Sender::new(false),
             unpersisted: Slots::new(unpersisted(&config)),
             is_leaving: false,
-            users: Users::default(),
+            users_of_queue: Users::default(),
+            users_of_destination: Users::default(),
             config,
         }
     }
@@ -125,10 +127,13 @@ impl Route {
             true => Arc::clone(&self.early_acks),
             false => Arc::default(),
         };
-        let users = match config.destination == self.config.destination {
-            true => self.users.clone(),
+        let users = |same: bool, users: &Users| match same {
+            true => users.clone(),
             false => Users::default(),
         };
+        let queue_of = |config: &RouteConfig| config.destination.queue().map(|q| q.name.clone());
+        let same_queue = queue_of(&config) == queue_of(&self.config);
+        let same_destination = config.destination == self.config.destination;
         Self {
             credit: self.credit.changed(credits, &config),
             headers: headers(&config, &*source),
@@ -136,7 +141,8 @@ impl Route {
             pending,
             refused,
             early_acks,
-            users,
+            users_of_queue: users(same_queue, &self.users_of_queue),
+            users_of_destination: users(same_destination, &self.users_of_destination),
             is_leaving: false,
             config,
             ..self.clone()
@@ -158,10 +164,14 @@ impl Route {
         self.is_leaving
     }
 
-    /// Waits until no poll and no task has a route of this name with this destination any more. To be called when another one takes its
-    /// place.
-    pub fn unused(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.users.gone()
+    /// Waits until no poll and no task has a route of this name with this queue any more. To be called when another one takes its place.
+    pub fn queue_unused(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.users_of_queue.gone()
+    }
+
+    /// The same for this destination, its settings included.
+    pub fn destination_unused(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.users_of_destination.gone()
     }
 
     /// Gives the routes of this name the bounds of these settings.

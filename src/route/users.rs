@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// One of those that have a route of one name with one destination. Clones are the others.
+/// One of those that have a route of one name with one queue, or with one destination. Clones are the others.
 #[derive(Clone)]
 pub(super) struct Users {
     gone: Arc<watch::Sender<()>>,

@@ -40,7 +40,7 @@ pub struct ScriptedBroker {
     queues: Mutex<Vec<TaskQueue>>,
     /// The queues that somebody has looked at.
     pub looked_at: Mutex<BTreeSet<String>>,
-    /// The queues that it was told that no route has.
+    /// The queues and exchanges that, it was told, no route has.
     pub left: Mutex<Vec<String>>,
     /// How long it takes until an answer about readiness has come back.
     pub observations: Script<()>,
@@ -215,8 +215,11 @@ impl Broker for ScriptedBroker {
     }
 
     async fn leave(&self, destination: &Destination) {
-        let queue = destination.queue().map(|queue| queue.name.clone());
-        self.left.lock().extend(queue);
+        let name = match destination {
+            Destination::Queue(queue) => &queue.name,
+            Destination::Exchange { name, .. } => name,
+        };
+        self.left.lock().push(name.clone());
     }
 
     fn set_queues(&self, queues: Vec<TaskQueue>) {

@@ -316,6 +316,55 @@ async fn a_route_with_another_queue_keeps_the_one_before_until_its_tasks_have_en
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_exchange_that_no_route_has_is_let_go_with_its_last_task_and_the_queue_stays() {
+    let mut world = World::with(Kind::Memory, ONE);
+    let mut reloads = Reloads::of(&mut world);
+    let by = |world: &World, exchange: &str| {
+        let queue = "queue = \"payments\"";
+        let by = format!("{queue}\nexchange = \"{exchange}\"\nrouting_key = \"k\"");
+        world.text(ONE).replacen(queue, &by, 1)
+    };
+    let orders = by(&world, "orders");
+    reloads.text_of(orders).await.expect("valid");
+    world.settle_down().await;
+    let other = by(&world, "other");
+    reloads.text_of(other).await.expect("valid");
+    world.settle_down().await;
+    assert!(world.broker.left.lock().is_empty(), "a poll is open");
+    world.route = world.bridge.route("payments").expect("it is there");
+    world.at(secs(61.0)).await;
+    assert_eq!(*world.broker.left.lock(), ["orders"]);
+    assert_eq!(world.broker.queues(), ["payments"]);
+}
+
+/// A task of the first settings may wait there as well.
+#[tokio::test(start_paused = true)]
+async fn a_queue_whose_settings_changed_before_it_was_left_is_kept_for_the_tasks_of_all_its_settings()
+ {
+    let mut world = World::with(Kind::Memory, ONE);
+    let mut reloads = Reloads::of(&mut world);
+    let id = world.dispatch().await;
+    world.settle_down().await;
+    let limited = format!("delivery_limit = 7\n{ONE}");
+    let reloaded = reloads.with(&world, &limited).await.expect("valid");
+    assert_eq!(reloaded.changed, ["payments"]);
+    // The poll of the first settings ends.
+    world.at(secs(61.0)).await;
+    let other = world
+        .text(&limited)
+        .replacen("queue = \"payments\"", "queue = \"new\"", 1);
+    reloads.text_of(other).await.expect("valid");
+    world.at(secs(200.0)).await;
+    assert_eq!(world.broker.queues(), ["new", "payments"]);
+    world.route = world.bridge.route("payments").expect("it is there");
+    world.reply(id, "completed", "{}").await;
+    world.log.wait_for(Did::Accepted(Completed)).await;
+    world.settle_down().await;
+    assert_eq!(world.broker.queues(), ["new"]);
+    assert_eq!(*world.broker.left.lock(), ["payments"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_route_with_another_source_polls_it_at_once() {
     let mut world = World::with(Kind::Memory, ONE);
     let mut reloads = Reloads::of(&mut world);
