@@ -204,6 +204,16 @@ impl Contender {
         process::memory(&[self.child.id()])
     }
 
+    /// See [`process::clear_used`].
+    pub(crate) fn clear_used(&self) -> anyhow::Result<()> {
+        process::clear_used(self.child.id())
+    }
+
+    /// See [`process::used`].
+    pub(crate) fn used(&self) -> anyhow::Result<u64> {
+        process::used(self.child.id())
+    }
+
     /// The memory of its RabbitMQ; nothing where that does not count, or where there is none.
     pub(crate) fn rabbitmq_memory(&self) -> anyhow::Result<Memory> {
         process::memory(&self.rabbitmq_processes()?)

@@ -85,6 +85,26 @@ pub(crate) fn memory(pids: &[u32]) -> anyhow::Result<Memory> {
     each.sum()
 }
 
+/// Lets the kernel note anew which pages a process uses. See proc(5), `clear_refs`.
+pub(crate) fn clear_used(pid: u32) -> anyhow::Result<()> {
+    let path = format!("/proc/{pid}/clear_refs");
+    fs::write(&path, "1").context(path)
+}
+
+/// The memory that a process has used since then, in KiB. The kernel may take back the rest of what is resident and of a file.
+pub(crate) fn used(pid: u32) -> anyhow::Result<u64> {
+    let rollup = read(pid, "smaps_rollup")?.context("the process has ended")?;
+    number_of(&rollup, "smaps_rollup", "Referenced:")
+}
+
+/// The number of a line.
+fn number_of(text: &str, file: &str, name: &str) -> anyhow::Result<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    let number = number.with_context(|| format!("no {name} in {file}"))?;
+    number.parse().with_context(|| format!("{name} in {file}"))
+}
+
 fn memory_of(pid: u32) -> anyhow::Result<Option<Memory>> {
     let Some(status) = read(pid, "status")? else {
         return Ok(None);
@@ -93,14 +113,7 @@ fn memory_of(pid: u32) -> anyhow::Result<Option<Memory>> {
     if !status.contains("VmRSS:") {
         return Ok(None);
     }
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        number
-            .with_context(|| format!("no {name} in status"))?
-            .parse::<u64>()
-            .with_context(|| format!("{name} in status"))
-    };
+    let field = |name: &str| number_of(&status, "status", name);
     Ok(Some(Memory {
         resident: field("VmRSS:")?,
         peak: field("VmHWM:")?,

@@ -179,11 +179,17 @@ pub(crate) fn starts(side: &str, times: Vec<Duration>) {
     );
 }
 
-/// A process that has nothing to do.
-pub(crate) fn idle(side: &str, memory: &Memory, processor: Duration, after: Duration) {
+/// A process that has nothing to do. `used`: the memory that it has used meanwhile, in KiB.
+pub(crate) fn idle(
+    side: &str,
+    (memory, used): (Memory, u64),
+    processor: Duration,
+    after: Duration,
+) {
     println!(
-        "  {side:<7} after {} s idle: {} resident ({} of it anonymous), peak {}, {} threads, {:.2} ms processor/s",
+        "  {side:<7} after {} s idle: {} used meanwhile, {} resident ({} of it anonymous), peak {}, {} threads, {:.2} ms processor/s",
         after.as_secs(),
+        megabytes(used),
         megabytes(memory.resident),
         megabytes(memory.anonymous),
         megabytes(memory.peak),

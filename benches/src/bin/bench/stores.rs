@@ -168,13 +168,15 @@ async fn idleness(
         };
         let process = polling(sim, place, side, task_list, setup).await?;
         let spent = process.processor_time()?;
+        process.clear_used()?;
         idlers.push((process, spent));
     }
     sleep(idle).await;
     for (process, spent) in &mut idlers {
         process.check()?;
         let spent = process.processor_time()?.saturating_sub(*spent);
-        report::idle(process.side.store_name(), &process.memory()?, spent, idle);
+        let memory = (process.memory()?, process.used()?);
+        report::idle(process.side.store_name(), memory, spent, idle);
     }
     Ok(())
 }
