@@ -315,22 +315,16 @@ async fn a_lost_queue_that_its_route_has_left_is_noticed_too() {
     assert_eq!(worker.seen().len(), 1);
 }
 
-/// The channels that are open in the virtual host. The management API tells of the last seconds, so they are counted twice.
-async fn channels(world: &World) -> usize {
+/// Waits until so many channels are open in the virtual host.
+async fn has_channels(world: &World, expected: usize) {
     let api = std::env::var("RABBITMQ_API").expect("the tests' broker");
     let url = format!("{api}/api/vhosts/{}/channels", world.vhost());
-    let count = async || {
+    eventually(&format!("{expected} channels"), || async {
         let answer = http().get(&url).send().await.ok()?.text().await.ok()?;
         let channels: Vec<serde_json::Value> = serde_json::from_str(&answer).ok()?;
-        Some(channels.len())
-    };
-    eventually("the same channels for a while", || async {
-        // It shows none at first.
-        let before = count().await.filter(|count| *count > 0)?;
-        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-        (count().await? == before).then_some(before)
+        (channels.len() == expected).then_some(())
     })
-    .await
+    .await;
 }
 
 #[tokio::test]
@@ -338,21 +332,10 @@ async fn the_channels_to_a_queue_that_no_route_has_are_closed() {
     let world = World::new().await;
     let two = [route(""), Route::new("mail")];
     let scene = Reloading::start(&world, &two[..1]).await;
-    let before = channels(&world).await;
+    // One for replies. For each queue one for tasks, and one for questions about it.
+    has_channels(&world, 3).await;
     scene.reloaded(&two).await;
-    scene
-        .bridge
-        .route_is("mail", "waiting for a consumer on the queue")
-        .await;
-    // One for tasks, and one for questions about the queue.
-    eventually("the channels being open", || async {
-        (channels(&world).await == before + 2).then_some(())
-    })
-    .await;
+    has_channels(&world, 5).await;
     scene.reloaded(&two[..1]).await;
-    scene.bridge.logged("the route has ended").await;
-    eventually("the channels being closed", || async {
-        (channels(&world).await == before).then_some(())
-    })
-    .await;
+    has_channels(&world, 3).await;
 }
