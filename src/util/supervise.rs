@@ -8,6 +8,7 @@
 //! A panic over one message must not end the process, because the next process would get the message again. So code
 //! that reads a message runs in [`catch`] or [`catch_async`].
 
+use futures_util::{FutureExt, future::BoxFuture};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -21,6 +22,8 @@ use tokio::{sync::watch, task::JoinHandle};
 use tracing::{debug, error};
 
 /// Supervises the loops and the tasks of one process. Clones share their state.
+///
+/// Each loop and task is on the heap behind its type's erasure, so the runtime's code for a task is in the program once.
 #[derive(Clone, Debug, Default)]
 pub struct Supervisor(Arc<State>);
 
@@ -35,73 +38,60 @@ struct State {
 pub struct Panicked;
 
 impl Supervisor {
-    /// Wraps a loop with supervision. `name` names the loop in the log.
-    ///
-    /// # Cancel safety
-    ///
-    /// A loop that is dropped or aborted does not count as ended.
-    pub fn watch_loop<F: Future<Output = ()>>(
-        &self,
-        name: &str,
-        looping: F,
-    ) -> impl Future<Output = ()> + use<F> {
-        let (supervisor, name) = (self.clone(), name.to_owned());
-        let caught = catch_async(looping);
-        async move {
-            let ended = caught.await;
-            let shutting_down = supervisor.is_shutting_down();
-            match ended {
-                Ok(()) if shutting_down => debug!(name, "a loop ended"),
-                Ok(()) => error!(
-                    name,
-                    "a loop ended by itself; this is a bug of activity-bridge, and the process ends"
-                ),
-                Err(Panicked) if shutting_down => error!(
-                    name,
-                    "a loop panicked; this is a bug of activity-bridge, and the shutdown goes on"
-                ),
-                Err(Panicked) => error!(
-                    name,
-                    "a loop panicked; this is a bug of activity-bridge, and the process ends"
-                ),
-            }
-            supervisor.end();
-        }
-    }
-
-    /// Spawns a loop under supervision.
+    /// Spawns a loop under supervision. `name` names the loop in the log. A loop that is aborted does not count as ended.
     pub fn spawn_loop(
         &self,
         name: &str,
         looping: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<()> {
-        tokio::spawn(self.watch_loop(name, looping))
+        tokio::spawn(self.clone().watch(name.to_owned(), Box::pin(looping)))
+    }
+
+    async fn watch(self, name: String, looping: BoxFuture<'static, ()>) {
+        let ended = Catching(Some(looping)).await;
+        let shutting_down = self.is_shutting_down();
+        match ended {
+            Ok(()) if shutting_down => debug!(name, "a loop ended"),
+            Ok(()) => error!(
+                name,
+                "a loop ended by itself; this is a bug of activity-bridge, and the process ends"
+            ),
+            Err(Panicked) if shutting_down => error!(
+                name,
+                "a loop panicked; this is a bug of activity-bridge, and the shutdown goes on"
+            ),
+            Err(Panicked) => error!(
+                name,
+                "a loop panicked; this is a bug of activity-bridge, and the process ends"
+            ),
+        }
+        self.end();
     }
 
     /// Spawns a task of the runtime under supervision. The task may end, but must not panic.
-    pub fn spawn<T: Send + 'static>(
+    pub fn spawn<T: 'static>(
         &self,
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<()> {
-        let supervisor = self.clone();
-        let caught = catch_async(task);
-        tokio::spawn(async move {
-            if caught.await.is_ok() {
-                return;
-            }
-            match supervisor.is_shutting_down() {
-                true => error!(
-                    name,
-                    "a task of the runtime panicked; this is a bug of activity-bridge, and the shutdown goes on"
-                ),
-                false => error!(
-                    name,
-                    "a task of the runtime panicked; this is a bug of activity-bridge, and the process ends"
-                ),
-            }
-            supervisor.end();
-        })
+        tokio::spawn(self.clone().run(name, Box::pin(task.map(drop))))
+    }
+
+    async fn run(self, name: &'static str, task: BoxFuture<'static, ()>) {
+        if Catching(Some(task)).await.is_ok() {
+            return;
+        }
+        match self.is_shutting_down() {
+            true => error!(
+                name,
+                "a task of the runtime panicked; this is a bug of activity-bridge, and the shutdown goes on"
+            ),
+            false => error!(
+                name,
+                "a task of the runtime panicked; this is a bug of activity-bridge, and the process ends"
+            ),
+        }
+        self.end();
     }
 
     /// Notes that the shutdown has begun. From here on, loops may end.
@@ -153,9 +143,9 @@ pub fn catch_async<F: Future>(run: F) -> impl Future<Output = Result<F::Output, 
 }
 
 /// See [`catch_async`]. `None` once the future has ended.
-struct Catching<F>(Option<Pin<Box<F>>>);
+struct Catching<F: ?Sized>(Option<Pin<Box<F>>>);
 
-impl<F: Future> Future for Catching<F> {
+impl<F: Future + ?Sized> Future for Catching<F> {
     type Output = Result<F::Output, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -219,7 +209,6 @@ mod tests {
         let supervisor = Supervisor::default();
         supervisor.spawn_loop("a loop", pending());
         supervisor.spawn_loop("another", ends()).abort();
-        drop(supervisor.watch_loop("a third", panics()));
         assert!(!breaks(&supervisor).await);
     }
 

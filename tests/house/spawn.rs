@@ -106,10 +106,7 @@ fn a_spawn_is_found_wherever_it_is_said() {
             false,
             "/// Not `tokio::spawn(b)`.\nfn f() { supervisor.spawn(\"b\", b); }",
         ),
-        (
-            false,
-            "fn f() { set.spawn(supervisor.watch_loop(\"a\", b)); }",
-        ),
+        (true, "fn f() { set.spawn(supervisor.watch(\"a\", b)); }"),
         (false, "fn f() { supervisor.spawn_loop(\"a\", b); }"),
         (false, "fn f() { Command::new(\"a\").spawn(); }"),
         (
@@ -124,8 +121,7 @@ fn a_spawn_is_found_wherever_it_is_said() {
 
 #[test]
 fn the_names_of_loops_are_found() {
-    let code =
-        "fn f() { a.spawn_loop(\"one\", b); c.spawn(a.watch_loop(&format!(\"two {}\", d), e)); }";
+    let code = "fn f() { a.spawn_loop(\"one\", b); a.spawn_loop(&format!(\"two {}\", d), e); }";
     let loops = Spawns::of(&File::parse("a.rs", code)).loops;
     assert_eq!(loops, ["one", "two {}"]);
 }
@@ -170,8 +166,8 @@ impl<'c> Visit<'c> for Spawns {
         let first = call.args.first();
         if SPAWNING.contains(&&*name) {
             // Without an argument it is a process.
-            self.unsupervised |= first.is_some_and(|first| !is_supervised(first));
-        } else if ["spawn_loop", "watch_loop"].contains(&&*name) {
+            self.unsupervised |= first.is_some_and(|first| text(first).is_none());
+        } else if name == "spawn_loop" {
             self.loops.push(first.and_then(text).unwrap_or_default());
         }
         visit::visit_expr_method_call(self, call);
@@ -185,14 +181,6 @@ impl<'c> Visit<'c> for Spawns {
             said.contains(&by_path) || !said.match_indices(&by_method).all(is_named)
         });
         visit::visit_macro(self, called);
-    }
-}
-
-/// Whether it is a name for the supervisor, or a loop that it watches.
-fn is_supervised(argument: &Expr) -> bool {
-    match argument {
-        Expr::MethodCall(call) => call.method == "watch_loop",
-        argument => text(argument).is_some(),
     }
 }
 
