@@ -14,14 +14,15 @@ use crate::{
     },
 };
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     panic,
     sync::OnceLock,
     thread,
 };
 use tracing::Level;
 use tracing_subscriber::{
-    EnvFilter,
+    Layer, Registry,
+    filter::{LevelFilter, Targets},
     fmt::{self, format::JsonFields},
     layer::SubscriberExt,
     reload,
@@ -41,53 +42,48 @@ pub fn start(config: LogConfig) {
     if let Some(queue) = &queue {
         queue.serve_process();
     }
-    let builder = fmt::fmt()
-        .with_env_filter(filter(config.level))
-        .with_writer(move || LogWriter(queue.clone()))
-        // By default the crate reports a line that it can't write on standard error too, which panics.
-        .log_internal_errors(false);
+    let writer = move || LogWriter(queue.clone());
+    // By default the crate reports a line that it can't write on standard error too, which panics.
+    let layer = fmt::layer().with_writer(writer).log_internal_errors(false);
     let format = fmt::format().with_target(false);
-    let recorder = Recorder(RecentProblems::of_process());
-    if config.json {
+    let lines = if config.json {
         let format = trace_id::WithTraceId::json(format.json().flatten_event(true));
-        let builder = builder.fmt_fields(JsonFields::new()).event_format(format);
-        let builder = builder.with_filter_reloading();
-        may_change(builder.reload_handle());
-        builder.finish().with(recorder).init();
+        layer
+            .fmt_fields(JsonFields::new())
+            .event_format(format)
+            .boxed()
     } else {
-        use std::io::IsTerminal;
         let format = format.with_ansi(io::stderr().is_terminal());
-        let builder = builder.event_format(trace_id::WithTraceId::text(format));
-        let builder = builder.with_filter_reloading();
-        may_change(builder.reload_handle());
-        builder.finish().with(recorder).init();
-    }
+        layer
+            .event_format(trace_id::WithTraceId::text(format))
+            .boxed()
+    };
+    let (filter, handle) = reload::Layer::new(filter(config.level));
+    drop(FILTER.set(handle));
+    let recorder = Recorder(RecentProblems::of_process());
+    let log = tracing_subscriber::registry().with(filter).with(lines);
+    log.with(recorder).init();
     log_panics();
 }
 
-fn filter(level: Level) -> EnvFilter {
-    // lapin logs each returned message with its body; everything else that it logs is also in the errors that it returns.
-    // The AWS crates log at length what their errors say.
-    EnvFilter::new(format!(
-        "warn,activity_bridge={level},lapin=off,aws_config=off"
-    ))
+fn filter(level: Level) -> Targets {
+    Targets::new()
+        .with_default(Level::WARN)
+        .with_target("activity_bridge", level)
+        // lapin logs each returned message with its body; everything else that it logs is also in the errors that it returns.
+        .with_target("lapin", LevelFilter::OFF)
+        // The AWS crates log at length what their errors say.
+        .with_target("aws_config", LevelFilter::OFF)
 }
 
-/// Changes the level of the log. Not set in a process without a log.
-static CHANGE_LEVEL: OnceLock<Box<dyn Fn(Level) + Send + Sync>> = OnceLock::new();
-
-fn may_change<S: 'static>(handle: reload::Handle<EnvFilter, S>) {
-    let change = move |level| {
-        // An error means that the log has ended.
-        drop(handle.reload(filter(level)));
-    };
-    drop(CHANGE_LEVEL.set(Box::new(change)));
-}
+/// Not set in a process without a log.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Changes the level of the log, from now on.
 pub fn set_level(level: Level) {
-    if let Some(change) = CHANGE_LEVEL.get() {
-        change(level);
+    if let Some(handle) = FILTER.get() {
+        // An error means that the log has ended.
+        drop(handle.reload(filter(level)));
     }
 }
 
