@@ -81,5 +81,5 @@ pub mod config;
 /// Build, spawn, drain.
 pub mod app;
 
-/// The commands beside `run`.
+/// The command line, and the commands beside `run`.
 pub mod cli;

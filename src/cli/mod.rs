@@ -1,9 +1,11 @@
-//! The commands other than `run`: `check`, `config`, `health`, `tasks`, `top`, `release`, `fail`, `parked`, `pause`, `drain`, `resume` and
-//! `reload`.
+//! The command line: its arguments, `run`, and the other commands: `check`, `config`, `health`, `tasks`, `top`, `release`, `fail`,
+//! `parked`, `pause`, `drain`, `resume` and `reload`.
 
+pub mod arguments;
 pub mod check;
 pub mod config;
 pub mod drain;
+pub mod execute;
 pub mod health;
 mod local_socket;
 pub mod parked;

@@ -5,7 +5,7 @@ use super::{
     bounded_body::{bounded, with_shared_room},
     ca_bundle::{self, BadCaBundle},
     clock::{Clock, observed},
-    credentials::{AwsCredentials, loader},
+    credentials::{AwsCredentials, load},
     errors::words_of,
     http,
 };
@@ -63,9 +63,8 @@ impl AwsConfig {
 
     async fn with_client(region: Option<&str>, http: SharedHttpClient) -> Self {
         let region = region.map(|region| Region::new(region.to_owned()));
-        let none = AwsCredentials::none();
-        let loader = loader(region, http.clone()).credentials_provider(none);
-        let sdk = loader.load().await;
+        let none = Some(AwsCredentials::none());
+        let sdk = load(region, http.clone(), none).await;
         let credentials = AwsCredentials::of_chain(sdk.region().cloned(), http);
         let provider = SharedCredentialsProvider::new(credentials.clone());
         let cache = SharedIdentityCache::new(credentials.clone());

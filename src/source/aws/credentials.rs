@@ -5,7 +5,7 @@
 
 use super::errors::{Meanings, doubts_credentials, to_source_error};
 use crate::source::SourceError;
-use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig, identity::IdentityCache};
+use aws_config::{BehaviorVersion, Region, SdkConfig, identity::IdentityCache};
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
@@ -60,13 +60,20 @@ struct State {
     key: Option<String>,
 }
 
-/// A loader of the AWS configuration with this HTTP client.
-pub(super) fn loader(region: Option<Region>, http: SharedHttpClient) -> ConfigLoader {
-    let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
-    match region {
-        Some(region) => loader.region(region),
-        None => loader,
+/// Loads the AWS configuration. Without `credentials` they are those of the usual chain.
+pub(super) async fn load(
+    region: Option<Region>,
+    http: SharedHttpClient,
+    credentials: Option<AwsCredentials>,
+) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
+    if let Some(region) = region {
+        loader = loader.region(region);
     }
+    if let Some(credentials) = credentials {
+        loader = loader.credentials_provider(credentials);
+    }
+    loader.load().await
 }
 
 impl AwsCredentials {
@@ -136,7 +143,7 @@ impl AwsCredentials {
         if known.is_some() {
             return known;
         }
-        let config: SdkConfig = loader(region.clone(), http.clone()).load().await;
+        let config = load(region.clone(), http.clone(), None).await;
         let chain = config.credentials_provider();
         let mut state = self.0.state.lock();
         if state.given_up == given_up {
