@@ -42,15 +42,15 @@ impl<'p> Reader<'p> {
             .filter(|_| all)
             .map(|text| shown(text))
             .collect();
+        let value = given.then_some(values);
         let read = Read {
             kind: Kind::Texts { min: 1 },
             help,
             given,
-            value: given.then_some(values),
             redacted: given && texts != shown,
             shown: given.then(|| Json::from(shown)),
         };
-        self.found(key, read)
+        self.found(key, value, read)
     }
 
     /// A list of texts that may be shown. It may be empty. The rule's error completes the sentence "`path` = `value`: …".
@@ -76,14 +76,14 @@ impl<'p> Reader<'p> {
         };
         let values = |items: &Vec<_>| items.iter().enumerate().filter_map(read).collect();
         let texts = |items: &Vec<Value>| items.iter().filter_map(Value::as_str).collect::<Json>();
+        let value = items.as_ref().map(values);
         let read = Read {
             kind: Kind::Texts { min: 0 },
             help,
             given,
-            value: items.as_ref().map(values),
             shown: items.as_ref().map(texts),
             redacted: false,
         };
-        self.found(key, read)
+        self.found(key, value, read)
     }
 }

@@ -23,14 +23,12 @@ pub struct Reader<'p> {
     record: &'p Record,
 }
 
-/// What a key is, and what was read of it.
-pub(super) struct Read<T> {
+/// What a key is, and what was read of it, but for the value.
+pub(super) struct Read {
     pub(super) kind: Kind,
     pub(super) help: &'static str,
     /// Whether the key is there.
     pub(super) given: bool,
-    /// The value; `None` if there is none, or if it has a problem.
-    pub(super) value: Option<T>,
     /// The value as it may be shown.
     pub(super) shown: Option<Json>,
     /// Whether a part of it is not shown.
@@ -86,6 +84,19 @@ impl<'p> Reader<'p> {
             (_, Some(given)) => Ok(given.trim().to_owned()),
             (other, None) => Err(other),
         })
+    }
+
+    /// Whether the key is there, and its text. A value that is no text is a problem.
+    fn remove_shown_text(&mut self, key: &'static str) -> (bool, Option<String>) {
+        match self.remove_text(key) {
+            None => (false, None),
+            Some(Ok(text)) => (true, Some(text)),
+            Some(Err(other)) => (true, self.wrong_kind(key, &other, "a text in quotes")),
+        }
+    }
+
+    fn wrong_text(&self, key: &str, text: Option<&str>, rule: String) {
+        self.problem(key, text.map(|text| format!("{text:?}")), rule);
     }
 
     /// Takes the value of a key that is no text. TOML has variables in texts only, so a text that had one is the number or the
@@ -166,11 +177,22 @@ impl<'p> Reader<'p> {
         items.into_iter().enumerate().filter_map(read).collect()
     }
 
-    /// Records what was read of a key.
-    pub(super) fn found<T>(&self, key: &str, read: Read<T>) -> Found<'p, T> {
+    /// Records what was read of a key. `value` is `None` if there is none, or if it has a problem.
+    pub(super) fn found<T>(&self, key: &str, value: Option<T>, read: Read) -> Found<'p, T> {
+        Found {
+            value,
+            given: read.given,
+            number: self.record_read(key, read),
+            record: self.record,
+            problems: self.problems,
+        }
+    }
+
+    /// The number of the setting in the record. The same code for each type of value.
+    fn record_read(&self, key: &str, read: Read) -> usize {
         let path = self.path_of(key);
         let place = read.given.then(|| self.places.place(&path));
-        let number = self.record.add(Setting {
+        self.record.add(Setting {
             path,
             kind: read.kind,
             help: read.help,
@@ -179,14 +201,7 @@ impl<'p> Reader<'p> {
             redacted: read.redacted,
             place,
             computed: false,
-        });
-        Found {
-            value: read.value,
-            given: read.given,
-            number,
-            record: self.record,
-            problems: self.problems,
-        }
+        })
     }
 
     /// Notes the default of a key of this table that was read, where the default goes by other settings.
@@ -211,26 +226,20 @@ impl<'p> Reader<'p> {
         kind: Kind,
         rule: impl FnOnce(&str) -> Result<T, String>,
     ) -> Found<'p, T> {
-        let found = self.remove_text(key);
-        let given = found.is_some();
-        let text = found.and_then(|found| match found {
-            Ok(text) => Some(text),
-            Err(other) => self.wrong_kind(key, &other, "a text in quotes"),
-        });
-        let value = text.as_ref().and_then(|text| {
-            rule(text)
-                .map_err(|why| self.problem(key, Some(format!("{text:?}")), why))
-                .ok()
+        let (given, text) = self.remove_shown_text(key);
+        let checked = text.as_deref().map(rule).transpose();
+        let value = checked.unwrap_or_else(|why| {
+            self.wrong_text(key, text.as_deref(), why);
+            None
         });
         let read = Read {
             kind,
             help,
             given,
-            value,
             shown: text.map(Json::from),
             redacted: false,
         };
-        self.found(key, read)
+        self.found(key, value, read)
     }
 
     /// A text that is never shown where it is wrong. `shown` says what may be shown of one that has no problem.
@@ -257,11 +266,10 @@ impl<'p> Reader<'p> {
             kind: Kind::Text,
             help,
             given,
-            value,
             redacted: text != shown,
             shown: shown.map(Json::from),
         };
-        self.found(key, read)
+        self.found(key, value, read)
     }
 
     /// One of a few words.
@@ -289,6 +297,7 @@ impl<'p> Reader<'p> {
         let number = found.as_ref().and_then(|value| {
             number_in(value, &bounds).or_else(|| self.wrong_kind(key, value, &wanted()))
         });
+        let value = number.and_then(|number| N::try_from(number).ok());
         let read = Read {
             kind: Kind::Integer {
                 min: *bounds.start(),
@@ -297,11 +306,10 @@ impl<'p> Reader<'p> {
             },
             help,
             given: found.is_some(),
-            value: number.and_then(|number| N::try_from(number).ok()),
             shown: number.map(Json::from),
             redacted: false,
         };
-        self.found(key, read)
+        self.found(key, value, read)
     }
 
     /// A whole number within bounds, or a word. `meaning` is what the word means, and `number` what a number does.
@@ -331,11 +339,10 @@ impl<'p> Reader<'p> {
             },
             help,
             given: found.is_some(),
-            value,
             shown,
             redacted: false,
         };
-        self.found(key, read)
+        self.found(key, value, read)
     }
 
     /// `true` or `false`.
@@ -349,11 +356,10 @@ impl<'p> Reader<'p> {
             kind: Kind::Flag,
             help,
             given: found.is_some(),
-            value,
             shown: value.map(Json::from),
             redacted: false,
         };
-        self.found(key, read)
+        self.found(key, value, read)
     }
 
     /// Reports every key that was not taken, with the known key that was probably meant. The value is not shown, because it

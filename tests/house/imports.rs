@@ -2,6 +2,7 @@
 
 use crate::{graph::problems, source::File};
 use std::{fs, path::Path};
+use syn::{Expr, Item, Stmt};
 
 /// All files below a `src/`.
 pub(crate) fn files_of(src: &str) -> Vec<File> {
@@ -43,6 +44,22 @@ fn the_bridge_is_imported_in_order_and_without_circles() {
 fn the_simulator_is_imported_in_order_and_without_circles() {
     let problems = problems(files_of("activity-sim/src"));
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// What the program and the library both compile is in the program twice: an `async fn` is compiled where it is awaited.
+#[test]
+fn the_program_only_calls_the_library() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/main.rs");
+    let mut items = syn::parse_file(&fs::read_to_string(path).expect("a text"))
+        .expect("Rust")
+        .items;
+    items.retain(|item| !matches!(item, Item::Use(_)));
+    let [Item::Fn(main)] = &items[..] else {
+        panic!("main.rs is more than one function");
+    };
+    let [Stmt::Expr(Expr::Call(_), None)] = &main.block.stmts[..] else {
+        panic!("main does more than call the library");
+    };
 }
 
 fn house(files: &[(&str, &str)]) -> Vec<String> {
