@@ -23,15 +23,6 @@ use std::{
 /// `EX_CONFIG` of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
 
-fn remedy(fail: bool, reason: Option<String>) -> Remedy {
-    const WHO: &str = "an operator failed it before a worker had begun";
-    match (fail, reason) {
-        (false, _) => Remedy::Publish,
-        (true, None) => Remedy::Fail(WHO.to_owned()),
-        (true, Some(reason)) => Remedy::Fail(format!("{WHO}: {reason}")),
-    }
-}
-
 /// The program: from its arguments to its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -233,6 +224,15 @@ fn release(
     json: bool,
 ) -> LocalBoxFuture<'static, anyhow::Result<bool>> {
     async move { release::command::release(&config, &target, remedy, json).await }.boxed_local()
+}
+
+fn remedy(fail: bool, reason: Option<String>) -> Remedy {
+    const WHO: &str = "an operator failed it before a worker had begun";
+    match (fail, reason) {
+        (false, _) => Remedy::Publish,
+        (true, None) => Remedy::Fail(WHO.to_owned()),
+        (true, Some(reason)) => Remedy::Fail(format!("{WHO}: {reason}")),
+    }
 }
 
 fn set_paused(
