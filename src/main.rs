@@ -1,4 +1,4 @@
-//! The program. All of it is in the library: an `async fn` that both name would be compiled twice.
+//! The program. All of it is in the library: an `async fn` that both await would be compiled twice.
 
 use std::process::ExitCode;
 

@@ -43,7 +43,7 @@ pub fn start(config: LogConfig) {
         queue.serve_process();
     }
     let writer = move || LogWriter(queue.clone());
-    // By default the crate reports a line that it can't write on standard error too, which panics.
+    // The crate must not report on standard error that it can't write a line, because that would panic.
     let layer = fmt::layer().with_writer(writer).log_internal_errors(false);
     let format = fmt::format().with_target(false);
     let lines = if config.json {
@@ -176,5 +176,21 @@ impl Word for tracing::Level {
     /// In capitals too, as environments often have it; and `1` for `error` to `5` for `trace`.
     fn read(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crates_that_log_bodies_are_never_heard() {
+        let filter = filter(Level::TRACE);
+        assert!(filter.would_enable("activity_bridge::app", &Level::TRACE));
+        for target in ["lapin", "lapin::channel", "aws_config::imds"] {
+            assert!(!filter.would_enable(target, &Level::ERROR), "{target}");
+        }
+        assert!(filter.would_enable("aws_smithy_runtime::client", &Level::WARN));
+        assert!(!filter.would_enable("aws_smithy_runtime::client", &Level::INFO));
     }
 }

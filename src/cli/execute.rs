@@ -61,12 +61,15 @@ fn execute_config(command: ConfigCommand) -> ExitCode {
     }
 }
 
-/// The runtime of every command. The bridge mostly waits. More threads would make each task more expensive. Work that blocks, on the
-/// disk, has its own threads.
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+/// Runs a command to its end, on a runtime with one thread. The bridge mostly waits. More threads would make each task more expensive.
+/// Work that blocks, on the disk, has its own threads.
+fn finish<T>(work: LocalBoxFuture<'_, anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build()?;
+    let ended = runtime.block_on(work);
+    // A name look-up may hang, so this does not wait for it.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Asks for a reload. The configuration may be wrong, so the bridge reads it.
@@ -78,11 +81,7 @@ fn reload(paths: &[PathBuf]) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    let asked = match runtime() {
-        Ok(runtime) => runtime.block_on(reload::reload(&admin)),
-        Err(error) => Err(error.into()),
-    };
-    match asked {
+    match finish(reload::reload(&admin).boxed_local()) {
         Ok(Reload::Done) => ExitCode::SUCCESS,
         Ok(Reload::Invalid(why)) => {
             complain(&why);
@@ -130,16 +129,7 @@ fn execute(command: Command) -> ExitCode {
         tracing::warn!(%error, "core dumps could not be switched off");
     }
     let json_log = config.log.json && runs;
-    let ended = match runtime() {
-        Ok(runtime) => {
-            let ended = runtime.block_on(work(command, config));
-            // A name look-up may hang, so this does not wait for it.
-            runtime.shutdown_background();
-            ended
-        }
-        Err(error) => Err(error.into()),
-    };
-    match ended {
+    match finish(work(command, config)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

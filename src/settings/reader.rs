@@ -188,7 +188,7 @@ impl<'p> Reader<'p> {
         }
     }
 
-    /// The number of the setting in the record. The same code for each type of value.
+    /// Records the setting and returns its number. The type of the value does not matter here.
     fn record_read(&self, key: &str, read: Read) -> usize {
         let path = self.path_of(key);
         let place = read.given.then(|| self.places.place(&path));

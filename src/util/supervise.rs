@@ -23,7 +23,7 @@ use tracing::{debug, error};
 
 /// Supervises the loops and the tasks of one process. Clones share their state.
 ///
-/// Each loop and task is on the heap behind its type's erasure, so the runtime's code for a task is in the program once.
+/// Each loop and task is a boxed `dyn Future`. So the runtime's code is compiled for loops and for tasks, and not for each one.
 #[derive(Clone, Debug, Default)]
 pub struct Supervisor(Arc<State>);
 

@@ -106,7 +106,6 @@ fn a_spawn_is_found_wherever_it_is_said() {
             false,
             "/// Not `tokio::spawn(b)`.\nfn f() { supervisor.spawn(\"b\", b); }",
         ),
-        (true, "fn f() { set.spawn(supervisor.watch(\"a\", b)); }"),
         (false, "fn f() { supervisor.spawn_loop(\"a\", b); }"),
         (false, "fn f() { Command::new(\"a\").spawn(); }"),
         (
