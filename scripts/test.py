@@ -143,7 +143,7 @@ def scale(totals):
 
 def kills(totals):
     """Kills with RabbitMQ take minutes. Those of the bridge that is the broker are in `scale`."""
-    with broker() as env:
+    with broker(management=True) as env:
         cargo_test(totals, "--test", "it", "--", "--nocapture", KILLS, env=env)
 
 
