@@ -3,6 +3,7 @@
 mod advice;
 mod alerts;
 mod code;
+mod compatibility;
 mod configuration;
 mod deploy;
 mod iam;
